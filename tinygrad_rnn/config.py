@@ -1,0 +1,207 @@
+"""Settings: the float type, epsilon, the random seed, and the switches that a thread or task has to itself."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import numpy as np
+
+_FLOATS = ("float16", "float32", "float64")
+_settings: dict[str, Any] = {"floatx": "float32", "epsilon": 1e-7}
+
+
+def floatx() -> str:
+    """Name of the float type that Python floats, weights and random numbers get.
+
+    >>> floatx()
+    'float32'
+    """
+    return str(_settings["floatx"])
+
+
+def set_floatx(value: str) -> None:
+    """Choose the default float type: "float16", "float32" or "float64".
+
+    Raises `ValueError` for another name. Tensors that exist keep their type.
+
+    >>> set_floatx("float64"); floatx()
+    'float64'
+    >>> set_floatx("float32")
+    """
+    if value not in _FLOATS:
+        raise ValueError(f"set_floatx: expected one of {', '.join(_FLOATS)}, got {value!r}")
+    _settings["floatx"] = value
+
+
+def epsilon() -> float:
+    """Small number that keeps divisions and logarithms finite (Keras: 1e-7).
+
+    >>> epsilon()
+    1e-07
+    """
+    return float(_settings["epsilon"])
+
+
+def set_epsilon(value: float) -> None:
+    """Choose `epsilon`; raises `ValueError` unless it is positive.
+
+    >>> set_epsilon(1e-7)
+    """
+    if not value > 0:
+        raise ValueError(f"set_epsilon: expected a positive number, got {value!r}")
+    _settings["epsilon"] = float(value)
+
+
+# --- switches: one immutable record per context, so that threads and tasks do not disturb one another ---
+
+
+class Scope(NamedTuple):
+    """Where an op was recorded: the path of the layer, and the time step if it is inside a recurrence."""
+
+    layer: str = ""
+    t: int | None = None
+
+    def __str__(self) -> str:
+        """Text for error messages: `layer 'lstm', step 3`."""
+        parts = [f"layer {self.layer!r}"] if self.layer else []
+        return ", ".join(parts + ([f"step {self.t}"] if self.t is not None else []))
+
+
+class Mode(NamedTuple):
+    """The switches of the current context."""
+
+    grad: bool = True  # record ops
+    training: bool = False  # dropout is active
+    scope: Scope = Scope()  # stamped on every recorded node
+    monitor: Callable[[str, str, Any, Scope], None] | None = None  # sees every value (debug_nans)
+
+
+_MODE: ContextVar[Mode] = ContextVar("tinygrad_rnn_mode", default=Mode())
+mode = _MODE.get
+
+
+@contextmanager
+def switched(**changes: Any) -> Iterator[None]:
+    """Run a block with some fields of `Mode` changed, in this thread or task only.
+
+    >>> with switched(training=True):
+    ...     mode().training
+    True
+    """
+    token = _MODE.set(_MODE.get()._replace(**changes))
+    try:
+        yield
+    finally:
+        _MODE.reset(token)
+
+
+def no_grad() -> Any:
+    """Context manager (or decorator) in which nothing is recorded.
+
+    >>> with no_grad():
+    ...     mode().grad
+    False
+    """
+    return switched(grad=False)
+
+
+def enable_grad() -> Any:
+    """Context manager (or decorator) that records again inside `no_grad`.
+
+    >>> with no_grad(), enable_grad():
+    ...     mode().grad
+    True
+    """
+    return switched(grad=True)
+
+
+def _raise_on_nonfinite(op: str, direction: str, value: Any, scope: Scope) -> None:
+    if np.asarray(value).dtype.kind in "fc" and not np.isfinite(value).all():
+        where = f" ({scope})" if str(scope) else ""
+        kind = "NaN" if np.isnan(value).any() else "infinity"
+        raise FloatingPointError(
+            f"{kind} in the {direction} pass of op '{op}'{where}, result of shape {np.shape(value)}"
+        )
+
+
+def debug_nans() -> Any:
+    """Context manager in which the first op that makes NaN or infinity raises `FloatingPointError`.
+
+    The message names the op, forward or backward, the layer and the time step. Ops cost about
+    twice as much inside.
+
+    >>> from tinygrad_rnn import ops, tensor
+    >>> with debug_nans():
+    ...     ops.log(tensor([0.0], requires_grad=True))
+    Traceback (most recent call last):
+    ...
+    FloatingPointError: infinity in the forward pass of op 'log', result of shape (1,)
+    """
+    return switched(monitor=_raise_on_nonfinite)
+
+
+# --- random numbers -------------------------------------------------------------------------------
+
+
+class SeedGenerator:
+    """A stream of random numbers: the same seed gives the same stream.
+
+    `seed=None` draws the seed from the global stream, so that `set_random_seed` fixes it as well.
+
+    >>> bool(SeedGenerator(3).numpy.random() == SeedGenerator(3).numpy.random())
+    True
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = draw_seed() if seed is None else int(seed)
+        self.numpy = np.random.default_rng(self.seed)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """State of the stream (plain numbers): saved with a model, restored bit for bit."""
+        return dict(self.numpy.bit_generator.state)
+
+    @state.setter
+    def state(self, value: dict[str, Any]) -> None:
+        self.numpy.bit_generator.state = value
+
+
+_global_rng = np.random.default_rng()
+
+
+def draw_seed() -> int:
+    """Draw a seed for a new stream from the global stream."""
+    return int(_global_rng.integers(2**31 - 1))
+
+
+def generator(seed: int | SeedGenerator | np.random.Generator | None = None) -> np.random.Generator:
+    """Return the NumPy generator for `seed`: a fresh one for an int, the global stream for None.
+
+    >>> generator(1).integers(10) == generator(1).integers(10)
+    np.True_
+    """
+    if seed is None:
+        return _global_rng
+    if isinstance(seed, SeedGenerator):
+        return seed.numpy
+    return seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed)
+
+
+def set_random_seed(seed: int) -> None:
+    """Seed everything: this package's stream, `numpy.random` and Python's `random` (as Keras does).
+
+    Raises `ValueError` unless `seed` is an integer in [0, 2**32).
+
+    >>> set_random_seed(1); a = draw_seed()
+    >>> set_random_seed(1); a == draw_seed()
+    True
+    """
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+        raise ValueError(f"set_random_seed: expected an integer in [0, 2**32), got {seed!r}")
+    random.seed(int(seed))
+    np.random.seed(int(seed))
+    _global_rng.bit_generator.state = np.random.default_rng(int(seed)).bit_generator.state

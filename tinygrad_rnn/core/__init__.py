@@ -1,0 +1,1 @@
+"""The engine: ops as records, tensors, recording, and the backward walk."""

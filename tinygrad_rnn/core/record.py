@@ -1,0 +1,289 @@
+"""How ops are declared and recorded: `primitive` makes an op and the function that users call.
+
+Calling that function with no Tensor among its arguments runs the bare kernel and returns an array:
+this is what lets one vjp text serve arrays (fast) and Tensors (recorded).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..config import Scope, floatx, mode
+from .op import OPS, Array, Node, Op, Port, Spec, Vjp
+from .tensor import Tensor, copy_unless_frozen, freeze
+
+UFUNCS: dict[np.ufunc, Callable[..., Any]] = {}  # NumPy's function -> ours (Tensor.__array_ufunc__)
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a function that returns a new array NumPy's `out=` argument."""
+
+    def with_out(*arrays: Any, out: Array | None = None, **attrs: Any) -> Any:
+        result = function(*arrays, **attrs)
+        if out is None:
+            return result
+        np.copyto(out, result)
+        return out
+
+    with_out.__name__ = function.__name__
+    with_out.__doc__ = function.__doc__
+    return with_out
+
+
+def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a kernel without NumPy's floating-point warnings: infinities and NaN are values here.
+
+    `debug_nans()` is the way to find where they come from.
+    """
+    return np.errstate(all="ignore")(function)
+
+
+def primitive(
+    name: str,
+    fwd: Callable[..., Any],
+    *vjps: Vjp | None,
+    vjp_all: Vjp | None = None,
+    reads: str = "xy",
+    broadcasts: bool = False,
+    view: bool = False,
+    outputs: int | None = 1,
+    analytic: bool = True,
+    strict: bool = False,
+    numpy: np.ufunc | None = None,
+    doc: str = "",
+) -> Callable[..., Any]:
+    """Enter an op in the table `OPS` and return the function that applies it.
+
+    Raises `ValueError` if the name is taken. The function has the op as its attribute `op`.
+    """
+    if name in OPS:
+        raise ValueError(f"primitive: an op named {name!r} exists already")
+    op = Op(name, fwd, vjps, vjp_all, reads, broadcasts, view, outputs, analytic, strict, doc)
+    OPS[name] = op
+    if broadcasts and len(vjps) == 1:
+        function = _unary(op)
+    elif broadcasts and len(vjps) == 2:
+        function = _binary(op)
+    else:
+
+        def function(*args: Any, **attrs: Any) -> Any:
+            return apply(op, args, attrs)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    function.op = op  # type: ignore[attr-defined]
+    ufunc = numpy or (fwd if isinstance(fwd, np.ufunc) else None)
+    if ufunc is not None:
+        UFUNCS[ufunc] = function
+    return function
+
+
+def elementwise(name: str, fwd: Callable[..., Any], *vjps: Vjp | None, **options: Any) -> Callable[..., Any]:
+    """`primitive` for a function of each element, with NumPy's broadcasting between its arguments."""
+    return primitive(name, fwd, *vjps, broadcasts=True, **options)
+
+
+def apply(op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+    """Run `op` on Tensors and arrays, and record it if a gradient may be asked for.
+
+    The general path; elementwise ops of one and two arguments have shorter ones below.
+    """
+    if not any(isinstance(a, Tensor) for a in args):
+        return op.fwd(*(a if isinstance(a, np.ndarray) else as_array(a) for a in args), **attrs)
+    args = promote(op, args)
+    state = mode()
+    data = [a._data if isinstance(a, Tensor) else a for a in args]
+    result = run(op, data, attrs, state.scope)
+    if state.monitor is not None:
+        for value in (result,) if op.outputs == 1 else result:
+            state.monitor(op.name, "forward", value, state.scope)
+    inputs = tuple([a._node if isinstance(a, Tensor) else None for a in args])
+    if not state.grad or all(n is None for n in inputs) or op.vjps == (None,):
+        if op.outputs == 1:
+            return Tensor(result, None)
+        return tuple([Tensor(value, None) for value in result])
+    saved = [result if "y" in op.reads else None]
+    for i, (a, value, parent) in enumerate(zip(args, data, inputs, strict=True)):
+        if op.keeps_input(i):
+            saved.append(value if isinstance(a, Tensor) else copy_unless_frozen(value))
+        else:
+            saved.append(Spec(np.shape(value), np.result_type(value)) if parent is None else parent)
+    if op.outputs == 1:
+        node = Node(op, attrs, inputs, tuple(saved), result.shape, result.dtype, state.scope)
+        return Tensor(result, node)
+    shapes = tuple([value.shape for value in result])
+    node = Node(op, attrs, inputs, tuple(saved), shapes, result[0].dtype, state.scope)
+    return tuple([Tensor(value, Port(node, i, value)) for i, value in enumerate(result)])
+
+
+def _unary(op: Op) -> Callable[[Any], Any]:
+    fwd, reads_x, reads_y, grads = op.fwd, op.keeps_input(0), "y" in op.reads, op.vjps[0] is not None
+
+    def function(x: Any) -> Any:
+        if not isinstance(x, Tensor):
+            return fwd(x if isinstance(x, np.ndarray) else as_array(x))
+        data, parent = x._data, x._node
+        y = fwd(data)
+        state = mode()
+        if y.dtype is not data.dtype and grads:
+            y = run(op, [_to_float(data)], {}, state.scope)
+        if state.monitor is not None:
+            state.monitor(op.name, "forward", y, state.scope)
+        if parent is None or not state.grad or not grads:
+            return Tensor(y, None)
+        saved = (y if reads_y else None, data if reads_x else parent)
+        return Tensor(y, Node(op, NO_ATTRS, (parent,), saved, y.shape, y.dtype, state.scope))
+
+    return function
+
+
+def _binary(op: Op) -> Callable[[Any, Any], Any]:
+    fwd, reads_a, reads_b, reads_y = op.fwd, op.keeps_input(0), op.keeps_input(1), "y" in op.reads
+    grads = any(vjp is not None for vjp in op.vjps)
+
+    def function(x1: Any, x2: Any) -> Any:
+        if isinstance(x1, Tensor):
+            a, left = x1._data, x1._node
+            tensor_dtype = a.dtype
+            if isinstance(x2, Tensor):
+                b, right = x2._data, x2._node
+                if tensor_dtype is not b.dtype:
+                    x1, x2 = promote(op, (x1, x2))
+                    a, b, left, right = x1._data, x2._data, x1._node, x2._node
+            else:
+                b, right = operand(x2, tensor_dtype), None
+                if b is NotImplemented:
+                    return NotImplemented
+        elif isinstance(x2, Tensor):
+            b, right = x2._data, x2._node
+            tensor_dtype = b.dtype
+            a, left = operand(x1, tensor_dtype), None
+            if a is NotImplemented:
+                return NotImplemented
+        else:
+            return fwd(x1, x2)
+        state = mode()
+        try:
+            y = fwd(a, b)
+        except (ValueError, TypeError) as error:
+            raise explain(op, [a, b], error, state.scope) from None
+        dtype = y.dtype
+        if grads and dtype is not tensor_dtype and dtype is not _dtype(a) and dtype is not _dtype(b):
+            y = run(op, [_to_float(a), _to_float(b)], {}, state.scope)  # integers only
+            dtype = y.dtype
+        if state.monitor is not None:
+            state.monitor(op.name, "forward", y, state.scope)
+        if (left is None and right is None) or not state.grad or not grads:
+            return Tensor(y, None)
+        if reads_a and left is None and a is x1:
+            a = copy_unless_frozen(a)
+        if reads_b and right is None and b is x2:
+            b = copy_unless_frozen(b)
+        saved = (y if reads_y else None, a if reads_a else left, b if reads_b else right)
+        return Tensor(y, Node(op, NO_ATTRS, (left, right), saved, y.shape, dtype, state.scope))
+
+    return function
+
+
+NO_ATTRS: dict[str, Any] = {}
+
+
+def _dtype(value: Any) -> Any:
+    return getattr(value, "dtype", None)
+
+
+def _to_float(value: Any) -> Any:
+    """Integers and booleans as floats of the default type; anything else as it is."""
+    kind = getattr(_dtype(value), "kind", "")
+    return value.astype(floatx()) if kind in ("i", "u", "b") else value
+
+
+def run(op: Op, data: list[Any], attrs: dict[str, Any], scope: Scope) -> Any:
+    """Run the kernel; what NumPy says about wrong shapes is said with op, shapes and place."""
+    try:
+        return op.fwd(*data, **attrs)
+    except (ValueError, TypeError, IndexError) as error:
+        raise explain(op, data, error, scope) from None
+
+
+def explain(op: Op, data: list[Any], error: Exception, scope: Scope) -> Exception:
+    """Rewrite NumPy's complaint so that it names the op, the shapes and dtypes, and the place."""
+    got = ", ".join(f"{np.shape(a)} {np.result_type(a)}" for a in data)
+    place = f" [{scope}]" if str(scope) else ""
+    kind = type(error) if type(error) in (TypeError, IndexError) else ValueError
+    return kind(f"{op.name}: {error}; received {got}{place}")
+
+
+def as_array(value: Any) -> Any:
+    """An array from anything array-like; Python floats get the default float type."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value
+    array = np.asarray(value)
+    return array.astype(floatx()) if array.dtype == np.float64 else array
+
+
+def operand(value: Any, dtype: np.dtype[Any]) -> Any:
+    """The other side of a binary op: scalars take part without a type of their own.
+
+    Integer and boolean arrays take the type of a float Tensor, so that it stays float32.
+    """
+    kind = type(value)
+    if kind is float or kind is int:
+        scalars = _SCALARS.get(dtype)
+        if scalars is None:  # integers meet the number as it is
+            return value if kind is int else as_array(value)
+        known = scalars.get(value)
+        return _scalar(value, dtype, scalars) if known is None else known
+    if kind is bool:
+        return value
+    if isinstance(value, float):  # numpy.float64 is one
+        return float(value) if dtype.kind in "fc" else as_array(value)
+    if isinstance(value, (list, tuple)):
+        value = as_array(value)
+    if not isinstance(value, (np.ndarray, np.generic)):
+        return value if isinstance(value, complex) else NotImplemented
+    if value.ndim == 0 and (dtype.kind in "fc" or value.dtype.kind in "iub"):
+        return value.item()
+    if dtype.kind == "f" and value.dtype.kind in "iub":
+        return value.astype(dtype)
+    return value
+
+
+_SCALARS: dict[Any, dict[float, Array]] = {np.dtype(t): {} for t in ("float16", "float32", "float64")}
+
+
+def _scalar(value: float, dtype: np.dtype[Any], known: dict[float, Array]) -> Any:
+    """A Python number as a 0-d array of the Tensor's type: NumPy multiplies by it twice as fast."""
+    array = freeze(np.array(value, dtype=dtype))
+    if value != 0 and len(known) < 1000:  # 0.0 and -0.0 are one key
+        known[value] = array
+    return array
+
+
+def promote(op: Op, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Bring differentiable arguments to one float type, with recorded casts.
+
+    Index arguments, which have no vjp, are left alone. Matrix products of float32 with float64 raise.
+    """
+    sides = [i for i in range(len(args)) if op.vjp_all is not None or (i < len(op.vjps) and op.vjps[i])]
+    kinds = {_dtype(args[i]) for i in sides} - {None}
+    if len(kinds) < 2 and all(isinstance(a, (Tensor, np.ndarray)) for a in args):
+        return args
+    floats = [k for k in kinds if k.kind in "fc"]
+    target = np.result_type(*floats) if floats else (np.result_type(*kinds) if kinds else None)
+    if op.strict and len(set(floats)) > 1:
+        names = " and ".join(sorted(str(k) for k in set(floats)))
+        raise TypeError(f"{op.name}: arguments of {names} do not mix; cast one, e.g. x.astype('float64')")
+    result = list(args)
+    for i, a in enumerate(args):
+        if isinstance(a, Tensor):
+            if i in sides and target is not None and a.dtype != target:
+                result[i] = a.astype(target)
+        elif i in sides and target is not None:
+            result[i] = np.asarray(a, dtype=target)
+        elif not isinstance(a, np.ndarray):
+            result[i] = as_array(a)
+    return tuple(result)

@@ -1,0 +1,402 @@
+"""`Tensor`: an array and the node that made it. `Variable`: a tensor that can be assigned.
+
+A Tensor is immutable. Its array is handed out read-only, so that nothing outside can change a value
+that a backward pass will read. The operators and methods are attached by `tinygrad_rnn.ops`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..config import floatx
+from .op import OPS, Array, GradSlot, Leaf, Node
+
+
+class Tensor:
+    """An n-dimensional array that remembers how it was computed.
+
+    Made by `tensor(...)` and by ops. Behaves like a NumPy array in expressions: operators, indexing,
+    broadcasting, `np.tanh(t)`, `np.asarray(t)`. Equality compares elements; hashing goes by identity.
+
+    >>> from tinygrad_rnn import tensor
+    >>> x = tensor([1.0, 2.0], requires_grad=True)
+    >>> y = (x * x).sum()
+    >>> y.backward(); x.grad
+    array([2., 4.], dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "_data", "_name", "_node")
+
+    def __init__(self, data: Array, node: Node | None) -> None:
+        self._data = data
+        self._node = node
+
+    # --- what it is -----------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of every axis."""
+        return self._data.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self._data.ndim
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the elements (NumPy's)."""
+        return self._data.dtype
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self._data.size
+
+    @property
+    def name(self) -> str | None:
+        """The name it was given; None otherwise."""
+        return getattr(self, "_name", None)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether it is recorded, so that gradients can be taken through it."""
+        return self._node is not None
+
+    def numpy(self) -> Array:
+        """The value as a read-only NumPy array, without a copy (`.numpy().copy()` to write)."""
+        if not isinstance(self._data, np.ndarray):
+            return freeze(np.asarray(self._data))
+        return freeze(self._data)
+
+    def item(self) -> Any:
+        """The only element, as a Python number; raises `ValueError` if there are several."""
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """The value as nested Python lists."""
+        return self._data.tolist()
+
+    # --- gradients ------------------------------------------------------------------------------
+
+    @property
+    def grad(self) -> Array | None:
+        """The gradient that `backward` left here: an array of this shape and dtype, or None."""
+        return self._node.slot.value if isinstance(self._node, Leaf) else None
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if not isinstance(self._node, Leaf):
+            raise ValueError("grad: only a leaf (Variable, or tensor(..., requires_grad=True)) has one")
+        if value is not None:
+            value = np.array(value, dtype=self.dtype)
+            if value.shape != self.shape:
+                raise ValueError(f"grad: expected shape {self.shape}, received {value.shape}")
+        self._node.slot.value = value
+
+    def zero_grad(self) -> None:
+        """Forget the gradient (`grad` is None again)."""
+        self.grad = None
+
+    def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:
+        """Add the gradient of this scalar to `.grad` of every leaf it depends on.
+
+        `gradient` is the cotangent, of this tensor's shape; needed unless it has one element. The
+        graph is freed on the way unless `retain_graph`; a second pass over a freed graph raises
+        `RuntimeError`.
+        """
+        from .autodiff import backward
+
+        backward(self, gradient, retain_graph)
+
+    def detach(self) -> Tensor:
+        """The same value, cut from the graph."""
+        return Tensor(self._data, None)
+
+    # --- Python and NumPy protocols -------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        """`tensor([...], dtype=float32)`, with the name and whether it is recorded."""
+        body = np.array2string(self.numpy(), separator=", ", prefix="tensor(", threshold=100)
+        extra = [f"dtype={self.dtype}"]
+        if self.name:
+            extra.append(f"name={self.name!r}")
+        if isinstance(self._node, Leaf):
+            extra.append("requires_grad=True")
+        elif self._node is not None:
+            extra.append(f"op={self._node.op.name!r}")
+        return f"tensor({body}, {', '.join(extra)})"
+
+    def __format__(self, spec: str) -> str:
+        """A single element formats as its number."""
+        return format(self.item(), spec) if spec and self.size == 1 else format(str(self), spec)
+
+    def __len__(self) -> int:
+        """Length of the first axis."""
+        if self.ndim == 0:
+            raise TypeError("len() of a tensor without axes")
+        return self._data.shape[0]
+
+    def __bool__(self) -> bool:
+        """Truth of the only element; several raise `ValueError`."""
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        """The only element as a float."""
+        return float(self._data.item())
+
+    def __int__(self) -> int:
+        """The only element as an int."""
+        return int(self._data.item())
+
+    def __index__(self) -> int:
+        """The only element of an integer tensor, as an index."""
+        return self._data.__index__()
+
+    __hash__ = object.__hash__
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """NumPy's conversion: read-only without a copy."""
+        value = self.numpy()
+        if dtype is not None and np.dtype(dtype) != value.dtype:
+            if copy is False:
+                raise ValueError(f"cannot view {value.dtype} as {np.dtype(dtype)} without a copy")
+            return value.astype(dtype)
+        return value.copy() if copy else value
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """`np.tanh(t)`, `array * t`: run our op, so that the gradient is not lost."""
+        from .record import UFUNCS
+
+        if method == "__call__" and ufunc in UFUNCS and not kwargs:
+            return UFUNCS[ufunc](*inputs)
+        return _plain_numpy(getattr(ufunc, method), f"numpy.{ufunc.__name__}", inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """`np.concatenate([t, u])`: run our op of that name."""
+        from .. import ops
+
+        ours = ops.NUMPY_FUNCTIONS.get(function)
+        if ours is not None:
+            return ours(*args, **kwargs)
+        return _plain_numpy(function, f"numpy.{function.__name__}", args, kwargs)
+
+    if TYPE_CHECKING:  # attached by tinygrad_rnn.ops
+
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __floordiv__(self, other: Any) -> Tensor: ...
+        def __mod__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __rpow__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __rmatmul__(self, other: Any) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def __lt__(self, other: Any) -> Tensor: ...
+        def __le__(self, other: Any) -> Tensor: ...
+        def __gt__(self, other: Any) -> Tensor: ...
+        def __ge__(self, other: Any) -> Tensor: ...
+        def __eq__(self, other: Any) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: Any) -> Tensor: ...  # type: ignore[override]
+        def __and__(self, other: Any) -> Tensor: ...
+        def __or__(self, other: Any) -> Tensor: ...
+        def __invert__(self) -> Tensor: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def __iter__(self) -> Iterator[Tensor]: ...
+
+        @property
+        def T(self) -> Tensor: ...  # noqa: N802
+        @property
+        def mT(self) -> Tensor: ...  # noqa: N802
+
+        def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def prod(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def max(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def min(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def var(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def std(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def all(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def any(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def argmax(self, axis: Any = None) -> Tensor: ...
+        def argmin(self, axis: Any = None) -> Tensor: ...
+        def reshape(self, *shape: Any) -> Tensor: ...
+        def flatten(self) -> Tensor: ...
+        def transpose(self, *axes: Any) -> Tensor: ...
+        def swapaxes(self, axis1: int, axis2: int) -> Tensor: ...
+        def squeeze(self, axis: Any = None) -> Tensor: ...
+        def astype(self, dtype: Any) -> Tensor: ...
+        def clip(self, x_min: Any = None, x_max: Any = None) -> Tensor: ...
+
+
+class Variable(Tensor):
+    """A trainable leaf: a weight.
+
+    `initial` gives the value: an array keeps its dtype, Python numbers become `floatx()`. Integer
+    variables are never trainable. `assign` replaces the value; a backward pass over a graph that was
+    recorded before the assignment raises `RuntimeError` instead of giving a wrong gradient.
+
+    >>> w = Variable([1.0, 2.0], name="w")
+    >>> w.assign([3.0, 4.0]).numpy()
+    array([3., 4.], dtype=float32)
+    """
+
+    __slots__ = ("_slot", "_trainable", "path")
+
+    def __init__(
+        self, initial: Any, trainable: bool = True, dtype: Any = None, name: str | None = None
+    ) -> None:
+        data = to_array(initial, dtype)
+        if dtype is None and data.dtype.kind in "iu" and not hasattr(initial, "dtype"):
+            data = data.astype(floatx())
+        super().__init__(data, None)
+        self._name = name or "variable"
+        self.path = self._name
+        self._slot = GradSlot()
+        self._trainable = bool(trainable)
+        self._renew_leaf()
+
+    def _renew_leaf(self) -> None:
+        if isinstance(self._node, Leaf):
+            self._node.stale = True
+        differentiable = self._trainable and self.dtype.kind in "fc"
+        self._node = Leaf(self.shape, self.dtype, self.path, self._slot) if differentiable else None
+
+    @property
+    def trainable(self) -> bool:
+        """Whether ops on it are recorded and optimizers change it."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        if bool(value) != self._trainable:
+            self._trainable = bool(value)
+            self._renew_leaf()
+
+    @property
+    def grad(self) -> Array | None:
+        """The gradient that `backward` left here: an array of this shape and dtype, or None."""
+        return self._slot.value
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None:
+            value = np.array(value, dtype=self.dtype)
+            if value.shape != self.shape:
+                raise ValueError(f"{self.path}.grad: expected shape {self.shape}, received {value.shape}")
+        self._slot.value = value
+
+    def rename(self, path: str) -> None:
+        """Set the path, such as `lstm/kernel`; the name is its last part."""
+        self.path = path
+        self._name = path.rsplit("/", 1)[-1]
+        if isinstance(self._node, Leaf):
+            self._node.label = path
+
+    def assign(self, value: Any) -> Variable:
+        """Replace the value by a copy of `value`, cast to this dtype; return the variable.
+
+        Raises `ValueError` for another shape; the old value stays.
+        """
+        data = np.array(value, dtype=self.dtype)
+        if data.shape != self.shape:
+            raise ValueError(f"assign to {self.path!r}: expected shape {self.shape}, received {data.shape}")
+        self.replace(data)
+        return self
+
+    def replace(self, data: Array) -> None:
+        """Take over `data` as the new value without a copy or a check (for optimizers)."""
+        self._data = data
+        self._renew_leaf()
+
+    def __repr__(self) -> str:
+        """`Variable(path, shape, dtype, value)`."""
+        body = np.array2string(self.numpy(), separator=", ", threshold=20)
+        return f"<Variable {self.path!r} shape={self.shape} dtype={self.dtype} value={body}>"
+
+
+def tensor(
+    data: Any, dtype: Any = None, requires_grad: bool = False, name: str | None = None
+) -> Tensor:
+    """Make a Tensor from a copy of anything array-like.
+
+    Arrays keep their dtype, Python floats become `floatx()`, Python integers int64. Raises `TypeError`
+    if `requires_grad` is asked of integers, or if `data` holds no numbers.
+
+    >>> tensor([1, 2.5])
+    tensor([1. , 2.5], dtype=float32)
+    """
+    array = to_array(data, dtype)
+    if requires_grad and array.dtype.kind not in "fc":
+        raise TypeError(
+            f"tensor: requires_grad needs floats, received {array.dtype}; "
+            f"give floats or dtype='{floatx()}'"
+        )
+    leaf = Leaf(array.shape, array.dtype, name, GradSlot()) if requires_grad else None
+    result = Tensor(array, leaf)
+    if name is not None:
+        result._name = name
+    return result
+
+
+def to_array(data: Any, dtype: Any = None) -> Array:
+    """A fresh array: dtype as given, or the array's own, or `floatx()` for Python floats."""
+    if dtype is None and not hasattr(data, "dtype"):
+        data = np.asarray(data)
+        if data.dtype == np.float64:
+            dtype = floatx()
+    array = np.array(data, dtype=dtype)
+    if array.dtype.kind not in "fciub":
+        raise TypeError(
+            f"tensor: expected numbers, received {type(data).__name__} of dtype {array.dtype}"
+        )
+    return array
+
+
+def freeze(array: Array) -> Array:
+    """Mark an array read-only and return it."""
+    array.flags.writeable = False
+    return array
+
+
+def copy_unless_frozen(value: Any) -> Any:
+    """What will be read later is copied, unless nobody can change it."""
+    if isinstance(value, np.ndarray) and value.flags.writeable:
+        return freeze(value.copy())
+    return value
+
+
+def _plain_numpy(function: Any, name: str, args: Any, kwargs: Any) -> Any:
+    """Run a NumPy function that has no op, on the bare arrays; refuse if a gradient would be lost."""
+
+    def bare(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            if value.requires_grad:
+                hint = "" if (op := _closest(name)) is None else f"; the nearest op is tg.ops.{op}"
+                raise TypeError(
+                    f"{name} has no gradient rule here{hint}. Use an op of tg.ops, or t.detach() "
+                    "if the result needs no gradient"
+                )
+            return value.numpy()
+        if isinstance(value, (list, tuple)):
+            return type(value)([bare(v) for v in value])
+        return value
+
+    return function(*[bare(a) for a in args], **{k: bare(v) for k, v in kwargs.items()})
+
+
+def _closest(name: str) -> str | None:
+    import difflib
+
+    found = difflib.get_close_matches(name.rsplit(".", 1)[-1], OPS, n=1)
+    return found[0] if found else None

@@ -1,0 +1,95 @@
+"""The ops, under the names and arguments of `keras.ops` (NumPy's where Keras has none).
+
+Given Tensors an op is recorded; given arrays it returns an array. Importing this package gives Tensor
+its operators and methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..core.autodiff import stop_gradient
+from ..core.tensor import Tensor
+from . import random
+from .elementwise import (
+    abs, absolute, add, arange, arccos, arcsin, arctan, arctanh, cast, ceil, clip, convert_to_numpy,
+    convert_to_tensor, cos, cosh, divide, equal, erf, exp, expm1, eye, floor, floor_divide, full, greater,
+    greater_equal, isfinite, isinf, isnan, less, less_equal, log, log1p, log2, log10, logaddexp, logical_and,
+    logical_not, logical_or, maximum, minimum, mod, multiply, negative, not_equal, ones, ones_like, pow, power,
+    reciprocal, round, rsqrt, sign, sin, sinh, sqrt, square, subtract, tan, true_divide, where, zeros, zeros_like,
+)  # fmt: skip
+from .indexing import getitem, one_hot, scatter, segment_sum, take, take_along_axis
+from .linalg import dot, einsum, matmul, norm, outer, tensordot
+from .nn import (
+    binary_crossentropy, categorical_crossentropy, elu, gelu, hard_sigmoid, leaky_relu, log_softmax, relu, selu,
+    sigmoid, silu, softmax, softplus, softsign, sparse_categorical_crossentropy, swish, tanh,
+)  # fmt: skip
+from .random import categorical, dropout, normal, randint, shuffle, truncated_normal, uniform
+from .reduce import all, amax, amin, any, argmax, argmin, cumsum, logsumexp, max, mean, min, prod, std, sum, var
+from .shape import (
+    broadcast_to, concatenate, expand_dims, flip, moveaxis, ndim, pad, ravel, repeat, reshape, roll, shape, size,
+    split, squeeze, stack, swapaxes, tile, transpose, unstack,
+)  # fmt: skip
+
+# NumPy's function -> ours, where name and leading arguments agree (Tensor.__array_function__).
+NUMPY_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    getattr(np, name): globals()[name]
+    for name in (
+        "all any argmax argmin broadcast_to clip concatenate cumsum dot einsum expand_dims flip max mean min moveaxis ndim "
+        "ones_like outer pad prod ravel repeat reshape roll round shape size split squeeze stack std sum swapaxes take "
+        "take_along_axis tensordot tile transpose unstack var where zeros_like"
+    ).split()
+    if hasattr(np, name)
+}
+NUMPY_FUNCTIONS[np.linalg.norm] = norm
+NUMPY_FUNCTIONS[np.concatenate] = lambda xs, axis=0: concatenate(xs, axis=axis)  # NumPy's default axis
+
+
+def _swapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, other: function(other, self)
+
+
+def _sizes(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """`f(2, 3)` and `f((2, 3))` mean the same."""
+    return tuple(values[0]) if len(values) == 1 and isinstance(values[0], (tuple, list)) else values
+
+
+def _iterate(self: Tensor) -> Iterator[Tensor]:
+    if self.ndim == 0:
+        raise TypeError("iteration over a tensor without axes")
+    return iter(unstack(self, axis=0))
+
+
+def _matrix_transpose(self: Tensor) -> Tensor:
+    if self.ndim < 2:
+        raise ValueError(f"mT: expected at least 2 axes, received shape {self.shape}")
+    result: Tensor = swapaxes(self, -1, -2)
+    return result
+
+
+_METHODS: dict[str, Any] = {
+    "__add__": add, "__radd__": _swapped(add), "__sub__": subtract, "__rsub__": _swapped(subtract),
+    "__mul__": multiply, "__rmul__": _swapped(multiply), "__truediv__": divide, "__rtruediv__": _swapped(divide),
+    "__floordiv__": floor_divide, "__rfloordiv__": _swapped(floor_divide), "__mod__": mod, "__rmod__": _swapped(mod),
+    "__pow__": power, "__rpow__": _swapped(power), "__matmul__": matmul, "__rmatmul__": _swapped(matmul),
+    "__neg__": negative, "__abs__": absolute, "__lt__": less, "__le__": less_equal, "__gt__": greater,
+    "__ge__": greater_equal, "__eq__": equal, "__ne__": not_equal, "__and__": logical_and, "__or__": logical_or,
+    "__rand__": _swapped(logical_and), "__ror__": _swapped(logical_or), "__invert__": logical_not,
+    "__getitem__": getitem, "__iter__": _iterate, "T": property(lambda self: transpose(self)), "mT": property(_matrix_transpose),
+    "sum": sum, "mean": mean, "prod": prod, "max": max, "min": min, "var": var, "std": std, "all": all, "any": any,
+    "argmax": argmax, "argmin": argmin, "cumsum": cumsum, "dot": dot, "round": round, "flatten": ravel,
+    "reshape": lambda self, *shape: reshape(self, _sizes(shape)),
+    "transpose": lambda self, *axes: transpose(self, _sizes(axes) if axes and axes != (None,) else None),
+    "swapaxes": swapaxes, "squeeze": squeeze, "astype": cast, "clip": clip,
+}  # fmt: skip
+for _name, _method in _METHODS.items():
+    setattr(Tensor, _name, _method)
+
+__all__ = [
+    name
+    for name, value in list(globals().items())
+    if not name.startswith("_") and callable(value) and name not in ("Any", "Callable", "Iterator", "Tensor")
+]

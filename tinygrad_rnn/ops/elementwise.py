@@ -1,0 +1,355 @@
+"""Functions of each element: arithmetic, powers, exponentials, comparisons. Arguments broadcast.
+
+Reading a statement: `name, forward kernel, vjp of each argument`. In a vjp, `g` is the cotangent of the
+output `y`; the engine sums the result over broadcast axes. Kinks: `abs` and `sign` have derivative 0 at
+0; `maximum` and `minimum` share a tie equally; `clip` passes the gradient on its bounds.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..config import floatx
+from ..core.op import Array
+from ..core.record import elementwise, kernel, primitive, quiet
+from ..core.tensor import Tensor
+
+
+def no_leak(g: Any, value: Any) -> Any:
+    """`value`, but 0 where the cotangent is 0.
+
+    `0 · inf` is NaN in floating point. A branch that `where` did not take has cotangent 0, and must stay
+    out of the gradient even if its own derivative is infinite there.
+    """
+    return where(g == 0, 0, value)
+
+
+# --- arithmetic ---------------------------------------------------------------------------------
+
+add = elementwise(
+    "add", np.add, lambda g, y, a, b: g, lambda g, y, a, b: g,
+    reads="", doc="y = a + b",
+)  # fmt: skip
+subtract = elementwise(
+    "subtract", np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g,
+    reads="", doc="y = a − b",
+)  # fmt: skip
+multiply = elementwise(
+    "multiply", np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a,
+    reads="x", doc="y = a · b;  ∂a = g · b,  ∂b = g · a",
+)  # fmt: skip
+divide = elementwise(
+    "divide", quiet(np.divide),
+    lambda g, y, a, b: no_leak(g, g / b), lambda g, y, a, b: no_leak(g, -g * y / b),
+    reads="1y", numpy=np.divide, doc="y = a / b;  ∂a = g / b,  ∂b = −g · y / b",
+)  # fmt: skip
+negative = elementwise("negative", np.negative, lambda g, y, x: -g, reads="", doc="y = −x;  ∂x = −g")
+power = elementwise(
+    "power", quiet(np.power),
+    lambda g, y, a, b: no_leak(g, where(b == 0, 0.0, g * b * a ** where(b == 0, 1, b - 1))),
+    lambda g, y, a, b: no_leak(g, g * where(a == 0, 0.0, y * log(where(a == 0, 1, a)))),
+    reads="xy", numpy=np.power, doc="y = a ** b;  ∂a = g · b · a ** (b − 1),  ∂b = g · y · log a",
+)  # fmt: skip
+square = elementwise("square", np.square, lambda g, y, x: g * (2.0 * x), reads="x", doc="y = x²;  ∂x = 2 g x")
+sqrt = elementwise(
+    "sqrt", quiet(np.sqrt), lambda g, y, x: no_leak(g, 0.5 * g / y),
+    reads="y", numpy=np.sqrt, doc="y = √x;  ∂x = g / (2 y)",
+)  # fmt: skip
+reciprocal = elementwise(
+    "reciprocal", quiet(np.reciprocal), lambda g, y, x: no_leak(g, -g * y * y),
+    reads="y", numpy=np.reciprocal, doc="y = 1 / x;  ∂x = −g y²",
+)  # fmt: skip
+mod = elementwise(
+    "mod", quiet(np.mod), lambda g, y, a, b: g, lambda g, y, a, b: no_leak(g, -g * floor(a / b)),
+    reads="x", numpy=np.mod, analytic=False, doc="y = a mod b;  ∂a = g,  ∂b = −g · floor(a / b)",
+)  # fmt: skip
+
+
+@kernel
+@quiet
+def _rsqrt(x: Array) -> Any:
+    return 1.0 / np.sqrt(x)
+
+
+rsqrt = elementwise(
+    "rsqrt", _rsqrt, lambda g, y, x: no_leak(g, -0.5 * g * y * y * y),
+    reads="y", doc="y = 1 / √x;  ∂x = −g y³ / 2",
+)  # fmt: skip
+
+# --- exponentials and logarithms ------------------------------------------------------------------
+
+exp = elementwise(
+    "exp", quiet(np.exp), lambda g, y, x: no_leak(g, g * y), reads="y", numpy=np.exp, doc="y = eˣ;  ∂x = g y"
+)
+expm1 = elementwise(
+    "expm1", quiet(np.expm1), lambda g, y, x: no_leak(g, g * (y + 1.0)),
+    reads="y", numpy=np.expm1, doc="y = eˣ − 1, exact near 0;  ∂x = g (y + 1)",
+)  # fmt: skip
+log = elementwise(
+    "log", quiet(np.log), lambda g, y, x: no_leak(g, g / x), reads="x", numpy=np.log, doc="y = ln x;  ∂x = g / x"
+)
+log1p = elementwise(
+    "log1p", quiet(np.log1p), lambda g, y, x: no_leak(g, g / (1.0 + x)),
+    reads="x", numpy=np.log1p, doc="y = ln(1 + x), exact near 0;  ∂x = g / (1 + x)",
+)  # fmt: skip
+log2 = elementwise(
+    "log2", quiet(np.log2), lambda g, y, x: no_leak(g, g / (x * math.log(2.0))),
+    reads="x", numpy=np.log2, analytic=False, doc="y = log₂ x;  ∂x = g / (x ln 2)",
+)  # fmt: skip
+log10 = elementwise(
+    "log10", quiet(np.log10), lambda g, y, x: no_leak(g, g / (x * math.log(10.0))),
+    reads="x", numpy=np.log10, doc="y = log₁₀ x;  ∂x = g / (x ln 10)",
+)  # fmt: skip
+logaddexp = elementwise(
+    "logaddexp", quiet(np.logaddexp),
+    lambda g, y, a, b: no_leak(g, g * exp(a - y)), lambda g, y, a, b: no_leak(g, g * exp(b - y)),
+    reads="xy", numpy=np.logaddexp, analytic=False, doc="y = ln(eᵃ + eᵇ);  ∂a = g e^(a − y)",
+)  # fmt: skip
+
+# --- trigonometric and hyperbolic -----------------------------------------------------------------
+
+sin = elementwise("sin", np.sin, lambda g, y, x: g * cos(x), reads="x", doc="y = sin x;  ∂x = g cos x")
+cos = elementwise("cos", np.cos, lambda g, y, x: -g * sin(x), reads="x", doc="y = cos x;  ∂x = −g sin x")
+tan = elementwise("tan", np.tan, lambda g, y, x: g * (1.0 + y * y), reads="y", doc="y = tan x;  ∂x = g (1 + y²)")
+sinh = elementwise(
+    "sinh", quiet(np.sinh), lambda g, y, x: no_leak(g, g * cosh(x)),
+    reads="x", numpy=np.sinh, doc="y = sinh x;  ∂x = g cosh x",
+)  # fmt: skip
+cosh = elementwise(
+    "cosh", quiet(np.cosh), lambda g, y, x: no_leak(g, g * sinh(x)),
+    reads="x", numpy=np.cosh, doc="y = cosh x;  ∂x = g sinh x",
+)  # fmt: skip
+arcsin = elementwise(
+    "arcsin", quiet(np.arcsin), lambda g, y, x: no_leak(g, g / sqrt(1.0 - x * x)),
+    reads="x", numpy=np.arcsin, doc="y = arcsin x;  ∂x = g / √(1 − x²)",
+)  # fmt: skip
+arccos = elementwise(
+    "arccos", quiet(np.arccos), lambda g, y, x: no_leak(g, -g / sqrt(1.0 - x * x)),
+    reads="x", numpy=np.arccos, doc="y = arccos x;  ∂x = −g / √(1 − x²)",
+)  # fmt: skip
+arctan = elementwise(
+    "arctan", np.arctan, lambda g, y, x: g / (1.0 + x * x), reads="x", doc="y = arctan x;  ∂x = g / (1 + x²)"
+)
+arctanh = elementwise(
+    "arctanh", quiet(np.arctanh), lambda g, y, x: no_leak(g, g / (1.0 - x * x)),
+    reads="x", numpy=np.arctanh, doc="y = artanh x;  ∂x = g / (1 − x²)",
+)  # fmt: skip
+
+_erf = np.frompyfunc(math.erf, 1, 1)
+
+
+@kernel
+def _erf_kernel(x: Array) -> Any:
+    return np.asarray(_erf(x), dtype=x.dtype)
+
+
+erf = elementwise(
+    "erf", _erf_kernel, lambda g, y, x: g * (2.0 / math.sqrt(math.pi)) * exp(-x * x),
+    reads="x", analytic=False, doc="y = erf x (the C library's, one element at a time);  ∂x = g · 2/√π · e^(−x²)",
+)  # fmt: skip
+
+# --- kinks and choices ----------------------------------------------------------------------------
+
+absolute = elementwise(
+    "absolute", np.absolute, lambda g, y, x: g * sign(x),
+    reads="x", analytic=False, doc="y = |x|;  ∂x = g sign x, 0 at 0",
+)  # fmt: skip
+maximum = elementwise(
+    "maximum", np.maximum,
+    lambda g, y, a, b: where(a > b, g, where(a == b, 0.5 * g, 0)),
+    lambda g, y, a, b: where(b > a, g, where(a == b, 0.5 * g, 0)),
+    reads="x", analytic=False, doc="y = max(a, b);  the larger gets g, equal ones half each",
+)  # fmt: skip
+minimum = elementwise(
+    "minimum", np.minimum,
+    lambda g, y, a, b: where(a < b, g, where(a == b, 0.5 * g, 0)),
+    lambda g, y, a, b: where(b < a, g, where(a == b, 0.5 * g, 0)),
+    reads="x", analytic=False, doc="y = min(a, b);  the smaller gets g, equal ones half each",
+)  # fmt: skip
+where_op = elementwise(
+    "where", kernel(np.where), None,
+    lambda g, y, c, a, b: where(c, g, 0), lambda g, y, c, a, b: where(c, 0, g),
+    reads="0", doc="y = a where c holds, else b;  ∂a = g there, ∂b = g elsewhere",
+)  # fmt: skip
+clip_op = primitive(
+    "clip", lambda x, low, high, out=None: np.clip(x, low, high, out=out),
+    lambda g, y, x, low, high: where((x >= low) & (x <= high), g, 0),
+    reads="x", analytic=False, doc="y = min(max(x, low), high);  ∂x = g inside, bounds included",
+)  # fmt: skip
+cast_op = primitive(
+    "cast", kernel(lambda x, dtype: x.astype(dtype, copy=False)), lambda g, y, x, dtype: g.astype(x.dtype),
+    reads="", doc="y = x in another dtype;  ∂x = g in the dtype of x",
+)  # fmt: skip
+
+# --- without gradient -----------------------------------------------------------------------------
+
+sign = elementwise("sign", np.sign, None, reads="", doc="−1, 0 or 1")
+floor = elementwise("floor", np.floor, None, reads="", doc="largest integer ≤ x")
+ceil = elementwise("ceil", np.ceil, None, reads="", doc="smallest integer ≥ x")
+round_ = elementwise("round", kernel(np.round), None, reads="", doc="nearest integer, halves to even")
+isfinite = elementwise("isfinite", np.isfinite, None, reads="", doc="neither infinite nor NaN")
+isnan = elementwise("isnan", np.isnan, None, reads="", doc="NaN")
+isinf = elementwise("isinf", np.isinf, None, reads="", doc="infinite")
+logical_not = elementwise("logical_not", np.logical_not, None, reads="", doc="not x")
+equal = elementwise("equal", np.equal, None, None, reads="", doc="a = b")
+not_equal = elementwise("not_equal", np.not_equal, None, None, reads="", doc="a ≠ b")
+less = elementwise("less", np.less, None, None, reads="", doc="a < b")
+less_equal = elementwise("less_equal", np.less_equal, None, None, reads="", doc="a ≤ b")
+greater = elementwise("greater", np.greater, None, None, reads="", doc="a > b")
+greater_equal = elementwise("greater_equal", np.greater_equal, None, None, reads="", doc="a ≥ b")
+logical_and = elementwise("logical_and", np.logical_and, None, None, reads="", doc="a and b")
+logical_or = elementwise("logical_or", np.logical_or, None, None, reads="", doc="a or b")
+floor_divide = elementwise(
+    "floor_divide", quiet(np.floor_divide), None, None, reads="", numpy=np.floor_divide, doc="floor(a / b)"
+)
+
+
+def where(condition: Any, x1: Any, x2: Any) -> Any:
+    """Elements of `x1` where `condition` holds, of `x2` elsewhere; the three broadcast.
+
+    The gradient of the branch not taken is exactly 0, even if that branch is infinite or NaN.
+
+    >>> where(np.array([True, False]), 1.0, np.array([5.0, 6.0])).tolist()
+    [1.0, 6.0]
+    """
+    if not any(isinstance(a, Tensor) for a in (condition, x1, x2)):
+        return np.where(condition, x1, x2)
+    if not isinstance(condition, Tensor):
+        condition = np.asarray(condition)
+    return where_op(condition, x1, x2)
+
+
+def clip(x: Any, x_min: Any = None, x_max: Any = None) -> Any:
+    """Limit the elements to `[x_min, x_max]`; None leaves a side open.
+
+    >>> clip(np.array([-2.0, 0.5, 9.0]), 0.0, 1.0).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    low = -math.inf if x_min is None else x_min
+    high = math.inf if x_max is None else x_max
+    if np.any(np.asarray(low) > np.asarray(high)):
+        raise ValueError(f"clip: x_min must not exceed x_max, received {x_min} and {x_max}")
+    if isinstance(low, (int, float)) and isinstance(high, (int, float)):
+        return clip_op(x, low=low, high=high)
+    return minimum(maximum(x, low), high)
+
+
+def cast(x: Any, dtype: Any) -> Any:
+    """Convert to another dtype; between float types the gradient is converted back.
+
+    >>> cast(np.array([1.9]), "int64").tolist()
+    [1]
+    """
+    dtype = np.dtype(dtype)
+    if x.dtype == dtype:
+        return x
+    if isinstance(x, Tensor) and dtype.kind not in "fc":
+        return Tensor(x._data.astype(dtype), None)
+    return cast_op(x, dtype=dtype)
+
+
+def round(x: Any, decimals: int = 0) -> Any:
+    """Round to `decimals` places, halves to even. No gradient.
+
+    >>> round(np.array([2.5, 3.5])).tolist()
+    [2.0, 4.0]
+    """
+    scale = 10.0**decimals
+    return round_(x) if decimals == 0 else round_(x * scale) / scale
+
+
+def convert_to_tensor(x: Any, dtype: Any = None) -> Tensor:
+    """`x` as a Tensor: itself if it is one (cast if `dtype` differs), else a copy.
+
+    >>> convert_to_tensor([1.0]).dtype.name
+    'float32'
+    """
+    from_user = x if isinstance(x, Tensor) else Tensor(_own(x, dtype), None)
+    return from_user if dtype is None else cast(from_user, dtype)
+
+
+def convert_to_numpy(x: Any) -> Array:
+    """`x` as a NumPy array (read-only if it comes from a Tensor).
+
+    >>> convert_to_numpy(convert_to_tensor([1.0]))
+    array([1.], dtype=float32)
+    """
+    return np.asarray(x)
+
+
+def _own(x: Any, dtype: Any) -> Array:
+    from ..core.tensor import to_array
+
+    return to_array(x, dtype)
+
+
+def zeros(shape: Any, dtype: Any = None) -> Tensor:
+    """Tensor of zeros.
+
+    >>> zeros((2,)).tolist()
+    [0.0, 0.0]
+    """
+    return Tensor(np.zeros(shape, dtype or floatx()), None)
+
+
+def ones(shape: Any, dtype: Any = None) -> Tensor:
+    """Tensor of ones.
+
+    >>> ones((2,)).tolist()
+    [1.0, 1.0]
+    """
+    return Tensor(np.ones(shape, dtype or floatx()), None)
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None) -> Tensor:
+    """Tensor of one value.
+
+    >>> full((2,), 3.0).tolist()
+    [3.0, 3.0]
+    """
+    return Tensor(np.full(shape, np.asarray(fill_value), dtype or floatx()), None)
+
+
+def zeros_like(x: Any, dtype: Any = None) -> Tensor:
+    """Zeros of the shape and dtype of `x`.
+
+    >>> zeros_like(ones((2,))).tolist()
+    [0.0, 0.0]
+    """
+    return Tensor(np.zeros(x.shape, dtype or x.dtype), None)
+
+
+def ones_like(x: Any, dtype: Any = None) -> Tensor:
+    """Ones of the shape and dtype of `x`.
+
+    >>> ones_like(zeros((2,))).tolist()
+    [1.0, 1.0]
+    """
+    return Tensor(np.ones(x.shape, dtype or x.dtype), None)
+
+
+def eye(n: int, m: int | None = None, dtype: Any = None) -> Tensor:
+    """Identity matrix.
+
+    >>> eye(2).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    return Tensor(np.eye(n, m, dtype=dtype or floatx()), None)
+
+
+def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Tensor:
+    """Evenly spaced values; integers stay integers, Python floats become `floatx()`.
+
+    >>> arange(3).tolist()
+    [0, 1, 2]
+    """
+    values = np.arange(start, stop, step) if stop is not None else np.arange(0, start, step)
+    return Tensor(_own(values.tolist() if values.dtype.kind == "f" else values, dtype), None)
+
+
+abs = absolute
+true_divide = divide
+pow = power

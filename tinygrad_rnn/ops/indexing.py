@@ -1,0 +1,184 @@
+"""Reading and writing by position: `t[...]`, take, take_along_axis, scatter-add, one-hot.
+
+Every read has a write as its vjp and the other way round. Positions that occur twice add up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..config import floatx
+from ..core.op import Array
+from ..core.record import kernel, primitive
+from ..core.tensor import Tensor
+from .shape import _axis, moveaxis, ndim, shape
+
+
+def _is_basic(index: Any) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(p is None or p is Ellipsis or isinstance(p, (int, np.integer, slice)) for p in parts)
+
+
+@kernel
+def _put_back(g: Array, shape: tuple[int, ...], index: Any) -> Array:
+    result = np.zeros(shape, g.dtype)
+    if _is_basic(index):
+        result[index] = g
+    else:
+        np.add.at(result, index, g)
+    return result
+
+
+getitem_op = primitive(
+    "getitem", kernel(lambda x, index: x[index]),
+    lambda g, y, x, index: put_back_op(g, shape=x.shape, index=index),
+    reads="", view=True, doc="y = x[index];  ∂x = zeros with g added at index",
+)  # fmt: skip
+put_back_op = primitive(
+    "put_back", _put_back, lambda g, y, x, shape, index: getitem(g, index),
+    reads="", doc="zeros with x added at index;  ∂x = g[index]",
+)  # fmt: skip
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """`x[index]` with NumPy's rules: integers, slices, `...`, None, integer and boolean arrays.
+
+    Raises `IndexError` with the position and the shape. The gradient of an element taken twice adds up.
+
+    >>> getitem(np.array([1.0, 2.0, 3.0]), [0, 2]).tolist()
+    [1.0, 3.0]
+    """
+    parts = index if isinstance(index, tuple) else (index,)
+    parts = tuple([_as_index(p) for p in parts])
+    return getitem_op(x, index=parts if isinstance(index, tuple) else parts[0])
+
+
+def _as_index(part: Any) -> Any:
+    if isinstance(part, list):
+        return np.asarray(part)
+    if isinstance(part, Tensor):
+        if part.dtype.kind not in "iub":
+            raise IndexError(f"an index must be an integer or boolean tensor, received {part.dtype}")
+        return part.numpy()
+    return part
+
+
+# --- along one axis -------------------------------------------------------------------------------
+
+
+@kernel
+def _scatter_add(g: Array, ids: Array, axis: int, length: int) -> Array:
+    """Sum the slices of `g` that have the same id; `ids` takes the place of `axis` in `g`."""
+    rows = g.reshape(*g.shape[:axis], ids.size, *g.shape[axis + ids.ndim :])
+    result = np.zeros((length, *rows.shape[:axis], *rows.shape[axis + 1 :]), g.dtype)
+    np.add.at(result, ids.reshape(-1), np.moveaxis(rows, axis, 0))
+    return np.moveaxis(result, 0, axis)
+
+
+take_op = primitive(
+    "take", lambda x, ids, axis, out=None: np.take(x, ids, axis, out=out),
+    lambda g, y, x, ids, axis: scatter_add_op(g, ids, axis=axis, length=x.shape[axis]), None,
+    reads="1", doc="y = the slices of x at ids;  ∂x = the slices of g, summed by id",
+)  # fmt: skip
+scatter_add_op = primitive(
+    "scatter_add", _scatter_add, lambda g, y, x, ids, axis, length: take_op(g, ids, axis=axis), None,
+    reads="1", doc="slices of x, summed by id;  ∂x = g at ids",
+)  # fmt: skip
+
+
+def check_ids(ids: Any, size: int, what: str, lowest: int = 0) -> Array:
+    """Integer ids in `[lowest, size)`; otherwise an error with the first wrong value and its position."""
+    array = np.asarray(ids)
+    if array.dtype.kind == "f":
+        whole = np.isfinite(array) & (array == np.floor(array))
+        if not whole.all():
+            position = tuple(int(i) for i in np.argwhere(~whole)[0])
+            raise ValueError(f"{what}: expected integers, received {array[position]} at position {position}")
+        array = array.astype(np.int64)
+    elif array.dtype.kind not in "iub":
+        raise TypeError(f"{what}: expected integers, received {array.dtype}")
+    wrong = (array < lowest) | (array >= size)
+    if wrong.any():
+        position = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"{what}: value {array[position]} at position {position} is out of range; "
+            f"valid are {lowest}..{size - 1}"
+        )
+    return array.astype(np.intp)
+
+
+def take(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """The slices of `x` at `indices` along `axis` (None: flattened); negative ones count from the end.
+
+    Raises `ValueError` with the first index out of range and its position.
+
+    >>> take(np.array([10.0, 20.0, 30.0]), [2, 0], axis=0).tolist()
+    [30.0, 10.0]
+    """
+    if axis is None:
+        x, axis = x.reshape(-1), 0
+    axis = _axis(axis, ndim(x), "take")
+    length = shape(x)[axis]
+    ids = check_ids(indices, length, "take", lowest=-length)
+    return take_op(x, np.where(ids < 0, ids + length, ids), axis=axis)
+
+
+def segment_sum(data: Any, segment_ids: Any, num_segments: int | None = None) -> Any:
+    """Sum the rows of `data` that have the same id (scatter-add): `y[k] = Σ data[i] over ids[i] = k`.
+
+    >>> segment_sum(np.array([1.0, 2.0, 4.0]), [0, 1, 0], 3).tolist()
+    [5.0, 2.0, 0.0]
+    """
+    ids = np.asarray(segment_ids)
+    if ids.shape != shape(data)[:1]:
+        raise ValueError(f"segment_sum: {ids.shape} ids for data of shape {shape(data)}")
+    length = int(ids.max(initial=-1)) + 1 if num_segments is None else int(num_segments)
+    return scatter_add_op(data, check_ids(ids, length, "segment_sum"), axis=0, length=length)
+
+
+def scatter(indices: Any, values: Any, shape: Any) -> Any:
+    """Zeros of `shape` with `values` added at `indices` (one row of coordinates per value), as Keras.
+
+    >>> scatter([[0], [2], [0]], np.array([1.0, 5.0, 2.0]), (3,)).tolist()
+    [3.0, 0.0, 5.0]
+    """
+    coordinates = np.moveaxis(np.asarray(indices), -1, 0)
+    columns = [check_ids(c, n, "scatter") for c, n in zip(coordinates, shape, strict=False)]
+    return put_back_op(values, shape=tuple(shape), index=tuple(columns))
+
+
+def _grid(ids: Array, axis: int) -> tuple[Array, ...]:
+    grid = list(np.indices(ids.shape, sparse=True))
+    grid[axis] = ids
+    return tuple(grid)
+
+
+def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
+    """`y[i, j] = x[i, indices[i, j]]` (for the last axis): one position per element.
+
+    >>> take_along_axis(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1], [0]])).tolist()
+    [[2.0], [3.0]]
+    """
+    axis = _axis(axis, ndim(x), "take_along_axis")
+    length = shape(x)[axis]
+    ids = check_ids(indices, length, "take_along_axis", lowest=-length)
+    if ids.ndim != ndim(x):
+        raise ValueError(f"take_along_axis: indices of shape {ids.shape} for x of shape {shape(x)}")
+    return getitem_op(x, index=_grid(ids, axis))
+
+
+def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> Any:
+    """Indicator vectors: 1 at position `x` along a new axis of length `num_classes`.
+
+    Raises `ValueError` with value and position for a class out of range.
+
+    >>> one_hot([1, 0], 3).tolist()
+    [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
+    """
+    ids = check_ids(x, num_classes, "one_hot")
+    hot = np.zeros((*ids.shape, num_classes), dtype or floatx())
+    np.put_along_axis(hot, ids[..., None], 1, axis=-1)
+    hot = moveaxis(hot, -1, axis) if axis != -1 else hot
+    return Tensor(hot, None) if isinstance(x, Tensor) else hot

@@ -1,0 +1,204 @@
+"""Products: matmul for all ranks, dot, tensordot, einsum, outer, and the norm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core.autodiff import sum_to
+from ..core.op import Array
+from ..core.record import kernel, primitive
+from .elementwise import where
+from .shape import broadcast_to, expand_dims, ndim, reshape, swapaxes, transpose
+
+
+def _matmul(a: Array, b: Array, out: Array | None = None) -> Any:
+    if a.ndim > 2 and b.ndim == 2 and a.shape[-1] == b.shape[0]:  # one large product, not many small ones
+        flat = np.matmul(a.reshape(-1, a.shape[-1]), b)
+        result = flat.reshape(*a.shape[:-1], b.shape[1])
+        return result if out is None else np.copyto(out, result) or out
+    return np.matmul(a, b, out=out)
+
+
+def _as_matrices(g: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
+    """Vectors as one-row (left) or one-column (right) matrices, and `g` to match."""
+    if a.ndim == 1:
+        g = expand_dims(g, -1 if b.ndim == 1 else -2)
+    if b.ndim == 1:
+        g = expand_dims(g, -1)
+    return g, expand_dims(a, 0) if a.ndim == 1 else a, expand_dims(b, 1) if b.ndim == 1 else b
+
+
+def _matmul_left(g: Any, y: Any, a: Any, b: Any) -> Any:
+    g2, a2, b2 = _as_matrices(g, a, b)
+    return reshape(sum_to(g2 @ swapaxes(b2, -1, -2), a2.shape), a.shape)
+
+
+def _matmul_right(g: Any, y: Any, a: Any, b: Any) -> Any:
+    g2, a2, b2 = _as_matrices(g, a, b)
+    if a2.ndim > 2 and b2.ndim == 2:  # a weight shared by a batch: one product sums over it
+        a2, g2 = reshape(a2, (-1, a2.shape[-1])), reshape(g2, (-1, g2.shape[-1]))
+    return reshape(sum_to(swapaxes(a2, -1, -2) @ g2, b2.shape), b.shape)
+
+
+matmul = primitive(
+    "matmul", _matmul, _matmul_left, _matmul_right,
+    reads="x", strict=True, numpy=np.matmul, doc="y = a @ b, for all ranks;  ∂a = g @ bᵀ,  ∂b = aᵀ @ g",
+)  # fmt: skip
+
+
+def dot(x1: Any, x2: Any) -> Any:
+    """`numpy.dot`: the last axis of `x1` with the second to last (or only) axis of `x2`.
+
+    >>> float(dot(np.array([1.0, 2.0]), np.array([3.0, 4.0])))
+    11.0
+    """
+    if min(ndim(x1), ndim(x2)) == 0:
+        return x1 * x2
+    return tensordot(x1, x2, axes=((-1,), (-1 if ndim(x2) == 1 else -2,)))
+
+
+def tensordot(x1: Any, x2: Any, axes: Any = 2) -> Any:
+    """Sum of products over `axes`: an int (last axes of `x1` with the first of `x2`) or two lists.
+
+    >>> tensordot(np.ones((2, 3)), np.ones((3, 4)), axes=1).shape
+    (2, 4)
+    """
+    ndim1, ndim2 = ndim(x1), ndim(x2)
+    if isinstance(axes, (int, np.integer)):
+        axes = (range(ndim1 - int(axes), ndim1), range(int(axes)))
+    left, right = ([axes[0]], [axes[1]]) if isinstance(axes[0], int) else axes
+    left, right = [a % ndim1 for a in left], [a % ndim2 for a in right]
+    if [x1.shape[a] for a in left] != [x2.shape[a] for a in right]:
+        raise ValueError(
+            f"tensordot: axes {left} of shape {x1.shape} do not fit axes {right} of shape {x2.shape}"
+        )
+    keep1 = [a for a in range(ndim1) if a not in left]
+    keep2 = [a for a in range(ndim2) if a not in right]
+    shape1, shape2 = [x1.shape[a] for a in keep1], [x2.shape[a] for a in keep2]
+    inner = int(np.prod([x1.shape[a] for a in left]))
+    flat1 = reshape(transpose(x1, keep1 + left), (int(np.prod(shape1)), inner))
+    flat2 = reshape(transpose(x2, right + keep2), (inner, int(np.prod(shape2))))
+    return reshape(matmul(flat1, flat2), (*shape1, *shape2))
+
+
+def outer(x1: Any, x2: Any) -> Any:
+    """`y[i, j] = x1[i] · x2[j]`, of the flattened arguments.
+
+    >>> outer(np.array([1.0, 2.0]), np.array([3.0, 4.0])).tolist()
+    [[3.0, 4.0], [6.0, 8.0]]
+    """
+    return reshape(x1, (-1, 1)) * reshape(x2, (1, -1))
+
+
+# --- einsum -------------------------------------------------------------------------------------
+
+
+@kernel
+def _einsum(*arrays: Array, subscripts: str) -> Any:
+    return np.einsum(subscripts, *arrays, optimize=len(arrays) > 1)
+
+
+def _einsum_vjps(g: Any, y: Any, *xs: Any, subscripts: str) -> list[Any]:
+    """∂x_i: the einsum of `g` and the other factors, with the roles of output and `x_i` exchanged.
+
+    An index that occurs in `x_i` alone was summed out: its gradient is constant along it. An index that
+    occurs twice in `x_i` picks a diagonal: an identity matrix puts it back.
+    """
+    left, output = subscripts.split("->")
+    terms = left.split(",")
+    spare = iter([c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in subscripts])
+    parts = []
+    for i, (term, x) in enumerate(zip(terms, xs, strict=True)):
+        others = [(t, v) for k, (t, v) in enumerate(zip(terms, xs, strict=True)) if k != i]
+        factors = [(output, g), *others]
+        target = ""
+        for axis, letter in enumerate(term):
+            if letter in target:
+                fresh = next(spare)
+                factors.append((letter + fresh, np.eye(x.shape[axis], dtype=x.dtype)))
+                letter = fresh
+            target += letter
+        known = {c for t, _ in factors for c in t}
+        reached = "".join(c for c in target if c in known)
+        part = einsum(",".join(t for t, _ in factors) + "->" + reached, *[v for _, v in factors])
+        shape = [n if c in reached else 1 for c, n in zip(target, x.shape, strict=True)]
+        broadcast = [max(n, 1) if c in reached else n for c, n in zip(target, x.shape, strict=True)]
+        if any(part.shape[reached.index(c)] != n for c, n in zip(target, x.shape, strict=True) if c in reached):
+            part = sum_to(part, tuple(n for c, n in zip(target, x.shape, strict=True) if c in reached))
+        parts.append(broadcast_to(reshape(part, shape), tuple(broadcast)))
+    return parts
+
+
+einsum_op = primitive(
+    "einsum", _einsum, vjp_all=_einsum_vjps, reads="x", strict=True,
+    doc="y = einsum(subscripts, *xs);  ∂x_i = einsum of g and the other factors",
+)  # fmt: skip
+
+
+def einsum(subscripts: str, *operands: Any) -> Any:
+    """Einstein summation in NumPy's notation, ellipsis included.
+
+    >>> einsum("ij,jk->ik", np.ones((2, 3)), np.ones((3, 4))).shape
+    (2, 4)
+    """
+    return einsum_op(*operands, subscripts=_explicit(subscripts, [ndim(x) for x in operands]))
+
+
+def _explicit(subscripts: str, ranks: list[int]) -> str:
+    """The subscripts with the output spelled out, and letters in place of the ellipsis."""
+    left, arrow, right = subscripts.replace(" ", "").partition("->")
+    terms = left.split(",")
+    if len(terms) != len(ranks):
+        raise ValueError(f"einsum: {subscripts!r} has {len(terms)} terms for {len(ranks)} operands")
+    spare = [c for c in "ZYXWVUTSRQPONMLKJIHGFEDCBA" if c not in subscripts]
+    widths = [rank - len(t.replace("...", "")) if "..." in t else 0 for t, rank in zip(terms, ranks, strict=True)]
+    for term, rank, width in zip(terms, ranks, widths, strict=True):
+        if width < 0 or ("..." not in term and len(term) != rank):
+            raise ValueError(f"einsum: {term!r} of {subscripts!r} does not fit an operand with {rank} axes")
+    dots = "".join(spare[: max(widths)])
+    terms = [t.replace("...", dots[len(dots) - w :]) for t, w in zip(terms, widths, strict=True)]
+    if not arrow:
+        letters = "".join(terms)
+        right = dots + "".join(sorted(c for c in set(letters) - set(dots) if letters.count(c) == 1))
+    return ",".join(terms) + "->" + right.replace("...", dots)
+
+
+# --- norm ---------------------------------------------------------------------------------------
+
+
+@kernel
+def _norm(x: Array, axis: Any, keepdims: bool) -> Any:
+    return np.sqrt(np.add.reduce(x * x, axis=axis, keepdims=keepdims))
+
+
+def _norm_vjp(g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    shape = [1 if i in axis else n for i, n in enumerate(x.shape)]
+    g, y = reshape(g, shape), reshape(y, shape)
+    return g * x / where(y == 0, 1, y)
+
+
+norm_op = primitive(
+    "norm", _norm, _norm_vjp, reads="xy", doc="y = √Σ x²;  ∂x = g x / y, 0 where y is 0"
+)
+
+
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """Euclidean length over `axis` (all axes: Frobenius); `ord` 1 and `inf` give the other vector norms.
+
+    The gradient at the zero vector is 0.
+
+    >>> float(norm(np.array([3.0, 4.0])))
+    5.0
+    """
+    from .elementwise import absolute
+    from .reduce import axes_of, max, sum
+
+    if ord in (None, 2, "fro"):
+        return norm_op(x, axis=axes_of(x, axis), keepdims=keepdims)
+    if ord == 1:
+        return sum(absolute(x), axis=axis, keepdims=keepdims)
+    if ord == np.inf:
+        return max(absolute(x), axis=axis, keepdims=keepdims)
+    raise ValueError(f"norm: expected ord None, 1, 2, 'fro' or inf, got {ord!r}")
