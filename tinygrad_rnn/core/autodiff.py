@@ -53,16 +53,31 @@ def grad(
     return result[0] if single else result
 
 
-def backward(y: Tensor, gradient: Any = None, retain_graph: bool = False) -> None:
-    """Add the gradient of `y` to `.grad` of every leaf (`Tensor.backward`)."""
-    found = _walk([_root(y, gradient, "backward")], None, False, retain_graph)
-    for leaf, value in found.items():
+def leaf_gradients(y: Tensor, gradient: Any = None, retain_graph: bool = False) -> dict[Node, Any]:
+    """The gradient of `y` for every leaf it depends on, as arrays; `.grad` is left alone."""
+    return _walk([_root(y, gradient, "backward")], None, False, retain_graph)
+
+
+def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> None:
+    """Add the gradient of this scalar to `.grad` of every leaf it depends on.
+
+    `gradient` is the cotangent, of this tensor's shape; needed unless it has one element. The graph is
+    freed unless `retain_graph`; a second pass over a freed graph raises `RuntimeError`.
+
+    >>> x = tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward(); x.grad
+    array([2., 4.], dtype=float32)
+    """
+    for leaf, value in leaf_gradients(self, gradient, retain_graph).items():
         assert isinstance(leaf, Leaf)
         slot = leaf.slot
         if slot.value is None:
             slot.value = np.array(value, dtype=leaf.dtype)  # its own copy: users clip it in place
         else:
             slot.value += value
+
+
+Tensor.backward = backward  # type: ignore[method-assign]
 
 
 def _target(x: Any) -> Node:

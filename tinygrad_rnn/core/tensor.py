@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..config import floatx
-from .op import OPS, Array, GradSlot, Leaf, Node
+from .op import Array, GradSlot, Leaf, Node
 
 
 class Tensor:
@@ -28,7 +28,7 @@ class Tensor:
     array([2., 4.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_data", "_name", "_node")
+    __slots__ = ("__weakref__", "_data", "_mask", "_name", "_node")
 
     def __init__(self, data: Array, node: Node | None) -> None:
         self._data = data
@@ -101,17 +101,6 @@ class Tensor:
         """Forget the gradient (`grad` is None again)."""
         self.grad = None
 
-    def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:
-        """Add the gradient of this scalar to `.grad` of every leaf it depends on.
-
-        `gradient` is the cotangent, of this tensor's shape; needed unless it has one element. The
-        graph is freed on the way unless `retain_graph`; a second pass over a freed graph raises
-        `RuntimeError`.
-        """
-        from .autodiff import backward
-
-        backward(self, gradient, retain_graph)
-
     def detach(self) -> Tensor:
         """The same value, cut from the graph."""
         return Tensor(self._data, None)
@@ -167,25 +156,11 @@ class Tensor:
             return value.astype(dtype)
         return value.copy() if copy else value
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """`np.tanh(t)`, `array * t`: run our op, so that the gradient is not lost."""
-        from .record import UFUNCS
+    if TYPE_CHECKING:  # attached by core.autodiff (backward) and by ops (the rest)
 
-        if method == "__call__" and ufunc in UFUNCS and not kwargs:
-            return UFUNCS[ufunc](*inputs)
-        return _plain_numpy(getattr(ufunc, method), f"numpy.{ufunc.__name__}", inputs, kwargs)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """`np.concatenate([t, u])`: run our op of that name."""
-        from .. import ops
-
-        ours = ops.NUMPY_FUNCTIONS.get(function)
-        if ours is not None:
-            return ours(*args, **kwargs)
-        return _plain_numpy(function, f"numpy.{function.__name__}", args, kwargs)
-
-    if TYPE_CHECKING:  # attached by tinygrad_rnn.ops
-
+        def backward(self, gradient: Any = None, retain_graph: bool = False) -> None: ...
+        def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any: ...
+        def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any: ...
         def __add__(self, other: Any) -> Tensor: ...
         def __radd__(self, other: Any) -> Tensor: ...
         def __sub__(self, other: Any) -> Tensor: ...
@@ -251,7 +226,7 @@ class Variable(Tensor):
     array([3., 4.], dtype=float32)
     """
 
-    __slots__ = ("_slot", "_trainable", "path")
+    __slots__ = ("_slot", "_trainable", "constraint", "path", "regularizer")
 
     def __init__(
         self, initial: Any, trainable: bool = True, dtype: Any = None, name: str | None = None
@@ -262,6 +237,8 @@ class Variable(Tensor):
         super().__init__(data, None)
         self._name = name or "variable"
         self.path = self._name
+        self.constraint: Any = None  # applied after every update
+        self.regularizer: Any = None  # a penalty that is added to the loss
         self._slot = GradSlot()
         self._trainable = bool(trainable)
         self._renew_leaf()
@@ -374,29 +351,3 @@ def copy_unless_frozen(value: Any) -> Any:
     if isinstance(value, np.ndarray) and value.flags.writeable:
         return freeze(value.copy())
     return value
-
-
-def _plain_numpy(function: Any, name: str, args: Any, kwargs: Any) -> Any:
-    """Run a NumPy function that has no op, on the bare arrays; refuse if a gradient would be lost."""
-
-    def bare(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            if value.requires_grad:
-                hint = "" if (op := _closest(name)) is None else f"; the nearest op is tg.ops.{op}"
-                raise TypeError(
-                    f"{name} has no gradient rule here{hint}. Use an op of tg.ops, or t.detach() "
-                    "if the result needs no gradient"
-                )
-            return value.numpy()
-        if isinstance(value, (list, tuple)):
-            return type(value)([bare(v) for v in value])
-        return value
-
-    return function(*[bare(a) for a in args], **{k: bare(v) for k, v in kwargs.items()})
-
-
-def _closest(name: str) -> str | None:
-    import difflib
-
-    found = difflib.get_close_matches(name.rsplit(".", 1)[-1], OPS, n=1)
-    return found[0] if found else None

@@ -21,21 +21,22 @@ from .elementwise import (
     logical_not, logical_or, maximum, minimum, mod, multiply, negative, not_equal, ones, ones_like, pow, power,
     reciprocal, round, rsqrt, sign, sin, sinh, sqrt, square, subtract, tan, true_divide, where, zeros, zeros_like,
 )  # fmt: skip
-from .indexing import getitem, one_hot, scatter, segment_sum, take, take_along_axis
+from .indexing import getitem, one_hot, pad, repeat, scatter, segment_sum, take, take_along_axis
 from .linalg import dot, einsum, matmul, norm, outer, tensordot
 from .nn import (
     binary_crossentropy, categorical_crossentropy, elu, gelu, hard_sigmoid, leaky_relu, log_softmax, relu, selu,
     sigmoid, silu, softmax, softplus, softsign, sparse_categorical_crossentropy, swish, tanh,
 )  # fmt: skip
+from .protocols import FUNCTIONS, array_function, array_ufunc
 from .random import categorical, dropout, normal, randint, shuffle, truncated_normal, uniform
 from .reduce import all, amax, amin, any, argmax, argmin, cumsum, logsumexp, max, mean, min, prod, std, sum, var
 from .shape import (
-    broadcast_to, concatenate, expand_dims, flip, moveaxis, ndim, pad, ravel, repeat, reshape, roll, shape, size,
+    broadcast_to, concatenate, expand_dims, flip, moveaxis, ndim, ravel, reshape, roll, shape, size,
     split, squeeze, stack, swapaxes, tile, transpose, unstack,
 )  # fmt: skip
 
 # NumPy's function -> ours, where name and leading arguments agree (Tensor.__array_function__).
-NUMPY_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+FUNCTIONS.update({
     getattr(np, name): globals()[name]
     for name in (
         "all any argmax argmin broadcast_to clip concatenate cumsum dot einsum expand_dims flip max mean min moveaxis ndim "
@@ -43,9 +44,9 @@ NUMPY_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
         "take_along_axis tensordot tile transpose unstack var where zeros_like"
     ).split()
     if hasattr(np, name)
-}
-NUMPY_FUNCTIONS[np.linalg.norm] = norm
-NUMPY_FUNCTIONS[np.concatenate] = lambda xs, axis=0: concatenate(xs, axis=axis)  # NumPy's default axis
+})
+FUNCTIONS[np.linalg.norm] = norm
+FUNCTIONS[np.concatenate] = lambda xs, axis=0: concatenate(xs, axis=axis)  # NumPy's default axis
 
 
 def _swapped(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -78,7 +79,7 @@ _METHODS: dict[str, Any] = {
     "__neg__": negative, "__abs__": absolute, "__lt__": less, "__le__": less_equal, "__gt__": greater,
     "__ge__": greater_equal, "__eq__": equal, "__ne__": not_equal, "__and__": logical_and, "__or__": logical_or,
     "__rand__": _swapped(logical_and), "__ror__": _swapped(logical_or), "__invert__": logical_not,
-    "__getitem__": getitem, "__iter__": _iterate, "T": property(lambda self: transpose(self)), "mT": property(_matrix_transpose),
+    "__array_ufunc__": array_ufunc, "__array_function__": array_function, "__getitem__": getitem, "__iter__": _iterate, "T": property(lambda self: transpose(self)), "mT": property(_matrix_transpose),
     "sum": sum, "mean": mean, "prod": prod, "max": max, "min": min, "var": var, "std": std, "all": all, "any": any,
     "argmax": argmax, "argmin": argmin, "cumsum": cumsum, "dot": dot, "round": round, "flatten": ravel,
     "reshape": lambda self, *shape: reshape(self, _sizes(shape)),

@@ -15,7 +15,7 @@ import numpy as np
 from ..config import floatx
 from ..core.op import Array
 from ..core.record import elementwise, kernel, primitive, quiet
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, to_array
 
 
 def no_leak(g: Any, value: Any) -> Any:
@@ -267,7 +267,7 @@ def convert_to_tensor(x: Any, dtype: Any = None) -> Tensor:
     >>> convert_to_tensor([1.0]).dtype.name
     'float32'
     """
-    from_user = x if isinstance(x, Tensor) else Tensor(_own(x, dtype), None)
+    from_user = x if isinstance(x, Tensor) else Tensor(to_array(x, dtype), None)
     return from_user if dtype is None else cast(from_user, dtype)
 
 
@@ -278,12 +278,6 @@ def convert_to_numpy(x: Any) -> Array:
     array([1.], dtype=float32)
     """
     return np.asarray(x)
-
-
-def _own(x: Any, dtype: Any) -> Array:
-    from ..core.tensor import to_array
-
-    return to_array(x, dtype)
 
 
 def zeros(shape: Any, dtype: Any = None) -> Tensor:
@@ -347,7 +341,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Te
     [0, 1, 2]
     """
     values = np.arange(start, stop, step) if stop is not None else np.arange(0, start, step)
-    return Tensor(_own(values.tolist() if values.dtype.kind == "f" else values, dtype), None)
+    return Tensor(to_array(values.tolist() if values.dtype.kind == "f" else values, dtype), None)
 
 
 abs = absolute

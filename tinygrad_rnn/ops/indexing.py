@@ -1,4 +1,4 @@
-"""Reading and writing by position: `t[...]`, take, take_along_axis, scatter-add, one-hot.
+"""Reading and writing by position: `t[...]`, take, take_along_axis, scatter-add, one-hot, pad, repeat.
 
 Every read has a write as its vjp and the other way round. Positions that occur twice add up.
 """
@@ -13,7 +13,7 @@ from ..config import floatx
 from ..core.op import Array
 from ..core.record import kernel, primitive
 from ..core.tensor import Tensor
-from .shape import _axis, moveaxis, ndim, shape
+from .shape import _axis, moveaxis, ndim, ravel, shape
 
 
 def _is_basic(index: Any) -> bool:
@@ -182,3 +182,43 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> Any:
     np.put_along_axis(hot, ids[..., None], 1, axis=-1)
     hot = moveaxis(hot, -1, axis) if axis != -1 else hot
     return Tensor(hot, None) if isinstance(x, Tensor) else hot
+
+
+# --- padding and repeating ------------------------------------------------------------------------
+
+pad_op = primitive(
+    "pad", kernel(lambda x, widths, value: np.pad(x, widths, constant_values=value)),
+    lambda g, y, x, widths, value: g[tuple(slice(a, a + n) for (a, _), n in zip(widths, x.shape, strict=True))],
+    reads="", doc="x with a border of a constant;  ∂x = g without the border",
+)  # fmt: skip
+
+
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Any:
+    """Add a border. `pad_width`: one int, one pair, or a pair per axis. `mode`: "constant", "edge",
+    "reflect", "symmetric" or "wrap", as in NumPy.
+
+    >>> pad(np.ones(2), 1).tolist()
+    [0.0, 1.0, 1.0, 0.0]
+    """
+    pairs = np.broadcast_to(np.asarray(pad_width, dtype=int), (ndim(x), 2))
+    if (pairs < 0).any():
+        raise ValueError(f"pad: widths must not be negative, received {pad_width}")
+    widths = tuple((int(a), int(b)) for a, b in pairs)
+    if mode == "constant":
+        return pad_op(x, widths=widths, value=0 if constant_values is None else constant_values)
+    for axis, width in enumerate(widths):  # every other mode copies elements: where from is NumPy's rule
+        if width != (0, 0):
+            x = take(x, np.pad(np.arange(shape(x)[axis]), width, mode=mode), axis=axis)  # type: ignore[call-overload]
+    return x
+
+
+def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
+    """Repeat every element along `axis` (None: flattened), `repeats` times or a count for each.
+
+    >>> repeat(np.array([1.0, 2.0]), 2).tolist()
+    [1.0, 1.0, 2.0, 2.0]
+    """
+    if axis is None:
+        x, axis = ravel(x), 0
+    axis = _axis(axis, ndim(x), "repeat")
+    return take(x, np.repeat(np.arange(shape(x)[axis]), np.asarray(repeats)), axis=axis)

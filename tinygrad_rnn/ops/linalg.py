@@ -9,7 +9,8 @@ import numpy as np
 from ..core.autodiff import sum_to
 from ..core.op import Array
 from ..core.record import kernel, primitive
-from .elementwise import where
+from . import reduce
+from .elementwise import absolute, where
 from .shape import broadcast_to, expand_dims, ndim, reshape, swapaxes, transpose
 
 
@@ -97,7 +98,8 @@ def outer(x1: Any, x2: Any) -> Any:
 
 @kernel
 def _einsum(*arrays: Array, subscripts: str) -> Any:
-    return np.einsum(subscripts, *arrays, optimize=len(arrays) > 1)
+    result = np.einsum(subscripts, *arrays, optimize=len(arrays) > 1)
+    return np.array(result) if len(arrays) == 1 else result  # of one array NumPy may return a view
 
 
 def _einsum_vjps(g: Any, y: Any, *xs: Any, subscripts: str) -> list[Any]:
@@ -123,11 +125,10 @@ def _einsum_vjps(g: Any, y: Any, *xs: Any, subscripts: str) -> list[Any]:
         known = {c for t, _ in factors for c in t}
         reached = "".join(c for c in target if c in known)
         part = einsum(",".join(t for t, _ in factors) + "->" + reached, *[v for _, v in factors])
-        shape = [n if c in reached else 1 for c, n in zip(target, x.shape, strict=True)]
-        broadcast = [max(n, 1) if c in reached else n for c, n in zip(target, x.shape, strict=True)]
-        if any(part.shape[reached.index(c)] != n for c, n in zip(target, x.shape, strict=True) if c in reached):
-            part = sum_to(part, tuple(n for c, n in zip(target, x.shape, strict=True) if c in reached))
-        parts.append(broadcast_to(reshape(part, shape), tuple(broadcast)))
+        lengths = dict(zip(target, x.shape, strict=True))
+        part = sum_to(part, tuple([1 if lengths[c] == 1 else n for c, n in zip(reached, part.shape, strict=True)]))
+        found = dict(zip(reached, part.shape, strict=True))
+        parts.append(broadcast_to(reshape(part, [found.get(c, 1) for c in target]), x.shape))
     return parts
 
 
@@ -192,13 +193,10 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     >>> float(norm(np.array([3.0, 4.0])))
     5.0
     """
-    from .elementwise import absolute
-    from .reduce import axes_of, max, sum
-
     if ord in (None, 2, "fro"):
-        return norm_op(x, axis=axes_of(x, axis), keepdims=keepdims)
+        return norm_op(x, axis=reduce.axes_of(x, axis), keepdims=keepdims)
     if ord == 1:
-        return sum(absolute(x), axis=axis, keepdims=keepdims)
+        return reduce.sum(absolute(x), axis=axis, keepdims=keepdims)
     if ord == np.inf:
-        return max(absolute(x), axis=axis, keepdims=keepdims)
+        return reduce.max(absolute(x), axis=axis, keepdims=keepdims)
     raise ValueError(f"norm: expected ord None, 1, 2, 'fro' or inf, got {ord!r}")

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..config import epsilon
 from ..core.op import Array
 from ..core.record import elementwise, kernel, primitive, quiet
-from .elementwise import clip, erf, exp, log, multiply, no_leak, where
+from .elementwise import clip, erf, exp, expm1, log, minimum, multiply, no_leak, where
 from .indexing import check_ids
 from .reduce import logsumexp, sum
 from .shape import _axis, expand_dims, moveaxis, ndim, shape
@@ -78,8 +79,6 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
     >>> elu(np.array([-1.0, 2.0])).round(3).tolist()
     [-0.632, 2.0]
     """
-    from .elementwise import expm1, minimum
-
     return where(x > 0, x, alpha * expm1(minimum(x, 0.0)))
 
 
@@ -202,8 +201,6 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     >>> sparse_categorical_crossentropy([1], np.array([[0.0, 1e4]]), from_logits=True).tolist()
     [0.0]
     """
-    from ..config import epsilon
-
     output = output if axis in (-1, ndim(output) - 1) else moveaxis(output, axis, -1)
     sizes = shape(output)
     labels = np.asarray(target)
@@ -227,8 +224,6 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
     >>> categorical_crossentropy(np.array([[0.0, 1.0]]), np.array([[0.0, 0.0]]), from_logits=True).round(4).tolist()
     [0.6931]
     """
-    from ..config import epsilon
-
     _same_shape("categorical_crossentropy", target, output)
     if from_logits:
         return -sum(no_leak(target, multiply(log_softmax(output, axis), target)), axis=axis)
@@ -242,8 +237,6 @@ def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> 
     >>> binary_crossentropy(np.array([1.0]), np.array([1e4]), from_logits=True).tolist()
     [0.0]
     """
-    from ..config import epsilon
-
     _same_shape("binary_crossentropy", target, output)
     if from_logits:
         return binary_xent_op(output, target)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..config import floatx, generator
 from ..core.tensor import Tensor
+from .indexing import take
 from .reduce import argmax
 
 
@@ -96,8 +97,6 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
     >>> sorted(shuffle(np.arange(3), seed=1).tolist())
     [0, 1, 2]
     """
-    from .indexing import take
-
     return take(x, generator(seed).permutation(x.shape[axis]), axis=axis)
 
 

@@ -1,4 +1,4 @@
-"""Ops that move elements without computing: reshape, transpose, stack, split, pad, flip, repeat ...
+"""Ops that move elements without computing: reshape, transpose, stack, split, flip, roll, tile ...
 
 `unstack` and `split` are single ops with several outputs. Cutting with slices instead would give every
 piece a gradient of the full size, padded with zeros: quadratic work in the number of pieces.
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ..core.autodiff import sum_to
-from ..core.op import Array
 from ..core.record import kernel, primitive
 from ..core.tensor import Tensor
 
@@ -287,49 +286,7 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> tuple[Any, ...]:
     return parts
 
 
-# --- padding and repeating ------------------------------------------------------------------------
-
-pad_op = primitive(
-    "pad", kernel(lambda x, widths, value: np.pad(x, widths, constant_values=value)),
-    lambda g, y, x, widths, value: g[tuple(slice(a, a + n) for (a, _), n in zip(widths, x.shape, strict=True))],
-    reads="", doc="x with a border of a constant;  ∂x = g without the border",
-)  # fmt: skip
-
-
-def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Any:
-    """Add a border. `pad_width`: one int, one pair, or a pair per axis. `mode`: "constant", "edge",
-    "reflect", "symmetric" or "wrap", as in NumPy.
-
-    >>> pad(np.ones(2), 1).tolist()
-    [0.0, 1.0, 1.0, 0.0]
-    """
-    from .indexing import take
-
-    pairs = np.broadcast_to(np.asarray(pad_width, dtype=int), (ndim(x), 2))
-    if (pairs < 0).any():
-        raise ValueError(f"pad: widths must not be negative, received {pad_width}")
-    widths = tuple((int(a), int(b)) for a, b in pairs)
-    if mode == "constant":
-        return pad_op(x, widths=widths, value=0 if constant_values is None else constant_values)
-    for axis, width in enumerate(widths):  # every other mode copies elements: where from is NumPy's rule
-        if width != (0, 0):
-            x = take(x, np.pad(np.arange(shape(x)[axis]), width, mode=mode), axis=axis)  # type: ignore[call-overload]
-    return x
-
-
-def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
-    """Repeat every element along `axis` (None: flattened), `repeats` times or a count for each.
-
-    >>> repeat(np.array([1.0, 2.0]), 2).tolist()
-    [1.0, 1.0, 2.0, 2.0]
-    """
-    from .indexing import take
-
-    if axis is None:
-        x, axis = ravel(x), 0
-    axis = _axis(axis, ndim(x), "repeat")
-    return take(x, np.repeat(np.arange(shape(x)[axis]), np.asarray(repeats)), axis=axis)
-
+# --- copies ---------------------------------------------------------------------------------------
 
 def tile(x: Any, repeats: Any) -> Any:
     """Lay copies side by side: `repeats[i]` times along axis i.

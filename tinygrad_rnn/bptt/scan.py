@@ -1,0 +1,132 @@
+"""`scan`: run a step function over time. Back-propagation through time falls out of the recorded graph.
+
+Every recurrent layer, cell and decoder goes through it. In unrolled mode the steps are recorded one by
+one, so each intermediate value has its node, stamped with its time step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..config import Mode, Scope, mode, switched
+from ..core.tensor import Tensor
+from ..ops import stack, unstack, where
+
+Step = Callable[[Any, list[Any], Any], tuple[Any, Any]]
+
+
+def scan(
+    step: Step,
+    xs: Any,
+    states: Sequence[Any],
+    constants: Any = (),
+    *,
+    derive: bool | None = None,
+    go_backwards: bool = False,
+    mask: Any = None,
+    checkpoint: str | None = None,
+    return_sequences: bool = True,
+) -> tuple[Any, list[Any]]:
+    """Run `output_t, states = step(x_t, states, constants)` for every time step.
+
+    `xs` is a tensor `(batch, time, ...)` or a tuple of them (then `x_t` is a tuple); `states` a list of
+    tensors; `constants` reach `step` as they are. Returns the outputs `(batch, time, ...)` in processing
+    order (a tuple of them if `step` gives one; the last one alone without `return_sequences`) and the
+    last states. `go_backwards` runs from the last step to the first. Where `mask` `(batch, time)` is
+    False, every state is kept and the output repeats the previous one (0 before the first valid step).
+    Tensors that `step` closes over get gradients too.
+
+    `derive` chooses between the derived and the unrolled mode; this version has the unrolled one, so
+    True raises `ValueError`, as does a `checkpoint`.
+
+    Raises `ValueError` for no time steps, sequences of unequal length, or a mask of another shape; and
+    with the time step if `step` returns a wrong number, shape or kind of states.
+
+    >>> total, last = scan(lambda x, s, c: (s[0] + x, [s[0] + x]), np.ones((1, 3, 2)), [np.zeros((1, 2))])
+    >>> total[..., 0].tolist(), last[0].tolist()
+    ([[1.0, 2.0, 3.0]], [[3.0, 3.0]])
+    """
+    if derive or checkpoint is not None:
+        raise ValueError("scan: this version runs unrolled only; leave derive and checkpoint at their defaults")
+    sequences = [x if isinstance(x, Tensor) else Tensor(np.asarray(x), None) for x in _as_tuple(xs)]
+    length = _length(sequences)
+    pieces = [unstack(x, axis=1) for x in sequences]
+    keep = None if mask is None else _mask(mask, sequences[0].shape[:2])
+    order = range(length - 1, -1, -1) if go_backwards else range(length)
+    outputs: list[Any] = []
+    current = [s if isinstance(s, Tensor) else Tensor(np.asarray(s), None) for s in states]
+    here = mode()
+    for t in order:
+        x_t = tuple(p[t] for p in pieces) if isinstance(xs, tuple) else pieces[0][t]
+        with switched(scope=Scope(here.scope.layer, t)):
+            output, new = step(x_t, current, constants)
+            new = _checked(new, current, here, t)
+            if keep is not None:
+                valid = keep[:, t]
+                new = [_select(valid, n, s) for n, s in zip(new, current, strict=True)]
+                previous = outputs[-1] if outputs else tuple(o * 0.0 for o in _as_tuple(output))
+                output = tuple(_select(valid, o, p) for o, p in zip(_as_tuple(output), _as_tuple(previous), strict=True))
+        current = new
+        outputs.append(_as_tuple(output))
+    several = isinstance(output, tuple) and keep is None or len(outputs[0]) > 1
+    joined = tuple(
+        stack([o[i] for o in outputs], axis=1) if return_sequences else outputs[-1][i] for i in range(len(outputs[0]))
+    )
+    return (joined if several else joined[0]), current
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _place(here: Mode) -> str:
+    return f"layer {here.scope.layer!r}" if here.scope.layer else "scan"
+
+
+def _length(sequences: list[Tensor]) -> int:
+    """The common number of time steps."""
+    place = _place(mode())
+    for x in sequences:
+        if x.ndim < 2:
+            raise ValueError(f"{place}: expected sequences (batch, time, ...), received shape {x.shape}")
+    lengths = {x.shape[1] for x in sequences}
+    if len(lengths) > 1:
+        raise ValueError(f"{place}: sequences of unequal length: {', '.join(str(x.shape) for x in sequences)}")
+    length = lengths.pop()
+    if length == 0:
+        raise ValueError(
+            f"{place}: the sequence has no time steps (shape {sequences[0].shape}); expected at least one"
+        )
+    return length
+
+
+def _mask(mask: Any, expected: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    array = np.asarray(mask)
+    if array.shape != expected:
+        raise ValueError(f"{_place(mode())}: expected a mask of shape {expected}, received {array.shape}")
+    return array.astype(bool)
+
+
+def _select(valid: np.ndarray[Any, Any], new: Tensor, old: Any) -> Any:
+    """`new` in the valid rows of the batch, `old` in the others."""
+    return where(valid.reshape(valid.shape + (1,) * (new.ndim - 1)), new, old)
+
+
+def _checked(new: Any, current: list[Tensor], here: Mode, t: int) -> list[Tensor]:
+    """The states that a step returned: as many as went in, with the same shapes."""
+    place = f"{_place(here)}, step {t}"
+    new = list(new) if isinstance(new, (list, tuple)) else [new]
+    if len(new) != len(current):
+        raise ValueError(f"{place}: the step function returned {len(new)} states, expected {len(current)}")
+    for i, (after, before) in enumerate(zip(new, current, strict=True)):
+        if not isinstance(after, Tensor):
+            raise TypeError(
+                f"{place}: state {i} is a {type(after).__name__}, expected a Tensor; compute it with ops "
+                "from the tensors given, so that gradients can flow through it"
+            )
+        if after.shape != before.shape:
+            raise ValueError(f"{place}: state {i} changed shape from {before.shape} to {after.shape}")
+    return new

@@ -1,0 +1,9 @@
+"""Do two gradients agree? Autodiff against numbers, and a hand derivation against autodiff, in one report."""
+
+from .check import check_gradients, numeric_gradients
+from .compare import compare_gradients, compare_three
+from .report import GradReport, Row, Worst
+
+__all__ = [
+    "GradReport", "Row", "Worst", "check_gradients", "compare_gradients", "compare_three", "numeric_gradients",
+]  # fmt: skip

@@ -1,0 +1,194 @@
+"""The parameters of a loss: name them, move them, and put everything back as it was."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+
+from ..config import enable_grad, generator, no_grad
+from ..core.autodiff import grad
+from ..core.op import OPS, Array, GradSlot, Leaf, Node
+from ..core.tensor import Tensor
+
+ROUNDS = 3  # perturbed runs that measure a noise floor
+_EXCLUSIVE = threading.RLock()  # parameters and the op table are shared: one check at a time
+
+
+def named(params: Any, caller: str) -> dict[str, Tensor]:
+    """Names and leaves: from a dict, a list, one tensor, or a model or layer (its trainable weights).
+
+    Raises `TypeError` for integers and for what is no tensor, `ValueError` for a tensor that is no
+    trainable leaf, or if there is nothing.
+    """
+    if not isinstance(params, (Mapping, Tensor)):
+        for attribute in ("trainable_weights", "trainable_variables"):
+            params = getattr(params, attribute, params)
+    if isinstance(params, Tensor):
+        params = [params]
+    if isinstance(params, Mapping):
+        found = dict(params)
+    elif isinstance(params, Iterable):
+        found = {}
+        for i, leaf in enumerate(params):
+            found[_unused(label(leaf) or f"params[{i}]", found)] = leaf
+    else:
+        raise TypeError(
+            f"{caller}: expected a dict or list of Variables, a model or a layer, received {type(params).__name__}"
+        )
+    if not found:
+        raise ValueError(f"{caller}: there are no parameters; a model has none before it is built")
+    for name, leaf in found.items():
+        if not isinstance(leaf, Tensor):
+            raise TypeError(
+                f"{caller}: parameter {name!r} must be a Variable or tensor(..., requires_grad=True), "
+                f"received {type(leaf).__name__}"
+            )
+        if leaf.dtype.kind != "f":
+            raise TypeError(f"{caller}: parameter {name!r} is {leaf.dtype}; only floats have a gradient to check")
+        if not isinstance(leaf._node, Leaf):
+            raise ValueError(
+                f"{caller}: parameter {name!r} is no leaf; give a trainable Variable or "
+                "tensor(..., requires_grad=True)"
+            )
+    return found
+
+
+def label(leaf: Any) -> str | None:
+    """The path of a Variable, or the name of a tensor."""
+    return getattr(leaf, "path", None) or getattr(leaf, "name", None)
+
+
+def _unused(name: str, taken: Mapping[str, Any]) -> str:
+    """`name`, or the first of `name#2`, `name#3`, … that is free."""
+    numbers = (f"{name}#{k}" for k in range(2, len(taken) + 3))
+    return name if name not in taken else next(n for n in numbers if n not in taken)
+
+
+def states_of(params: Any) -> list[Tensor]:
+    """What a model or layer carries besides its trainable weights: states, moving averages."""
+    return [v for v in getattr(params, "non_trainable_variables", ()) if isinstance(v, Tensor)]
+
+
+def ancestors(root: Tensor) -> list[Node]:
+    """Every node that a tensor depends on, earliest first."""
+    seen: set[Node] = set() if root._node is None else {root._node}
+    stack = list(seen)
+    while stack:
+        for parent in stack.pop().inputs or ():
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return sorted(seen, key=lambda node: node.seq)
+
+
+def leaves_of(loss: Tensor) -> dict[str, Leaf]:
+    """The leaves that a loss depends on, by name, in the order in which they were made."""
+    found: dict[str, Leaf] = {}
+    for node in ancestors(loss):
+        if isinstance(node, Leaf):
+            found[_unused(node.label or "tensor", found)] = node
+    return found
+
+
+# --- leaving no trace -----------------------------------------------------------------------------
+
+
+@contextmanager
+def untouched(tensors: Iterable[Tensor], arrays: Iterable[Array] = ()) -> Iterator[None]:
+    """Run a block, then put back bit for bit what it may have changed, also after an exception.
+
+    Tensors get the identical array and graph node again, so that a graph recorded before stays valid;
+    `.grad`, the arrays, the random streams and NumPy's error switches return to what they were. Inside,
+    float32, float64 and complex numbers mix in matrix products.
+    """
+    with ExitStack() as undo:
+        undo.enter_context(_EXCLUSIVE)
+        for tensor in tensors:
+            undo.callback(_place, tensor, tensor._data, tensor._node)
+            if isinstance(tensor._node, Leaf):
+                slot = tensor._node.slot
+                undo.callback(_set_grad, slot, slot.value, None if slot.value is None else slot.value.copy())
+        for array in arrays:
+            undo.callback(np.copyto, array, array.copy())
+        stream = generator(None).bit_generator
+        undo.callback(setattr, stream, "state", stream.state)
+        undo.callback(np.random.set_state, np.random.get_state())
+        undo.callback(random.setstate, random.getstate())
+        undo.callback(lambda switches: np.seterr(**switches), np.geterr())
+        for op in OPS.values():
+            if op.strict:
+                undo.callback(object.__setattr__, op, "strict", True)
+                object.__setattr__(op, "strict", False)
+        yield
+
+
+def _place(tensor: Tensor, data: Array, node: Node | None) -> None:
+    tensor._data, tensor._node = data, node
+
+
+def _set_grad(slot: GradSlot, value: Array | None, content: Array | None) -> None:
+    if value is not None and content is not None and value.flags.writeable:
+        value[...] = content  # the loss function may have called backward, which adds in place
+    slot.value = value
+
+
+class Probe:
+    """A loss as a function of its parameters' arrays; to be used inside `untouched`."""
+
+    def __init__(self, f: Callable[[], Any], tensors: Mapping[str, Tensor], states: Iterable[Tensor] = ()) -> None:
+        self.f = f
+        self.tensors = dict(tensors)
+        self.states = [(state, state._data, state._node) for state in states]
+
+    def place(self, arrays: Mapping[str, Array]) -> None:
+        """Give parameters new arrays, of any float or complex type, and all states their first values."""
+        for state in self.states:
+            _place(*state)
+        for name, array in arrays.items():
+            tensor = self.tensors[name]
+            _place(tensor, array, Leaf(array.shape, array.dtype, label(tensor), GradSlot()))
+
+    def loss(self) -> Tensor:
+        """One evaluation of the loss; raises unless it is a scalar Tensor."""
+        y = self.f()
+        if not isinstance(y, Tensor):
+            raise TypeError(f"the loss function must return a scalar Tensor, it returned {type(y).__name__}")
+        if y.size != 1:
+            raise ValueError(
+                f"the loss function must return a scalar, it returned shape {y.shape}; reduce it, e.g. with .sum()"
+            )
+        return y
+
+    def value(self, arrays: Mapping[str, Array]) -> Any:
+        """The loss as a Python number, without recording."""
+        self.place(arrays)
+        with no_grad():
+            return self.loss().item()
+
+    def record(self, arrays: Mapping[str, Array]) -> Tensor:
+        """The loss with its graph."""
+        self.place(arrays)
+        with enable_grad():
+            return self.loss()
+
+    def gradients(self, y: Tensor) -> dict[str, Array | None]:
+        """The gradient of a recorded loss for every parameter."""
+        if y._node is None:
+            return dict.fromkeys(self.tensors)
+        found = grad(y, list(self.tensors.values()))
+        return {name: None if g is None else g._data for name, g in zip(self.tensors, found, strict=True)}
+
+
+def jitter(array: Array, eps: float, rng: np.random.Generator) -> Array:
+    """Move every element by about one unit in the last place: `a (1 + eps s)`, s drawn from −1, 0, 1.
+
+    >>> jitter(np.array([0.0, 1.0]), 0.5, np.random.default_rng(2)).tolist()
+    [0.0, 0.5]
+    """
+    moved = array.astype(np.float64) * (1.0 + eps * rng.integers(-1, 2, array.shape))
+    return moved.astype(array.dtype)

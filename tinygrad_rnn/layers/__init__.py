@@ -1,0 +1,23 @@
+"""Layers, with Keras's names, arguments and defaults."""
+
+from __future__ import annotations
+
+from .bidirectional import Bidirectional
+from .core import Activation, Dense, Dropout, Flatten, Reshape, TimeDistributed
+from .embedding import Embedding
+from .gru import GRU, GRUCell
+from .layer import Layer
+from .lstm import LSTM, LSTMCell
+from .rnn import RNN, StackedRNNCells
+from .simple_rnn import SimpleRNN, SimpleRNNCell
+from .symbolic import Input
+
+__all__ = [
+    "GRU", "LSTM", "RNN", "Activation", "Bidirectional", "Dense", "Dropout", "Embedding", "Flatten", "GRUCell",
+    "Input", "LSTMCell", "Layer", "Reshape", "SimpleRNN", "SimpleRNNCell", "StackedRNNCells", "TimeDistributed",
+]  # fmt: skip
+
+# The closed list of classes that a saved model may name.
+LAYERS: dict[str, type[Layer]] = {
+    name: value for name in __all__ if isinstance(value := globals()[name], type) and issubclass(value, Layer)
+}

@@ -1,0 +1,58 @@
+"""Embedding: a table of trainable rows, looked up by integer ids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..ops import take
+from ..ops.indexing import check_ids
+from .layer import Layer, MaskSource
+
+
+class Embedding(Layer, MaskSource):
+    """`y[b, t] = embeddings[ids[b, t]]`: (batch, time) → (batch, time, output_dim).
+
+    With `mask_zero`, id 0 is padding: the layers behind get the mask `ids != 0` (id 0 stays a row, so
+    `input_dim` is the vocabulary + 1). Ids outside `0..input_dim-1` raise `ValueError` with the id and
+    its position.
+
+    >>> Embedding(5, 2)(np.array([[0, 4]])).shape
+    (1, 2, 2)
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        weights: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        for name, value in (("input_dim", input_dim), ("output_dim", output_dim)):
+            if not isinstance(value, (int, np.integer)) or value < 1:
+                raise ValueError(f"Embedding: {name} must be a positive integer, received {value!r}")
+        self.input_dim, self.output_dim, self.mask_zero = int(input_dim), int(output_dim), bool(mask_zero)
+        self.table_options = {
+            "initializer": embeddings_initializer, "regularizer": embeddings_regularizer, "constraint": embeddings_constraint,
+        }  # fmt: skip
+        self._initial_weights = weights
+
+    def build(self, input_shape: Any) -> None:
+        """Create the table (input_dim, output_dim)."""
+        self.embeddings = self.add_weight((self.input_dim, self.output_dim), name="embeddings", **self.table_options)
+        if self._initial_weights is not None:
+            self.set_weights(self._initial_weights if isinstance(self._initial_weights, list) else [self._initial_weights])
+
+    def call(self, inputs: Any) -> Any:
+        """Look the rows up."""
+        return take(self.embeddings, check_ids(inputs, self.input_dim, f"{self.name}: id"), axis=0)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """`ids != 0` with `mask_zero`, else none."""
+        return np.asarray(inputs) != 0 if self.mask_zero else None

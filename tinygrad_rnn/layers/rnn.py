@@ -1,0 +1,432 @@
+"""`RNN` runs a cell over time; `Cell` is what the built-in cells share; `StackedRNNCells` stacks cells.
+
+`RNN` owns masks, direction, state and the time loop (`scan`). A cell computes one step. A built-in cell
+is cut in two: `project` does what needs the inputs only, for all time steps at once, and `step` the rest.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import activations
+from ..bptt import scan
+from ..config import Scope, SeedGenerator, mode, switched
+from ..core.tensor import Tensor
+from ..ops import concatenate, flip, split, where
+from ..ops.random import dropout_mask
+from .layer import Layer
+from .symbolic import flatten, map_nested
+
+
+class Cell(Layer):
+    """Base of the built-in cells: `gates` blocks of `units` columns in every weight.
+
+    Weights: `kernel (features, gates·units)`, `recurrent_kernel (units, gates·units)`, `bias`.
+    Dropout (inverted, drawn once per sequence) acts on the inputs, recurrent dropout on the previous
+    output; with recurrent dropout, or `implementation=1`, each gate has its own masks, as in Keras.
+    """
+
+    gates = 1
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        implementation: int = 2,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        if not isinstance(units, (int, np.integer)) or units < 1:
+            raise ValueError(f"{type(self).__name__}: units must be a positive integer, received {units!r}")
+        for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
+            if not 0 <= rate <= 1:
+                raise ValueError(f"{type(self).__name__}: {name} must be in [0, 1], received {rate!r}")
+        self.units = self.state_size = self.output_size = int(units)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.initializers = (kernel_initializer, recurrent_initializer, bias_initializer)
+        self.regularizers = (kernel_regularizer, recurrent_regularizer, bias_regularizer)
+        self.constraints = (kernel_constraint, recurrent_constraint, bias_constraint)
+        self.dropout, self.recurrent_dropout = float(dropout), float(recurrent_dropout)
+        self.mask_per_gate = recurrent_dropout > 0 or implementation == 1
+        self.seed_generator = SeedGenerator(seed)
+
+    def bias_shape(self) -> tuple[int, ...]:
+        """Shape of the bias."""
+        return (self.gates * self.units,)
+
+    def build(self, input_shape: Any) -> None:
+        """Create kernel, recurrent kernel and bias."""
+        width = self.gates * self.units
+        shapes = ((input_shape[-1], width), (self.units, width), self.bias_shape())
+        names = ("kernel", "recurrent_kernel", "bias")
+        made = [
+            self.add_weight(s, initializer=i, regularizer=r, constraint=c, name=n)
+            for s, i, r, c, n in zip(shapes, self.initializers, self.regularizers, self.constraints, names, strict=True)
+            if n != "bias" or self.use_bias
+        ]
+        self.kernel, self.recurrent_kernel = made[:2]
+        self.bias = made[2] if self.use_bias else None
+
+    # --- one sequence: masks, projection, steps ------------------------------------------------------
+
+    def prepare(self, batch: int, features: int) -> Any:
+        """What stays the same over a sequence: the dropout masks of inputs and previous outputs."""
+        if not mode().training:
+            return (None, None)
+        return tuple(
+            dropout_mask((self.gates if self.mask_per_gate else 1, batch, size), rate, None, self.dtype, self.seed_generator)
+            if rate > 0
+            else None
+            for rate, size in ((self.dropout, features), (self.recurrent_dropout, self.units))
+        )
+
+    def project(self, x: Any, constants: Any) -> Any:
+        """`x @ kernel + bias`, for one step or for all steps of a sequence at once."""
+        z = _masked_product(x, self.kernel, constants[0])
+        return z if self.bias is None else z + self.input_bias()
+
+    def input_bias(self) -> Any:
+        """The part of the bias that is added to the projected inputs."""
+        return self.bias
+
+    def recur(self, h: Any, kernel: Any, constants: Any) -> Any:
+        """`h @ kernel`, with the recurrent dropout."""
+        return _masked_product(h, kernel, constants[1])
+
+    def step(self, z: Any, states: Any, constants: Any) -> tuple[Any, Any]:
+        """One time step from the projected inputs `z`."""
+        raise TypeError(f"{type(self).__name__} has no step(); define step(self, z, states, constants)")
+
+    def call(self, inputs: Any, states: Any) -> tuple[Any, Any]:
+        """One time step: `(output, new states)`."""
+        constants = self.prepare(*inputs.shape)
+        return self.step(self.project(inputs, constants), list(flatten(states)), constants)
+
+
+def _masked_product(x: Any, kernel: Any, mask: Tensor | None) -> Any:
+    """`(x · mask) @ kernel`; several masks stand for the blocks of columns of the kernel."""
+    if mask is None:
+        return x @ kernel
+    masks = [m.reshape(m.shape[0], *(1,) * (x.ndim - 2), m.shape[1]) for m in mask]
+    if len(masks) == 1:
+        return (x * masks[0]) @ kernel
+    return concatenate([(x * m) @ k for m, k in zip(masks, split(kernel, len(masks), axis=1), strict=True)])
+
+
+class StackedRNNCells(Layer):
+    """Cells on top of one another, run as one: the output of each is the input of the next.
+
+    States are a list with one entry per cell, each as the cell has it.
+    """
+
+    def __init__(self, cells: Sequence[Any], **options: Any) -> None:
+        super().__init__(**options)
+        if not cells:
+            raise ValueError("StackedRNNCells: expected at least one cell")
+        self.cells = [_as_cell(c) for c in cells]
+
+    @property
+    def state_size(self) -> list[Any]:
+        """The state sizes of the cells."""
+        return [c.state_size for c in self.cells]
+
+    @property
+    def output_size(self) -> int:
+        """Size of the last cell's output."""
+        return int(_output_size(self.cells[-1]))
+
+    def build(self, input_shape: Any) -> None:
+        """Build the cells, each on the output of the one before."""
+        for cell in self.cells:
+            cell.build_at(f"{self.path}/{cell.name}", input_shape)
+            input_shape = (*input_shape[:-1], _output_size(cell))
+
+    def prepare(self, batch: int, features: int) -> list[Any]:
+        """The dropout masks of every cell."""
+        sizes = [features, *(_output_size(c) for c in self.cells[:-1])]
+        return [_prepare(c, batch, n) for c, n in zip(self.cells, sizes, strict=True)]
+
+    def project(self, x: Any, constants: Any) -> Any:
+        """The first cell's projection; those above have to wait for its output."""
+        return _project(self.cells[0], x, constants[0])
+
+    def step(self, z: Any, states: Any, constants: Any) -> tuple[Any, Any]:
+        """One time step through all cells."""
+        remaining = list(flatten(states))
+        new = []
+        here = mode().scope
+        for i, (cell, constant) in enumerate(zip(self.cells, constants, strict=True)):
+            with switched(scope=Scope(f"{here.layer}/{cell.name}", here.t)):
+                if i:
+                    z = _project(cell, z, constant)
+                own = _nest(remaining, cell.state_size)
+                z, after = _step(cell, z, own, constant)
+            new.append(after)
+        return z, new
+
+    def call(self, inputs: Any, states: Any) -> tuple[Any, Any]:
+        """One time step: `(output, new states)`."""
+        constants = self.prepare(*inputs.shape)
+        return self.step(self.project(inputs, constants), states, constants)
+
+
+# A user's cell has only `call`; a built-in one is cut in two.
+
+
+def _prepare(cell: Any, batch: int, features: int) -> Any:
+    return cell.prepare(batch, features) if hasattr(cell, "prepare") else None
+
+
+def _project(cell: Any, x: Any, constants: Any) -> Any:
+    return cell.project(x, constants) if hasattr(cell, "project") else x
+
+
+def _step(cell: Any, z: Any, states: Any, constants: Any) -> tuple[Any, Any]:
+    if hasattr(cell, "step") and hasattr(cell, "project"):
+        return cell.step(z, list(flatten(states)) if isinstance(cell, Cell) else states, constants)
+    training = {"training": mode().training} if "training" in cell._call_arguments() else {}
+    return cell.call(z, states, **training)
+
+
+def _as_cell(cell: Any) -> Any:
+    """A cell, a list of cells, or an error that says what a cell is."""
+    if isinstance(cell, (list, tuple)):
+        return StackedRNNCells(cell)
+    if not isinstance(cell, Layer) or not hasattr(cell, "state_size"):
+        raise ValueError(
+            f"RNN: expected a cell, a Layer with `state_size` and `call(inputs, states) -> (output, new_states)`, "
+            f"received {cell!r}"
+        )
+    return cell
+
+
+def _output_size(cell: Any) -> Any:
+    size = getattr(cell, "output_size", None)
+    return next(flatten(cell.state_size)) if size is None else size
+
+
+def _nest(states: list[Any], size: Any) -> Any:
+    """Take as many states off the list as `size` has entries, nested in the same way."""
+    return map_nested(lambda _: states.pop(0), list(size) if isinstance(size, (list, tuple)) else [size])
+
+
+class RNN(Layer):
+    """Run a cell (or a list of cells) over a sequence `(batch, time, features)`.
+
+    Returns the last output `(batch, units)`, or all of them `(batch, time, units)` with
+    `return_sequences`; with `return_state` a tuple `(output, state, ...)`. `go_backwards` runs from the
+    last step, and returns the outputs in that order. `stateful` starts each batch from the last states of
+    the batch before, through which no gradient flows. Where the mask `(batch, time)` is False, a step
+    keeps the states and repeats the output (0 with `zero_output_for_mask`).
+
+    `step(x_t)` runs one step and keeps the state in the layer.
+
+    >>> from tinygrad_rnn.layers import SimpleRNNCell
+    >>> layer = RNN([SimpleRNNCell(2), SimpleRNNCell(3)], return_sequences=True)
+    >>> layer(np.ones((1, 4, 5), np.float32)).shape
+    (1, 4, 3)
+    """
+
+    supports_masking = True
+
+    def __init__(
+        self,
+        cell: Any,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        zero_output_for_mask: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.cell = _as_cell(cell)
+        self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
+        self.go_backwards, self.stateful = bool(go_backwards), bool(stateful)
+        self.unroll, self.zero_output_for_mask = bool(unroll), bool(zero_output_for_mask)
+        self._states: list[Any] | None = None  # flat; of the batch before (stateful), or of step()
+
+    # --- weights and states ---------------------------------------------------------------------------
+
+    def build(self, input_shape: Any) -> None:
+        """Build the cell."""
+        self._check_rank(input_shape)
+        self.cell.build_at(f"{self.path}/{self.cell.name}", (input_shape[0], *input_shape[2:]))
+
+    def _check_rank(self, shape: Any) -> None:
+        if len(shape) != 3:
+            raise ValueError(
+                f"{self.name}: expected inputs (batch, time, features), received shape {tuple(shape)}"
+            )
+
+    def get_initial_state(self, batch_size: int) -> list[Any]:
+        """Zeros for every state of the cell, as a flat list (or what the cell's own method gives)."""
+        own = getattr(self.cell, "get_initial_state", None)
+        if own is not None:
+            return list(flatten(own(batch_size=batch_size)))
+        return [Tensor(np.zeros((batch_size, *_as_tuple(n)), self.dtype), None) for n in self._sizes()]
+
+    def _sizes(self) -> list[Any]:
+        return list(flatten(self.cell.state_size))
+
+    def reset_state(self) -> None:
+        """Forget the kept state: the next stateful batch, or `step`, starts from zeros."""
+        self._states = None
+
+    @property
+    def states(self) -> list[Any] | None:
+        """The kept states (flat), or None before the first batch."""
+        return self._states
+
+    def _given_states(self, initial_state: Any, batch: int) -> list[Any]:
+        """Check states that the caller gives: their number and shapes."""
+        given = [self._cast(np.asarray(s) if not isinstance(s, Tensor) else s) for s in flatten(initial_state)]
+        expected = [(batch, *_as_tuple(n)) for n in self._sizes()]
+        received = [tuple(s.shape) for s in given]
+        if received != expected:
+            raise ValueError(
+                f"{self.name}: expected {len(expected)} initial states of shapes {expected}, received {received}"
+            )
+        return given
+
+    def _kept_states(self, batch: int) -> list[Any]:
+        if self._states is None:
+            return self.get_initial_state(batch)
+        if self._states[0].shape[0] != batch:
+            raise ValueError(
+                f"{self.name} is stateful: it holds states of batch size {self._states[0].shape[0]}, received a "
+                f"batch of {batch}; call reset_state() first, or keep the batch size"
+            )
+        return self._states
+
+    # --- running ----------------------------------------------------------------------------------------
+
+    def call(self, sequences: Any, initial_state: Any = None, mask: Any = None) -> Any:
+        """Run over the sequence."""
+        self._check_rank(sequences.shape)
+        batch, _, features = sequences.shape
+        if initial_state is not None:
+            states = self._given_states(initial_state, batch)
+        else:
+            states = self._kept_states(batch) if self.stateful else self.get_initial_state(batch)
+        constants = _prepare(self.cell, batch, features)
+        outputs, last = scan(
+            self._one_step,
+            _project(self.cell, sequences, constants),
+            states,
+            constants,
+            go_backwards=self.go_backwards,
+            mask=mask,
+            return_sequences=self.return_sequences,
+        )
+        if self.return_sequences and self.zero_output_for_mask and mask is not None:
+            valid = np.asarray(mask).astype(bool)
+            outputs = where((valid[:, ::-1] if self.go_backwards else valid)[..., None], outputs, 0.0)
+        if self.stateful:
+            self._states = [s.detach() for s in last]
+        return (outputs, *_nest(list(last), self.cell.state_size)) if self.return_state else outputs
+
+    def _one_step(self, z: Any, states: Any, constants: Any) -> tuple[Any, list[Any]]:
+        output, new = _step(self.cell, z, _nest(list(states), self.cell.state_size), constants)
+        return output, list(flatten(new))
+
+    def step(self, x_t: Any, states: Any = None) -> Any:
+        """One time step on `x_t` `(batch, features)`: streaming.
+
+        Without `states` the state is kept in the layer, from zeros after `reset_state()`, and the output
+        is returned. With `states` nothing is kept, and `(output, new states)` is returned.
+        """
+        x_t = self._cast(np.asarray(x_t) if not isinstance(x_t, Tensor) else x_t)
+        if x_t.ndim != 2:
+            raise ValueError(f"{self.name}.step: expected inputs (batch, features), received shape {x_t.shape}")
+        if not self.built:
+            self.build_at(self.path, (None, None, x_t.shape[1]))
+        batch = x_t.shape[0]
+        before = self._kept_states(batch) if states is None else self._given_states(states, batch)
+        with switched(scope=Scope(self.name)):
+            constants = _prepare(self.cell, *x_t.shape)
+            output, new = self._one_step(_project(self.cell, x_t, constants), before, constants)
+        if states is not None:
+            return output, new
+        self._states = [s.detach() for s in new]
+        return output
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask goes on if the whole sequence is returned."""
+        mask = next(flatten(mask), None)
+        if mask is None or not self.return_sequences:
+            return None
+        return np.asarray(mask)[:, ::-1] if self.go_backwards else mask
+
+
+def _as_tuple(size: Any) -> tuple[int, ...]:
+    return tuple(size) if isinstance(size, (list, tuple)) else (int(size),)
+
+
+class CellRNN(RNN):
+    """Base of SimpleRNN, LSTM and GRU: `RNN(cell_class(units, ...), ...)` under one name.
+
+    Arguments are those of the cell, then those of `RNN`. The cell's attributes (`units`, `kernel`,
+    `recurrent_kernel`, `bias`, ...) can be read from the layer.
+    """
+
+    cell_class: type[Cell]
+    cell_name = "cell"
+
+    def __init__(self, units: int, *args: Any, **options: Any) -> None:
+        of_cell = [p for p in _argument_names(self.cell_class) if p != "units"]
+        of_rnn = _argument_names(RNN)[1:]
+        given = dict(zip((*of_cell, *of_rnn), args, strict=False)) | options
+        general = ("name", "dtype", "trainable", "activity_regularizer")
+        unknown = [k for k in given if k not in (*of_cell, *of_rnn, *general, "use_cudnn")]
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], (*of_cell, *of_rnn, *general), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"{type(self).__name__}: unknown argument {unknown[0]!r}{hint}")
+        cell = self.cell_class(
+            units,
+            **{k: v for k, v in given.items() if k in of_cell},
+            **{k: v for k, v in given.items() if k in ("dtype", "trainable")},
+            name=self.cell_name,
+        )
+        super().__init__(cell, **{k: v for k, v in given.items() if k in (*of_rnn, *general)})
+        self.arguments = {"units": units, **given}
+
+    def __getattr__(self, name: str) -> Any:
+        """Read what the cell has: `layer.kernel`, `layer.units`."""
+        if name.startswith("_") or "cell" not in vars(self):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return getattr(vars(self)["cell"], name)
+
+
+def _argument_names(cls: type) -> list[str]:
+    """Names of the constructor's arguments, those of the base classes included, without name and dtype."""
+    names: list[str] = []
+    for base in cls.__mro__:
+        if base in (Layer, object):
+            break
+        parameters = inspect.signature(base.__init__).parameters  # type: ignore[misc]
+        names += [n for n in parameters if n not in ("self", "options", *names)]
+    return names
+
+

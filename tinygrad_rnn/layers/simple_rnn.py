@@ -1,0 +1,37 @@
+"""SimpleRNN: the fully connected recurrence `h' = tanh(x W + h U + b)`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .rnn import Cell, CellRNN
+
+
+class SimpleRNNCell(Cell):
+    """One step of `SimpleRNN`: `h' = activation(x W + b + h U)` (Elman 1990).
+
+    Weights: kernel W (features, units), recurrent_kernel U (units, units), bias b (units,). State: h.
+
+    >>> import numpy as np
+    >>> h, (state,) = SimpleRNNCell(3)(np.ones((2, 4), np.float32), [np.zeros((2, 3), np.float32)])
+    >>> h.shape
+    (2, 3)
+    """
+
+    def step(self, z: Any, states: Any, constants: Any) -> tuple[Any, Any]:
+        """`z` is `x W + b`."""
+        (h,) = states
+        h = self.activation(z + self.recur(h, self.recurrent_kernel, constants))
+        return h, [h]
+
+
+class SimpleRNN(CellRNN):
+    """Fully connected recurrent layer; `SimpleRNNCell` has the equation, `RNN` the sequence arguments.
+
+    >>> import numpy as np
+    >>> SimpleRNN(3, return_sequences=True)(np.ones((2, 5, 4), np.float32)).shape
+    (2, 5, 3)
+    """
+
+    cell_class = SimpleRNNCell
+    cell_name = "simple_rnn_cell"

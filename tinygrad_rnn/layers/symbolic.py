@@ -1,0 +1,148 @@
+"""Symbols stand for tensors while a functional model is put together: a shape, and how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..config import floatx, no_grad
+from ..core.tensor import Tensor
+
+Shape = tuple[int | None, ...]
+
+
+class Symbol:
+    """A tensor that does not exist yet: what `Input` returns, and layers called on it.
+
+    `shape` has None for axes that are not known. `call` is the layer call that makes it (None for an
+    input), `index` says which of its outputs.
+    """
+
+    def __init__(
+        self, shape: Shape, dtype: str, call: Call | None = None, index: int = 0, name: str | None = None
+    ) -> None:
+        self.shape = tuple(shape)
+        self.dtype = dtype
+        self.call = call
+        self.index = index
+        self.name = name
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __repr__(self) -> str:
+        """`<Symbol (None, 8, 4) float32>`."""
+        return f"<Symbol {self.shape} {self.dtype}{f' {self.name!r}' if self.name else ''}>"
+
+    def _refuse(self, *_: Any) -> Any:
+        raise TypeError(
+            f"{self!r} stands for a tensor that does not exist yet: pass it to layers. "
+            "For arithmetic inside a functional model use a layer (Add, Multiply, Activation, or your own)"
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __matmul__ = _refuse
+    __neg__ = __getitem__ = __array__ = __iter__ = __bool__ = __len__ = _refuse
+
+
+class Call:
+    """One call of a layer on symbols: an edge of the model's graph of layers."""
+
+    def __init__(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.layer = layer
+        self.args = args
+        self.kwargs = kwargs
+
+    @property
+    def inputs(self) -> list[Symbol]:
+        """The symbols it depends on."""
+        return [x for x in flatten((self.args, self.kwargs)) if isinstance(x, Symbol)]
+
+
+def flatten(value: Any) -> Iterator[Any]:
+    """The leaves of nested lists, tuples and dicts.
+
+    >>> list(flatten([1, (2, {"a": 3})]))
+    [1, 2, 3]
+    """
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from flatten(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from flatten(item)
+    else:
+        yield value
+
+
+def map_nested(f: Callable[[Any], Any], value: Any) -> Any:
+    """Apply `f` to every leaf of nested lists, tuples and dicts.
+
+    >>> map_nested(str, [1, (2,)])
+    ['1', ('2',)]
+    """
+    if isinstance(value, (list, tuple)):
+        return type(value)([map_nested(f, item) for item in value])
+    if isinstance(value, dict):
+        return {key: map_nested(f, item) for key, item in value.items()}
+    return f(value)
+
+
+def probe(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a layer on symbols: find the shapes of its outputs by running it on zeros.
+
+    It runs twice, with different lengths for the unknown axes; what differs in the result is unknown
+    there too.
+    """
+    with no_grad():
+        shapes = map_nested(lambda x: x.shape if isinstance(x, Symbol) else np.shape(x), args[0])
+        if not layer.built:
+            layer.build_at(layer.path, shapes)
+        small, large = (_run(layer, args, kwargs, n) for n in (2, 3))
+    call = Call(layer, args, kwargs)
+    made = []
+    for index, (a, b) in enumerate(zip(flatten(small), flatten(large), strict=True)):
+        shape = tuple(m if m == n else None for m, n in zip(a.shape, b.shape, strict=True))
+        made.append(Symbol(shape, str(a.dtype), call, index))
+    symbols = iter(made)
+    layer.output_shape = map_nested(lambda _: next(symbols).shape, small)
+    symbols = iter(made)
+    return map_nested(lambda _: next(symbols), small)
+
+
+def _run(layer: Any, args: Any, kwargs: Any, n: int) -> Any:
+    def stand_in(x: Any) -> Any:
+        if not isinstance(x, Symbol):
+            return x
+        return Tensor(np.zeros([n if size is None else size for size in x.shape], x.dtype), None)
+
+    args, kwargs = map_nested(stand_in, (args, kwargs))
+    return layer(*args, **{**kwargs, "training": False})
+
+
+def Input(  # noqa: N802
+    shape: Any = None,
+    batch_size: int | None = None,
+    dtype: str | None = None,
+    batch_shape: Any = None,
+    name: str | None = None,
+) -> Symbol:
+    """The start of a functional or sequential model; `shape` is without the batch axis, None = unknown.
+
+    >>> Input((None, 4)).shape
+    (None, None, 4)
+    """
+    if (shape is None) == (batch_shape is None):
+        raise ValueError("Input: give either shape (without the batch axis) or batch_shape")
+    full = tuple(batch_shape) if batch_shape is not None else (batch_size, *_as_shape(shape))
+    for size in full:
+        if size is not None and (not isinstance(size, (int, np.integer)) or size < 0):
+            raise ValueError(f"Input: a shape holds whole numbers or None, received {full}")
+    return Symbol(full, dtype or floatx(), name=name or "input")
+
+
+def _as_shape(shape: Any) -> tuple[Any, ...]:
+    return (shape,) if isinstance(shape, int) else tuple(shape)

@@ -1,0 +1,208 @@
+"""Saving and loading models: architecture, weights, optimizer and loss in one archive (`.tgr`).
+
+The manifest is plain JSON. Classes are named, never imported: only the layers of this package, and what
+the caller hands over in `custom_objects`, can come out of a file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import optimizers
+from ..container import CheckpointError, read_archive, write_archive
+from ..core.tensor import Tensor
+from ..layers import LAYERS
+from ..layers.layer import Layer
+from ..layers.symbolic import Symbol, flatten, map_nested
+from .model import Model
+from .sequential import Sequential
+from ..utils.registry import deserialize, serialize
+
+_MODELS: dict[str, type[Model]] = {"Sequential": Sequential, "Model": Model}
+
+
+# --- configuration <-> plain data -----------------------------------------------------------------
+
+
+def _to_plain(value: Any) -> Any:
+    """A configuration value as JSON data."""
+    if isinstance(value, Symbol):
+        return {"symbol": list(value.shape), "dtype": value.dtype, "name": value.name}
+    if isinstance(value, Layer):
+        return {"layer": type(value).__name__, "config": _to_plain(value.get_config())}
+    if isinstance(value, (list, tuple)):
+        return [_to_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): _to_plain(v) for k, v in value.items()}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (np.ndarray, Tensor)):
+        return {"array": np.asarray(value).tolist(), "dtype": str(value.dtype)}
+    return {"object": serialize(value)}
+
+
+def _from_plain(value: Any, custom: dict[str, Any]) -> Any:
+    """The reverse of `_to_plain`; unknown names raise `CheckpointError`."""
+    if isinstance(value, list):
+        return [_from_plain(v, custom) for v in value]
+    if not isinstance(value, dict):
+        return value
+    if "symbol" in value:
+        return Symbol(tuple(value["symbol"]), value["dtype"], name=value.get("name"))
+    if "layer" in value:
+        return _class(value["layer"], custom).from_config(_from_plain(value["config"], custom))
+    if "array" in value:
+        return np.asarray(value["array"], dtype=value["dtype"])
+    if "object" in value:
+        return deserialize(value["object"], custom)
+    return {k: _from_plain(v, custom) for k, v in value.items()}
+
+
+def _class(name: str, custom: dict[str, Any]) -> Any:
+    found = custom.get(name) or LAYERS.get(name) or _MODELS.get(name)
+    if found is None:
+        raise CheckpointError(
+            f"the file names the class {name!r}, which is not one of this package; hand it over: "
+            f"load_model(path, custom_objects={{{name!r}: {name}}})"
+        )
+    return found
+
+
+def _model_config(model: Model) -> dict[str, Any]:
+    """Architecture as plain data: a stack, or layers and the calls between them."""
+    if isinstance(model, Sequential):
+        return {"class": "Sequential", "config": _to_plain(model.get_config())}
+    if type(model) is not Model or model.inputs is None:
+        raise ValueError(
+            f"save: {type(model).__name__} is a subclass whose call() is Python code, which a file cannot hold; "
+            "save its weights with save_weights(path), and make the model anew before load_weights"
+        )
+    inputs = list(flatten(model.inputs))
+    known = {id(s): ["input", i] for i, s in enumerate(inputs)}
+    layers = list({id(c.layer): c.layer for c in model._calls}.values())
+    index = {id(layer): i for i, layer in enumerate(layers)}
+    order = {id(c): i for i, c in enumerate(model._calls)}
+
+    def reference(item: Any) -> Any:
+        if not isinstance(item, Symbol):
+            return _to_plain(item)
+        return {"ref": known.get(id(item)) or ["call", order[id(item.call)], item.index]}
+
+    return {
+        "class": "Model",
+        "name": model.name,
+        "inputs": map_nested(_to_plain, model.inputs),
+        "layers": [_to_plain(layer) for layer in layers],
+        "calls": [
+            {"layer": index[id(c.layer)], "args": map_nested(reference, list(c.args)), "kwargs": map_nested(reference, c.kwargs)}
+            for c in model._calls
+        ],
+        "outputs": map_nested(reference, model.outputs),
+    }
+
+
+def _make_model(config: dict[str, Any], custom: dict[str, Any]) -> Model:
+    if config["class"] == "Sequential":
+        return Sequential(**_from_plain(config["config"], custom))
+    symbols = _from_plain(config["inputs"], custom)
+    inputs = list(flatten(symbols))
+    layers = [_from_plain(x, custom) for x in config["layers"]]
+    results: list[list[Symbol]] = []
+
+    def resolve(value: Any) -> Any:
+        if isinstance(value, list):
+            return [resolve(v) for v in value]
+        if isinstance(value, dict) and "ref" in value:
+            kind, *where = value["ref"]
+            return inputs[where[0]] if kind == "input" else results[where[0]][where[1]]
+        if isinstance(value, dict):
+            return {k: resolve(v) for k, v in value.items()}
+        return _from_plain(value, custom)
+
+    for call in config["calls"]:
+        out = layers[call["layer"]](*resolve(call["args"]), **resolve(call["kwargs"]))
+        results.append(list(flatten(out)))
+    return Model(symbols, resolve(config["outputs"]), name=config["name"])
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def save_model(model: Model, path: str | Path) -> None:
+    """Write a model to `path` (`.tgr`), atomically: the old file stays whole until the new one is.
+
+    Saved are the architecture, the weights, the optimizer with its state, loss and metrics, and
+    `model.extra`. Raises `ValueError` for a subclassed or unbuilt model.
+    """
+    target = _with_ending(path, ".tgr")
+    if not model.built:
+        raise ValueError(f"save: {model.name} has no weights yet; call it on data (or give it an Input) first")
+    manifest: dict[str, Any] = {"format": "tinygrad_rnn model", "version": 1, "model": _model_config(model)}
+    manifest["extra"] = model.extra
+    arrays = {f"weights/{i}": v.numpy() for i, v in enumerate(model.weights)}
+    manifest["weights"] = [v.path for v in model.weights]
+    if model.optimizer is not None:
+        manifest["compile"] = _to_plain({**model.compile_arguments, "optimizer": None})
+        manifest["optimizer"] = serialize(model.optimizer)
+        arrays |= {f"optimizer/{k}": np.asarray(v) for k, v in model.optimizer.state().items()}
+    write_archive(target, manifest, arrays)
+
+
+def load_model(path: str | Path, custom_objects: dict[str, Any] | None = None, compile: bool = True) -> Model:
+    """Read a model that `save_model` wrote.
+
+    Raises `CheckpointError` for a damaged or foreign file, or classes that are not known (hand your own
+    over in `custom_objects`), `FileNotFoundError` for a missing one.
+    """
+    manifest, arrays = read_archive(path)
+    if manifest.get("format") != "tinygrad_rnn model":
+        raise CheckpointError(f"{path}: expected a saved model, received {manifest.get('format')!r}")
+    custom = custom_objects or {}
+    try:
+        model = _make_model(manifest["model"], custom)
+        model.set_weights([arrays[f"weights/{i}"] for i in range(len(manifest["weights"]))])
+        model.extra = manifest["extra"]
+        if compile and "optimizer" in manifest:
+            optimizer = optimizers.get(manifest["optimizer"])
+            model.compile(optimizer, **{k: v for k, v in _from_plain(manifest["compile"], custom).items() if k != "optimizer"})
+            optimizer.build(model.trainable_weights)
+            optimizer.load_state({k.removeprefix("optimizer/"): v for k, v in arrays.items() if k.startswith("optimizer/")})
+    except CheckpointError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: the manifest does not describe a model ({error})") from None
+    return model
+
+
+def save_weights(model: Layer, path: str | Path) -> None:
+    """Write the weights alone (`.weights.tgr`), atomically."""
+    arrays = {f"weights/{i}": v.numpy() for i, v in enumerate(model.weights)}
+    manifest = {"format": "tinygrad_rnn weights", "version": 1, "weights": [v.path for v in model.weights]}
+    write_archive(_with_ending(path, ".weights.tgr"), manifest, arrays)
+
+
+def load_weights(model: Layer, path: str | Path) -> None:
+    """Read weights into a built model; all mismatches are listed, and nothing is changed then."""
+    manifest, arrays = read_archive(path)
+    if manifest.get("format") not in ("tinygrad_rnn weights", "tinygrad_rnn model"):
+        raise CheckpointError(f"{path}: expected saved weights, received {manifest.get('format')!r}")
+    if not model.built:
+        raise ValueError(f"load_weights: {model.name} is not built yet; call it on data (or give it an Input) first")
+    model.set_weights([arrays[f"weights/{i}"] for i in range(len(manifest["weights"]))])
+
+
+def _with_ending(path: str | Path, ending: str) -> Path:
+    target = Path(path)
+    if not target.name.endswith(ending):
+        raise ValueError(f"expected a file name ending in {ending!r}, received {target.name!r}")
+    return target
+
+
+Model.save = save_model  # type: ignore[method-assign]
+Model.save_weights = save_weights  # type: ignore[method-assign]
+Model.load_weights = load_weights  # type: ignore[method-assign]

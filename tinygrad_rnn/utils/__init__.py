@@ -1,0 +1,1 @@
+"""Small helpers around training: names, seeds, sequences."""

@@ -1,0 +1,175 @@
+"""Objects by name: a table per kind (initializer, loss, optimizer ...), and the config dicts they are saved as.
+
+A table is closed: a name that is not in it is an error, nothing is imported by name. A config is plain data,
+`{"class_name": "L2", "config": {"l2": 0.01}}`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self
+
+
+def snake_case(name: str) -> str:
+    """The Keras name of a class: words in lower case, joined by underscores.
+
+    >>> snake_case("GlorotUniform"), snake_case("KLDivergence"), snake_case("L1L2")
+    ('glorot_uniform', 'kl_divergence', 'l1l2')
+    """
+    name = name.replace("RMSprop", "Rmsprop")  # the one name whose words the capitals do not show
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", name).lower()
+
+
+def parameters(cls: type) -> list[str]:
+    """Names of what `cls(...)` accepts, those that `**options` hands to the base classes included.
+
+    >>> class Base:
+    ...     def __init__(self, name=None): ...
+    >>> class Derived(Base):
+    ...     def __init__(self, rate, **options): ...
+    >>> parameters(Derived)
+    ['rate', 'name']
+    """
+    names: list[str] = []
+    for owner in cls.__mro__:
+        init = owner.__dict__.get("__init__")
+        if init is None or owner is object:
+            continue
+        known = list(inspect.signature(init).parameters.values())[1:]
+        named = [p.name for p in known if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        names += [name for name in named if name not in names]
+        if not any(p.kind is p.VAR_KEYWORD for p in known):
+            break
+    return names
+
+
+class Serializable:
+    """Base of everything with a config: the arguments of `__init__`, kept as attributes of the same names.
+
+    >>> class Scale(Serializable):
+    ...     def __init__(self, factor=2.0):
+    ...         self.factor = factor
+    >>> Scale.from_config(Scale(3.0).get_config()).factor
+    3.0
+    """
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal object, as plain data."""
+        return {name: plain(getattr(self, name)) for name in parameters(type(self))}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """A new object from `get_config()`."""
+        return cls(**config)
+
+
+def plain(value: Any) -> Any:
+    """`value` as plain data where that is possible: arrays as lists, configured objects as dicts.
+
+    >>> plain((1, 2.0)), plain(None)
+    ([1, 2.0], None)
+    """
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, (tuple, list)):
+        return [plain(v) for v in value]
+    if hasattr(value, "get_config") and not isinstance(value, type):
+        return {"class_name": type(value).__name__, "config": value.get_config()}
+    return value
+
+
+class Registry:
+    """The known classes and functions of one kind, by name.
+
+    A name is looked up as it is written, then without regard to case and underscores, so that
+    `"GlorotUniform"`, `"glorot_uniform"` and `"glorotuniform"` mean the same class.
+
+    >>> table = Registry("rule", [max, min], {"largest": max})
+    >>> table.get("Largest")(1, 2)
+    2
+    >>> table.get("minn")
+    Traceback (most recent call last):
+    ...
+    ValueError: unknown rule 'minn'; did you mean 'min'? Known: largest, max, min
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        members: Iterable[Callable[..., Any]] = (),
+        aliases: Mapping[str, Callable[..., Any]] | None = None,
+        base: type | None = None,
+    ) -> None:
+        self.kind = kind
+        self.base = base
+        self._entries: dict[str, Callable[..., Any]] = {}
+        for member in members:
+            self.add(member)
+        for name, member in (aliases or {}).items():
+            self.add(member, name)
+
+    def add(self, member: Callable[..., Any], name: str | None = None) -> None:
+        """Enter a class or function under `name` (default: its own).
+
+        Raises `ValueError` if another one has that name.
+        """
+        name = name or member.__name__
+        if self._entries.setdefault(name, member) is not member:
+            raise ValueError(f"there is another {self.kind} named {name!r}")
+
+    def find(self, name: str) -> Callable[..., Any]:
+        """The class or function called `name`; `ValueError` with the nearest known name if there is none."""
+        if name in self._entries:
+            return self._entries[name]
+        loose = {_loose(known): known for known in reversed(self._entries)}
+        if (known := loose.get(_loose(name))) is not None:
+            return self._entries[known]
+        (near,) = difflib.get_close_matches(_loose(name), loose, n=1, cutoff=0.0)
+        hint = snake_case(loose[near]) if name == name.lower() else loose[near]
+        raise ValueError(
+            f"unknown {self.kind} {name!r}; did you mean {hint!r}? Known: {', '.join(sorted(self._entries))}"
+        )
+
+    def get(self, identifier: Any) -> Any:
+        """The object that `identifier` means: a name, a config dict, a class, or the object itself.
+
+        A class is instantiated with its defaults, anew at each call; a function is returned as it is, and
+        so is None. Raises `ValueError` for anything else.
+        """
+        if identifier is None or (self.base is not None and isinstance(identifier, self.base)):
+            return identifier
+        if isinstance(identifier, str):
+            identifier = self.find(identifier)
+        if isinstance(identifier, Mapping):
+            if not {"class_name", "config"} <= set(identifier):
+                raise ValueError(
+                    f"{self.kind}: a config dict has the keys 'class_name' and 'config', "
+                    f"received {dict(identifier)}"
+                )
+            cls: Any = self.find(identifier["class_name"])
+            return cls.from_config(identifier["config"]) if isinstance(cls, type) else cls
+        if isinstance(identifier, type):
+            return identifier()
+        if callable(identifier):
+            return identifier
+        raise ValueError(
+            f"{self.kind}: expected a name, a config dict or a callable, received {identifier!r} "
+            f"({type(identifier).__name__})"
+        )
+
+    def serialize(self, value: Any) -> Any:
+        """What `get` turns back into `value`: the name of a known function, the config dict of an object.
+
+        Other callables come back as they are: a layer can still be copied with them, but not be saved.
+        """
+        for name, member in self._entries.items():
+            if member is value:
+                return name
+        return plain(value)
+
+
+def _loose(name: str) -> str:
+    return name.replace("_", "").lower()
