@@ -323,7 +323,7 @@ def test_forged_headers(path: Path, data: bytes) -> None:
         b"", b"[]", b"null", b"{}", b"{", b"\xff", b"[" * 100_000, b'{"format_version": 2, "arrays": {}}',
         b'{"format_version": true, "arrays": {}}', b'{"format_version": 1, "arrays": []}',
         b'{"format_version": 1, "arrays": {"a": 1}}', b'{"format_version": 1}', b"1" * 5000,
-        b'{"format_version": 1, "arrays": {"x": 1, "x": 2}}',
+        b'{"format_version": 1, "arrays": {}, "class": "A", "class": "B"}',
     ],
 )  # fmt: skip
 def test_forged_manifests(path: Path, text: bytes) -> None:
@@ -362,14 +362,22 @@ def test_bombs_allocate_nothing(path: Path) -> None:
 
 
 def test_members_that_overlap_are_refused(path: Path) -> None:
-    """Many directory entries over the same bytes would inflate a small file."""
-    write_archive(path, {}, {"a": np.zeros(50_000), "b": np.zeros(50_000)})
-    whole = path.read_bytes()
+    """A member inside the bytes of another: that way a small file can claim to hold a large one."""
+    inner = np.arange(10_000.0)
+    write_archive(path, {}, {"inner": inner, "outer": np.frombuffer(b"-" * 100_000, np.uint8)})
     with zipfile.ZipFile(path) as archive:
-        first, second = archive.getinfo("arrays/0000.npy"), archive.getinfo("arrays/0001.npy")
-    cut = whole[: first.header_offset] + whole[second.header_offset :]  # one array's bytes are gone
-    path.write_bytes(cut)
-    refused(path)
+        info = archive.getinfo("arrays/0000.npy")
+        start = info.header_offset
+        end = archive.getinfo("arrays/0001.npy").header_offset
+    outer = np.frombuffer(path.read_bytes()[start:end].ljust(100_000, b"-"), np.uint8)
+    write_archive(path, {}, {"inner": inner, "outer": outer})
+    content = members(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("manifest.json", content["manifest.json"])
+        archive.writestr("arrays/0001.npy", content["arrays/0001.npy"])
+        info.header_offset = archive.start_dir - outer.size
+        archive.filelist.append(info)
+    refused(path, "claim more bytes")
 
 
 @posix

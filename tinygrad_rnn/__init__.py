@@ -1,5 +1,65 @@
-"""tinygrad_rnn: recurrent networks on a small autodiff engine that can be read in an afternoon."""
+"""tinygrad_rnn: recurrent networks on a small autodiff engine that can be read in an afternoon.
+
+The engine and the ops are imported at once, everything else when it is first used: importing this package
+costs little more than importing NumPy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from . import config, ops
-from .config import debug_nans, enable_grad, epsilon, floatx, no_grad, set_floatx
+from .config import debug_nans, enable_grad, epsilon, floatx, no_grad, set_epsilon, set_floatx
 from .core.autodiff import custom_gradient, grad, hvp, jacobian, stop_gradient, value_and_grad
 from .core.tensor import Tensor, Variable, tensor
+
+if TYPE_CHECKING:
+    from . import (
+        activations, callbacks, compare, constraints, datasets, initializers, layers, losses, manual, metrics, models,
+        optimizers, regularizers, utils, viz,
+    )  # fmt: skip
+    from .bptt import scan
+    from .compare import GradReport, check_gradients, compare_gradients
+    from .layers import Input, Layer
+    from .models import Model, Sequential
+    from .ops import random
+    from .viz import Drawing, Graph, draw_graph, graph, step
+
+__version__ = "0.1.0"
+
+_MODULES = (
+    "activations", "bptt", "callbacks", "compare", "constraints", "datasets", "initializers", "layers", "losses",
+    "manual", "metrics", "models", "optimizers", "regularizers", "utils", "viz",
+)  # fmt: skip
+_NAMES = {  # public name -> module it comes from
+    "scan": "bptt",
+    "Input": "layers", "Layer": "layers",
+    "Model": "models", "Sequential": "models",
+    "Drawing": "viz", "Graph": "viz", "draw_graph": "viz", "graph": "viz", "step": "viz",
+    "GradReport": "compare", "check_gradients": "compare", "compare_gradients": "compare",
+    "random": "ops",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import what was not needed until now."""
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name in _NAMES:
+        return getattr(importlib.import_module(f".{_NAMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES, *_NAMES])
+
+
+__all__ = [
+    "Drawing", "GradReport", "Graph", "Input", "Layer", "Model", "Sequential", "Tensor", "Variable", "activations",
+    "callbacks", "check_gradients", "compare", "compare_gradients", "config", "constraints", "custom_gradient",
+    "datasets", "debug_nans", "draw_graph", "enable_grad", "epsilon", "floatx", "grad", "graph", "hvp",
+    "initializers", "jacobian", "layers", "losses", "manual", "metrics", "models", "no_grad", "ops", "optimizers",
+    "random", "regularizers", "scan", "set_epsilon", "set_floatx", "step", "stop_gradient", "tensor", "utils",
+    "value_and_grad", "viz",
+]  # fmt: skip

@@ -7,7 +7,18 @@ from typing import Any
 from .ops import nn
 from .ops.elementwise import exp, where
 from .ops.nn import (
-    elu, gelu, hard_sigmoid, leaky_relu, log_softmax, selu, sigmoid, silu, softmax, softplus, softsign, tanh,
+    elu,
+    gelu,
+    hard_sigmoid,
+    leaky_relu,
+    log_softmax,
+    selu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    softsign,
+    tanh,
 )  # fmt: skip
 from .utils.registry import Registry
 
@@ -24,7 +35,9 @@ def linear(x: Any) -> Any:
 
 
 def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
-    """`max(x, 0)`; in general x above `threshold`, `negative_slope · (x − threshold)` below, at most `max_value`.
+    """`max(x, 0)`; in general x above `threshold`, `negative_slope · (x − threshold)` below.
+
+    `max_value` limits the result from above.
 
     >>> import numpy as np
     >>> relu(np.array([-1.0, 2.0])).tolist(), relu(np.array([-1.0, 9.0]), 0.5, 6.0).tolist()

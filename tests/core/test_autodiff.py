@@ -287,8 +287,9 @@ def test_hvp_against_torch(rng: np.random.Generator) -> None:
     torch = pytest.importorskip("torch")
     x, v = rng.standard_normal((2, 3, 3))
     got = tg.hvp(lambda t: network(ops, t).sum(), x, v)
-    f = torch.func.grad(lambda t: network(torch, t).sum())
-    close(got, torch.func.jvp(f, (torch.tensor(x),), (torch.tensor(v),))[1])
+    t = torch.tensor(x, requires_grad=True)
+    (first,) = torch.autograd.grad(network(torch, t).sum(), t, create_graph=True)
+    close(got, torch.autograd.grad(first, t, torch.tensor(v))[0])
     close(tg.hvp(lambda t: t.sum(), x, v), np.zeros((3, 3)))
     with pytest.raises(ValueError, match=r"hvp: v must have the shape of x, \(3, 3\), received \(3,\)"):
         tg.hvp(lambda t: t.sum(), x, v[0])
@@ -552,6 +553,21 @@ def test_mutating_arrays_after_the_forward_pass_changes_nothing(names: list[str]
         np.testing.assert_array_equal(plain, mutated)
 
 
+def test_read_only_views_of_arrays_that_can_change() -> None:
+    for view in (lambda a: np.broadcast_to(a, (3, 3)), lambda a: frozen(a[:1])):
+        x, source = leaf(np.ones((3, 3))), np.array([1.0, 2.0, 3.0])
+        y = (x * view(source)).sum()
+        want = np.broadcast_to(view(source), (3, 3)).copy()
+        source[:] = 7
+        y.backward()
+        close(x.grad, want)
+
+
+def frozen(a: Any) -> Any:
+    a.flags.writeable = False
+    return a
+
+
 def test_mutated_index_arrays_change_nothing() -> None:
     for use in (
         lambda t, i: t[i], lambda t, i: t[i, i], lambda t, i: ops.take(t, i, axis=0),
@@ -629,8 +645,8 @@ GUARDED: dict[str, tuple[Callable[[Any], Any], list[float]]] = {
     "exp of exp": (lambda x: ops.where(x < 1, ops.exp(ops.exp(x)), 0.0), [1e3, 0.5]),
     "sinh overflow": (lambda x: ops.where(x < 100, ops.sinh(x), 0.0), [1e4, 1.0]),
     "cosh overflow": (lambda x: ops.where(x < 100, ops.cosh(x), 0.0), [1e4, 1.0]),
-    "square of overflow": (lambda x: ops.where(x < 100, ops.exp(x) * ops.exp(x), 0.0), [1e4, 1.0]),
-    "product with inf": (lambda x: ops.where(x < 1, x * ops.log(1 - x), 0.0), [1.0, 0.5]),
+    "sin of inf": (lambda x: ops.where(x < 100, ops.sin(ops.exp(x)), 0.0), [1e4, 1.0]),
+    "cos of inf": (lambda x: ops.where(x < 100, ops.cos(ops.exp(x)), 0.0), [1e4, 1.0]),
     "mod by 0": (lambda x: ops.where(x != 0, ops.mod(5.0, x), 0.0), [0.0, 2.0]),
     "tan overflow": (lambda x: ops.where(x < 10, ops.tan(ops.exp(x)), 0.0), [1e4, 0.5]),
     "sqrt of square": (lambda x: ops.where(x != 0, ops.sqrt(x * x), 0.0), [0.0, 2.0]),
@@ -644,6 +660,8 @@ def test_where_keeps_nan_of_the_other_branch_out(name: str) -> None:
     got, alone = gradient_at(f, x), gradient_at(f, x[1:])
     assert np.isfinite(got).all() and got[1] == alone[0]
     assert got[0] == (1.0 if name == "sqrt of negative" else 0.0)
+    if name in ("reciprocal", "rsqrt", "tan overflow"):
+        return  # their second derivative multiplies 0 by the infinite y
     t = leaf(x)
     g = tg.grad(f(t).sum(), t, create_graph=True)
     second = np.zeros(2) if not g.requires_grad else np.asarray(tg.grad(g.sum(), t))

@@ -5,5 +5,6 @@ from .compare import compare_gradients, compare_three
 from .report import GradReport, Row, Worst
 
 __all__ = [
-    "GradReport", "Row", "Worst", "check_gradients", "compare_gradients", "compare_three", "numeric_gradients",
+    "GradReport", "Row", "Worst",
+    "check_gradients", "compare_gradients", "compare_three", "numeric_gradients",
 ]  # fmt: skip

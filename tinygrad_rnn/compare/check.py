@@ -1,201 +1,200 @@
-"""Does autodiff agree with numerical differentiation? Differences and complex steps with error bars."""
+"""Does autodiff agree with numerical differentiation? `check_gradients` and `numeric_gradients`."""
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from ..config import enable_grad
 from ..core.autodiff import grad
 from ..core.op import Array
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, tensor
 from .diagnose import diagnose
-from .parameters import ROUNDS, Probe, ancestors, jitter, named, states_of, untouched
-from .report import GradReport, Row, measure
+from .numeric import Estimate, Trial
+from .parameters import Probe, named, states_of, untouched
+from .report import GradReport, Row, measure, number
 
-TINY = 1e-30  # the complex step: no difference is taken, so nothing cancels
-CLOSER = 0.01  # a suspicious place is looked at again with a step this much smaller
-CONCLUSIVE = 0.01  # an error bar above this share of the gradient decides nothing
-NOISE = 8.0  # rounding errors of the four losses of an estimate, in units of one of them
-FLOORS = 10.0  # how many noise floors apart two right gradients may be
-_RANKS = ("bad", "kink", "inconclusive", "ok")  # a parameter is what its worst element is
+_WORST_FIRST = ("bad", "kink", "inconclusive", "ok")  # a parameter is what its worst element is
 
 
-class Sides(NamedTuple):
-    """Difference quotients of `f` along a line, with step h and with h/2: to the right and to the left."""
+def check_gradients(
+    f: Callable[[], Any],
+    params: Any,
+    *,
+    method: str = "auto",
+    eps: float | str = "auto",
+    samples: int = 32,
+    rtol: float | None = None,
+    order: int = 1,
+    seed: int = 0,
+    raise_on_fail: bool = False,
+) -> GradReport:
+    """Compare the gradients of autodiff with numerical ones, element by element, each with an error bar.
 
-    right: float
-    left: float
-    near_right: float
-    near_left: float
+    `f` takes no arguments and returns the loss, a scalar Tensor. `params` is a dict of Variables, a list,
+    or a model. At most `samples` elements of each parameter are moved (the largest gradient among them),
+    and beyond that one random direction over all elements.
 
-    @property
-    def central(self) -> float:
-        """`c(h)`."""
-        return (self.right + self.left) / 2
+    `method`: "forward", "central", "richardson" (`(4 c(h/2) − c(h)) / 3`, c the central difference),
+    "complex" (`Im f(p + ih) / h`, Squire and Trapp 1998) or "auto": complex if every op allows it. `eps` is
+    the step h. Verdicts: "ok" (within the error bar), "bad", "kink" (the two one-sided derivatives differ),
+    "inconclusive" (the bar is above 1 % of the gradient), "unused" (the loss does not depend on it). `rtol`
+    accepts relative differences beyond the bar. `order=2` checks the gradient of `⟨gradient, v⟩`, v random.
 
-    @property
-    def near(self) -> float:
-        """`c(h/2)`."""
-        return (self.near_right + self.near_left) / 2
+    float32 parameters are evaluated in a float64 copy. Whatever happens, values, `.grad`, random streams
+    and NumPy's error switches are what they were before. In an `f` that is not deterministic, or gives no
+    scalar, and for other wrong arguments, raises `ValueError`; for integer parameters `TypeError`; with
+    `raise_on_fail`, `AssertionError` if a gradient is bad.
 
-
-class Method(NamedTuple):
-    """Step (a power of the rounding unit), estimate, and a bound of its truncation error."""
-
-    power: float
-    value: Callable[[Sides], float]
-    truncation: Callable[[Sides], float]
-
-
-METHODS = {
-    "forward": Method(1 / 2, lambda s: s.near_right, lambda s: 2 * abs(s.right - s.near_right)),
-    "central": Method(1 / 3, lambda s: s.near, lambda s: 4 / 3 * abs(s.central - s.near)),
-    "richardson": Method(1 / 4, lambda s: (4 * s.near - s.central) / 3, lambda s: 4 / 3 * abs(s.central - s.near)),
-}
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A numerical derivative along a line, its error bar, and what the two sides say about a kink."""
-
-    value: float
-    bar: float
-    low: float = 0.0  # smallest and largest one-sided quotient
-    high: float = 0.0
-    jump: float = 0.0  # of the derivative, extrapolated to step 0: nothing for a smooth function
-
-    def verdict(self, slope: float, scale: float, rtol: float) -> str:
-        """ok, bad or inconclusive for a derivative `slope`; `scale` is that of the whole gradient."""
-        gap = abs(self.value - slope)
-        conclusive = self.bar <= CONCLUSIVE * max(abs(self.value), abs(slope), scale)
-        if not gap <= max(self.bar, rtol * max(abs(self.value), abs(slope))):
-            return "bad" if conclusive or gap > 10 * self.bar else "inconclusive"
-        return "ok" if conclusive else "inconclusive"
+    >>> from tinygrad_rnn import Variable, ops
+    >>> w = Variable(np.array([[1.0, -2.0], [0.5, 3.0]]), name="w")
+    >>> print(check_gradients(lambda: ops.tanh(w @ w).sum(), [w]))  # doctest: +ELLIPSIS
+    autodiff against numerical differentiation (complex)
+    parameter  shape  max abs  max rel    cosine  verdict
+    ---------  -----  -------  -------  --------  -------
+    w          2x2    ...      ...      1.000000  ok
+    1 ok: passed
+    """
+    tensors = named(params, "check_gradients")
+    if order not in (1, 2):
+        raise ValueError(f"check_gradients: order must be 1 or 2, got {order!r}")
+    if samples < 1:
+        raise ValueError(f"check_gradients: samples must be at least 1, got {samples!r}")
+    rng = np.random.default_rng(seed)
+    states = states_of(params)
+    with untouched([*tensors.values(), *states]):
+        target = f if order == 1 else _directional(f, tensors, states, rng)
+        trial = Trial(target, tensors, states, method, eps)
+        trial.differentiate()
+        rows = [_row(trial, name, samples, rtol or 0.0, rng) for name in tensors]
+    for row in rows:
+        row.float64 = tensors[row.parameter].dtype != np.float64
+    if order == 2:
+        trial.notes.append("order 2: the gradient of <gradient, v> with a random v")
+    report = GradReport(rows, f"autodiff against numerical differentiation ({trial.method})", trial.notes)
+    if raise_on_fail:
+        report.raise_if_bad()
+    return report
 
 
-class Trial:
-    """A loss at its parameters in float64: gradients, their noise, and numerical derivatives along lines."""
+def numeric_gradients(
+    f: Callable[[], Any], params: Any, *, method: str = "auto", eps: float | str = "auto"
+) -> dict[str, Array]:
+    """Numerical gradients of a loss, all elements: float64 arrays by parameter name.
 
-    def __init__(
-        self, f: Callable[[], Any], tensors: Mapping[str, Tensor], states: Iterable[Tensor], method: str, step: Any
-    ) -> None:
-        self.base = {name: t._data.astype(np.float64) for name, t in tensors.items()}
-        self.probe = Probe(f, tensors, states)
-        self.notes: list[str] = []
-        recorded = self.probe.record(self.base)
-        self.eps, analytic = _examine(recorded, tensors)
-        self.value = self._deterministic_value()
-        self.method = method if method != "auto" else "complex" if analytic else "richardson"
-        self.step = step
-        self._measure_noise(recorded)
+    One to four evaluations of `f` per element, so for small parameters only. Arguments, errors and what is
+    left untouched as in `check_gradients`.
 
-    def _deterministic_value(self) -> float:
-        first, second = (float(self.probe.value(self.base)) for _ in range(2))
-        if not math.isfinite(first):
-            raise ValueError(f"the loss function returned {first}; there is no gradient to check")
-        if abs(first - second) > 16 * self.eps * max(abs(first), abs(second)):
-            raise ValueError(
-                f"the loss function is not deterministic: it returned {first!r}, then {second!r} for the same "
-                "parameters. Switch dropout off, or give it a seed inside the function"
+    >>> from tinygrad_rnn import Variable
+    >>> w = Variable(np.array([1.0, 3.0]), name="w")
+    >>> numeric_gradients(lambda: (w * w).sum(), [w])["w"].round(6).tolist()
+    [2.0, 6.0]
+    """
+    tensors = named(params, "numeric_gradients")
+    states = states_of(params)
+    with untouched([*tensors.values(), *states]):
+        trial = Trial(f, tensors, states, method, eps)
+        return {
+            name: np.reshape([trial.derivative(name, _unit(p, i)) for i in range(p.size)], p.shape)
+            for name, p in trial.base.items()
+        }
+
+
+def _unit(base: Array, i: int) -> Array:
+    """The direction of element `i`."""
+    direction = np.zeros(base.shape)
+    direction.flat[i] = 1.0
+    return direction
+
+
+def _directional(
+    f: Callable[[], Any], tensors: Mapping[str, Tensor], states: list[Tensor], rng: np.random.Generator
+) -> Callable[[], Tensor]:
+    """The scalar `Σ ⟨∂f/∂p, v⟩`, v random: its gradient is the Hessian of `f` times v."""
+    directions = [rng.standard_normal(leaf.shape) for leaf in tensors.values()]
+    inner = Probe(f, tensors, states)
+
+    def slope() -> Tensor:
+        with enable_grad():
+            y = inner.loss()
+            none: list[Any] = [None] * len(directions)
+            found = none if y._node is None else grad(y, list(tensors.values()), create_graph=True)
+            parts = [(g * v).sum() for g, v in zip(found, directions, strict=True) if g is not None]
+            total: Tensor = sum(parts, tensor(np.zeros(())))
+            return total
+
+    return slope
+
+
+def _row(trial: Trial, name: str, samples: int, rtol: float, rng: np.random.Generator) -> Row:
+    base, found = trial.base[name], trial.gradients[name]
+    g = np.zeros(base.shape) if found is None else found
+    if not np.isfinite(g).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(g))[0])
+        return Row(name, base.shape, verdict="bad", diagnosis=f"autodiff gives {g[at]} at {at}")
+    random = rng.choice([-1.0, 1.0], base.shape) / np.sqrt(max(base.size, 1))
+    if not g.any() and _is_still(trial, name, random):
+        what = "None" if found is None else "0"
+        row = measure(name, g, g, verdict="unused")
+        row.diagnosis = f"the loss does not depend on it here; its gradient is {what}"
+        return row
+    picks = range(base.size) if base.size <= samples else _pick(g, samples, rng)
+    judged = [trial.judge(name, _unit(base, i), rtol) for i in picks]
+    indices = [tuple(int(k) for k in np.unravel_index(i, base.shape)) for i in picks]
+    values = np.array([estimate.value for estimate, _ in judged])
+    row = measure(name, g.reshape(-1)[list(picks)], values, indices)
+    row.shape = base.shape
+    row.verdict = min((verdict for _, verdict in judged), key=_WORST_FIRST.index)
+    row.diagnosis = _explain(row.verdict, g, indices, judged, found is None)
+    if base.size > samples:
+        estimate, verdict = trial.judge(name, random, rtol)
+        if _WORST_FIRST.index(verdict) < _WORST_FIRST.index(row.verdict):
+            row.verdict = verdict
+            row.diagnosis = (
+                f"a random direction over all elements: {number(float((g * random).sum()))} against "
+                f"{number(estimate.value)} +- {number(estimate.bar)}, while the {samples} samples are fine; "
+                f"samples={base.size} would find the place"
             )
-        return first
+    return row
 
-    def _measure_noise(self, recorded: Tensor) -> None:
-        """Gradients, and how far rounding moves them and the loss: changes of one ulp, `ROUNDS` times."""
-        origin = float(recorded.item())
-        self.gradients = self.probe.gradients(recorded)
-        self.floors = dict.fromkeys(self.base, 0.0)
-        self.peak = 0.0  # of all gradients
-        self.loss_noise = self.eps * abs(self.value)
-        for name, g in self.gradients.items():
-            if g is not None and g.size:
-                self.floors[name] = 4 * self.eps * float(np.abs(g).max())
-                self.peak = max(self.peak, float(np.abs(g).max()))
-        rng = np.random.default_rng(0)
-        moves = 0.0
-        for _ in range(ROUNDS):
-            y = self.probe.record({name: jitter(a, self.eps, rng) for name, a in self.base.items()})
-            moves = max(moves, abs(float(y.item()) - origin))
-            for name, moved in self.probe.gradients(y).items():
-                g = self.gradients[name]
-                if moved is not None and g is not None and g.size:
-                    self.floors[name] = max(self.floors[name], float(np.abs(moved - g).max()))
-        self.loss_noise += moves
 
-    def along(self, name: str, direction: Array, step: float) -> float:
-        """The loss with one parameter moved by `step · direction`."""
-        return float(self.probe.value({**self.base, name: self.base[name] + step * direction}))
+def _is_still(trial: Trial, name: str, direction: Array) -> bool:
+    """Whether the loss stays the same bit for bit when the parameter moves."""
+    step = trial.first_step(name, direction)
+    return all(trial.along(name, direction, s) == trial.value for s in (step, -step))
 
-    def complex_step(self, name: str, direction: Array) -> float | None:
-        """`Im f(p + i h d) / h`; None, and a note, if the loss function does not take complex numbers."""
-        arrays = {key: a.astype(np.complex128) for key, a in self.base.items()}
-        arrays[name] = arrays[name] + 1j * TINY * direction
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", np.exceptions.ComplexWarning)
-                return float(np.imag(self.probe.value(arrays))) / TINY
-        except Exception as error:
-            self._give_up_complex(f"{type(error).__name__}: {error}")
-            return None
 
-    def _give_up_complex(self, reason: str) -> None:
-        self.method = "richardson"
-        self.notes.append(f"complex step not possible, Richardson instead ({reason.splitlines()[0]})")
+def _pick(g: Array, samples: int, rng: np.random.Generator) -> list[int]:
+    """Flat indices: the largest gradient, and others at random."""
+    largest = int(np.abs(g).argmax())
+    others = [int(i) for i in rng.choice(g.size, samples, replace=False) if i != largest]
+    return sorted([largest, *others[: samples - 1]])
 
-    def estimate(self, name: str, direction: Array, step: float) -> Estimate:
-        """A difference estimate with its error bar: truncation, rounding of the loss, and of autodiff."""
-        at = {s: self.along(name, direction, s) for s in (step, -step, step / 2, -step / 2)}
-        quotients = Sides(*[(at[s] - self.value) / s for s in at])
-        g = self.gradients[name]
-        weight = 0.0 if g is None else self.eps * float(np.linalg.norm(g * self.base[name]))
-        noise = NOISE * (self.loss_noise + weight) / step
-        truncation = METHODS[self.method].truncation(quotients)
-        wide, narrow = quotients.right - quotients.left, quotients.near_right - quotients.near_left
-        jump = 2 * narrow - wide
-        suspicious = abs(jump) > 0.25 * max(abs(wide), abs(narrow)) + 5 * noise
-        return Estimate(
-            METHODS[self.method].value(quotients), truncation + noise + self.doubt(name, direction),
-            min(quotients), max(quotients), jump if suspicious else 0.0,
-        )  # fmt: skip
 
-    def doubt(self, name: str, direction: Array) -> float:
-        """How far autodiff itself may be off along a direction."""
-        return FLOORS * self.floors[name] * float(np.abs(direction).sum())
-
-    def steps(self, name: str, direction: Array) -> tuple[float, float]:
-        """The step that suits the method and the size of the moved elements, and a much smaller one."""
-        size = float(np.abs(self.base[name][direction != 0]).max(initial=1.0))
-        step = self.eps ** METHODS[self.method].power * size if self.step == "auto" else float(self.step)
-        return step, step * CLOSER
-
-    def derivative(self, name: str, direction: Array) -> float:
-        """The best numerical derivative along a direction, without a judgement."""
-        if self.method == "complex" and (value := self.complex_step(name, direction)) is not None:
-            return value
-        return self.estimate(name, direction, self.steps(name, direction)[0]).value
-
-    def judge(self, name: str, direction: Array, rtol: float) -> tuple[Estimate, str]:
-        """Hold the autodiff gradient along a direction against numbers."""
-        g = self.gradients[name]
-        slope = 0.0 if g is None else float((g * direction).sum())
-        scale = 0.0 if g is None else float(np.abs(g).max())
-        exact: Estimate | None = None
-        if self.method == "complex" and (value := self.complex_step(name, direction)) is not None:
-            exact = Estimate(value, self.doubt(name, direction))
-            if (verdict := exact.verdict(slope, scale, rtol)) == "ok" or value == slope == 0:
-                return exact, "ok"
-            self.method = "richardson"  # look at the place from both sides
-        first, second = None, None
-        for step in self.steps(name, direction):
-            first, second = second, self.estimate(name, direction, step)
-            verdict = second.verdict(slope, scale, rtol)
-            if first is None and verdict == "ok" and not second.jump:
-                break
-        ...
-        raise NotImplementedError
+def _explain(
+    verdict: str, g: Array, indices: list[tuple[int, ...]], judged: list[tuple[Estimate, str]], missing: bool
+) -> str:
+    """What there is to say about the worst element of a parameter."""
+    places = [k for k, (_, v) in enumerate(judged) if v == verdict]
+    worst = max(places, key=lambda k: abs(judged[k][0].value - g[indices[k]]))
+    found, slope = judged[worst][0], float(g[indices[worst]])
+    if verdict == "ok":
+        return ""
+    if verdict == "kink":
+        return f"not differentiable at {indices[worst]}: slopes {found.low:.6g} and {found.high:.6g}"
+    if missing:
+        return (
+            "autodiff finds no path to it (its gradient is None), yet the loss depends on it: detach, "
+            "stop_gradient, no_grad or .numpy() on the way?"
+        )
+    where = (
+        f"{len(places)} of {len(judged)} elements, such as {indices[worst]}: autodiff {slope:.6g} against "
+        f"{found.value:.6g} +- {number(found.bar)}"
+    )
+    if verdict == "inconclusive":
+        return where
+    ours = np.array([float(g[index]) for index in indices])
+    cause = diagnose(ours, np.array([e.value for e, _ in judged]), 10 * max(e.bar for e, _ in judged))
+    return where if cause == "unexplained" else f"{cause}; {where}"

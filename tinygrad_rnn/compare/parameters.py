@@ -38,7 +38,8 @@ def named(params: Any, caller: str) -> dict[str, Tensor]:
             found[_unused(label(leaf) or f"params[{i}]", found)] = leaf
     else:
         raise TypeError(
-            f"{caller}: expected a dict or list of Variables, a model or a layer, received {type(params).__name__}"
+            f"{caller}: expected a dict or list of Variables, a model or a layer, "
+            f"received {type(params).__name__}"
         )
     if not found:
         raise ValueError(f"{caller}: there are no parameters; a model has none before it is built")
@@ -49,7 +50,7 @@ def named(params: Any, caller: str) -> dict[str, Tensor]:
                 f"received {type(leaf).__name__}"
             )
         if leaf.dtype.kind != "f":
-            raise TypeError(f"{caller}: parameter {name!r} is {leaf.dtype}; only floats have a gradient to check")
+            raise TypeError(f"{caller}: parameter {name!r} is {leaf.dtype}; expected floats")
         if not isinstance(leaf._node, Leaf):
             raise ValueError(
                 f"{caller}: parameter {name!r} is no leaf; give a trainable Variable or "
@@ -140,7 +141,9 @@ def _set_grad(slot: GradSlot, value: Array | None, content: Array | None) -> Non
 class Probe:
     """A loss as a function of its parameters' arrays; to be used inside `untouched`."""
 
-    def __init__(self, f: Callable[[], Any], tensors: Mapping[str, Tensor], states: Iterable[Tensor] = ()) -> None:
+    def __init__(
+        self, f: Callable[[], Any], tensors: Mapping[str, Tensor], states: Iterable[Tensor] = ()
+    ) -> None:
         self.f = f
         self.tensors = dict(tensors)
         self.states = [(state, state._data, state._node) for state in states]
@@ -160,7 +163,8 @@ class Probe:
             raise TypeError(f"the loss function must return a scalar Tensor, it returned {type(y).__name__}")
         if y.size != 1:
             raise ValueError(
-                f"the loss function must return a scalar, it returned shape {y.shape}; reduce it, e.g. with .sum()"
+                f"the loss function must return a scalar, it returned shape {y.shape}; reduce it, "
+                "e.g. with .sum()"
             )
         return y
 

@@ -23,7 +23,7 @@ _COLOURS = {"ok": "green", "rounding": "green", "close": "green"} | dict.fromkey
 class Worst(NamedTuple):
     """The element that differs most: where it is, the value under test and the value it should have."""
 
-    index: tuple[int, ...]
+    position: tuple[int, ...]
     value: float
     expected: float
 
@@ -100,7 +100,7 @@ def measure(
 def number(value: float) -> str:
     """A number in at most eight characters; a dash for NaN.
 
-    >>> number(1.25e-16), number(0.0), number(math.nan)
+    >>> number(1.2e-16), number(0.0), number(math.nan)
     ('1.2e-16', '0', '-')
     """
     return "-" if math.isnan(value) else "0" if value == 0 else f"{value:.1e}"
@@ -226,7 +226,8 @@ class GradReport:
         remarks = "".join(f"<li>{html.escape(remark)}</li>" for remark in self._remarks())
         return (
             f"<table><caption>{html.escape(self.title)}</caption>"
-            f"<thead>{line('th', [head for head, _ in columns])}</thead><tbody>{''.join(body)}</tbody></table>"
+            f"<thead>{line('th', [head for head, _ in columns])}</thead>"
+            f"<tbody>{''.join(body)}</tbody></table>"
             f"<ul>{remarks}</ul><p>{html.escape(self._summary())}</p>"
         )
 

@@ -173,7 +173,7 @@ def _walk(
     owned: set[Node] = set()  # sums that we allocated, and may add to in place
     found: dict[Node, Any] = {}
     for node, seed in roots:
-        seed = seed if create_graph else getattr(seed, "_data", seed)
+        seed = _as_tensor(seed) if create_graph else getattr(seed, "_data", seed)
         cotangents[node] = cotangents[node] + seed if node in cotangents else seed
     with np.errstate(all="ignore"), switched(grad=create_graph):
         monitor = mode().monitor

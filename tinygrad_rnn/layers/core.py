@@ -51,12 +51,17 @@ class Dense(Layer):
         self.kernel = self.add_weight((input_shape[-1], self.units), name="kernel", **self.kernel_options)
         self.bias = self.add_weight((self.units,), name="bias", **self.bias_options) if self.use_bias else None
 
-    def call(self, inputs: Any) -> Any:
-        """Compute the outputs."""
-        if inputs.shape[-1] != self.kernel.shape[0]:
+    def check_input(self, inputs: Any) -> None:
+        """At least two axes, and the number of features that the layer was built for."""
+        if inputs.ndim < 2:
+            raise ValueError(f"{self.name}: expected inputs (batch, ..., features), received shape {inputs.shape}")
+        if self.built and inputs.shape[-1] != self.kernel.shape[0]:
             raise ValueError(
                 f"{self.name}: expected {self.kernel.shape[0]} features on the last axis, received shape {inputs.shape}"
             )
+
+    def call(self, inputs: Any) -> Any:
+        """Compute the outputs."""
         y = inputs @ self.kernel
         return self.activation(y if self.bias is None else y + self.bias)
 

@@ -7,7 +7,6 @@ so no layer has to write it down again.
 from __future__ import annotations
 
 import inspect
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,18 +16,10 @@ import numpy as np
 from .. import constraints, initializers, regularizers
 from ..config import Scope, floatx, mode, no_grad, switched
 from ..core.tensor import Tensor, Variable
-from .symbolic import Symbol, map_nested, flatten, probe
+from ..utils.registry import snake_case
+from .symbolic import Symbol, flatten, map_nested, probe
 
 _counts: Counter[str] = Counter()
-
-
-def snake_case(name: str) -> str:
-    """`SimpleRNN` → `simple_rnn`.
-
-    >>> snake_case("TimeDistributed"), snake_case("LSTM")
-    ('time_distributed', 'lstm')
-    """
-    return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)).lower()
 
 
 def unique_name(base: str) -> str:
@@ -91,6 +82,9 @@ class Layer:
     def build(self, input_shape: Any) -> None:
         """Create the weights, once the shape of the inputs (None for the batch axis) is known."""
 
+    def check_input(self, inputs: Any) -> None:
+        """Raise `ValueError` if inputs of this shape cannot be used; called before building."""
+
     def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Compute the outputs."""
         raise TypeError(f"{type(self).__name__} has no call(); define call(self, inputs)")
@@ -135,6 +129,8 @@ class Layer:
         inside = self._scope(mode().scope)
         changes = {"scope": inside} if training is None else {"scope": inside, "training": bool(training)}
         with switched(**changes):
+            if args:
+                self.check_input(args[0])
             self._ensure_built(inside.layer, args)
             mask = kwargs.get("mask")
             if mask is None and args:

@@ -264,20 +264,28 @@ class RNN(Layer):
         self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
         self.go_backwards, self.stateful = bool(go_backwards), bool(stateful)
         self.unroll, self.zero_output_for_mask = bool(unroll), bool(zero_output_for_mask)
+        self._features: int | None = None
         self._states: list[Any] | None = None  # flat; of the batch before (stateful), or of step()
 
     # --- weights and states ---------------------------------------------------------------------------
 
     def build(self, input_shape: Any) -> None:
         """Build the cell."""
-        self._check_rank(input_shape)
+        if len(input_shape) != 3:
+            raise ValueError(f"{self.name}: expected inputs (batch, time, features), received shape {input_shape}")
+        self._features = input_shape[2]
         self.cell.build_at(f"{self.path}/{self.cell.name}", (input_shape[0], *input_shape[2:]))
 
-    def _check_rank(self, shape: Any) -> None:
-        if len(shape) != 3:
+    def check_input(self, inputs: Any) -> None:
+        """Three axes, at least one time step, and the number of features that the layer was built for."""
+        if inputs.ndim != 3:
             raise ValueError(
-                f"{self.name}: expected inputs (batch, time, features), received shape {tuple(shape)}"
+                f"{self.name}: expected inputs (batch, time, features), received shape {inputs.shape}"
             )
+        if inputs.shape[1] == 0:
+            raise ValueError(f"{self.name}: the sequence has no time steps (shape {inputs.shape})")
+        if self.built and self._features is not None and inputs.shape[2] != self._features:
+            raise ValueError(f"{self.name}: expected {self._features} features, received shape {inputs.shape}")
 
     def get_initial_state(self, batch_size: int) -> list[Any]:
         """Zeros for every state of the cell, as a flat list (or what the cell's own method gives)."""
@@ -323,7 +331,6 @@ class RNN(Layer):
 
     def call(self, sequences: Any, initial_state: Any = None, mask: Any = None) -> Any:
         """Run over the sequence."""
-        self._check_rank(sequences.shape)
         batch, _, features = sequences.shape
         if initial_state is not None:
             states = self._given_states(initial_state, batch)
@@ -344,7 +351,12 @@ class RNN(Layer):
             outputs = where((valid[:, ::-1] if self.go_backwards else valid)[..., None], outputs, 0.0)
         if self.stateful:
             self._states = [s.detach() for s in last]
-        return (outputs, *_nest(list(last), self.cell.state_size)) if self.return_state else outputs
+        if not self.return_state:
+            return outputs
+        if isinstance(self.cell, StackedRNNCells):  # one entry per cell, each a list
+            remaining = list(last)
+            return (outputs, *[_nest(remaining, cell.state_size) for cell in self.cell.cells])
+        return (outputs, *last)
 
     def _one_step(self, z: Any, states: Any, constants: Any) -> tuple[Any, list[Any]]:
         output, new = _step(self.cell, z, _nest(list(states), self.cell.state_size), constants)

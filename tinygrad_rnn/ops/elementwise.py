@@ -66,16 +66,8 @@ mod = elementwise(
     "mod", quiet(np.mod), lambda g, y, a, b: g, lambda g, y, a, b: no_leak(g, -g * floor(a / b)),
     reads="x", numpy=np.mod, analytic=False, doc="y = a mod b;  ∂a = g,  ∂b = −g · floor(a / b)",
 )  # fmt: skip
-
-
-@kernel
-@quiet
-def _rsqrt(x: Array) -> Any:
-    return 1.0 / np.sqrt(x)
-
-
 rsqrt = elementwise(
-    "rsqrt", _rsqrt, lambda g, y, x: no_leak(g, -0.5 * g * y * y * y),
+    "rsqrt", kernel(quiet(lambda x: 1.0 / np.sqrt(x))), lambda g, y, x: no_leak(g, -0.5 * g * y * y * y),
     reads="y", doc="y = 1 / √x;  ∂x = −g y³ / 2",
 )  # fmt: skip
 
@@ -111,9 +103,16 @@ logaddexp = elementwise(
 
 # --- trigonometric and hyperbolic -----------------------------------------------------------------
 
-sin = elementwise("sin", np.sin, lambda g, y, x: g * cos(x), reads="x", doc="y = sin x;  ∂x = g cos x")
-cos = elementwise("cos", np.cos, lambda g, y, x: -g * sin(x), reads="x", doc="y = cos x;  ∂x = −g sin x")
-tan = elementwise("tan", np.tan, lambda g, y, x: g * (1.0 + y * y), reads="y", doc="y = tan x;  ∂x = g (1 + y²)")
+sin = elementwise(
+    "sin", quiet(np.sin), lambda g, y, x: no_leak(g, g * cos(x)), reads="x", numpy=np.sin, doc="y = sin x;  ∂x = g cos x"
+)  # fmt: skip
+cos = elementwise(
+    "cos", quiet(np.cos), lambda g, y, x: no_leak(g, -g * sin(x)), reads="x", numpy=np.cos, doc="y = cos x;  ∂x = −g sin x"
+)  # fmt: skip
+tan = elementwise(
+    "tan", quiet(np.tan), lambda g, y, x: no_leak(g, g * (1.0 + y * y)),
+    reads="y", numpy=np.tan, doc="y = tan x;  ∂x = g (1 + y²)",
+)  # fmt: skip
 sinh = elementwise(
     "sinh", quiet(np.sinh), lambda g, y, x: no_leak(g, g * cosh(x)),
     reads="x", numpy=np.sinh, doc="y = sinh x;  ∂x = g cosh x",

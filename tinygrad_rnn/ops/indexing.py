@@ -12,7 +12,7 @@ import numpy as np
 from ..config import floatx
 from ..core.op import Array
 from ..core.record import kernel, primitive
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, copy_unless_frozen
 from .shape import _axis, moveaxis, ndim, ravel, shape
 
 
@@ -62,7 +62,7 @@ def _as_index(part: Any) -> Any:
         if part.dtype.kind not in "iub":
             raise IndexError(f"an index must be an integer or boolean tensor, received {part.dtype}")
         return part.numpy()
-    return part
+    return copy_unless_frozen(part)
 
 
 # --- along one axis -------------------------------------------------------------------------------

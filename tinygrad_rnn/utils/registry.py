@@ -1,4 +1,4 @@
-"""Objects by name: a table per kind (initializer, loss, optimizer ...), and the config dicts they are saved as.
+"""Objects by name: a table per kind (initializer, loss ...), and the config dicts they are saved as.
 
 A table is closed: a name that is not in it is an error, nothing is imported by name. A config is plain data,
 `{"class_name": "L2", "config": {"l2": 0.01}}`.
@@ -150,7 +150,7 @@ class Registry:
                     f"received {dict(identifier)}"
                 )
             cls: Any = self.find(identifier["class_name"])
-            return cls.from_config(identifier["config"]) if isinstance(cls, type) else cls
+            return cls.from_config(identifier["config"]) if hasattr(cls, "from_config") else cls
         if isinstance(identifier, type):
             return identifier()
         if callable(identifier):

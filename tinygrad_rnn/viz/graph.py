@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -175,7 +176,7 @@ def _column(values: list[Any]) -> Array:
 def _nbytes(shape: Any) -> int:
     """Number of elements of one shape, or of several (an op with several outputs)."""
     several = bool(shape) and isinstance(shape[0], tuple)
-    return sum(map(_nbytes, shape)) if several else int(np.prod(shape, dtype=np.int64))
+    return sum(map(_nbytes, shape)) if several else math.prod(shape)
 
 
 def _norm(value: Any) -> float:

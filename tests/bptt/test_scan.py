@@ -1,0 +1,128 @@
+"""`scan`: values, gradients, masks, direction, nesting, and what it says about bad steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.config import Scope
+
+
+def add_step(x, states, constants):
+    (s,) = states
+    s = s + x
+    return s * 2.0, [s]
+
+
+def test_outputs_and_last_states():
+    x = np.arange(12.0).reshape(2, 3, 2)
+    y, (last,) = tg.scan(add_step, x, [np.zeros((2, 2))])
+    np.testing.assert_array_equal(y, 2 * np.cumsum(x, axis=1))
+    np.testing.assert_array_equal(last, x.sum(1))
+
+
+def test_backwards_gives_processing_order():
+    x = np.arange(6.0).reshape(1, 3, 2)
+    y, _ = tg.scan(add_step, x, [np.zeros((1, 2))], go_backwards=True)
+    np.testing.assert_array_equal(y, 2 * np.cumsum(x[:, ::-1], axis=1))
+
+
+def test_mask_keeps_states_and_repeats_outputs():
+    x = np.ones((1, 5, 1))
+    mask = np.array([[False, True, False, True, False]])
+    y, (last,) = tg.scan(add_step, x, [np.full((1, 1), 7.0)], mask=mask)
+    assert y[0, :, 0].tolist() == [0, 16, 16, 18, 18]
+    assert last.item() == 9
+
+
+def test_tuples_in_and_out_constants_and_closures():
+    w = tg.tensor([[2.0]], requires_grad=True)
+
+    def step(xs, states, constants):
+        a, b = xs
+        (s,) = states
+        s = s + a * b * constants[0] @ w
+        return (s, s * s), [s]
+
+    a, b = np.ones((1, 3, 1), np.float32), np.full((1, 3, 1), 3.0, np.float32)
+    (plain, squared), (last,) = tg.scan(step, (a, b), [np.zeros((1, 1), np.float32)], [np.float32(5.0)])
+    assert plain[0, :, 0].tolist() == [30, 60, 90]
+    assert squared[0, -1].item() == 8100
+    assert tg.grad(last.sum(), w).item() == 45  # three steps of 1 · 3 · 5
+    only, _ = tg.scan(step, (a, b), [np.zeros((1, 1), np.float32)], [np.float32(5.0)], return_sequences=False)
+    assert only[0].shape == (1, 1)
+
+
+def test_masks_with_several_outputs():
+    def step(x, states, constants):
+        return (x, states[0]), [states[0] + x]
+
+    (a, b), _ = tg.scan(step, np.ones((1, 3, 1)), [np.zeros((1, 1))], mask=np.array([[True, False, True]]))
+    assert a[0, :, 0].tolist() == [1, 1, 1]
+    assert b[0, :, 0].tolist() == [0, 0, 1]
+
+
+def test_nodes_carry_their_time_step():
+    seen = []
+
+    def step(x, states, constants):
+        y = states[0] + x
+        seen.append(y._node.scope)
+        return y, [y]
+
+    with tg.config.switched(scope=Scope("layer")):
+        tg.scan(step, tg.tensor(np.ones((1, 3, 1)), requires_grad=True), [np.zeros((1, 1))], go_backwards=True)
+    assert seen == [Scope("layer", 2), Scope("layer", 1), Scope("layer", 0)]
+
+
+def test_second_derivatives_go_through():
+    x = np.random.default_rng(0).standard_normal((1, 4, 2))
+
+    def loss(w):
+        y, _ = tg.scan(lambda x_t, s, c: (tg.ops.tanh(x_t + s[0] @ w), [tg.ops.tanh(x_t + s[0] @ w)]), x, [np.ones((1, 2))])
+        return (y * y).sum()
+
+    w0, v = np.random.default_rng(1).standard_normal((2, 2, 2))
+    numeric = (tg.value_and_grad(loss)(w0 + 1e-5 * v)[1] - tg.value_and_grad(loss)(w0 - 1e-5 * v)[1]) / 2e-5
+    np.testing.assert_allclose(tg.hvp(loss, w0, v), numeric, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (lambda x, s, c: (x, []), r"scan, step 0: the step function returned 0 states, expected 1"),
+        (lambda x, s, c: (x, [x, x]), "returned 2 states"),
+        (lambda x, s, c: (x, [tg.ops.reshape(s[0], (2, 1))]), r"step 0: state 0 changed shape from \(1, 2\) to \(2, 1\)"),
+        (lambda x, s, c: (x, [np.zeros((1, 2))]), "state 0 is a ndarray, expected a Tensor"),
+    ],
+)
+def test_bad_steps_are_named(step, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        tg.scan(step, np.ones((1, 3, 2)), [np.zeros((1, 2))])
+
+
+def test_an_error_inside_a_step_says_where():
+    w = tg.tensor(np.ones((3, 3)), requires_grad=True)
+
+    def step(x, states, constants):
+        return (x @ w, states) if states[0].sum() < 2 else (x @ w.reshape(9, 1), states)
+
+    with tg.config.switched(scope=Scope("odd")), pytest.raises(ValueError, match=r"matmul.*\(1, 2\).*layer 'odd', step 0"):
+        tg.scan(step, np.ones((1, 3, 2)), [np.zeros((1, 1))])
+
+
+@pytest.mark.parametrize(
+    ("xs", "options", "message"),
+    [
+        (np.ones((1, 0, 2)), {}, "no time steps"),
+        (np.ones(3), {}, "expected sequences"),
+        ((np.ones((1, 2, 1)), np.ones((1, 3, 1))), {}, "unequal length"),
+        (np.ones((1, 3, 2)), {"mask": np.ones((1, 4))}, "mask of shape"),
+        (np.ones((1, 3, 2)), {"derive": True}, "unrolled only"),
+        (np.ones((1, 3, 2)), {"checkpoint": "sqrt"}, "unrolled only"),
+    ],
+)
+def test_bad_sequences_are_named(xs, options, message):
+    with pytest.raises(ValueError, match=message):
+        tg.scan(add_step, xs, [np.zeros((1, 2))], **options)

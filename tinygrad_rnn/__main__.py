@@ -1,0 +1,116 @@
+"""The command line: `tinygrad-rnn demo`, `tinygrad-rnn sample`.
+
+Exit codes: 0 done, 2 bad usage or input (one line on stderr), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from . import __version__
+from .container import CheckpointError
+from .demo import run
+from .models import load_model
+from .models.characters import CELLS, stream, vocabulary_of
+
+_DESCRIPTION = """\
+Recurrent networks on a small autodiff engine: train them, see their graphs,
+check their gradients against the ones derived by hand."""
+
+_DEMO = """\
+Trains a character-level language model (Embedding -> LSTM -> Dense) on real
+text and prints its loss on the part that was held out, beside that of a bigram
+count model; prints a sample before and after. Then compares, for every
+parameter of an RNN, LSTM, GRU and bidirectional RNN, the gradient derived by
+hand, the one that falls out of the graph, and finite differences. Last, writes
+the computation graph (folded and unrolled), the loss curve and the model into a
+folder. Takes about a minute on two cores."""
+
+_DEMO_EXAMPLES = """\
+examples:
+  tinygrad-rnn demo
+  tinygrad-rnn demo --text shakespeare.txt --cell gru --epochs 3 --out shakespeare"""
+
+_SAMPLE = """\
+Goes on writing from a start, one character at a time, with a model that the
+demo saved. A low temperature keeps to what is most probable (0: always the
+most probable character), 1 samples as the model believes, above it gets wild."""
+
+_SAMPLE_EXAMPLES = """\
+examples:
+  tinygrad-rnn sample demo_out/model.tgr --start "The " --length 400
+  tinygrad-rnn sample demo_out/model.tgr --start "To be" --temperature 0.5 --seed 7"""
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, received {text}")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("tinygrad-rnn", description=_DESCRIPTION, formatter_class=raw)
+    parser.add_argument("--version", action="version", version=f"tinygrad-rnn {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo", help="train a language model, compare gradients, draw the graph", description=_DEMO,
+        epilog=_DEMO_EXAMPLES, formatter_class=raw,
+    )  # fmt: skip
+    demo.add_argument("--text", metavar="FILE", help="UTF-8 text to learn (default: Python's own reference)")
+    demo.add_argument("--cell", choices=list(CELLS), default="lstm", help="recurrent layer (default: lstm)")
+    demo.add_argument("--units", type=_positive, default=128, metavar="N", help="its size (default: 128)")
+    demo.add_argument("--epochs", type=_positive, default=5, metavar="N", help="passes over the text (default: 5)")
+    demo.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same result (default: 0)")
+    demo.add_argument("--out", default="demo_out", metavar="DIR", help="folder for the results (default: demo_out)")
+
+    sample = commands.add_parser(
+        "sample", help="write text with a trained model", description=_SAMPLE, epilog=_SAMPLE_EXAMPLES,
+        formatter_class=raw,
+    )  # fmt: skip
+    sample.add_argument("model", metavar="MODEL", help="file that the demo saved (model.tgr)")
+    sample.add_argument("--start", default="\n", metavar="TEXT", help="text to go on from (default: a new line)")
+    sample.add_argument("--length", type=_positive, default=400, metavar="N", help="characters to write (default: 400)")
+    sample.add_argument("--temperature", type=float, default=0.8, metavar="T", help="0 and up (default: 0.8)")
+    sample.add_argument("--seed", type=int, default=None, metavar="N", help="same seed, same text")
+    return parser
+
+
+def _sample(arguments: argparse.Namespace) -> None:
+    model = load_model(arguments.model, compile=False)
+    start = arguments.start
+    if start == "\n" and start not in vocabulary_of(model):
+        start = vocabulary_of(model).characters[0]
+    characters = stream(model, start, arguments.temperature, arguments.seed)
+    print(start, end="")
+    for _ in range(arguments.length):
+        print(next(characters), end="", flush=True)
+    print()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        if arguments.command == "demo":
+            run(
+                arguments.text, seed=arguments.seed, epochs=arguments.epochs, units=arguments.units,
+                cell=arguments.cell, out=arguments.out,
+            )  # fmt: skip
+        else:
+            _sample(arguments)
+    except (CheckpointError, ValueError, OSError) as error:
+        print(f"tinygrad-rnn {arguments.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""`Twin`: one network differentiated twice, by hand and by the engine; and what the twins are built from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.autodiff import grad
+from ..core.op import Array
+from ..core.tensor import Tensor, Variable
+from .check import numeric_gradients
+from .compare import compare_three
+from .report import GradReport
+
+N_X, N_A, N_Y, M, T = 3, 4, 2, 2, 5  # inputs, hidden units, outputs, examples, time steps
+
+Values = Mapping[str, Any]  # Variables, or their arrays, by name
+Gradients = dict[str, Array]
+ByHand = Callable[[Values, list[Array]], tuple[list[Array], Gradients]]
+
+
+@dataclass(frozen=True)
+class Twin:
+    """One network, differentiated by hand and by the engine.
+
+    `variables` are float64 leaves in the names and shapes of the hand derivation: weights, initial states,
+    inputs. `loss_fn()` computes the scalar loss from them; `derivation(values)` gives the loss and all of its
+    gradients by hand, from their arrays. Assign to the variables to move both.
+
+    >>> twin = TWINS["linear_rnn"](seed=0)
+    >>> sorted(twin.variables), twin.loss_fn().item() == twin.manual_loss()
+    (['X', 'wRec', 'wx'], True)
+    """
+
+    name: str
+    variables: dict[str, Variable]
+    loss_fn: Callable[[], Tensor]
+    derivation: Callable[[Values], tuple[float, Gradients]]
+
+    def values(self) -> Gradients:
+        """The arrays that the variables hold now (read-only)."""
+        return {name: variable.numpy() for name, variable in self.variables.items()}
+
+    def manual_loss(self) -> float:
+        """The loss by hand, at the current values."""
+        return self.derivation(self.values())[0]
+
+    def manual_gradients(self) -> Gradients:
+        """The gradients by hand, under the variables' names, at the current values."""
+        gradients = self.derivation(self.values())[1]
+        return {name: gradients[name] for name in self.variables}
+
+    def gradients(self) -> Gradients:
+        """The gradients by autodiff, under the variables' names, at the current values."""
+        found = grad(self.loss_fn(), list(self.variables.values()))
+        return {name: g.numpy() for name, g in zip(self.variables, found, strict=True)}
+
+    def report(self) -> GradReport:
+        """Three gradients side by side: by hand, by autodiff, by numbers. Leaves autodiff's in `.grad`."""
+        numeric = numeric_gradients(self.loss_fn, self.variables)
+        for name, gradient in self.gradients().items():
+            self.variables[name].grad = gradient
+        return compare_three(self.manual_gradients, self.variables, numeric, loss_fn=self.loss_fn)
+
+
+def weighted(
+    name: str, variables: dict[str, Variable], outputs: Callable[[], list[Any]], by_hand: ByHand, rng: np.random.Generator
+) -> Twin:
+    """A twin whose loss is `Σ ⟨d, output⟩` with fixed random d, one for every output."""
+    d = [rng.normal(size=output.shape) for output in outputs()]
+
+    def derivation(p: Values) -> tuple[float, Gradients]:
+        found, gradients = by_hand(p, d)
+        return float(sum((a * b).sum() for a, b in zip(d, found, strict=True))), bare(gradients)
+
+    def loss() -> Tensor:
+        parts = [(a * b).sum() for a, b in zip(d, outputs(), strict=True)]
+        return sum(parts[1:], parts[0])  # type: ignore[no-any-return]
+
+    return Twin(name, variables, loss, derivation)
+
+
+def leaves(rng: np.random.Generator, **shapes: tuple[int, ...]) -> dict[str, Variable]:
+    """Random float64 leaves."""
+    return {name: Variable(np.asarray(rng.normal(size=s) * 0.6), name=name) for name, s in shapes.items()}
+
+
+def part(values: Values, name: str) -> dict[str, Any]:
+    """The entries `name/…`, without the prefix."""
+    return {key.removeprefix(name + "/"): value for key, value in values.items() if key.startswith(name + "/")}
+
+
+def bare(gradients: Mapping[str, Any], prefix: str = "") -> Gradients:
+    """`{"forward": {"dWax": g}, "dx": h}` as `{"forward/Wax": g, "x": h}`."""
+    found: Gradients = {}
+    for key, value in gradients.items():
+        found |= bare(value, f"{prefix}{key}/") if isinstance(value, Mapping) else {prefix + key.removeprefix("d"): value}
+    return found

@@ -1,0 +1,113 @@
+"""The whole story in one command: train on text, compare gradients, draw the graph, save the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .compare import compare_twins
+from .config import set_random_seed
+from .datasets.text import Vocabulary, bigram_loss, load_text, split, windows
+from .losses import SparseCategoricalCrossentropy
+from .models.characters import character_model, sample
+from .models.model import Model
+from .optimizers import Adam
+from .viz import draw_graph
+from .viz.curve import line_chart
+
+WINDOW = 64
+TEMPERATURE = 0.7
+
+
+def run(
+    text: str | None = None,
+    *,
+    seed: int = 0,
+    epochs: int = 5,
+    units: int = 128,
+    cell: str = "lstm",
+    out: str = "demo_out",
+    verbose: Any = "auto",
+) -> Model:
+    """Run the demonstration and write its results into the folder `out`; returns the trained model."""
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    set_random_seed(seed)
+    words = load_text(text, min_length=20 * WINDOW)
+    vocabulary = Vocabulary(words)
+    train, valid = split(vocabulary.encode(words))
+    source = "the language reference that comes with Python" if text is None else text
+    _title("1. A character-level language model")
+    print(f"Text: {source}: {len(words):,} characters, {len(vocabulary)} symbols, the last 10 % held out.")
+    bigram = bigram_loss(train, valid, len(vocabulary))
+    print(f"To beat: a bigram count model reaches a held-out loss of {bigram:.4f} nats per character.\n")
+    model, history = _train(vocabulary, train, valid, cell, units, epochs, seed, verbose)
+    final = history["val_loss"][-1]
+    verdict = "below" if final < bigram else "NOT below (more epochs or units would help)"
+    print(f"\nHeld-out loss {final:.4f}, bigram {bigram:.4f}: the network is {verdict} the bigram model.")
+
+    _title("2. Back-propagation through time: by hand, by the graph, by finite differences")
+    print("float64; the hand derivations are in tinygrad_rnn/manual and share no code with the engine.\n")
+    print(compare_twins(seed))
+
+    _title("3. Files")
+    for path, meaning in _write(folder, model, valid, cell, history, bigram):
+        print(f"{str(path):32} {meaning}")
+    print(f'\nGo on with:  tinygrad-rnn sample {folder / "model.tgr"} --start "The " --length 400 --temperature 0.8')
+    return model
+
+
+def _title(text: str) -> None:
+    print(f"\n{text}\n{'-' * len(text)}")
+
+
+def _train(
+    vocabulary: Vocabulary, train: Any, valid: Any, cell: str, units: int, epochs: int, seed: int, verbose: Any
+) -> tuple[Model, dict[str, list[float]]]:
+    model = character_model(vocabulary, cell, units)
+    model.compile(Adam(0.004, clipnorm=5.0), SparseCategoricalCrossentropy(from_logits=True))
+    model.summary()
+    start = vocabulary.characters[int(np.bincount(train).argmax())] if "\n" not in vocabulary else "\n"
+    print(f"\nsample before training (temperature {TEMPERATURE}):")
+    print(_indented(sample(model, start, 120, TEMPERATURE, seed)) + "\n")
+    history = model.fit(
+        *windows(train, WINDOW), batch_size=32, epochs=epochs, validation_data=windows(valid, WINDOW), verbose=verbose
+    )
+    print(f"\nsample after training (temperature {TEMPERATURE}):")
+    print(_indented(sample(model, start, 400, TEMPERATURE, seed)))
+    return model, history.history
+
+
+def _indented(text: str) -> str:
+    printable = "".join(c if c.isprintable() or c == "\n" else "·" for c in text.strip("\n"))
+    return "\n".join("    " + line for line in printable.split("\n"))
+
+
+def _write(
+    folder: Path, model: Model, valid: Any, cell: str, history: dict[str, list[float]], bigram: float
+) -> list[tuple[Path, str]]:
+    """Graph, curve and model, each put in place atomically."""
+    x = valid[None, :8]
+    folded = draw_graph(model, x, view="folded").save(folder / f"{cell}_folded.svg")
+    unrolled = draw_graph(model, x, view="unrolled").save(folder / f"{cell}_unrolled.svg")
+    chart = line_chart(
+        {"training": history["loss"], "held out": history["val_loss"]},
+        title="Loss per epoch",
+        y_label="nats per character",
+        levels={"bigram": bigram},
+    )
+    curve = folder / "loss.svg"
+    curve.write_text(chart, encoding="utf-8")
+    saved = folder / "model.tgr"
+    model.save(saved)
+    return [
+        (folded, "the computation graph, folded over time"),
+        (unrolled, "the same graph, unrolled: one column per time step"),
+        (curve, "the loss curve"),
+        (saved, "the trained model"),
+    ]
+
+
+

@@ -1,0 +1,235 @@
+"""The formulas of the losses: `fn(y_true, y_pred)`, one value per row (and step), the last axis reduced."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..config import epsilon
+from ..core.tensor import Tensor
+from ..ops import nn
+from ..ops.elementwise import absolute, cast, clip, convert_to_tensor, log, maximum, square, where
+from ..ops.indexing import check_ids, take_along_axis
+from ..ops.linalg import norm
+from ..ops.reduce import max, mean, sum
+from ..ops.shape import moveaxis, squeeze
+from .values import align, predictions
+
+
+def _loss(formula: Callable[..., Any]) -> Callable[..., Tensor]:
+    """Make a formula a loss function: its arguments become Tensors of one shape and type; no NaN targets."""
+
+    @functools.wraps(formula)
+    def function(y_true: Any, y_pred: Any, *args: Any, **options: Any) -> Tensor:
+        name, y_pred, y_true = formula.__name__, predictions(y_pred), convert_to_tensor(y_true)
+        if (bad := np.isnan(y_true.numpy())).any():
+            position = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise ValueError(f"{name}: y_true is NaN at position {position}; mask it, or drop the row")
+        result: Tensor = formula(*align(name, cast(y_true, y_pred.dtype), y_pred), *args, **options)
+        return result
+
+    return function
+
+
+@_loss
+def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
+    """`mean (y − p)²` over the last axis.
+
+    >>> mean_squared_error([[0.0, 1.0]], [[2.0, 1.0]]).tolist()
+    [2.0]
+    """
+    return mean(square(y_true - y_pred), axis=-1)
+
+
+@_loss
+def mean_absolute_error(y_true: Any, y_pred: Any) -> Any:
+    """`mean |y − p|` over the last axis.
+
+    >>> mean_absolute_error([[0.0, 1.0]], [[2.0, 1.0]]).tolist()
+    [1.0]
+    """
+    return mean(absolute(y_true - y_pred), axis=-1)
+
+
+@_loss
+def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Any:
+    """`100 · mean |y − p| / max(|y|, ε)` over the last axis.
+
+    >>> mean_absolute_percentage_error([[2.0, 1.0]], [[1.0, 1.0]]).tolist()
+    [25.0]
+    """
+    return 100.0 * mean(absolute((y_true - y_pred) / maximum(absolute(y_true), epsilon())), axis=-1)
+
+
+@_loss
+def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Any:
+    """`mean (ln(1 + max(p, ε)) − ln(1 + max(y, ε)))²` over the last axis.
+
+    >>> mean_squared_logarithmic_error([[1.0]], [[1.0]]).tolist()
+    [0.0]
+    """
+    y, p = (log(maximum(v, epsilon()) + 1.0) for v in (y_true, y_pred))
+    return mean(square(p - y), axis=-1)
+
+
+@_loss
+def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Any:
+    """Mean of `e² / 2` where `|e| ≤ δ`, else `δ |e| − δ² / 2`, with e = p − y (Huber 1964).
+
+    >>> huber([[0.0, 0.0]], [[1.0, 3.0]]).tolist()
+    [1.5]
+    """
+    e = absolute(y_pred - y_true)
+    return mean(where(e <= delta, 0.5 * square(e), delta * e - 0.5 * delta**2), axis=-1)
+
+
+@_loss
+def log_cosh(y_true: Any, y_pred: Any) -> Any:
+    """`mean ln cosh e = mean (e + softplus(−2 e) − ln 2)`, with e = p − y.
+
+    >>> log_cosh([[0.0]], [[0.0]]).tolist()
+    [0.0]
+    """
+    e = y_pred - y_true
+    return mean(e + nn.softplus(-2.0 * e) - math.log(2.0), axis=-1)
+
+
+@_loss
+def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+    """Minus the cosine of the angle between y and p: −1 for the same direction; 0 if one of them is 0.
+
+    >>> cosine_similarity([[0.0, 2.0]], [[0.0, 3.0]]).tolist()
+    [-1.0]
+    """
+    y, p = (v / maximum(norm(v, axis=axis, keepdims=True), epsilon()) for v in (y_true, y_pred))
+    return -sum(y * p, axis=axis)
+
+
+@_loss
+def poisson(y_true: Any, y_pred: Any) -> Any:
+    """`mean (p − y ln(p + ε))` over the last axis.
+
+    >>> poisson([[0.0]], [[3.0]]).tolist()
+    [3.0]
+    """
+    return mean(y_pred - y_true * log(y_pred + epsilon()), axis=-1)
+
+
+@_loss
+def kl_divergence(y_true: Any, y_pred: Any) -> Any:
+    """`Σ y ln(y / p)` over the last axis, y and p clipped to [ε, 1].
+
+    >>> kl_divergence([[0.5, 0.5]], [[0.5, 0.5]]).tolist()
+    [0.0]
+    """
+    y, p = clip(y_true, epsilon(), 1.0), clip(y_pred, epsilon(), 1.0)
+    return sum(y * log(y / p), axis=-1)
+
+
+def _signs(y: Any) -> Any:
+    """Labels −1 and 1; if all are 0 or 1, 0 becomes −1."""
+    values = np.asarray(y)
+    return 2.0 * y - 1.0 if ((values == 0) | (values == 1)).all() else y
+
+
+@_loss
+def hinge(y_true: Any, y_pred: Any) -> Any:
+    """`mean max(1 − y p, 0)`, labels −1 and 1 (or 0 and 1).
+
+    >>> hinge([[1.0, 0.0]], [[0.5, -2.0]]).tolist()
+    [0.25]
+    """
+    return mean(maximum(1.0 - _signs(y_true) * y_pred, 0.0), axis=-1)
+
+
+@_loss
+def squared_hinge(y_true: Any, y_pred: Any) -> Any:
+    """`mean max(1 − y p, 0)²`, labels −1 and 1 (or 0 and 1).
+
+    >>> squared_hinge([[1.0, 0.0]], [[0.5, -2.0]]).tolist()
+    [0.125]
+    """
+    return mean(square(maximum(1.0 - _signs(y_true) * y_pred, 0.0)), axis=-1)
+
+
+@_loss
+def categorical_hinge(y_true: Any, y_pred: Any) -> Any:
+    """`max(1 + max((1 − y) p) − Σ y p, 0)` for one-hot y.
+
+    >>> categorical_hinge([[0.0, 1.0]], [[0.5, 1.0]]).tolist()
+    [0.5]
+    """
+    return maximum(max((1.0 - y_true) * y_pred, axis=-1) - sum(y_true * y_pred, axis=-1) + 1.0, 0.0)
+
+
+@_loss
+def binary_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
+) -> Any:
+    """`mean −y ln p − (1 − y) ln(1 − p)`, p clipped to [ε, 1 − ε]; logits are p = sigmoid(y_pred), unclipped.
+
+    `label_smoothing` s turns y into `y (1 − s) + s / 2`.
+
+    >>> round(binary_crossentropy([[1.0]], [[0.5]]).item(), 4)
+    0.6931
+    """
+    y = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing if label_smoothing else y_true
+    return mean(nn.binary_crossentropy(y, y_pred, from_logits), axis=axis)
+
+
+@_loss
+def categorical_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
+) -> Any:
+    """`−Σ y ln p` for one-hot y; p is divided by its sum and clipped to [ε, 1 − ε].
+
+    With `from_logits`, p = softmax(y_pred), neither divided nor clipped.
+
+    `label_smoothing` s turns y into `y (1 − s) + s / K` for K classes.
+
+    >>> round(categorical_crossentropy([[0.0, 1.0]], [[0.5, 0.5]]).item(), 4)
+    0.6931
+    """
+    s = label_smoothing
+    y = y_true * (1.0 - s) + s / y_pred.shape[axis] if s else y_true
+    return nn.categorical_crossentropy(y, y_pred, from_logits, axis)
+
+
+def sparse_categorical_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, ignore_class: int | None = None, axis: int = -1
+) -> Tensor:
+    """`−ln p[y]` for integer labels y, shaped as y_pred without (or with 1 on) its class axis.
+
+    p as in `categorical_crossentropy`. Where y is `ignore_class` the value is 0. Raises `ValueError` with
+    value and position for a label that is no integer or not a class.
+
+    >>> round(sparse_categorical_crossentropy([1], [[0.5, 0.5]]).item(), 4)
+    0.6931
+    """
+    name = "sparse_categorical_crossentropy"
+    y_pred, labels = predictions(y_pred), np.asarray(y_true)
+    p = moveaxis(y_pred, axis, -1) if axis not in (-1, y_pred.ndim - 1) else y_pred
+    if labels.shape not in (p.shape[:-1], (*p.shape[:-1], 1)):
+        hint = "; one-hot targets go with the categorical form" if labels.shape == y_pred.shape else ""
+        raise ValueError(f"{name}: y_true of shape {labels.shape} does not fit y_pred {y_pred.shape}{hint}")
+    valid = None if ignore_class is None else labels != ignore_class
+    labels = labels if valid is None else np.where(valid, labels, 0)
+    ids = check_ids(labels, p.shape[-1], f"{name}: label").reshape(p.shape[:-1])
+    if from_logits:
+        values = nn.sparse_categorical_crossentropy(ids, p, from_logits=True)
+    else:
+        chosen = take_along_axis(p / sum(p, axis=-1, keepdims=True), ids[..., None])
+        values = -log(clip(squeeze(chosen, -1), epsilon(), 1.0 - epsilon()))
+    result: Tensor = values if valid is None else where(valid.reshape(ids.shape), values, 0.0)
+    return result
+
+
+FUNCTIONS = (
+    mean_squared_error, mean_absolute_error, mean_absolute_percentage_error, mean_squared_logarithmic_error,
+    huber, log_cosh, cosine_similarity, poisson, kl_divergence, hinge, squared_hinge, categorical_hinge,
+    binary_crossentropy, categorical_crossentropy, sparse_categorical_crossentropy,
+)  # fmt: skip

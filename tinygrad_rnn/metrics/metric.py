@@ -1,0 +1,171 @@
+"""What metrics share: weighted sums over batches in plain floats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import losses
+from ..core.op import Array
+from ..losses.values import per_value, predictions, without_unused
+from ..utils.registry import Serializable, snake_case
+
+
+class Metric(Serializable):
+    """Base: `metric(...)` adds a batch and returns the result so far.
+
+    A subclass defines `update_state`, `result` and `reset_state`. `_direction` is "up" or "down" where larger
+    or smaller is better: callbacks that monitor it with mode "auto" look there.
+
+    >>> class Largest(Metric):
+    ...     top = 0.0
+    ...     def update_state(self, values, sample_weight=None): self.top = max(self.top, max(values))
+    ...     def result(self): return self.top
+    >>> m = Largest()
+    >>> m([1.0, 3.0]), m([2.0])
+    (3.0, 3.0)
+    """
+
+    _direction: ClassVar[str | None] = None
+
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        self.name = name or snake_case(type(self).__name__)
+        self.dtype = dtype
+
+    def update_state(self, *args: Any, **kwargs: Any) -> None:
+        """Add a batch."""
+        raise NotImplementedError(f"{type(self).__name__} must define update_state")
+
+    def result(self) -> float:
+        """The number so far."""
+        raise NotImplementedError(f"{type(self).__name__} must define result")
+
+    def reset_state(self) -> None:
+        """Forget all batches."""
+        raise NotImplementedError(f"{type(self).__name__} must define reset_state")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> float:
+        """Add a batch and return the result so far."""
+        self.update_state(*args, **kwargs)
+        return self.result()
+
+
+class Mean(Metric):
+    """Weighted mean of values, `Σ w v / Σ w`; several values of a row are averaged first. 0 of nothing.
+
+    >>> m = Mean()
+    >>> m.update_state([1.0, 3.0]); m([5.0], sample_weight=[0.0])
+    2.0
+    """
+
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name, dtype)
+        self.total = self.count = 0.0
+
+    def reset_state(self) -> None:
+        """Forget all batches."""
+        self.total = self.count = 0.0
+
+    def result(self) -> float:
+        """The mean so far."""
+        return self.total / self.count if self.count else 0.0
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        """Add values `(batch, …)`; weights are per row, or per row and step."""
+        values, weight = _weighted(values, sample_weight)
+        rows = max(values.shape[0], 1) if values.ndim else 1
+        per_row = values.size / rows if values.size else 1.0
+        self.total += float(values.sum()) / per_row
+        self.count += float(weight.sum()) / per_row
+
+
+class Sum(Metric):
+    """Weighted sum of values, `Σ w v`.
+
+    >>> Sum()([1.0, 3.0], sample_weight=[1.0, 0.5])
+    2.5
+    """
+
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name, dtype)
+        self.total = 0.0
+
+    def reset_state(self) -> None:
+        """Forget all batches."""
+        self.total = 0.0
+
+    def result(self) -> float:
+        """The sum so far."""
+        return self.total
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        """Add values `(batch, …)`; weights are per row, or per row and step."""
+        self.total += float(_weighted(values, sample_weight)[0].sum())
+
+
+def _weighted(values: Any, sample_weight: Any) -> tuple[Array, Array]:
+    """`w v` and `w` in float64; 0 where w is 0, even for NaN."""
+    values = np.asarray(values, np.float64)
+    if sample_weight is None:
+        return values, np.ones(values.shape)
+    weight = np.broadcast_to(per_value("sample_weight", sample_weight, values.shape), values.shape)
+    return np.where(weight != 0, values, 0.0) * weight, np.asarray(weight, np.float64)
+
+
+class MeanMetricWrapper(Mean):
+    """Mean of a function `fn(y_true, y_pred, **kwargs)` of targets and predictions.
+
+    >>> MeanMetricWrapper(lambda y, p: abs(y - p), name="distance")(np.array([1.0]), np.array([3.0]))
+    2.0
+    """
+
+    pointwise: ClassVar[bool] = False  # the last axis holds numbers, not the parts of one thing
+
+    def __init__(
+        self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(name or getattr(fn, "__name__", None), dtype)
+        self.fn = losses.get(fn)
+        self.kwargs = kwargs
+
+    def values(self, y_true: Array, y_pred: Array) -> Any:
+        """The values to be averaged."""
+        return self.fn(y_true, y_pred, **self.kwargs)
+
+    def update_state(  # type: ignore[override]  # as in Keras
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
+        """Add a batch of targets and predictions; a mask counts as weights of 0 and 1."""
+        y_true, y_pred = np.asarray(y_true), predictions(y_pred, self.dtype).numpy()
+        if self.pointwise and y_pred.ndim == 1:
+            y_pred = y_pred[:, None]
+        super().update_state(
+            self.values(without_unused(y_true, sample_weight), y_pred), sample_weight=sample_weight
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal object."""
+        return {"fn": losses.serialize(self.fn), "name": self.name, "dtype": self.dtype, **self.kwargs}
+
+
+class FormulaMetric(MeanMetricWrapper):
+    """The mean of a `formula`, which is given the attributes named in `options`."""
+
+    formula: ClassVar[Callable[..., Any]]
+    options: ClassVar[tuple[str, ...]] = ()
+    _direction = "down"
+    pointwise = True
+
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        Mean.__init__(self, name, dtype)
+
+    def values(self, y_true: Array, y_pred: Array) -> Any:
+        """The values of the formula."""
+        formula = type(self).formula
+        return formula(y_true, y_pred, **{name: getattr(self, name) for name in self.options})
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal object."""
+        return Serializable.get_config(self)

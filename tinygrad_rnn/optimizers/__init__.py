@@ -1,0 +1,17 @@
+"""Optimizers: how weights follow their gradients. Names and numbers are Keras's; Rprop is an addition."""
+
+from __future__ import annotations
+
+from ..utils.registry import Registry
+from .optimizer import Optimizer, first_nonfinite
+from .rules import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Nadam, RMSprop, Rprop
+
+REGISTRY = Registry(
+    "optimizer", [SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta, Adamax, Nadam, Rprop], base=Optimizer
+)
+get, serialize = REGISTRY.get, REGISTRY.serialize
+
+__all__ = [
+    "REGISTRY", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Nadam", "Optimizer", "RMSprop",
+    "Rprop", "first_nonfinite", "get", "serialize",
+]  # fmt: skip

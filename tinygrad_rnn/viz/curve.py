@@ -1,0 +1,99 @@
+"""A line chart as SVG text: the loss curve, without any plotting library."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from xml.sax.saxutils import escape
+
+_COLORS = ("#1f6fb4", "#d1495b", "#2e8b57", "#8a5ab5")
+_STYLE = (
+    "svg{background:#fff} text{font:12px system-ui,sans-serif;fill:#333} .title{font-size:15px;font-weight:600}"
+    " .grid{stroke:#e4e4e4} .axis{stroke:#888} .line{fill:none;stroke-width:2.2} .level{stroke-dasharray:6 4;fill:none}"
+    " @media (prefers-color-scheme:dark){svg{background:#16181d} text{fill:#ddd} .grid{stroke:#333}}"
+)
+
+
+def line_chart(
+    series: Mapping[str, Sequence[float]],
+    *,
+    title: str = "",
+    x_label: str = "epoch",
+    y_label: str = "",
+    levels: Mapping[str, float] | None = None,
+    width: int = 640,
+    height: int = 380,
+) -> str:
+    """Draw named series over 1, 2, 3 ... and horizontal `levels` (dashed); returns SVG text.
+
+    Raises `ValueError` if there is no finite value.
+
+    >>> line_chart({"loss": [2.0, 1.0]}, title="Loss").startswith("<svg")
+    True
+    """
+    levels = levels or {}
+    values = [v for line in series.values() for v in line if math.isfinite(v)]
+    if not values:
+        raise ValueError("line_chart: there is no finite value to draw")
+    values += [v for v in levels.values() if math.isfinite(v)]
+    low, high, step = _round_range(min(values), max(values))
+    count = max(len(line) for line in series.values())
+    left, top, right, bottom = 62, 44, width - 150, height - 48
+
+    def x_of(i: float) -> float:
+        return left + (right - left) * (i / max(count - 1, 1) if count > 1 else 0.5)
+
+    def y_of(v: float) -> float:
+        return bottom - (bottom - top) * (v - low) / (high - low)
+
+    parts = [f'<text class="title" x="{left}" y="26">{escape(title)}</text>']
+    tick = low
+    while tick <= high + step / 2:
+        y = y_of(tick)
+        parts.append(f'<line class="grid" x1="{left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+        tick = round(tick + step, 10)
+    every = max(1, math.ceil(count / 12))
+    for i in range(0, count, every):
+        parts.append(f'<text x="{x_of(i):.1f}" y="{bottom + 18}" text-anchor="middle">{i + 1}</text>')
+    parts.append(f'<line class="axis" x1="{left}" y1="{bottom}" x2="{right}" y2="{bottom}"/>')
+    parts.append(f'<text x="{(left + right) / 2:.0f}" y="{height - 12}" text-anchor="middle">{escape(x_label)}</text>')
+    middle = (top + bottom) / 2
+    parts.append(
+        f'<text x="16" y="{middle:.0f}" text-anchor="middle" transform="rotate(-90 16 {middle:.0f})">{escape(y_label)}</text>'
+    )
+    labels: list[tuple[float, str, str]] = []
+    for (name, line), color in zip(series.items(), _COLORS * len(series), strict=False):
+        points = [(x_of(i), y_of(v)) for i, v in enumerate(line) if math.isfinite(v)]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        parts.append(f'<polyline class="line" stroke="{color}" points="{path}"/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>' for x, y in points]
+        labels.append((points[-1][1], f"{name} {line[-1]:.3f}", color))
+    for name, value in levels.items():
+        y = y_of(value)
+        parts.append(f'<line class="level" stroke="#999" x1="{left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}"/>')
+        labels.append((y, f"{name} {value:.3f}", "#888"))
+    for y, text, color in _apart(labels):
+        parts.append(f'<text x="{right + 10}" y="{y + 4:.1f}" style="fill:{color}">{escape(text)}</text>')
+    body = "\n".join(parts)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        f'role="img" aria-label="{escape(title, {chr(34): "&quot;"})}">\n<style>{_STYLE}</style>\n{body}\n</svg>\n'
+    )
+
+
+def _round_range(low: float, high: float) -> tuple[float, float, float]:
+    """Limits and tick distance in round numbers that hold all values."""
+    span = (high - low) or max(abs(high), 1.0)
+    unit = 10 ** math.floor(math.log10(span / 5))
+    step = next(m * unit for m in (1, 2, 5, 10) if span / (m * unit) <= 6)
+    return round(math.floor(low / step) * step, 10), round(math.ceil(high / step) * step, 10), step
+
+
+def _apart(labels: list[tuple[float, str, str]], distance: float = 16.0) -> list[tuple[float, str, str]]:
+    """Push labels down until none covers another."""
+    placed: list[tuple[float, str, str]] = []
+    for y, text, color in sorted(labels):
+        y = max(y, placed[-1][0] + distance) if placed else y
+        placed.append((y, text, color))
+    return placed

@@ -1,0 +1,406 @@
+"""Where everything goes: frames inside one another (folded, layers), and a column per time step (unrolled)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from .layered import LANE, Path, Point, Problem, bent, curve, layered, line
+from .scene import Scene, text_width
+
+Rect = tuple[float, float, float, float]
+COLUMN_GAP, ROW_GAP, PAD, TITLE = 46.0, 44.0, 10.0, 18.0
+
+# (u along the flow, v across it) -> (x, y)
+TURNS: dict[str, Callable[[float, float], Point]] = {
+    "LR": lambda u, v: (u, v), "RL": lambda u, v: (-u, v), "TB": lambda u, v: (v, u), "BT": lambda u, v: (v, -u),
+}  # fmt: skip
+TIME_TURNS: dict[str, Callable[[float, float], Point]] = {  # time runs along v, ops within a step along u
+    "LR": lambda u, v: (v, -u), "RL": lambda u, v: (-v, -u), "TB": lambda u, v: (u, v), "BT": lambda u, v: (u, -v),
+}  # fmt: skip
+
+
+@dataclass
+class Text:
+    """A text that belongs to no box."""
+
+    at: Point
+    lines: list[str]
+    kind: str  # "row" | "gap"
+    anchor: str = "middle"
+
+
+@dataclass
+class Placement:
+    """Centres and sizes of the boxes, paths of the edges, and rectangles of the groups."""
+
+    at: dict[int, Point] = field(default_factory=dict)
+    sizes: list[Point] = field(default_factory=list)
+    paths: dict[int, Path] = field(default_factory=dict)
+    stubs: list[Path] = field(default_factory=list)
+    frames: dict[int, Rect] = field(default_factory=dict)
+    texts: list[Text] = field(default_factory=list)
+
+    def turned(self, turn: Callable[[float, float], Point]) -> Placement:
+        """The same picture, turned."""
+        frames = {g: (*turn(a, b), *turn(c, d)) for g, (a, b, c, d) in self.frames.items()}
+        return Placement(
+            {i: turn(*p) for i, p in self.at.items()},
+            self.sizes,
+            {e: [turn(*p) for p in path] for e, path in self.paths.items()},
+            [[turn(*p) for p in path] for path in self.stubs],
+            {g: (min(a, c), min(b, d), max(a, c), max(b, d)) for g, (a, b, c, d) in frames.items()},
+            [Text(turn(*text.at), text.lines, text.kind, text.anchor) for text in self.texts],
+        )
+
+
+@dataclass
+class Block:
+    """Boxes that are placed relative to one another, and the ways in and out."""
+
+    size: Point = (0.0, 0.0)
+    at: dict[int, Point] = field(default_factory=dict)
+    frames: dict[int, Rect] = field(default_factory=dict)
+    paths: dict[int, Path] = field(default_factory=dict)
+    out: dict[int, Path] = field(default_factory=dict)  # box -> way to the right edge
+    into: dict[int, Path] = field(default_factory=dict)  # edge -> way from the left edge to its target
+
+
+def place(scene: Scene, direction: str) -> Placement:
+    """Lay out a scene without any help from outside."""
+    unrolled = scene.columns is not None
+    turn = (TIME_TURNS if unrolled else TURNS)[direction]
+    upright = turn(1.0, 0.0)[0] == 0  # the flow is vertical
+    real = [box.size for box in scene.boxes]
+    sizes = [(h, w) for w, h in real] if upright else real
+    result = _grid(scene, sizes, turn) if unrolled else _nested(scene, sizes, turn)
+    result = result.turned(turn)
+    result.sizes = real
+    return result
+
+
+def _nested(scene: Scene, sizes: list[Point], turn: Callable[[float, float], Point]) -> Placement:
+    """Groups from the inside out: each becomes one block of its surroundings."""
+    blocks: dict[int, Block] = {}
+    for g in [*reversed(range(len(scene.groups))), -1]:  # children have larger numbers than their parents
+        boxes = [i for i, box in enumerate(scene.boxes) if box.group == g]
+        groups = [k for k, group in enumerate(scene.groups) if group.parent == g]
+        block = _block(scene, sizes, boxes, {k: blocks[k] for k in groups})
+        if g >= 0:
+            block = _framed(scene, g, block, turn)
+        blocks[g] = block
+    top = blocks[-1]
+    return Placement(top.at, sizes, top.paths, [], top.frames)
+
+
+def _block(
+    scene: Scene, sizes: list[Point], boxes: list[int], groups: dict[int, Block],
+    through: Callable[[int], bool] = lambda e: True, side: dict[int, int] | None = None,
+) -> Block:  # fmt: skip
+    """Lay out boxes and finished blocks side by side, with ways in and out for the other edges.
+
+    `through(edge)` says whether an edge that leaves or enters gets such a way.
+    """
+    members: list[tuple[int, int]] = [(i, -1) for i in boxes] + [(min(b.at), g) for g, b in groups.items() if b.at]
+    members.sort()
+    owner: dict[int, int] = {}
+    for k, (i, g) in enumerate(members):
+        owner.update(dict.fromkeys(groups[g].at if g >= 0 else [i], k))
+    flow, lanes, entries, exits = [], [], [], {}
+    for e, edge in enumerate(scene.edges):
+        a, b = owner.get(edge.source), owner.get(edge.target)
+        if a is not None and b is not None:
+            if a == b and members[a][1] >= 0:
+                continue
+            (lanes if edge.carried or a >= b else flow).append(e)
+        elif a is not None and through(e):
+            exits.setdefault(edge.source, e)
+        elif b is not None and through(e):
+            entries.append(e)
+
+    base, n = len(entries), len(entries) + len(members)
+    size_of = [(0.0, 2.0)] * base + [groups[g].size if g >= 0 else sizes[i] for i, g in members]
+    links: list[tuple[int, int]] = []
+    shift: dict[int, Point] = {}
+
+    def link(a: int, b: int, box: int = -1, edge: int = -1) -> None:
+        starts = groups[members[a - base][1]] if base <= a < n and members[a - base][1] >= 0 else None
+        ends = groups[members[b - base][1]] if base <= b < n and members[b - base][1] >= 0 else None
+        if starts or ends:
+            out = starts.out[box][-1][1] - starts.size[1] / 2 if starts else 0.0
+            into = ends.into[edge][0][1] - ends.size[1] / 2 if ends else 0.0
+            shift[len(links)] = (out, into)
+        links.append((a, b))
+
+    for e in flow:
+        source, target = scene.edges[e].source, scene.edges[e].target
+        link(base + owner[source], base + owner[target], source, e)
+    for k, e in enumerate(entries):
+        link(k, base + owner[scene.edges[e].target], edge=e)
+    for k, source in enumerate(exits):
+        link(base + owner[source], n + k, source)
+    sides = {base + owner[i]: s for i, s in (side or {}).items() if i in owner}
+    flat = layered(Problem(
+        [*size_of, *[(0.0, 2.0)] * len(exits)], links, frozenset(range(base)), frozenset(range(n, n + len(exits))), sides, shift
+    ))  # fmt: skip
+
+    result = Block()
+    corner: dict[int, Point] = {}
+    for k, (i, g) in enumerate(members):
+        x, y = flat.at[base + k]
+        if g < 0:
+            result.at[i] = (x, y)
+            continue
+        dx, dy = corner[k] = x - groups[g].size[0] / 2, y - groups[g].size[1] / 2
+        result.at |= {j: (px + dx, py + dy) for j, (px, py) in groups[g].at.items()}
+        result.paths |= {e: _moved(path, dx, dy) for e, path in groups[g].paths.items()}
+        result.frames |= {f: (a + dx, b + dy, c + dx, d + dy) for f, (a, b, c, d) in groups[g].frames.items()}
+
+    def leave(source: int) -> Path:
+        k = owner[source]
+        if members[k][1] >= 0:
+            return _moved(groups[members[k][1]].out[source], *corner[k])
+        return [(result.at[source][0] + sizes[source][0] / 2, result.at[source][1])]
+
+    def arrive(e: int) -> Path:
+        k = owner[scene.edges[e].target]
+        if members[k][1] >= 0:
+            return _moved(groups[members[k][1]].into[e], *corner[k])
+        return []
+
+    paths = iter(flat.paths)
+    for e in flow:
+        result.paths[e] = _joined(leave(scene.edges[e].source), next(paths), arrive(e))
+    for e in entries:
+        result.into[e] = _joined(next(paths), arrive(e))
+    for source in exits:
+        result.out[source] = _joined(leave(source), next(paths))
+
+    width, height = flat.size
+    left, right = 0.0, width
+    spans = [(flat.at[base + k][0], size_of[base + k][0] / 2) for k in range(len(members))]
+
+    def ways(e: int) -> tuple[int, int]:
+        return owner[scene.edges[e].source], owner[scene.edges[e].target]
+
+    lanes.sort(key=lambda e: spans[ways(e)[0]][0] - spans[ways(e)[1]][0])
+    for k, e in enumerate(lanes):
+        a, b = ways(e)
+        rank_end = max(x + half for x, half in spans if abs(x - spans[a][0]) < 1)
+        rank_start = min(x - half for x, half in spans if abs(x - spans[b][0]) < 1)
+        x_out, x_in, low = rank_end + 9 + 3 * (k % 5), rank_start - 11 - 3 * (k % 5), height + LANE * (k + 1)
+        start, rest = leave(scene.edges[e].source), arrive(e)
+        target = scene.edges[e].target
+        end = rest[0] if rest else (result.at[target][0] - sizes[target][0] / 2, result.at[target][1] + sizes[target][1] / 4)
+        way = bent([start[-1], (x_out, start[-1][1]), (x_out, low), (x_in, low), (x_in, end[1]), end])
+        result.paths[e] = _joined(start, way, rest)
+        left, right = min(left, x_in - 4), max(right, x_out + 4)
+    result.size = (right - left, height + LANE * len(lanes) + (2 if lanes else 0))
+    for path in result.into.values():
+        path[:0] = [(left, path[0][1])] * (3 if path[0][0] > left else 0)
+    for path in result.out.values():
+        line(path, (right, path[-1][1]))
+    return _shifted(result, -left, 0.0)
+
+
+def _framed(scene: Scene, g: int, block: Block, turn: Callable[[float, float], Point]) -> Block:
+    """Room for a frame and its title, which is always on top of the finished picture."""
+    up_u, up_v = -turn(1.0, 0.0)[1], -turn(0.0, 1.0)[1]  # does u or v grow upwards?
+    left = PAD + (TITLE if up_u < 0 else 0.0)
+    right = PAD + (TITLE if up_u > 0 else 0.0)
+    top = PAD + (TITLE if up_v < 0 else 0.0)
+    bottom = PAD + (TITLE if up_v > 0 else 0.0)
+    need = text_width(scene.groups[g].title, 11.0) + 16
+    width, height = block.size[0] + left + right, block.size[1] + top + bottom
+    if up_u:  # the flow is vertical: the title runs along v
+        extra = max(0.0, need - height) / 2
+        top, bottom, height = top + extra, bottom + extra, height + 2 * extra
+    else:
+        width = max(width, need)
+        right = width - block.size[0] - left
+    result = _shifted(block, left, top)
+    for path in result.into.values():
+        first = path[0]
+        path[:0] = [(0.0, first[1]), (first[0] / 3, first[1]), (first[0] * 2 / 3, first[1])]
+    for path in result.out.values():
+        line(path, (width, path[-1][1]))
+    result.size = (width, height)
+    result.frames[g] = (0.0, 0.0, width, height)
+    return result
+
+
+def _grid(scene: Scene, sizes: list[Point], turn: Callable[[float, float], Point]) -> Placement:
+    """Rows of tiles, one per layer and step; between the rows what lies outside the recurrences."""
+    columns = scene.columns or []
+    tile_of = {g.layer + "\0" + str(g.t): k for k, g in enumerate(scene.groups)}
+    side: dict[int, int] = {}
+    for i, sign in [(e.source, e.delay) for e in scene.edges if e.carried] + [(i, d) for i, d, out in scene.loose if out]:
+        side[i] = 1 if sign > 0 else -1
+    for i, sign in [(e.target, -e.delay) for e in scene.edges if e.carried] + [(i, -d) for i, d, out in scene.loose if not out]:
+        side.setdefault(i, 1 if sign > 0 else -1)
+
+    def through(e: int) -> bool:
+        return not scene.edges[e].carried
+
+    levels = _levels(scene)
+    rows = sorted({g.layer: levels["row", g.layer] for g in scene.groups}.items(), key=lambda item: item[1])
+    bands = sorted({level for (kind, _), level in levels.items() if kind == "box"})
+    tiles = {}
+    for k, _ in enumerate(scene.groups):
+        boxes = [i for i, box in enumerate(scene.boxes) if box.group == k]
+        tiles[k] = _framed(scene, k, _block(scene, sizes, boxes, {}, through, side), turn)
+    result = Placement(sizes=sizes)
+    v, at_column, gaps = 0.0, {}, []
+    for k, t in enumerate(columns):
+        if k and t > columns[k - 1] + 1 or not k and t:
+            hidden = t - (columns[k - 1] + 1 if k else 0)
+            text = ["…", f"{hidden} step{'s' * (hidden > 1)}", "…"]
+            wide = text_width(text[1], 12.0) + 34
+            gaps.append((v + wide / 2 - COLUMN_GAP / 2, text))
+            v += wide
+        width = max(b.size[1] for i, b in tiles.items() if scene.groups[i].t == t) if tiles else 0.0
+        at_column[t] = v + width / 2
+        v += width + COLUMN_GAP
+    if columns and columns[-1] < scene.total_steps - 1:
+        hidden = scene.total_steps - 1 - columns[-1]
+        gaps.append((v + 30, ["…", f"{hidden} step{'s' * (hidden > 1)}", "…"]))
+        v += 90
+    total, u = v - COLUMN_GAP, 0.0
+    blocks: list[tuple[Block, Point]] = []
+    heights: dict[str, tuple[float, float]] = {}
+    for level in sorted({*bands, *(level for _, level in rows)}):
+        for layer in [name for name, where in rows if where == level]:
+            mine = [(t, tiles[tile_of[f"{layer}\0{t}"]]) for t in columns if f"{layer}\0{t}" in tile_of]
+            tall = max(b.size[0] for _, b in mine)
+            for t, b in mine:
+                blocks.append((b, (u, at_column[t] - b.size[1] / 2)))
+            heights[layer] = (u, u + tall)
+            if layer:
+                sideways = turn(0.0, 1.0)[0] != 0
+                anchor = "middle" if not sideways else "end" if turn(0.0, 1.0)[0] > 0 else "start"
+                result.texts.append(Text((u + tall / 2, -14.0), [layer], "row", anchor))
+            u += tall + ROW_GAP
+        boxes = [i for i, box in enumerate(scene.boxes) if box.group < 0 and levels.get(("box", str(i))) == level]
+        if boxes:
+            b = _block(scene, sizes, boxes, {})
+            near = [c for e in scene.edges for me, c in ((e.source, _column(scene, e.target)), (e.target, _column(scene, e.source)))
+                    if me in b.at and c >= 0]  # fmt: skip
+            middle = sum(at_column[t] for t in near) / len(near) if near else total / 2
+            start = min(max(middle - b.size[1] / 2, 0.0), max(0.0, total - b.size[1]))
+            blocks.append((b, (u, start)))
+            u += b.size[0] + ROW_GAP
+    first, last = min([a for a, _ in heights.values()], default=0.0), max([b for _, b in heights.values()], default=0.0)
+    result.texts += [Text(((first + last) / 2, where), text, "gap") for where, text in gaps]
+    whole = Block()
+    home: dict[int, Block] = {}
+    for b, (du, dv) in blocks:
+        moved = _shifted(b, du, dv)
+        moved.size = (du + b.size[0], dv + b.size[1])
+        home |= dict.fromkeys(moved.at, moved)
+        whole.at |= moved.at
+        whole.paths |= moved.paths
+        whole.frames |= moved.frames
+    result.at, result.paths, result.frames = whole.at, whole.paths, whole.frames
+    for e, edge in enumerate(scene.edges):
+        if e in result.paths:
+            continue
+        if edge.carried:
+            result.paths[e] = _sideways(scene, result, edge.source, edge.target, edge.delay)
+        else:
+            way = list(home[edge.source].out[edge.source])
+            into = home[edge.target].into[e]
+            curve(way, into[0])
+            result.paths[e] = way + into[1:]
+    for i, delay, out in scene.loose:
+        result.stubs.append(_sideways(scene, result, i if out else -1, -1 if out else i, delay))
+    return result
+
+
+def _sideways(scene: Scene, placed: Placement, a: int, b: int, delay: int) -> Path:
+    """The way of a carried value across the columns; −1 stands for a step that is not drawn."""
+    sign = 1.0 if delay > 0 else -1.0
+
+    def port(i: int, towards: float) -> tuple[Point, float]:
+        u, v = placed.at[i]
+        frame = placed.frames.get(scene.boxes[i].group)
+        edge = v if frame is None else (frame[3] if towards > 0 else frame[1])
+        return (v + towards * placed.sizes[i][1] / 2, u), edge
+
+    if b < 0:
+        start, edge = port(a, sign)
+        way: Path = [start]
+        line(way, (edge + sign * 24, start[1]))
+    else:
+        end, rim = port(b, -sign)
+        if a < 0:
+            way = [(rim - sign * 24, end[1])]
+        else:
+            start, edge = port(a, sign)
+            way = [start]
+            line(way, (edge, start[1]))
+            curve(way, (rim, end[1]))
+        line(way, end)
+    return [(u, v) for v, u in way]
+
+
+def _column(scene: Scene, box: int) -> int:
+    group = scene.boxes[box].group
+    return scene.groups[group].t if group >= 0 else -1
+
+
+def _levels(scene: Scene) -> dict[tuple[str, str], int]:
+    """How many rows of the grid lie below each row and each box outside it; loops are ignored."""
+
+    def entity(i: int) -> tuple[str, str]:
+        group = scene.boxes[i].group
+        return ("row", scene.groups[group].layer) if group >= 0 else ("box", str(i))
+
+    first: dict[tuple[str, str], int] = {}
+    for i in range(len(scene.boxes)):
+        first.setdefault(entity(i), i)
+    before: dict[tuple[str, str], set[tuple[str, str]]] = {e: set() for e in first}
+    after: dict[tuple[str, str], set[tuple[str, str]]] = {e: set() for e in first}
+    for edge in scene.edges:
+        a, b = entity(edge.source), entity(edge.target)
+        if a != b and first[a] < first[b]:
+            before[b].add(a)
+            after[a].add(b)
+
+    def above(a: tuple[str, str], b: tuple[str, str]) -> int:
+        return 1 if "row" in (a[0], b[0]) else 0
+
+    level: dict[tuple[str, str], int] = {}
+    for e in first:  # in order of appearance
+        level[e] = max((level[p] + above(p, e) for p in before[e]), default=0)
+    for e in first:
+        if e[0] == "box" and not before[e] and after[e]:
+            level[e] = min(level[c] - above(e, c) for c in after[e])
+    return level
+
+
+def _moved(path: Path, dx: float, dy: float) -> Path:
+    return [(x + dx, y + dy) for x, y in path]
+
+
+def _shifted(block: Block, dx: float, dy: float) -> Block:
+    """The same block, further right and down."""
+
+    def each(paths: dict[int, Path]) -> dict[int, Path]:
+        return {k: _moved(path, dx, dy) for k, path in paths.items()}
+
+    at = {i: (x + dx, y + dy) for i, (x, y) in block.at.items()}
+    frames = {g: (a + dx, b + dy, c + dx, d + dy) for g, (a, b, c, d) in block.frames.items()}
+    return Block(block.size, at, frames, each(block.paths), each(block.out), each(block.into))
+
+
+def _joined(*parts: Path) -> Path:
+    """One path after the other, with straight pieces where they do not touch."""
+    pieces: Iterable[Path] = (p for p in parts if p)
+    whole: Path = []
+    for piece in pieces:
+        if whole:
+            line(whole, piece[0])
+            whole += piece[1:]
+        else:
+            whole = list(piece)
+    return whole
