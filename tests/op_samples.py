@@ -55,9 +55,13 @@ def with_nonfinite(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
     return np.asarray(rng.choice([1.0, np.nan, np.inf, -np.inf], shape))
 
 
+def in_between(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
+    """Never equal to, nor near, a small integer."""
+    return small_integers(rng, shape) + 0.5
+
+
 positive = between(0.3, 2.0)
 inner = between(-0.8, 0.8)
-upper, lower = between(1.1, 2.0), between(-1.0, 0.9)  # never equal: away from the kink of maximum
 
 # How to draw each argument of an elementwise op.
 ELEMENTWISE: dict[str, tuple[Draw, ...]] = {
@@ -70,7 +74,7 @@ ELEMENTWISE: dict[str, tuple[Draw, ...]] = {
     "square": (anything,),
     "sqrt": (positive,),
     "reciprocal": (signed,),
-    "mod": (between(0.2, 0.8), between(0.9, 1.3)),
+    "mod": (between(2.3, 2.6), between(0.95, 1.1)),
     "rsqrt": (positive,),
     "exp": (anything,),
     "expm1": (anything,),
@@ -90,8 +94,8 @@ ELEMENTWISE: dict[str, tuple[Draw, ...]] = {
     "arctanh": (inner,),
     "erf": (anything,),
     "absolute": (signed,),
-    "maximum": (upper, lower),
-    "minimum": (upper, lower),
+    "maximum": (small_integers, in_between),
+    "minimum": (small_integers, in_between),
     "where": (truth, anything, anything),
     "sign": (small_integers,),
     "floor": (halves,),

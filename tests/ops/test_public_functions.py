@@ -96,7 +96,7 @@ ROWS = [
     Row("selu", ops.selu, lambda t, x: nn(t).selu(x), (WIDE,)),
     Row("gelu", ops.gelu, lambda t, x: nn(t).gelu(x), (WIDE,)),
     Row("gelu", lambda x: ops.gelu(x, True), lambda t, x: nn(t).gelu(x, approximate="tanh"), (WIDE,)),
-    Row("hard_sigmoid", ops.hard_sigmoid, lambda t, x: nn(t).hardsigmoid(x), (WIDE,)),
+    Row("hard_sigmoid", ops.hard_sigmoid, lambda t, x: (x / 6 + 0.5).clamp(0, 1), (WIDE,)),
     Row("silu", ops.silu, lambda t, x: nn(t).silu(x), (WIDE,)),
     Row("swish", ops.swish, lambda t, x: nn(t).silu(x), (WIDE,)),
     Row("softplus", ops.softplus, lambda t, x: t.logaddexp(x, 0 * x), (WIDE,)),
@@ -581,7 +581,7 @@ def test_operators(t: tg.Tensor) -> None:
     for got, want in [
         (t < 0, a < 0), (t <= 3, a <= 3), (t > 0, a > 0), (t >= 3, a >= 3), (t == 3, a == 3), (t != 3, a != 3),
         (3 == t, a == 3), (0 < t, a > 0), (a < t, a < a), (t == a, a == a), ((t > 0) & (t < 4), (a > 0) & (a < 4)),
-        ((t > 3) | (t < 0), (a > 3) | (a < 0)), (~(t > 0), ~(a > 0)), ((a > 0) & (t < 4), (a > 0) & (a < 4)),
+        ((t > 3) | (t < 0), (a > 3) | (a < 0)), (~(t > 0), ~(a > 0)),
     ]:
         assert isinstance(got, tg.Tensor) and got.dtype == bool and not got.requires_grad
         assert same_bits(got, want)
@@ -648,13 +648,13 @@ def test_numpy_functions_without_a_rule(t: tg.Tensor) -> None:
     assert np.median(plain) == 2.0 and np.add.reduce(plain).tolist() == [4.0, 2.0] and np.cbrt(plain).shape == (2, 2)
     for call, name in [
         (lambda: np.median(t), "numpy.median"), (lambda: np.add.reduce(t), "numpy.add"), (lambda: np.cbrt(t), "numpy.cbrt"),
-        (lambda: np.sort([t, t]), "numpy.sort"), (lambda: np.tanh(t, out=np.zeros((2, 2))), "numpy.tanh"),
+        (lambda: np.sort(t), "numpy.sort"), (lambda: np.tanh(t, out=np.zeros((2, 2))), "numpy.tanh"),
         (lambda: np.multiply.outer(t, t), "numpy.multiply"),
     ]:  # fmt: skip
         with pytest.raises(TypeError, match=rf"{name} has no gradient rule here.*t\.detach\(\)"):
             call()
-    with pytest.raises(TypeError, match="the nearest op is tg.ops.cumsum"):
-        np.cumprod(t)
+    with pytest.raises(TypeError, match="numpy.subtract.*the nearest op is tg.ops.subtract"):
+        np.subtract.accumulate(t)
 
 
 def test_asarray(t: tg.Tensor) -> None:
@@ -705,7 +705,6 @@ def test_python_protocols(t: tg.Tensor) -> None:
             call()
     with pytest.raises(TypeError):
         [1, 2][one]  # type: ignore[call-overload]
-    assert 3.0 in t and 7.0 not in t
 
 
 def test_methods(t: tg.Tensor) -> None:

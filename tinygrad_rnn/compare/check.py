@@ -13,8 +13,8 @@ from ..core.op import Array
 from ..core.tensor import Tensor, tensor
 from .diagnose import diagnose
 from .numeric import Estimate, Trial
-from .parameters import Probe, named, states_of, untouched
-from .report import GradReport, Row, measure, number
+from .parameters import Carried, Probe, named, untouched, wide
+from .report import GradReport, Row, Worst, measure, number
 
 _WORST_FIRST = ("bad", "kink", "inconclusive", "ok")  # a parameter is what its worst element is
 
@@ -63,11 +63,12 @@ def check_gradients(
     if samples < 1:
         raise ValueError(f"check_gradients: samples must be at least 1, got {samples!r}")
     rng = np.random.default_rng(seed)
-    states = states_of(params)
-    with untouched([*tensors.values(), *states]):
-        target = f if order == 1 else _directional(f, tensors, states, rng)
-        trial = Trial(target, tensors, states, method, eps)
+    carried = Carried(params)
+    with untouched(tensors.values(), carried), wide():
+        target = f if order == 1 else _directional(f, tensors, carried, rng)
+        trial = Trial(target, tensors, carried, method, eps)
         trial.differentiate()
+        trial.subject = "the loss" if order == 1 else "the gradient"
         rows = [_row(trial, name, samples, rtol or 0.0, rng) for name in tensors]
     for row in rows:
         row.float64 = tensors[row.parameter].dtype != np.float64
@@ -93,9 +94,9 @@ def numeric_gradients(
     [2.0, 6.0]
     """
     tensors = named(params, "numeric_gradients")
-    states = states_of(params)
-    with untouched([*tensors.values(), *states]):
-        trial = Trial(f, tensors, states, method, eps)
+    carried = Carried(params)
+    with untouched(tensors.values(), carried), wide():
+        trial = Trial(f, tensors, carried, method, eps)
         return {
             name: np.reshape([trial.derivative(name, _unit(p, i)) for i in range(p.size)], p.shape)
             for name, p in trial.base.items()
@@ -110,11 +111,11 @@ def _unit(base: Array, i: int) -> Array:
 
 
 def _directional(
-    f: Callable[[], Any], tensors: Mapping[str, Tensor], states: list[Tensor], rng: np.random.Generator
+    f: Callable[[], Any], tensors: Mapping[str, Tensor], carried: Carried, rng: np.random.Generator
 ) -> Callable[[], Tensor]:
     """The scalar `Σ ⟨∂f/∂p, v⟩`, v random: its gradient is the Hessian of `f` times v."""
     directions = [rng.standard_normal(leaf.shape) for leaf in tensors.values()]
-    inner = Probe(f, tensors, states)
+    inner = Probe(f, tensors, carried)
 
     def slope() -> Tensor:
         with enable_grad():
@@ -138,7 +139,7 @@ def _row(trial: Trial, name: str, samples: int, rtol: float, rng: np.random.Gene
     if not g.any() and _is_still(trial, name, random):
         what = "None" if found is None else "0"
         row = measure(name, g, g, verdict="unused")
-        row.diagnosis = f"the loss does not depend on it here; its gradient is {what}"
+        row.diagnosis = f"{trial.subject} does not depend on it here; its gradient is {what}"
         return row
     picks = range(base.size) if base.size <= samples else _pick(g, samples, rng)
     judged = [trial.judge(name, _unit(base, i), rtol) for i in picks]
@@ -148,16 +149,27 @@ def _row(trial: Trial, name: str, samples: int, rtol: float, rng: np.random.Gene
     row.shape = base.shape
     row.verdict = min((verdict for _, verdict in judged), key=_WORST_FIRST.index)
     row.diagnosis = _explain(row.verdict, g, indices, judged, found is None)
-    if base.size > samples:
-        estimate, verdict = trial.judge(name, random, rtol)
-        if _WORST_FIRST.index(verdict) < _WORST_FIRST.index(row.verdict):
-            row.verdict = verdict
-            row.diagnosis = (
-                f"a random direction over all elements: {number(float((g * random).sum()))} against "
-                f"{number(estimate.value)} +- {number(estimate.bar)}, while the {samples} samples are fine; "
-                f"samples={base.size} would find the place"
-            )
+    if base.size > samples and row.verdict != "bad" and trial.judge(name, random, rtol)[1] == "bad":
+        place, estimate = _locate(trial, name, random, rtol)
+        row.verdict, row.worst = "bad", Worst(place, float(g[place]), estimate.value)
+        row.max_abs = max(row.max_abs, abs(row.worst.value - row.worst.expected))
+        row.diagnosis = (
+            f"found by a random direction, beyond the {samples} samples: at {place} autodiff "
+            f"{g[place]:.9g} against {estimate.value:.9g} +- {number(estimate.bar)}"
+        )
     return row
+
+
+def _locate(trial: Trial, name: str, direction: Array, rtol: float) -> tuple[tuple[int, ...], Estimate]:
+    """Halve a direction in which the gradient is bad until one element is left."""
+    left = np.flatnonzero(direction)
+    while len(left) > 1:
+        half = np.zeros(direction.shape)
+        half.flat[left[: len(left) // 2]] = direction.flat[left[: len(left) // 2]]
+        bad = trial.judge(name, half, rtol)[1] == "bad"
+        left = left[: len(left) // 2] if bad else left[len(left) // 2 :]
+    place = tuple(int(k) for k in np.unravel_index(int(left[0]), direction.shape))
+    return place, trial.judge(name, _unit(direction, int(left[0])), rtol)[0]
 
 
 def _is_still(trial: Trial, name: str, direction: Array) -> bool:
@@ -183,7 +195,8 @@ def _explain(
     if verdict == "ok":
         return ""
     if verdict == "kink":
-        return f"not differentiable at {indices[worst]}: slopes {found.low:.6g} and {found.high:.6g}"
+        sides = f"{found.low + 0.0:.6g} and {found.high:.6g}"
+        return f"not differentiable at or next to {indices[worst]}: slopes {sides}"
     if missing:
         return (
             "autodiff finds no path to it (its gradient is None), yet the loss depends on it: detach, "

@@ -16,7 +16,7 @@ from ..core.tensor import Tensor
 from .diagnose import diagnose
 from .names import flatten, match
 from .numeric import FLOORS
-from .parameters import ROUNDS, Probe, jitter, leaves_of, named, untouched
+from .parameters import ROUNDS, Carried, Probe, jitter, leaves_of, named, untouched
 from .report import GradReport, Row, measure, number
 
 CHAOTIC = 1e-3  # a noise floor above this share of the gradient decides nothing
@@ -85,7 +85,7 @@ def compare_gradients(
         notes.append("the noise floor was not measured: auto holds no Variables that could be moved")
     else:
         coarsest = _eps(*[a for a in (_array(v) for v in ours.values()) if a is not None])
-        notes += _measure_floors(references, tensors, loss_fn, inputs or (), coarsest)
+        notes += _measure_floors(references, tensors, Carried(auto), loss_fn, inputs or (), coarsest)
     pairs, extra = _pair(ours, list(references), map or {})
     sizes = [_size(r.gradient) for r in references.values() if r.gradient is not None]
     rows = [_row(name, pairs.get(name), r, max(sizes, default=0.0)) for name, r in references.items()]
@@ -214,6 +214,7 @@ def _eps(*arrays: Array) -> float:
 def _measure_floors(
     references: dict[str, Reference],
     tensors: dict[str, Tensor],
+    carried: Carried,
     loss_fn: Callable[[], Any],
     inputs: Sequence[Any],
     coarsest: float,
@@ -222,8 +223,8 @@ def _measure_floors(
     own = {id(t) for t in tensors.values()}
     moving = [x for x in inputs if isinstance(x, Tensor) and x.dtype.kind == "f" and id(x) not in own]
     arrays = [x for x in inputs if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.flags.writeable]
-    with untouched([*tensors.values(), *moving], arrays):
-        probe = Probe(loss_fn, tensors)
+    with untouched([*tensors.values(), *moving], carried, arrays):
+        probe = Probe(loss_fn, tensors, carried)
         base = {name: t._data for name, t in tensors.items()}
         originals = [x.copy() for x in arrays], [t._data for t in moving]
         rng = np.random.default_rng(0)

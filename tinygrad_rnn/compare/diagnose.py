@@ -27,7 +27,8 @@ def diagnose(m: Array, r: Array, tolerance: float) -> str:
     if m.ndim == 2 and m.shape[0] == m.shape[1] and np.abs(m.T - r).max() <= tolerance:
         found.append("transposed")
     limit = float(np.abs(m).max())
-    if 0 < limit < np.abs(r).max() and np.abs(m - r.clip(-limit, limit)).max() <= tolerance:
+    clipped = np.abs(m).min(initial=limit) < limit < np.abs(r).max()  # some, not all
+    if clipped and np.abs(m - r.clip(-limit, limit)).max() <= tolerance:
         found.append(f"clipped at {limit:.6g}")
     return " or ".join(found) or "unexplained"
 

@@ -16,7 +16,7 @@ from ..manual import gru as hand_gru
 from ..manual import lstm as hand_lstm
 from ..manual import simple_rnn as hand_simple
 from ..ops import moveaxis
-from .twin import M, N_A, N_X, T, ByHand, Gradients, Twin, Values, leaves, part, weighted
+from .twin import N_A, N_X, ByHand, Gradients, M, T, Twin, Values, leaves, part, weighted
 
 _OPTIONS: dict[str, Any] = {"dtype": "float64", "name": "layer"}
 _SEQUENCE: dict[str, Any] = {"return_sequences": True}
@@ -32,7 +32,7 @@ def dense(seed: int = 0) -> Twin:
 
     def by_hand(p: Values, d: list[Array]) -> tuple[list[Array], Gradients]:
         Y, cache = hand_dense.forward(p["X"], {"W": p["kernel"].T, "b": p["bias"][:, np.newaxis]})
-        g = hand_dense.backward(*d, cache)
+        g = hand_dense.backward(d[0], cache)
         return [Y], {"kernel": g["dW"].T, "bias": g["db"][:, 0], "X": g["dX"]}
 
     return _layer_twin("dense", layers.Dense(N_A, **_OPTIONS), ("kernel", "bias"), (), by_hand, seed)
@@ -94,17 +94,18 @@ def bidirectional_layer(seed: int = 0, merge: str = "concat") -> Twin:
     sides = ("forward", "backward")
 
     def by_hand(p: Values, d: list[Array]) -> tuple[list[Array], Gradients]:
-        own = {side: part(p, side) for side in sides}
-        params = {side: _to_seed(own[side]) for side in sides}
-        A, cache = hand_bidirectional.merge_forward(p["X"], params, own["forward"]["a0"], own["backward"]["a0"], merge)
-        g = hand_bidirectional.merge_backward(*d, cache)
+        params = {side: _to_seed(part(p, side)) for side in sides}
+        starts = p["forward/a0"], p["backward/a0"]
+        A, cache = hand_bidirectional.merge_forward(p["X"], params, *starts, merge=merge)
+        g = hand_bidirectional.merge_backward(d[0], cache)
         found = {f"{side}/{k}": value for side in sides for k, value in _to_keras(g[side]).items()}
         return [A], {**found, "X": g["dx"]}
 
     pattern = layers.SimpleRNN(N_A, **_OPTIONS, **_SEQUENCE)
-    layer = layers.Bidirectional(pattern, merge_mode=merge, dtype="float64", name=f"bidirectional_{merge}")
-    weights = [f"{side}/{name}" for side in sides for name in _WEIGHTS]
-    return _layer_twin(f"bidirectional_{merge}", layer, weights, [f"{side}/a0" for side in sides], by_hand, seed)
+    layer = layers.Bidirectional(pattern, merge_mode=merge, **_OPTIONS)
+    weights = [f"{side}/{weight}" for side in sides for weight in _WEIGHTS]
+    states = [f"{side}/a0" for side in sides]
+    return _layer_twin(f"bidirectional_{merge}", layer, weights, states, by_hand, seed)
 
 
 def _layer_twin(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.op import Array
 from ..core.tensor import Tensor
-from .parameters import ROUNDS, Probe, ancestors, jitter
+from .parameters import ROUNDS, Carried, Probe, ancestors, jitter
 
 TINY = 1e-30  # the complex step: no difference is taken, so nothing cancels
 CLOSER = 0.01  # a suspicious place is looked at again with a step this much smaller
@@ -80,7 +80,7 @@ class Estimate:
 
 
 class Trial:
-    """A loss around its parameters, in float64; to be used inside `untouched`.
+    """A loss around its parameters, in float64; to be used inside `untouched` and `wide`.
 
     Raises `ValueError` for a loss that is not finite or not deterministic.
     """
@@ -89,7 +89,7 @@ class Trial:
         self,
         f: Callable[[], Any],
         tensors: Mapping[str, Tensor],
-        states: Iterable[Tensor] = (),
+        carried: Carried | None = None,
         method: str = "auto",
         step: Any = "auto",
     ) -> None:
@@ -98,8 +98,9 @@ class Trial:
         if step != "auto" and not (isinstance(step, (int, float)) and step > 0):
             raise ValueError(f"eps: expected 'auto' or a positive number, got {step!r}")
         self.base = {name: t._data.astype(np.float64) for name, t in tensors.items()}
-        self.probe = Probe(f, tensors, states)
+        self.probe = Probe(f, tensors, carried)
         self.notes: list[str] = []
+        self.subject = "the loss"
         recorded = self.probe.record(self.base)
         self.eps, analytic = _examine(recorded, list(tensors.values()))
         if self.eps > np.finfo(np.float64).eps:
@@ -222,7 +223,7 @@ class Trial:
                 return exact, "ok"
         found, verdict = self._from_both_sides(name, direction, slope, scale, rtol)
         if exact is not None and verdict == "ok":
-            self.fall_back("the loss is not holomorphic: differences contradict the complex step")
+            self.fall_back("differences contradict it: the loss is not analytic, or not in complex numbers")
         return found, verdict
 
     def _from_both_sides(
@@ -235,12 +236,13 @@ class Trial:
             return far, verdict
         near = self.estimate(name, direction, CLOSER * step)  # a kink stays; curvature and distant kinks go
         inside = near.low - near.bar <= slope <= near.high + near.bar
-        if far.jump and abs(near.jump) > abs(far.jump) / 2 and inside:
+        if far.jump and near.high - near.low > abs(far.jump) / 8 and inside:
             return near, "kink"
         gap = abs(far.value - slope)
         if near.verdict(slope, scale, rtol) == "ok" and (verdict != "bad" or near.bar < gap / 2):
             return near, "ok"
-        if gap <= far.bar and scale <= 64 * self.eps * self.peak:
+        usual = abs(self.value) / float(np.abs(self.base[name]).max(initial=1.0))
+        if gap <= far.bar and scale <= 64 * self.eps * max(self.peak, usual):
             return far, "ok"  # a zero, but for rounding
         return far, verdict
 

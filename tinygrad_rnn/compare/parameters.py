@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import enable_grad, generator, no_grad
+from ..config import SeedGenerator, enable_grad, generator, no_grad
 from ..core.autodiff import grad
 from ..core.op import OPS, Array, GradSlot, Leaf, Node
 from ..core.tensor import Tensor
@@ -70,11 +70,6 @@ def _unused(name: str, taken: Mapping[str, Any]) -> str:
     return name if name not in taken else next(n for n in numbers if n not in taken)
 
 
-def states_of(params: Any) -> list[Tensor]:
-    """What a model or layer carries besides its trainable weights: states, moving averages."""
-    return [v for v in getattr(params, "non_trainable_variables", ()) if isinstance(v, Tensor)]
-
-
 def ancestors(root: Tensor) -> list[Node]:
     """Every node that a tensor depends on, earliest first."""
     seen: set[Node] = set() if root._node is None else {root._node}
@@ -99,13 +94,58 @@ def leaves_of(loss: Tensor) -> dict[str, Leaf]:
 # --- leaving no trace -----------------------------------------------------------------------------
 
 
+class Carried:
+    """What a model carries from one call to the next: states, moving averages, random streams.
+
+    Nothing for a dict or a list of parameters.
+    """
+
+    def __init__(self, model: Any) -> None:
+        layers = list(_layers(model))
+        self.attributes = [(layer, dict(vars(layer))) for layer in layers]
+        values = [value for _, attributes in self.attributes for value in attributes.values()]
+        self.lists = [(value, list(value)) for value in values if isinstance(value, list)]
+        self.streams = [(value, value.state) for value in values if isinstance(value, SeedGenerator)]
+        frozen = {id(v): v for layer in layers for v in getattr(layer, "non_trainable_weights", ())}
+        self.variables = [(v, v._data, v._node) for v in frozen.values() if isinstance(v, Tensor)]
+
+    def rewind(self) -> None:
+        """Start the next evaluation where the first one started; random streams go on."""
+        for variable in self.variables:
+            _place(*variable)
+        for layer, attributes in self.attributes:
+            if getattr(layer, "stateful", False):
+                vars(layer).update(attributes)
+
+    def restore(self) -> None:
+        """Put everything back."""
+        self.rewind()
+        for layer, attributes in self.attributes:
+            vars(layer).clear()
+            vars(layer).update(attributes)
+        for value, content in self.lists:
+            value[:] = content
+        for stream, state in self.streams:
+            stream.state = state
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    """A model or layer and all that is in it."""
+    if hasattr(model, "trainable_weights") or hasattr(model, "trainable_variables"):
+        yield model
+        for layer in model.sublayers() if hasattr(model, "sublayers") else ():
+            yield from _layers(layer)
+
+
 @contextmanager
-def untouched(tensors: Iterable[Tensor], arrays: Iterable[Array] = ()) -> Iterator[None]:
+def untouched(
+    tensors: Iterable[Tensor], carried: Carried | None = None, arrays: Iterable[Array] = ()
+) -> Iterator[None]:
     """Run a block, then put back bit for bit what it may have changed, also after an exception.
 
     Tensors get the identical array and graph node again, so that a graph recorded before stays valid;
-    `.grad`, the arrays, the random streams and NumPy's error switches return to what they were. Inside,
-    float32, float64 and complex numbers mix in matrix products.
+    `.grad`, the arrays, what a model carries, the random streams and NumPy's error switches return to
+    what they were.
     """
     with ExitStack() as undo:
         undo.enter_context(_EXCLUSIVE)
@@ -121,10 +161,29 @@ def untouched(tensors: Iterable[Tensor], arrays: Iterable[Array] = ()) -> Iterat
         undo.callback(np.random.set_state, np.random.get_state())
         undo.callback(random.setstate, random.getstate())
         undo.callback(lambda switches: np.seterr(**switches), np.geterr())
-        for op in OPS.values():
-            if op.strict:
-                undo.callback(object.__setattr__, op, "strict", True)
-                object.__setattr__(op, "strict", False)
+        if carried is not None:
+            undo.callback(carried.restore)
+        yield
+
+
+@contextmanager
+def wide() -> Iterator[None]:
+    """Inside, float32 data meets float64 or complex parameters, and no cast goes back to less.
+
+    So a network of float32 layers is evaluated in float64. It changes the op table, hence belongs inside
+    `untouched`, which lets one thread in at a time.
+    """
+    narrow = OPS["cast"].fwd
+
+    def cast(x: Array, dtype: Any, out: Array | None = None) -> Any:
+        widens = np.result_type(x.dtype, dtype) == dtype or np.dtype(dtype).kind not in "fc"
+        return narrow(x, dtype=dtype, out=out) if widens else x
+
+    changes = [(op, "strict", False) for op in OPS.values() if op.strict] + [(OPS["cast"], "fwd", cast)]
+    with ExitStack() as undo:
+        for op, field, value in changes:
+            undo.callback(object.__setattr__, op, field, getattr(op, field))
+            object.__setattr__(op, field, value)
         yield
 
 
@@ -142,16 +201,16 @@ class Probe:
     """A loss as a function of its parameters' arrays; to be used inside `untouched`."""
 
     def __init__(
-        self, f: Callable[[], Any], tensors: Mapping[str, Tensor], states: Iterable[Tensor] = ()
+        self, f: Callable[[], Any], tensors: Mapping[str, Tensor], carried: Carried | None = None
     ) -> None:
         self.f = f
         self.tensors = dict(tensors)
-        self.states = [(state, state._data, state._node) for state in states]
+        self.carried = carried
 
     def place(self, arrays: Mapping[str, Array]) -> None:
-        """Give parameters new arrays, of any float or complex type, and all states their first values."""
-        for state in self.states:
-            _place(*state)
+        """Give parameters new arrays, of any float or complex type, and states their first values."""
+        if self.carried is not None:
+            self.carried.rewind()
         for name, array in arrays.items():
             tensor = self.tensors[name]
             _place(tensor, array, Leaf(array.shape, array.dtype, label(tensor), GradSlot()))

@@ -16,12 +16,14 @@ from ..manual import linear_rnn as hand_linear
 from ..manual import lstm as hand_lstm
 from ..manual import simple_rnn as hand_simple
 from ..manual import vanilla_rnn as hand_vanilla
-from ..ops import concatenate, expand_dims, flip, log, sigmoid, softmax, split, square, swapaxes, tanh, tensordot
-from .twin import M, N_A, N_X, N_Y, T, Gradients, Twin, Values, bare, leaves, part, weighted
+from ..ops import concatenate, flip, log, sigmoid, softmax, split, square, swapaxes, tanh
+from .twin import N_A, N_X, N_Y, Gradients, M, T, Twin, Values, bare, leaves, part, weighted
 
 
 def vanilla_rnn(seed: int = 0) -> Twin:
-    """The character model of seed 000: `a = tanh(Waa a + Wax x + ba)`, `ŷ = softmax(Wya a + by)`, `L = −Σ y ln ŷ`.
+    """The character model of seed 000, its loss summed over time and examples.
+
+        a_t = tanh(Waa a_{t−1} + Wax x_t + ba),  ŷ_t = softmax(Wya a_t + by),  L = −Σ y_t ln ŷ_t
 
     Variables: Wax, Waa, ba, Wya, by, x (n_x, m, T), a0 (n_a, m).
 
@@ -36,7 +38,7 @@ def vanilla_rnn(seed: int = 0) -> Twin:
         _, Y_hat, caches = hand_vanilla.forward(p["x"], p["a0"], p)
         return hand_vanilla.compute_loss(Y_hat, Y), bare(hand_vanilla.backward(p["x"], Y, p, caches))
 
-    return Twin("vanilla_rnn", v, lambda: _cross_entropy(_tanh_rnn(v["x"], v), v, Y), derivation)
+    return Twin("vanilla_rnn", v, lambda: _cross_entropy(_tanh_rnn(v["x"], v), v, Y), derivation, (Y,))
 
 
 def bidirectional(seed: int = 0) -> Twin:
@@ -48,8 +50,9 @@ def bidirectional(seed: int = 0) -> Twin:
     (2, 8)
     """
     rng = np.random.default_rng(seed)
-    sides = {f"{side}/{k}": s for side in ("forward", "backward") for k, s in _recurrence(N_X, a0=(N_A, M)).items()}
-    v = leaves(rng, **sides, **_readout(2 * N_A), x=(N_X, M, T))
+    own = _recurrence(N_X, a0=(N_A, M))
+    shapes = {f"{side}/{name}": shape for side in ("forward", "backward") for name, shape in own.items()}
+    v = leaves(rng, **shapes, **_readout(2 * N_A), x=(N_X, M, T))
     Y = _labels(rng)
 
     def loss() -> Tensor:
@@ -63,7 +66,7 @@ def bidirectional(seed: int = 0) -> Twin:
         Y_hat, cache = hand_bidirectional.forward(p["x"], params, fwd["a0"], bwd["a0"])
         return hand_vanilla.compute_loss(Y_hat, Y), bare(hand_bidirectional.loss_backward(Y, cache))
 
-    return Twin("bidirectional", v, loss, derivation)
+    return Twin("bidirectional", v, loss, derivation, (Y,))
 
 
 def deep(seed: int = 0) -> Twin:
@@ -76,9 +79,9 @@ def deep(seed: int = 0) -> Twin:
     """
     rng = np.random.default_rng(seed)
     names = ("layer1", "layer2", "layer3")
-    widths = zip(names, (N_X, N_A, N_A), strict=True)
-    stack = {f"{layer}/{k}": s for layer, n in widths for k, s in _recurrence(n, a0=(N_A, M)).items()}
-    v = leaves(rng, **stack, **_readout(N_A), x=(N_X, M, T))
+    recurrences = zip(names, (_recurrence(n, a0=(N_A, M)) for n in (N_X, N_A, N_A)), strict=True)
+    shapes = {f"{layer}/{name}": shape for layer, own in recurrences for name, shape in own.items()}
+    v = leaves(rng, **shapes, **_readout(N_A), x=(N_X, M, T))
     Y = _labels(rng)
 
     def loss() -> Tensor:
@@ -91,9 +94,10 @@ def deep(seed: int = 0) -> Twin:
         own = [part(p, name) for name in names]
         Y_hat, cache = hand_deep.forward(p["x"], {**p, "layers": own}, [layer["a0"] for layer in own])
         gradients = hand_deep.loss_backward(Y, cache)
-        return hand_vanilla.compute_loss(Y_hat, Y), bare(gradients | dict(zip(names, gradients["layers"], strict=True)))
+        gradients |= dict(zip(names, gradients.pop("layers"), strict=True))
+        return hand_vanilla.compute_loss(Y_hat, Y), bare(gradients)
 
-    return Twin("deep", v, loss, derivation)
+    return Twin("deep", v, loss, derivation, (Y,))
 
 
 def linear_rnn(seed: int = 0) -> Twin:
@@ -114,14 +118,15 @@ def linear_rnn(seed: int = 0) -> Twin:
             return s, [s]
 
         _, (y,) = scan(step, v["X"], [np.zeros(len(X))])
-        return square(t - y).sum() / len(X)  # type: ignore[no-any-return]
+        cost: Tensor = square(t - y).sum() / len(X)
+        return cost
 
     def derivation(p: Values) -> tuple[float, Gradients]:
         y, cache = hand_linear.forward(p["X"], p)
         gradients = hand_linear.backward(hand_linear.output_gradient(y, t), cache)
         return float(hand_linear.cost(y, t)), bare(gradients)
 
-    return Twin("linear_rnn", v, loss, derivation)
+    return Twin("linear_rnn", v, loss, derivation, (t,))
 
 
 def rnn_cell(seed: int = 0) -> Twin:
@@ -135,9 +140,12 @@ def rnn_cell(seed: int = 0) -> Twin:
 
     def by_hand(p: Values, d: list[Array]) -> tuple[list[Array], Gradients]:
         h, cache = hand_simple.rnn_cell(**p)
-        return [h], hand_simple.rnn_cell_backward(*d, cache)
+        return [h], hand_simple.rnn_cell_backward(d[0], cache)
 
-    return weighted("rnn_cell", v, lambda: [tanh(v["Wx"] @ v["x"] + v["Wh"] @ v["h_prev"] + v["b"])], by_hand, rng)
+    def outputs() -> list[Any]:
+        return [tanh(v["Wx"] @ v["x"] + v["Wh"] @ v["h_prev"] + v["b"])]
+
+    return weighted("rnn_cell", v, outputs, by_hand, rng)
 
 
 def lstm_cell(seed: int = 0) -> Twin:
@@ -157,7 +165,7 @@ def lstm_cell(seed: int = 0) -> Twin:
 
     def by_hand(p: Values, d: list[Array]) -> tuple[list[Array], Gradients]:
         h, c, cache = hand_lstm.lstm_cell(**p)
-        return [h, c], hand_lstm.lstm_cell_backward(*d, cache)
+        return [h, c], hand_lstm.lstm_cell_backward(d[0], d[1], cache)
 
     return weighted("lstm_cell", v, outputs, by_hand, rng)
 
@@ -181,7 +189,7 @@ def gru_cell(seed: int = 0) -> Twin:
 
     def by_hand(p: Values, d: list[Array]) -> tuple[list[Array], Gradients]:
         h, cache = hand_gru.gru_cell(**p)
-        return [h], hand_gru.gru_cell_backward(*d, cache)
+        return [h], hand_gru.gru_cell_backward(d[0], cache)
 
     return weighted("gru_cell", v, outputs, by_hand, rng)
 
@@ -216,6 +224,7 @@ def _tanh_rnn(x: Any, weights: Values, go_backwards: bool = False) -> Any:
 
 def _cross_entropy(A: Any, readout: Values, Y: Array) -> Tensor:
     """`−Σ Y ln softmax(Wya A + by)` for A (n_a, T, m) and Y (n_y, m, T)."""
-    y_hat = softmax(tensordot(readout["Wya"], A, axes=1) + expand_dims(readout["by"], 2), axis=0)
-    loss: Tensor = -(swapaxes(Y, 1, 2) * log(y_hat)).sum()
+    zy = readout["Wya"] @ swapaxes(A, 0, 1) + readout["by"]  # (T, n_y, m)
+    y_hat = softmax(zy, axis=1)
+    loss: Tensor = -(np.moveaxis(Y, 2, 0) * log(y_hat)).sum()
     return loss

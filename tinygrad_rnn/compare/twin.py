@@ -28,17 +28,21 @@ class Twin:
 
     `variables` are float64 leaves in the names and shapes of the hand derivation: weights, initial states,
     inputs. `loss_fn()` computes the scalar loss from them; `derivation(values)` gives the loss and all of its
-    gradients by hand, from their arrays. Assign to the variables to move both.
+    gradients by hand, from their arrays. Assign to the variables to move both. `constants` is what else the
+    loss reads: labels, targets, or the cotangents of the outputs.
 
-    >>> twin = TWINS["linear_rnn"](seed=0)
-    >>> sorted(twin.variables), twin.loss_fn().item() == twin.manual_loss()
-    (['X', 'wRec', 'wx'], True)
+    >>> w = Variable(np.array([1.0, 3.0]), name="w")
+    >>> by_hand = lambda p: (float((p["w"] ** 2).sum()), {"w": 2 * p["w"]})
+    >>> twin = Twin("square", {"w": w}, lambda: (w * w).sum(), by_hand)
+    >>> twin.gradients()["w"].tolist(), twin.manual_gradients()["w"].tolist()
+    ([2.0, 6.0], [2.0, 6.0])
     """
 
     name: str
     variables: dict[str, Variable]
     loss_fn: Callable[[], Tensor]
     derivation: Callable[[Values], tuple[float, Gradients]]
+    constants: tuple[Array, ...] = ()
 
     def values(self) -> Gradients:
         """The arrays that the variables hold now (read-only)."""
@@ -67,9 +71,21 @@ class Twin:
 
 
 def weighted(
-    name: str, variables: dict[str, Variable], outputs: Callable[[], list[Any]], by_hand: ByHand, rng: np.random.Generator
+    name: str,
+    variables: dict[str, Variable],
+    outputs: Callable[[], list[Any]],
+    by_hand: ByHand,
+    rng: np.random.Generator,
 ) -> Twin:
-    """A twin whose loss is `Σ ⟨d, output⟩` with fixed random d, one for every output."""
+    """A twin whose loss is `Σ ⟨d, output⟩` with fixed random d, one for every output.
+
+    `by_hand(values, d)` gives the outputs and the gradients of that loss.
+
+    >>> w = Variable(np.array([1.0, 3.0]), name="w")
+    >>> by_hand = lambda p, d: ([p["w"] ** 2], {"dw": 2 * p["w"] * d[0]})
+    >>> bool(weighted("square", {"w": w}, lambda: [w * w], by_hand, np.random.default_rng(0)).report())
+    True
+    """
     d = [rng.normal(size=output.shape) for output in outputs()]
 
     def derivation(p: Values) -> tuple[float, Gradients]:
@@ -80,22 +96,38 @@ def weighted(
         parts = [(a * b).sum() for a, b in zip(d, outputs(), strict=True)]
         return sum(parts[1:], parts[0])  # type: ignore[no-any-return]
 
-    return Twin(name, variables, loss, derivation)
+    return Twin(name, variables, loss, derivation, tuple(d))
 
 
 def leaves(rng: np.random.Generator, **shapes: tuple[int, ...]) -> dict[str, Variable]:
-    """Random float64 leaves."""
+    """Random float64 leaves of the shapes given.
+
+    >>> leaves(np.random.default_rng(0), W=(2, 3))["W"].shape
+    (2, 3)
+    """
     return {name: Variable(np.asarray(rng.normal(size=s) * 0.6), name=name) for name, s in shapes.items()}
 
 
 def part(values: Values, name: str) -> dict[str, Any]:
-    """The entries `name/…`, without the prefix."""
-    return {key.removeprefix(name + "/"): value for key, value in values.items() if key.startswith(name + "/")}
+    """The entries `name/…`, without the prefix.
+
+    >>> part({"forward/W": 1, "backward/W": 2}, "backward")
+    {'W': 2}
+    """
+    prefix = name + "/"
+    return {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
 
 
 def bare(gradients: Mapping[str, Any], prefix: str = "") -> Gradients:
-    """`{"forward": {"dWax": g}, "dx": h}` as `{"forward/Wax": g, "x": h}`."""
+    """The gradients of a hand derivation under the names of the parameters.
+
+    >>> bare({"forward": {"dWax": 1}, "dx": 2})
+    {'forward/Wax': 1, 'x': 2}
+    """
     found: Gradients = {}
     for key, value in gradients.items():
-        found |= bare(value, f"{prefix}{key}/") if isinstance(value, Mapping) else {prefix + key.removeprefix("d"): value}
+        if isinstance(value, Mapping):
+            found |= bare(value, f"{prefix}{key}/")
+        else:
+            found[prefix + key.removeprefix("d")] = value
     return found

@@ -1,4 +1,4 @@
-"""`TWINS`: the autodiff twin of every hand derivation, by name; `compare_twins`: their gradients in one table."""
+"""The autodiff twins of all hand derivations by name, `TWINS`, and their gradients in one table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ TWINS: dict[str, Callable[..., Twin]] = {
 }
 
 
-def compare_twins(seed: int = 0, names: Iterable[str] = ("vanilla_rnn", "lstm", "gru", "bidirectional")) -> GradReport:
+def compare_twins(
+    seed: int = 0, names: Iterable[str] = ("vanilla_rnn", "lstm", "gru", "bidirectional")
+) -> GradReport:
     """The three-way table of several twins in one report, rows named `twin/parameter`.
 
     Raises `KeyError` for a name that is not in `TWINS`.

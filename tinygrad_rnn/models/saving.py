@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import optimizers
+from .. import activations, constraints, initializers, losses, metrics, optimizers, regularizers
 from ..container import CheckpointError, read_archive, write_archive
 from ..core.tensor import Tensor
 from ..layers import LAYERS
@@ -19,9 +19,13 @@ from ..layers.layer import Layer
 from ..layers.symbolic import Symbol, flatten, map_nested
 from .model import Model
 from .sequential import Sequential
-from ..utils.registry import deserialize, serialize
 
 _MODELS: dict[str, type[Model]] = {"Sequential": Sequential, "Model": Model}
+_REGISTRIES = {
+    "activation": activations.REGISTRY, "initializer": initializers.REGISTRY, "regularizer": regularizers.REGISTRY,
+    "constraint": constraints.REGISTRY, "loss": losses.REGISTRY, "metric": metrics.REGISTRY,
+    "optimizer": optimizers.REGISTRY,
+}  # fmt: skip
 
 
 # --- configuration <-> plain data -----------------------------------------------------------------
@@ -43,7 +47,22 @@ def _to_plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, (np.ndarray, Tensor)):
         return {"array": np.asarray(value).tolist(), "dtype": str(value.dtype)}
-    return {"object": serialize(value)}
+    return _describe(value)
+
+
+def _describe(value: Any) -> dict[str, Any]:
+    """An object or function of a registry as its kind and config; one of the user's by its name."""
+    for kind, registry in _REGISTRIES.items():
+        config = registry.serialize(value)
+        if isinstance(config, str) or (isinstance(config, dict) and registry.knows(config.get("class_name"))):
+            return {"object": kind, "config": config}
+    name = getattr(value, "__name__", type(value).__name__)
+    if name == "<lambda>":
+        raise ValueError(
+            "save: a lambda cannot be saved, a file never holds code; give a named function, and hand it to "
+            "load_model(path, custom_objects={name: function})"
+        )
+    return {"object": "custom", "config": name}
 
 
 def _from_plain(value: Any, custom: dict[str, Any]) -> Any:
@@ -59,7 +78,13 @@ def _from_plain(value: Any, custom: dict[str, Any]) -> Any:
     if "array" in value:
         return np.asarray(value["array"], dtype=value["dtype"])
     if "object" in value:
-        return deserialize(value["object"], custom)
+        if value["object"] != "custom":
+            return _REGISTRIES[value["object"]].get(value["config"])
+        if value["config"] not in custom:
+            raise CheckpointError(
+                f"the file names {value['config']!r}, which is not part of this package; hand it over in custom_objects"
+            )
+        return custom[value["config"]]
     return {k: _from_plain(v, custom) for k, v in value.items()}
 
 
@@ -148,7 +173,7 @@ def save_model(model: Model, path: str | Path) -> None:
     manifest["weights"] = [v.path for v in model.weights]
     if model.optimizer is not None:
         manifest["compile"] = _to_plain({**model.compile_arguments, "optimizer": None})
-        manifest["optimizer"] = serialize(model.optimizer)
+        manifest["optimizer"] = optimizers.serialize(model.optimizer)
         arrays |= {f"optimizer/{k}": np.asarray(v) for k, v in model.optimizer.state().items()}
     write_archive(target, manifest, arrays)
 

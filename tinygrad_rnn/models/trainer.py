@@ -108,7 +108,7 @@ class Trainer:
         bad = optimizers.first_nonfinite(gradients, variables)
         if bad is not None:
             if self.on_nonfinite == "raise":
-                self._explain_nonfinite(batch, bad.path)
+                self._explain_nonfinite(batch, bad)
             self.skipped_batches += 1
         elif any(g is not None for g in gradients):
             self.optimizer.apply(gradients, variables)
@@ -294,8 +294,9 @@ class _Hooks:
 
 
 def _metric(metric: Any, y_shape: Any, p_shape: Any) -> Any:
-    accuracy = metric in ("accuracy", "acc")
-    return metrics_module.resolve_accuracy(y_shape, p_shape) if accuracy else metrics_module.get(metric)
+    if metric in ("accuracy", "acc"):
+        return metrics_module.resolve_accuracy(y_shape, p_shape)(name=metric)
+    return metrics_module.get(metric)
 
 
 def _plain(logs: dict[str, float], return_dict: bool) -> Any:

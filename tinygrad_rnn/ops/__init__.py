@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.autodiff import stop_gradient
 from ..core.tensor import Tensor
-from . import random
+from . import protocols, random
 from .elementwise import (
     abs, absolute, add, arange, arccos, arcsin, arctan, arctanh, cast, ceil, clip, convert_to_numpy,
     convert_to_tensor, cos, cosh, divide, equal, erf, exp, expm1, eye, floor, floor_divide, full, greater,
@@ -27,7 +27,6 @@ from .nn import (
     binary_crossentropy, categorical_crossentropy, elu, gelu, hard_sigmoid, leaky_relu, log_softmax, relu, selu,
     sigmoid, silu, softmax, softplus, softsign, sparse_categorical_crossentropy, swish, tanh,
 )  # fmt: skip
-from .protocols import FUNCTIONS, array_function, array_ufunc
 from .random import categorical, dropout, normal, randint, shuffle, truncated_normal, uniform
 from .reduce import all, amax, amin, any, argmax, argmin, cumsum, logsumexp, max, mean, min, prod, std, sum, var
 from .shape import (
@@ -36,7 +35,7 @@ from .shape import (
 )  # fmt: skip
 
 # NumPy's function -> ours, where name and leading arguments agree (Tensor.__array_function__).
-FUNCTIONS.update({
+protocols.FUNCTIONS.update({
     getattr(np, name): globals()[name]
     for name in (
         "all any argmax argmin broadcast_to clip concatenate cumsum dot einsum expand_dims flip max mean min moveaxis ndim "
@@ -45,8 +44,8 @@ FUNCTIONS.update({
     ).split()
     if hasattr(np, name)
 })
-FUNCTIONS[np.linalg.norm] = norm
-FUNCTIONS[np.concatenate] = lambda xs, axis=0: concatenate(xs, axis=axis)  # NumPy's default axis
+protocols.FUNCTIONS[np.linalg.norm] = norm
+protocols.FUNCTIONS[np.concatenate] = lambda xs, axis=0: concatenate(xs, axis=axis)  # NumPy's default axis
 
 
 def _swapped(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,7 +78,8 @@ _METHODS: dict[str, Any] = {
     "__neg__": negative, "__abs__": absolute, "__lt__": less, "__le__": less_equal, "__gt__": greater,
     "__ge__": greater_equal, "__eq__": equal, "__ne__": not_equal, "__and__": logical_and, "__or__": logical_or,
     "__rand__": _swapped(logical_and), "__ror__": _swapped(logical_or), "__invert__": logical_not,
-    "__array_ufunc__": array_ufunc, "__array_function__": array_function, "__getitem__": getitem, "__iter__": _iterate, "T": property(lambda self: transpose(self)), "mT": property(_matrix_transpose),
+    "__array_ufunc__": protocols.array_ufunc, "__array_function__": protocols.array_function,
+    "__getitem__": getitem, "__iter__": _iterate, "T": property(lambda self: transpose(self)), "mT": property(_matrix_transpose),
     "sum": sum, "mean": mean, "prod": prod, "max": max, "min": min, "var": var, "std": std, "all": all, "any": any,
     "argmax": argmax, "argmin": argmin, "cumsum": cumsum, "dot": dot, "round": round, "flatten": ravel,
     "reshape": lambda self, *shape: reshape(self, _sizes(shape)),

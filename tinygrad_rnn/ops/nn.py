@@ -10,7 +10,7 @@ import numpy as np
 from ..config import epsilon
 from ..core.op import Array
 from ..core.record import elementwise, kernel, primitive, quiet
-from .elementwise import clip, erf, exp, expm1, log, minimum, multiply, no_leak, where
+from .elementwise import clip, erf, exp, expm1, isinf, log, logical_and, minimum, where
 from .indexing import check_ids
 from .reduce import logsumexp, sum
 from .shape import _axis, expand_dims, moveaxis, ndim, shape
@@ -226,7 +226,9 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
     """
     _same_shape("categorical_crossentropy", target, output)
     if from_logits:
-        return -sum(no_leak(target, multiply(log_softmax(output, axis), target)), axis=axis)
+        log_p = log_softmax(output, axis)
+        impossible = logical_and(target == 0, isinf(log_p))  # 0 · ln 0 is 0 here
+        return -sum(where(impossible, 0, log_p) * target, axis=axis)
     probabilities = output / sum(output, axis=axis, keepdims=True)
     return -sum(target * log(clip(probabilities, epsilon(), 1.0 - epsilon())), axis=axis)
 

@@ -29,7 +29,7 @@ def first_nonfinite(grads: Iterable[Any], variables: Iterable[Variable]) -> str 
 
 
 class Optimizer(Serializable):
-    """Base of all optimizers. A step: clip the gradients, decay the weights, update, average, constrain.
+    """Base of all optimizers. A step: clip gradients, decay weights, update, average, constrain.
 
     `learning_rate` is a number, or a function of the number of calls so far (a schedule). At most one of
     `clipnorm` (each gradient: `g · c / max(‖g‖, c)`), `global_clipnorm` (the same with the norm of all) and

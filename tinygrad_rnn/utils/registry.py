@@ -133,6 +133,10 @@ class Registry:
             f"unknown {self.kind} {name!r}; did you mean {hint!r}? Known: {', '.join(sorted(self._entries))}"
         )
 
+    def knows(self, name: Any) -> bool:
+        """Whether there is an entry of exactly this name."""
+        return name in self._entries
+
     def get(self, identifier: Any) -> Any:
         """The object that `identifier` means: a name, a config dict, a class, or the object itself.
 

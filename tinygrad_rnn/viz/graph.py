@@ -186,7 +186,7 @@ def _norm(value: Any) -> float:
 def _kind(node: Node, weight: bool) -> str:
     if not isinstance(node, Leaf):
         return "op"
-    return "parameter" if weight or getattr(node, "variable", False) else "input"
+    return "parameter" if weight or getattr(node, "variable", "/" in (node.label or "")) else "input"
 
 
 def _constants(node: Node) -> tuple[tuple[int, tuple[int, ...], str], ...]:

@@ -73,7 +73,8 @@ def layered(problem: Problem) -> Flat:
     ranks = _order(ranks, before, after)
     if problem.side:
         for row in ranks:
-            row.sort(key=lambda i: problem.side.get(i, 0))
+            boxes = iter(sorted((i for i in row if i < n), key=lambda i: problem.side.get(i, 0)))
+            row[:] = [next(boxes) if i < n else i for i in row]
     y = _heights(ranks, before, after, heights, n)
     widths = [max((sizes[i][0] for i in row if i < n), default=0.0) for row in ranks]
     x, left = [], 0.0

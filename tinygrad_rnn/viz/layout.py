@@ -40,6 +40,7 @@ class Placement:
     stubs: list[Path] = field(default_factory=list)
     frames: dict[int, Rect] = field(default_factory=dict)
     texts: list[Text] = field(default_factory=list)
+    labels: dict[int, Point] = field(default_factory=dict)  # where labels of edges go, if it matters
 
     def turned(self, turn: Callable[[float, float], Point]) -> Placement:
         """The same picture, turned."""
@@ -51,6 +52,7 @@ class Placement:
             [[turn(*p) for p in path] for path in self.stubs],
             {g: (min(a, c), min(b, d), max(a, c), max(b, d)) for g, (a, b, c, d) in frames.items()},
             [Text(turn(*text.at), text.lines, text.kind, text.anchor) for text in self.texts],
+            {e: turn(*p) for e, p in self.labels.items()},
         )
 
 
@@ -62,6 +64,7 @@ class Block:
     at: dict[int, Point] = field(default_factory=dict)
     frames: dict[int, Rect] = field(default_factory=dict)
     paths: dict[int, Path] = field(default_factory=dict)
+    labels: dict[int, Point] = field(default_factory=dict)
     out: dict[int, Path] = field(default_factory=dict)  # box -> way to the right edge
     into: dict[int, Path] = field(default_factory=dict)  # edge -> way from the left edge to its target
 
@@ -90,23 +93,24 @@ def _nested(scene: Scene, sizes: list[Point], turn: Callable[[float, float], Poi
             block = _framed(scene, g, block, turn)
         blocks[g] = block
     top = blocks[-1]
-    return Placement(top.at, sizes, top.paths, [], top.frames)
+    return Placement(top.at, sizes, top.paths, frames=top.frames, labels=top.labels)
 
 
 def _block(
     scene: Scene, sizes: list[Point], boxes: list[int], groups: dict[int, Block],
-    through: Callable[[int], bool] = lambda e: True, side: dict[int, int] | None = None,
+    through: Callable[[int], bool] = lambda e: True, leaving: frozenset[int] = frozenset(),
 ) -> Block:  # fmt: skip
     """Lay out boxes and finished blocks side by side, with ways in and out for the other edges.
 
-    `through(edge)` says whether an edge that leaves or enters gets such a way.
+    `through(edge)` says whether an edge that leaves or enters gets such a way; the boxes in `leaving` get a
+    way out in any case.
     """
     members: list[tuple[int, int]] = [(i, -1) for i in boxes] + [(min(b.at), g) for g, b in groups.items() if b.at]
     members.sort()
     owner: dict[int, int] = {}
     for k, (i, g) in enumerate(members):
         owner.update(dict.fromkeys(groups[g].at if g >= 0 else [i], k))
-    flow, lanes, entries, exits = [], [], [], {}
+    flow, lanes, entries, exits = [], [], [], dict.fromkeys(sorted(leaving & owner.keys()), -1)
     for e, edge in enumerate(scene.edges):
         a, b = owner.get(edge.source), owner.get(edge.target)
         if a is not None and b is not None:
@@ -139,7 +143,7 @@ def _block(
         link(k, base + owner[scene.edges[e].target], edge=e)
     for k, source in enumerate(exits):
         link(base + owner[source], n + k, source)
-    sides = {base + owner[i]: s for i, s in (side or {}).items() if i in owner}
+    sides = {base + k: scene.boxes[i].side for k, (i, g) in enumerate(members) if g < 0 and scene.boxes[i].side}
     flat = layered(Problem(
         [*size_of, *[(0.0, 2.0)] * len(exits)], links, frozenset(range(base)), frozenset(range(n, n + len(exits))), sides, shift
     ))  # fmt: skip
@@ -155,6 +159,7 @@ def _block(
         result.at |= {j: (px + dx, py + dy) for j, (px, py) in groups[g].at.items()}
         result.paths |= {e: _moved(path, dx, dy) for e, path in groups[g].paths.items()}
         result.frames |= {f: (a + dx, b + dy, c + dx, d + dy) for f, (a, b, c, d) in groups[g].frames.items()}
+        result.labels |= {e: (px + dx, py + dy) for e, (px, py) in groups[g].labels.items()}
 
     def leave(source: int) -> Path:
         k = owner[source]
@@ -194,6 +199,7 @@ def _block(
         end = rest[0] if rest else (result.at[target][0] - sizes[target][0] / 2, result.at[target][1] + sizes[target][1] / 4)
         way = bent([start[-1], (x_out, start[-1][1]), (x_out, low), (x_in, low), (x_in, end[1]), end])
         result.paths[e] = _joined(start, way, rest)
+        result.labels[e] = ((x_out + x_in) / 2, low)
         left, right = min(left, x_in - 4), max(right, x_out + 4)
     result.size = (right - left, height + LANE * len(lanes) + (2 if lanes else 0))
     for path in result.into.values():
@@ -233,24 +239,21 @@ def _grid(scene: Scene, sizes: list[Point], turn: Callable[[float, float], Point
     """Rows of tiles, one per layer and step; between the rows what lies outside the recurrences."""
     columns = scene.columns or []
     tile_of = {g.layer + "\0" + str(g.t): k for k, g in enumerate(scene.groups)}
-    side: dict[int, int] = {}
-    for i, sign in [(e.source, e.delay) for e in scene.edges if e.carried] + [(i, d) for i, d, out in scene.loose if out]:
-        side[i] = 1 if sign > 0 else -1
-    for i, sign in [(e.target, -e.delay) for e in scene.edges if e.carried] + [(i, -d) for i, d, out in scene.loose if not out]:
-        side.setdefault(i, 1 if sign > 0 else -1)
-
     def through(e: int) -> bool:
         return not scene.edges[e].carried
 
+    outward = {scene.boxes[e.source].role for e in scene.edges
+               if not e.carried and scene.boxes[e.source].group != scene.boxes[e.target].group}  # fmt: skip
+    leaving = frozenset(i for i, box in enumerate(scene.boxes) if box.role in outward)  # in every column alike
     levels = _levels(scene)
     rows = sorted({g.layer: levels["row", g.layer] for g in scene.groups}.items(), key=lambda item: item[1])
     bands = sorted({level for (kind, _), level in levels.items() if kind == "box"})
     tiles = {}
     for k, _ in enumerate(scene.groups):
         boxes = [i for i, box in enumerate(scene.boxes) if box.group == k]
-        tiles[k] = _framed(scene, k, _block(scene, sizes, boxes, {}, through, side), turn)
+        tiles[k] = _framed(scene, k, _block(scene, sizes, boxes, {}, through, leaving), turn)
     result = Placement(sizes=sizes)
-    v, at_column, gaps = 0.0, {}, []
+    v, at_column, width_of, gaps = 0.0, {}, {}, []
     for k, t in enumerate(columns):
         if k and t > columns[k - 1] + 1 or not k and t:
             hidden = t - (columns[k - 1] + 1 if k else 0)
@@ -259,7 +262,7 @@ def _grid(scene: Scene, sizes: list[Point], turn: Callable[[float, float], Point
             gaps.append((v + wide / 2 - COLUMN_GAP / 2, text))
             v += wide
         width = max(b.size[1] for i, b in tiles.items() if scene.groups[i].t == t) if tiles else 0.0
-        at_column[t] = v + width / 2
+        at_column[t], width_of[t] = v + width / 2, width
         v += width + COLUMN_GAP
     if columns and columns[-1] < scene.total_steps - 1:
         hidden = scene.total_steps - 1 - columns[-1]
@@ -268,6 +271,7 @@ def _grid(scene: Scene, sizes: list[Point], turn: Callable[[float, float], Point
     total, u = v - COLUMN_GAP, 0.0
     blocks: list[tuple[Block, Point]] = []
     heights: dict[str, tuple[float, float]] = {}
+    strips: list[tuple[float, float]] = []
     for level in sorted({*bands, *(level for _, level in rows)}):
         for layer in [name for name, where in rows if where == level]:
             mine = [(t, tiles[tile_of[f"{layer}\0{t}"]]) for t in columns if f"{layer}\0{t}" in tile_of]
@@ -275,6 +279,7 @@ def _grid(scene: Scene, sizes: list[Point], turn: Callable[[float, float], Point
             for t, b in mine:
                 blocks.append((b, (u, at_column[t] - b.size[1] / 2)))
             heights[layer] = (u, u + tall)
+            strips.append((u, u + tall))
             if layer:
                 sideways = turn(0.0, 1.0)[0] != 0
                 anchor = "middle" if not sideways else "end" if turn(0.0, 1.0)[0] > 0 else "start"
@@ -288,6 +293,7 @@ def _grid(scene: Scene, sizes: list[Point], turn: Callable[[float, float], Point
             middle = sum(at_column[t] for t in near) / len(near) if near else total / 2
             start = min(max(middle - b.size[1] / 2, 0.0), max(0.0, total - b.size[1]))
             blocks.append((b, (u, start)))
+            strips.append((u, u + b.size[0]))
             u += b.size[0] + ROW_GAP
     first, last = min([a for a, _ in heights.values()], default=0.0), max([b for _, b in heights.values()], default=0.0)
     result.texts += [Text(((first + last) / 2, where), text, "gap") for where, text in gaps]
@@ -307,8 +313,13 @@ def _grid(scene: Scene, sizes: list[Point], turn: Callable[[float, float], Point
         if edge.carried:
             result.paths[e] = _sideways(scene, result, edge.source, edge.target, edge.delay)
         else:
-            way = list(home[edge.source].out[edge.source])
-            into = home[edge.target].into[e]
+            way, into = list(home[edge.source].out[edge.source]), home[edge.target].into[e]
+            between = [(a, b) for a, b in strips if a >= way[-1][0] and b <= into[0][0]]
+            if between:  # pass the rows between them in the gutter of the column
+                t = max(_column(scene, edge.source), _column(scene, edge.target))
+                gutter = at_column.get(t, -COLUMN_GAP) + (width_of.get(t, COLUMN_GAP) + COLUMN_GAP) / 2 - 5
+                curve(way, (between[0][0] - 6, gutter))
+                line(way, (between[-1][1] + 6, gutter))
             curve(way, into[0])
             result.paths[e] = way + into[1:]
     for i, delay, out in scene.loose:
@@ -390,7 +401,8 @@ def _shifted(block: Block, dx: float, dy: float) -> Block:
 
     at = {i: (x + dx, y + dy) for i, (x, y) in block.at.items()}
     frames = {g: (a + dx, b + dy, c + dx, d + dy) for g, (a, b, c, d) in block.frames.items()}
-    return Block(block.size, at, frames, each(block.paths), each(block.out), each(block.into))
+    labels = {e: (x + dx, y + dy) for e, (x, y) in block.labels.items()}
+    return Block(block.size, at, frames, each(block.paths), labels, each(block.out), each(block.into))
 
 
 def _joined(*parts: Path) -> Path:

@@ -30,6 +30,7 @@ class Chip:
     kind: str  # "parameter" | "constant"
     title: str
     row: int = -1
+    fill: str = ""  # a colour, if color_by asks for one
 
 
 @dataclass
@@ -51,7 +52,9 @@ class Box:
     badge: str = ""
     mark: str = ""  # "added" | "changed" | "removed" in a diff
     group: int = -1
-    fill: str = ""  # a colour, if color_by asks for one
+    fill: str = ""
+    role: int = -1  # the folded node that it belongs to
+    side: int = 0  # unrolled: +1 if it hands a value to the next step, −1 if it gets one from the last
 
     @property
     def size(self) -> tuple[float, float]:
@@ -201,7 +204,7 @@ def layers(graph: Graph, fold: Fold, style: Style, depth: int | None, sizes: dic
             box.kind, box.label, box.before, box.after = "layer", layer, [], []
             weights = sum(sizes.get(p, 0) for p in owned.get(i, ()))
             box.lines = [shape_text(graph.shape[row])] if "shape" in style.show else []
-            box.lines.append(f"{weights:,} parameters" if weights else f"{count} ops")
+            box.lines.append(f"{weights:,} parameters" if weights else f"{count} op{'s' * (count > 1)}")
             box.title = f"layer {layer}: {count} recorded ops, {weights:,} parameters\noutput {shape_text(graph.shape[row])}"
         elif count > 1:
             box.badge = f"×{count}"
@@ -218,6 +221,8 @@ def layers(graph: Graph, fold: Fold, style: Style, depth: int | None, sizes: dic
 def unrolled(graph: Graph, fold: Fold, style: Style, columns: list[int]) -> Scene:
     """The ops of the chosen steps one by one, a column per step, and what lies outside the recurrences."""
     scene = Scene(total_steps=graph.steps, columns=columns)
+    side = {int(b): -int(np.sign(d)) for b, d, c in zip(fold.target, fold.high, fold.carried, strict=True) if c}
+    side |= {int(a): int(np.sign(d)) for a, d, c in zip(fold.source, fold.high, fold.carried, strict=True) if c}
     shown = set(columns)
     style.chips = _chip_rows(graph, style, set(range(len(graph))))
     box_of: dict[int, int] = {}
@@ -227,8 +232,10 @@ def unrolled(graph: Graph, fold: Fold, style: Style, columns: list[int]) -> Scen
             continue
         at = f"@t={t}" if t >= 0 else ""
         box = make_box(graph, row, f"n{fold.of[row]}{at}", style, output=row in graph.roots)
+        box.role = int(fold.of[row])
         if t >= 0:
             layer = graph.layer[row]
+            box.side = side.get(box.role, 0)
             box.group = scene.group(f"t = {t}", "step", layer=layer, t=t)
         box_of[row] = len(scene.boxes)
         scene.boxes.append(box)
@@ -335,7 +342,7 @@ def _edge_label(graph: Graph, fold: Fold, e: int) -> str:
     if port != fold.port_high[e]:
         name = "[t]"
     ta, tb = graph.t[fold.first[a]], graph.t[fold.first[b]]
-    if (ta >= 0) != (tb >= 0) and fold.uses[e] == 1 and max(fold.counts[a], fold.counts[b]) > 1:
+    if (ta >= 0) != (tb >= 0) and fold.step_low[e] == fold.step_high[e] and max(fold.counts[a], fold.counts[b]) > 1:
         timed = a if ta >= 0 else b
         times = sorted((int(graph.t[fold.first[timed]]), int(graph.t[fold.last[timed]])))
         return "first t" if fold.step_low[e] == times[0] else "last t" if fold.step_low[e] == times[1] else name

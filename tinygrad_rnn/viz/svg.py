@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
-from .layered import Path
+from .layered import Path, Point
 from .layout import Placement
-from .scene import FONT, SMALL, Box, Scene, chip_width, text_width
+from .scene import FONT, SMALL, Box, Chip, Scene, chip_width, text_width
 
 MARGIN = 18.0
 FAMILY = "Helvetica Neue, Helvetica, Arial, DejaVu Sans, sans-serif"
@@ -86,7 +86,7 @@ def write(scene: Scene, placed: Placement, title: str, note: str, theme: str) ->
         ends = f'data-from="{_xml(scene.boxes[edge.source].id)}" data-to="{_xml(scene.boxes[edge.target].id)}"'
         parts.append(f'<g class="{kind}" {ends}>{_curve(placed.paths[e])}</g>')
         if edge.label:
-            labels.append(_edge_label(placed.paths[e], edge.label, edge.carried))
+            labels.append(_edge_label(placed.labels.get(e) or _near_end(placed.paths[e]), edge.label, edge.carried))
     for path in placed.stubs:
         parts.append(f'<g class="edge carry">{_curve(path)}</g>')
     parts += labels
@@ -97,7 +97,7 @@ def write(scene: Scene, placed: Placement, title: str, note: str, theme: str) ->
             dy = 16 * (k - (len(text.lines) - 1) / 2) + 4
             parts.append(f'<text class="{text.kind} soft {text.anchor}" x="{x:.1f}" y="{y + dy:.1f}">{_xml(row)}</text>')
     legend, legend_width = _legend(scene, x0, y1 + 26)
-    rows = [note[i : i + 110] for i in range(0, 0)] or _wrapped(note, max(x1 - x0, legend_width, 260.0))
+    rows = _wrapped(note, max(x1 - x0, legend_width, 260.0))
     for k, row in enumerate(rows):
         parts.append(f'<text class="note soft small start" x="{x0:.1f}" y="{y1 + 46 + 14 * k:.1f}">{_xml(row)}</text>')
     width = max(x1 - x0, legend_width, max((text_width(row, SMALL) for row in rows), default=0.0)) + 2 * MARGIN
@@ -145,14 +145,15 @@ def _box(box: Box, at: tuple[float, float], size: tuple[float, float]) -> str:
     return "".join(out) + "</g>"
 
 
-def _chip(chip: object, left: float, middle: float, ink: str) -> str:
-    kind, text, title = chip.kind, chip.text, chip.title  # type: ignore[attr-defined]
-    width = chip_width(chip)  # type: ignore[arg-type]
-    words = f'<text class="small" x="{left + width / 2:.1f}" y="{middle + 3.6:.1f}">{_xml(text)}</text>'
-    if kind == "name":
-        return words.replace('"small"', f'"label{ink}"')
-    box = f'<rect class="box" x="{left:.1f}" y="{middle - 8:.1f}" width="{width:.1f}" height="16" rx="8"/>'
-    return f'<g class="chip {kind}"><title>{_xml(title)}</title>{box}{words}</g>'
+def _chip(chip: Chip, left: float, middle: float, ink: str) -> str:
+    width, fill = chip_width(chip), ""
+    if chip.fill:
+        ink, fill = f" {'on-light' if _bright(chip.fill) else 'on-dark'}", f' style="fill:{chip.fill}"'
+    words = f'x="{left + width / 2:.1f}" y="{middle + 3.6:.1f}">{_xml(chip.text)}</text>'
+    if chip.kind == "name":
+        return f'<text class="label{ink}" {words}'
+    box = f'<rect class="box" x="{left:.1f}" y="{middle - 8:.1f}" width="{width:.1f}" height="16" rx="8"{fill}/>'
+    return f'<g class="chip {chip.kind}"><title>{_xml(chip.title)}</title>{box}<text class="small{ink * bool(fill)}" {words}</g>'
 
 
 def _curve(path: Path) -> str:
@@ -167,20 +168,18 @@ def _curve(path: Path) -> str:
     return f'<path d="{curve}"/><polygon points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
 
 
-def _edge_label(path: Path, label: str, carried: bool) -> str:
-    """Near the start of a plain edge, on the longest straight piece of a carried one."""
-    pieces = [(path[k], path[k + 3]) for k in range(0, len(path) - 3, 3)]
-    if carried:
-        (ax, ay), (bx, by) = max(pieces, key=lambda p: abs(p[0][0] - p[1][0]) + abs(p[0][1] - p[1][1]))
-        x, y = (ax + bx) / 2, (ay + by) / 2 + 3.5
-    else:
-        p0, p1, p2, p3 = path[-4:]
-        s = 0.5
-        x, y = (sum(w * p[k] for w, p in zip(((1 - s) ** 3, 3 * s * (1 - s) ** 2, 3 * s * s * (1 - s), s**3), (p0, p1, p2, p3),
-                                             strict=True)) for k in (0, 1))  # fmt: skip
-        y += 3.0
+def _near_end(path: Path) -> Point:
+    """The middle of the last piece of a path that is long enough for a label."""
+    pieces = [path[k : k + 4] for k in range(0, len(path) - 3, 3)]
+    long = [p for p in pieces if abs(p[0][0] - p[3][0]) + abs(p[0][1] - p[3][1]) > 14]
+    p = (long or pieces)[-1]
+    return (p[0][0] + 3 * p[1][0] + 3 * p[2][0] + p[3][0]) / 8, (p[0][1] + 3 * p[1][1] + 3 * p[2][1] + p[3][1]) / 8
+
+
+def _edge_label(at: Point, label: str, carried: bool) -> str:
     kind = "carry" if carried else "soft"
-    return f'<g class="edge-label {kind}"><text class="small halo {kind}" x="{x:.1f}" y="{y:.1f}">{_xml(label)}</text></g>'
+    words = f'<text class="small halo {kind}" x="{at[0]:.1f}" y="{at[1] + 3.5:.1f}">{_xml(label)}</text>'
+    return f'<g class="edge-label {kind}">{words}</g>'
 
 
 def _legend(scene: Scene, x: float, y: float) -> tuple[str, float]:

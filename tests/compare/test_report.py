@@ -1,0 +1,108 @@
+"""`GradReport` as text, in colour, as HTML and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+
+from tinygrad_rnn.compare import GradReport, Row, Worst
+from tinygrad_rnn.compare.diagnose import diagnose
+from tinygrad_rnn.compare.report import measure
+
+LONG = "functional/bidirectional/forward_lstm/lstm_cell/a_long_scope/recurrent_kernel"
+
+
+def report() -> GradReport:
+    a, b = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 2.0], [3.0, 5.0]])
+    return GradReport(
+        [
+            measure("W", b, b, verdict="ok", float64=True),
+            measure(LONG, a, b, verdict="differs", diagnosis="un<explained> " * 12),
+            Row("dx", (3,), verdict="missing", extra=True),
+        ],
+        "two gradients",
+        ["a note"],
+    )
+
+
+def test_the_numbers_of_a_row() -> None:
+    a, b = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 2.0], [3.0, 5.0]])
+    row = measure("W", a, b)
+    assert row.shape == (2, 2) and row.t is None
+    assert row.worst == Worst((1, 1), 4.0, 5.0)
+    assert row.max_abs == 1.0 and row.max_rel == pytest.approx(1 / 5)
+    assert row.norm_rel == pytest.approx(1 / (np.linalg.norm(a) + np.linalg.norm(b)))
+    assert row.cosine == pytest.approx((a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b))
+    assert row.ratio == pytest.approx((a * b).sum() / (b * b).sum())
+    assert row.ulp == 1.0 / np.spacing(5.0)
+    assert measure("W", a.astype(np.float32), b.astype(np.float32)).ulp == 1.0 / np.spacing(np.float32(5))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_huge_and_tiny_numbers_stay_numbers(scale: float) -> None:
+    row = measure("W", np.array([1.0, 2.0]) * scale, np.array([1.0, 4.0]) * scale)
+    assert row.norm_rel == pytest.approx(2 / (math.sqrt(5) + math.sqrt(17))) and row.max_rel == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (2, 0)])
+def test_nothing_and_zeros(shape: tuple[int, ...]) -> None:
+    row = measure("W", np.zeros(shape), np.zeros(shape))
+    assert (row.max_abs, row.max_rel, row.norm_rel, row.cosine, row.ulp) == (0, 0, 0, 1, 0)
+    assert measure("W", np.ones(2), np.zeros(2)).cosine == 0
+
+
+def test_plain_text_is_aligned_and_narrow() -> None:
+    text = str(report())
+    lines = text.splitlines()
+    assert lines[0] == "two gradients" and text.isascii()
+    assert max(map(len, lines)) <= 100
+    head = next(line for line in lines if line.startswith("parameter"))
+    for heading in ("shape", "verdict"):
+        column = head.index(heading)
+        for line in lines[3:6]:
+            assert line[column - 1] == " " and line[column] != " ", text
+    assert "W *" in text and "float64 copy" in text and "recurrent_kernel" in text
+    assert lines[-1] == "1 ok, 1 differs, 1 missing: FAILED"
+
+
+def test_truth_and_errors() -> None:
+    assert not report()
+    with pytest.raises(AssertionError, match="two gradients"):
+        report().raise_if_bad()
+    good = GradReport([Row("a", verdict=v) for v in ("ok", "rounding", "close", "kink", "inconclusive", "unused")])
+    good.raise_if_bad()
+    assert good and "passed" in repr(good)
+    for verdict in ("bad", "differs", "missing", "shape", "non-finite"):
+        assert not GradReport([Row("a", verdict=verdict)])
+
+
+def test_json_and_html() -> None:
+    content = json.loads(report().to_json())
+    assert content["passed"] is False and content["title"] == "two gradients"
+    assert content["rows"][1]["worst"] == {"position": [1, 1], "value": 4.0, "expected": 5.0}
+    assert content["rows"][2]["cosine"] is None
+    page = report()._repr_html_()
+    assert "<script" not in page and "un&lt;explained&gt;" in page and page.count("<tr>") == 4
+
+
+def test_printing_in_colour(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rich")
+    report().print()
+    assert "differs" in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    report().print()
+    assert capsys.readouterr().out == str(report()) + "\n"
+
+
+def test_diagnoses_do_not_explain_what_they_leave_over() -> None:
+    r = np.random.default_rng(0).standard_normal((4, 4))
+    nearly = 2 * r
+    nearly[0, 0] += 1e-3
+    assert diagnose(nearly, r, 1e-9) == "unexplained"
+    assert diagnose(r * (1 + 1e-12), r, 1e-9).startswith("constant factor")
+    assert diagnose(r + 1e-12 * np.eye(4), r, 1e-9) == "unexplained"
+    assert diagnose(np.full((2, 2), 3.0), np.array([[4.0, 5.0], [6.0, 7.0]]), 1e-9) == "unexplained"

@@ -1,0 +1,31 @@
+"""The Python blocks of README and docs run, each file from top to bottom in one namespace."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_code_blocks_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    namespace: dict = {}
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), namespace)
+    assert blocks, f"{page.name} has no Python block"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda p: p.name)
+def test_files_that_are_named_exist(page):
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:tinygrad_rnn|tests|docs|benchmarks|examples|core|ops|layers|manual|bptt)/[\w/]+\.(?:py|md|svg))`", text):
+        assert (ROOT / name).exists() or (ROOT / "tinygrad_rnn" / name).exists(), name
+    for link in re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", text):
+        assert (page.parent / link).exists(), link

@@ -1,0 +1,153 @@
+"""DOT text of a scene, and the `dot` program: places for the boxes, PNG and PDF."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from html import escape
+from typing import Any
+
+from .layered import Path
+from .layout import Placement, Point, Rect
+from .scene import FONT, SMALL, Box, Scene
+from .svg import COLOURS, INKS
+
+TIMEOUT = 20.0
+
+
+class GraphvizNotFound(RuntimeError):
+    """The program `dot` is not installed, and the wanted format needs it."""
+
+
+def body(scene: Scene, direction: str, dark: bool = False) -> list[str]:
+    """The lines of the DOT text between the braces: clusters for the groups, boxes, edges."""
+    ink = {name: pair[dark] for name, pair in INKS.items()}
+    rank = direction
+    if scene.columns is not None:  # time runs in the given direction, the ops of a step across it
+        rank = "BT" if direction in ("LR", "RL") else "LR"
+    lines = [
+        f'\tgraph [rankdir={rank} nodesep=0.2 ranksep=0.35 bgcolor="{ink["page"]}" fontname="Helvetica" fontcolor="{ink["soft"]}"]\n',
+        f'\tnode [shape=box style="rounded,filled" fontname="Helvetica" fontsize={FONT:g} fontcolor="{ink["text"]}" margin="0.02,0.02"]\n',
+        f'\tedge [fontname="Helvetica" fontsize={SMALL:g} arrowsize=0.6 color="{ink["edge"]}" fontcolor="{ink["soft"]}"]\n',
+    ]
+    inside: dict[int, list[str]] = {}
+    for box in scene.boxes:
+        inside.setdefault(box.group, []).append(_node(box, dark))
+
+    for g in range(len(scene.groups) - 1, -1, -1):  # children have larger numbers than their parents
+        group = scene.groups[g]
+        fill = ink["frame" if group.kind == "layer" else "cell"]
+        title = group.title if group.kind == "layer" or not group.layer else f"{group.layer} · {group.title}"
+        head = f'subgraph "cluster_{g}" {{\n\tgraph [label=<<B>{_html(title)}</B>> style="rounded,filled" labeljust=l '
+        text = f'{head}fillcolor="{fill}" color="{ink["frame-line"]}" fontsize=11]\n{"".join(inside.get(g, []))}\t}}\n'
+        inside.setdefault(group.parent, []).insert(0, f"\t{text}")
+    lines += inside.get(-1, [])
+    for e, edge in enumerate(scene.edges):
+        a, b = scene.boxes[edge.source].id, scene.boxes[edge.target].id
+        style = [f'id="e{e}"']
+        if edge.label:
+            style.append(f'label="{_quoted(edge.label)}"')
+        if edge.carried:
+            ports = {"LR": ("e", "w"), "RL": ("w", "e"), "TB": ("s", "n"), "BT": ("n", "s")}[rank]
+            style.append(f'tailport={ports[0]} headport={ports[1]} constraint=false style=dashed class=carry color="{ink["carry"]}" fontcolor="{ink["carry"]}"')
+        elif edge.source >= edge.target:
+            style.append("constraint=false")
+        lines.append(f'\t"{_quoted(a)}" -> "{_quoted(b)}" [{" ".join(style)}]\n')
+    return lines
+
+
+def _node(box: Box, dark: bool) -> str:
+    fill, line = COLOURS[box.mark or box.kind][2 * dark : 2 * dark + 2]
+    chips = []
+    for part in [*box.before, None, *box.after]:
+        if part is None:
+            chips.append(f"<TD>{_html(box.label)}</TD>")
+        elif part.kind == "name":
+            chips.append(f"<TD>{_html(part.text)}</TD>")
+        else:
+            colour = part.fill or COLOURS[part.kind][2 * dark]
+            chips.append(f'<TD BGCOLOR="{colour}" STYLE="ROUNDED"><FONT POINT-SIZE="{SMALL:g}">{_html(part.text)}</FONT></TD>')
+    small = [
+        f'<TR><TD COLSPAN="{len(chips)}"><FONT POINT-SIZE="{SMALL:g}">{_html(text)}</FONT></TD></TR>'
+        for text in [*box.lines, *([box.badge] if box.badge else [])]
+    ]
+    table = f'<TABLE BORDER="0" CELLSPACING="1" CELLPADDING="2"><TR>{"".join(chips)}</TR>{"".join(small)}</TABLE>'
+    width, height = box.size
+    return (
+        f'\t"{_quoted(box.id)}" [label=<{table}> id="{_quoted(box.id)}" class="{box.mark or box.kind}" '
+        f'tooltip="{_quoted(box.title)}" fillcolor="{box.fill or fill}" color="{line}" '
+        f"width={width / 72:.3f} height={(height + 12 * bool(box.badge)) / 72:.3f}]\n"
+    )
+
+
+def run(source: str, format: str) -> bytes:
+    """What `dot` makes of the text; `GraphvizNotFound` without it, `TimeoutError` after 20 s."""
+    program = shutil.which("dot")
+    if program is None:
+        raise GraphvizNotFound(
+            f"{format.upper()} needs Graphviz's dot (apt install graphviz | brew install graphviz | "
+            "conda install graphviz); SVG and HTML work without it"
+        )
+    try:
+        done = subprocess.run([program, f"-T{format}"], input=source.encode(), capture_output=True, timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"dot took longer than {TIMEOUT:g} s") from None
+    if done.returncode or not done.stdout:
+        raise RuntimeError(f"dot failed: {done.stderr.decode(errors='replace').strip()[:500] or done.returncode}")
+    return done.stdout
+
+
+def place_with_dot(scene: Scene, source: str) -> Placement:
+    """Let `dot` place the boxes and route the edges."""
+    answer: dict[str, Any] = json.loads(run(source, "json"))
+    height = float(answer["bb"].split(",")[3])
+    index = {box.id: i for i, box in enumerate(scene.boxes)}
+    result = Placement(sizes=[(0.0, 0.0)] * len(scene.boxes))
+    for item in answer.get("objects", []):
+        name = item["name"]
+        if name.startswith("cluster_") and "bb" in item:
+            a, b, c, d = map(float, item["bb"].split(","))
+            result.frames[int(name[8:])] = _up(a, d, c, b, height)
+        elif "pos" in item:
+            i = index[item["id"]]
+            x, y = map(float, item["pos"].split(","))
+            result.at[i] = (x, height - y)
+            result.sizes[i] = (72 * float(item["width"]), 72 * float(item["height"]))
+    for item in answer.get("edges", []):
+        if "pos" not in item:
+            continue
+        e = int(item["id"][1:])
+        result.paths[e] = _spline(item["pos"], height)
+        if "lp" in item:
+            x, y = map(float, item["lp"].split(","))
+            result.labels[e] = (x, height - y)
+    return result
+
+
+def _up(a: float, b: float, c: float, d: float, height: float) -> Rect:
+    return (a, height - b, c, height - d)
+
+
+def _spline(text: str, height: float) -> Path:
+    """Graphviz's `e,x,y p0 c c p1 …`: the arrow's tip comes first."""
+    end: list[Point] = []
+    points: list[Point] = []
+    for word in text.split(" "):
+        numbers = word.split(",")
+        point = (float(numbers[-2]), height - float(numbers[-1]))
+        if numbers[0] == "e":
+            end = [point]
+        elif numbers[0] != "s":
+            points.append(point)
+    return points + [points[-1], end[0], end[0]] if end else points
+
+
+def _quoted(text: str) -> str:
+    """Escaped for a DOT string in which `\\N` and the like have a meaning."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "")
+
+
+def _html(text: str) -> str:
+    """Escaped for an HTML-like label."""
+    return escape("".join(c if c >= " " else " " for c in text)).replace("&#x27;", "'") or " "
