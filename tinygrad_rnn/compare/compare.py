@@ -16,7 +16,7 @@ from ..core.tensor import Tensor
 from .diagnose import diagnose
 from .names import flatten, match
 from .numeric import FLOORS
-from .parameters import ROUNDS, Carried, Probe, jitter, leaves_of, named, untouched
+from .parameters import ROUNDS, Carried, Probe, distance, jitter, leaves_of, named, untouched
 from .report import GradReport, Row, measure, number
 
 CHAOTIC = 1e-3  # a noise floor above this share of the gradient decides nothing
@@ -241,15 +241,14 @@ def _measure_floors(
                 tensor._data = jittered(original)
             runs.append(probe.gradients(probe.record({name: jittered(a) for name, a in base.items()})))
     notes = []
-    for name, g in first.items():
-        zero = np.zeros_like(base[name])
-        g = zero if g is None else g
+    for name, found in first.items():
+        g = np.zeros_like(base[name]) if found is None else found
         reference = references[name]
-        moves = [_size((zero if run[name] is None else run[name]) - g) for run in runs]
+        moves = [distance(run[name], g) for run in runs]
         reference.floor = float(np.max([4 * max(coarsest, _eps(g)) * _size(g), *moves]))
         if reference.gradient is None:
             reference.gradient = g
-        elif reference.gradient.shape == g.shape and _size(reference.gradient - g) > FLOORS * reference.floor:
+        elif reference.gradient.shape == g.shape and distance(reference.gradient, g) > FLOORS * reference.floor:
             notes.append(f"{name}: the gradient in auto is not that of loss_fn (an earlier backward pass?)")
     return notes
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.op import Array
 from ..core.tensor import Tensor
-from .parameters import ROUNDS, Carried, Probe, ancestors, jitter
+from .parameters import ROUNDS, Carried, Probe, ancestors, distance, jitter
 
 TINY = 1e-30  # the complex step: no difference is taken, so nothing cancels
 CLOSER = 0.01  # a suspicious place is looked at again with a step this much smaller
@@ -141,9 +141,7 @@ class Trial:
             y = self.probe.record({name: jitter(a, self.eps, rng) for name, a in self.base.items()})
             moves.append(abs(float(y.item()) - origin))
             for name, moved in self.probe.gradients(y).items():
-                g = self.gradients[name]
-                if moved is not None and g is not None:
-                    self.floors[name] = max(self.floors[name], float(np.abs(moved - g).max(initial=0)))
+                self.floors[name] = max(self.floors[name], distance(moved, self.gradients[name]))
         self.loss_noise += max(moves)
 
     def doubt(self, name: str, direction: Array) -> float:

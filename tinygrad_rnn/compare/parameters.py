@@ -247,6 +247,17 @@ class Probe:
         return {name: None if g is None else g._data for name, g in zip(self.tensors, found, strict=True)}
 
 
+def distance(a: Array | None, b: Array | None) -> float:
+    """`max |a − b|` of two gradients, of which None stands for zero.
+
+    >>> distance(np.array([1.0, -3.0]), None)
+    3.0
+    """
+    with np.errstate(invalid="ignore"):
+        gap = np.subtract(0.0 if a is None else a, 0.0 if b is None else b)
+    return float(np.abs(gap).max(initial=0))
+
+
 def jitter(array: Array, eps: float, rng: np.random.Generator) -> Array:
     """Move every element by about one unit in the last place: `a (1 + eps s)`, s drawn from −1, 0, 1.
 

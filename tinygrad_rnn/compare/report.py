@@ -108,7 +108,6 @@ def number(value: float) -> str:
 
 def _name(row: Row) -> str:
     name = row.parameter if row.t is None else f"{row.parameter} t={row.t}"
-    name = name if len(name) <= 32 else "..." + name[-29:]
     return name + " *" if row.float64 else name
 
 
@@ -179,6 +178,9 @@ class GradReport:
         columns = self._columns()
         cells = [[head for head, _ in columns]] + [[text(row) for _, text in columns] for row in self.rows]
         widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+        widths[0] = min(widths[0], max(12, WIDTH - sum(widths[1:]) - 2 * len(widths[1:])))
+        for line in cells:  # of a long path the end says most
+            line[0] = line[0] if len(line[0]) <= widths[0] else "..." + line[0][3 - widths[0] :]
         lines = []
         for line in cells:
             padded = [

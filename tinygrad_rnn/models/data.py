@@ -85,7 +85,8 @@ class IterableData:
 def adapt(x: Any, y: Any = None, sample_weight: Any = None, batch_size: int | None = None) -> Any:
     """`ArrayData` for arrays (and lists, tuples, dicts of them), `IterableData` for other iterables."""
     first = next(flatten(x), None)
-    if isinstance(first, (np.ndarray, Tensor, int, float, np.generic)):
+    batches = y is None and isinstance(x, list) and bool(x) and isinstance(x[0], tuple)
+    if not batches and isinstance(first, (np.ndarray, Tensor, int, float, np.generic)):
         return ArrayData(x, y, sample_weight, batch_size)
     if y is None and hasattr(x, "__iter__"):
         return IterableData(x)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import activations, constraints, initializers, losses, metrics, optimizers, regularizers
+from ..config import no_grad
 from ..container import CheckpointError, read_archive, write_archive
 from ..core.tensor import Tensor
 from ..layers import LAYERS
@@ -34,9 +35,9 @@ _REGISTRIES = {
 def _to_plain(value: Any) -> Any:
     """A configuration value as JSON data."""
     if isinstance(value, Symbol):
-        return {"symbol": list(value.shape), "dtype": value.dtype, "name": value.name}
+        return {"$symbol": list(value.shape), "dtype": value.dtype, "name": value.name}
     if isinstance(value, Layer):
-        return {"layer": type(value).__name__, "config": _to_plain(value.get_config())}
+        return {"$layer": type(value).__name__, "config": _to_plain(value.get_config())}
     if isinstance(value, (list, tuple)):
         return [_to_plain(v) for v in value]
     if isinstance(value, dict):
@@ -46,7 +47,7 @@ def _to_plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (np.ndarray, Tensor)):
-        return {"array": np.asarray(value).tolist(), "dtype": str(value.dtype)}
+        return {"$array": np.asarray(value).tolist(), "dtype": str(value.dtype)}
     return _describe(value)
 
 
@@ -55,33 +56,33 @@ def _describe(value: Any) -> dict[str, Any]:
     for kind, registry in _REGISTRIES.items():
         config = registry.serialize(value)
         if isinstance(config, str) or (isinstance(config, dict) and registry.knows(config.get("class_name"))):
-            return {"object": kind, "config": config}
+            return {"$object": kind, "config": config}
     name = getattr(value, "__name__", type(value).__name__)
     if name == "<lambda>":
         raise ValueError(
             "save: a lambda cannot be saved, a file never holds code; give a named function, and hand it to "
             "load_model(path, custom_objects={name: function})"
         )
-    return {"object": "custom", "config": name}
+    return {"$object": "custom", "config": name}
 
 
 def _from_plain(value: Any, custom: dict[str, Any]) -> Any:
-    """The reverse of `_to_plain`; unknown names raise `CheckpointError`."""
+    """The reverse of `_to_plain`; unknown names raise `ValueError`."""
     if isinstance(value, list):
         return [_from_plain(v, custom) for v in value]
     if not isinstance(value, dict):
         return value
-    if "symbol" in value:
-        return Symbol(tuple(value["symbol"]), value["dtype"], name=value.get("name"))
-    if "layer" in value:
-        return _class(value["layer"], custom).from_config(_from_plain(value["config"], custom))
-    if "array" in value:
-        return np.asarray(value["array"], dtype=value["dtype"])
-    if "object" in value:
-        if value["object"] != "custom":
-            return _REGISTRIES[value["object"]].get(value["config"])
+    if "$symbol" in value:
+        return Symbol(tuple(value["$symbol"]), value["dtype"], name=value.get("name"))
+    if "$layer" in value:
+        return _class(value["$layer"], custom).from_config(_from_plain(value["config"], custom))
+    if "$array" in value:
+        return np.asarray(value["$array"], dtype=value["dtype"])
+    if "$object" in value:
+        if value["$object"] != "custom":
+            return _REGISTRIES[value["$object"]].get(value["config"])
         if value["config"] not in custom:
-            raise CheckpointError(
+            raise ValueError(
                 f"the file names {value['config']!r}, which is not part of this package; hand it over in custom_objects"
             )
         return custom[value["config"]]
@@ -91,7 +92,7 @@ def _from_plain(value: Any, custom: dict[str, Any]) -> Any:
 def _class(name: str, custom: dict[str, Any]) -> Any:
     found = custom.get(name) or LAYERS.get(name) or _MODELS.get(name)
     if found is None:
-        raise CheckpointError(
+        raise ValueError(
             f"the file names the class {name!r}, which is not one of this package; hand it over: "
             f"load_model(path, custom_objects={{{name!r}: {name}}})"
         )
@@ -116,7 +117,7 @@ def _model_config(model: Model) -> dict[str, Any]:
     def reference(item: Any) -> Any:
         if not isinstance(item, Symbol):
             return _to_plain(item)
-        return {"ref": known.get(id(item)) or ["call", order[id(item.call)], item.index]}
+        return {"$ref": known.get(id(item)) or ["call", order[id(item.call)], item.index]}
 
     return {
         "class": "Model",
@@ -142,8 +143,8 @@ def _make_model(config: dict[str, Any], custom: dict[str, Any]) -> Model:
     def resolve(value: Any) -> Any:
         if isinstance(value, list):
             return [resolve(v) for v in value]
-        if isinstance(value, dict) and "ref" in value:
-            kind, *where = value["ref"]
+        if isinstance(value, dict) and "$ref" in value:
+            kind, *where = value["$ref"]
             return inputs[where[0]] if kind == "input" else results[where[0]][where[1]]
         if isinstance(value, dict):
             return {k: resolve(v) for k, v in value.items()}
@@ -169,6 +170,7 @@ def save_model(model: Model, path: str | Path) -> None:
         raise ValueError(f"save: {model.name} has no weights yet; call it on data (or give it an Input) first")
     manifest: dict[str, Any] = {"format": "tinygrad_rnn model", "version": 1, "model": _model_config(model)}
     manifest["extra"] = model.extra
+    manifest["built_on"] = _to_plain(getattr(model, "built_on", None))
     arrays = {f"weights/{i}": v.numpy() for i, v in enumerate(model.weights)}
     manifest["weights"] = [v.path for v in model.weights]
     if model.optimizer is not None:
@@ -186,10 +188,13 @@ def load_model(path: str | Path, custom_objects: dict[str, Any] | None = None, c
     """
     manifest, arrays = read_archive(path)
     if manifest.get("format") != "tinygrad_rnn model":
-        raise CheckpointError(f"{path}: expected a saved model, received {manifest.get('format')!r}")
+        raise CheckpointError(path, [f"expected a saved model, received {manifest.get('format')!r}"])
     custom = custom_objects or {}
     try:
         model = _make_model(manifest["model"], custom)
+        if not model.built:
+            with no_grad():
+                model(map_nested(lambda s: np.zeros((1, *s.shape[1:]), s.dtype), _from_plain(manifest["built_on"], custom)))
         model.set_weights([arrays[f"weights/{i}"] for i in range(len(manifest["weights"]))])
         model.extra = manifest["extra"]
         if compile and "optimizer" in manifest:
@@ -197,10 +202,8 @@ def load_model(path: str | Path, custom_objects: dict[str, Any] | None = None, c
             model.compile(optimizer, **{k: v for k, v in _from_plain(manifest["compile"], custom).items() if k != "optimizer"})
             optimizer.build(model.trainable_weights)
             optimizer.load_state({k.removeprefix("optimizer/"): v for k, v in arrays.items() if k.startswith("optimizer/")})
-    except CheckpointError:
-        raise
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: the manifest does not describe a model ({error})") from None
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(path, [f"{type(error).__name__}: {error}"]) from error
     return model
 
 
@@ -215,7 +218,7 @@ def load_weights(model: Layer, path: str | Path) -> None:
     """Read weights into a built model; all mismatches are listed, and nothing is changed then."""
     manifest, arrays = read_archive(path)
     if manifest.get("format") not in ("tinygrad_rnn weights", "tinygrad_rnn model"):
-        raise CheckpointError(f"{path}: expected saved weights, received {manifest.get('format')!r}")
+        raise CheckpointError(path, [f"expected saved weights, received {manifest.get('format')!r}"])
     if not model.built:
         raise ValueError(f"load_weights: {model.name} is not built yet; call it on data (or give it an Input) first")
     model.set_weights([arrays[f"weights/{i}"] for i in range(len(manifest["weights"]))])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..layers.layer import Layer
-from ..layers.symbolic import Input, Symbol
+from ..layers.symbolic import Input, Symbol, map_nested
 from .model import Model
 
 
@@ -22,6 +22,7 @@ class Sequential(Model):
     def __init__(self, layers: Sequence[Any] | None = None, **options: Any) -> None:
         super().__init__(**options)
         self._stack: list[Layer] = []
+        self.built_on: Any = None  # symbols like the inputs of the first call, if there was no Input
         for layer in layers or ():
             self.add(layer)
 
@@ -71,6 +72,8 @@ class Sequential(Model):
             raise ValueError("Sequential: there are no layers; add some first")
         if self.inputs is not None:
             self._check_inputs(inputs)
+        if not self.built:
+            self.built_on = map_nested(lambda x: Symbol((None, *x.shape[1:]), str(x.dtype)), inputs)
         for layer in self._stack:
             inputs = layer(inputs)
         self.built = True

@@ -59,7 +59,7 @@ class Trainer:
         if on_nonfinite not in ("raise", "skip"):
             raise ValueError(f"compile: on_nonfinite must be 'raise' or 'skip', received {on_nonfinite!r}")
         made_optimizer = optimizers.get(optimizer)
-        made_loss = None if loss is None else map_nested(losses_module.get, loss)
+        made_loss = None if loss is None else map_nested(_loss, loss)
         self.optimizer, self.loss = made_optimizer, made_loss
         self.compile_arguments = {"loss": loss, "metrics": metrics, "on_nonfinite": on_nonfinite}
         self.on_nonfinite = on_nonfinite
@@ -291,6 +291,12 @@ class _Hooks:
         """Call `hook` of every callback."""
         for callback in self.callbacks:
             getattr(callback, hook)(*args)
+
+
+def _loss(loss: Any) -> Any:
+    """A loss object; a function is averaged over the batch."""
+    found = losses_module.get(loss)
+    return found if isinstance(found, losses_module.Loss) else losses_module.LossFunctionWrapper(found)
 
 
 def _metric(metric: Any, y_shape: Any, p_shape: Any) -> Any:

@@ -37,7 +37,9 @@ def paint(scene: Scene, graph: Graph, color_by: str) -> list[tuple[str, str]]:
             if box.t >= 0 and box.count == 1:
                 box.fill = cividis(box.t / last)
         if not any(box.fill for box in scene.boxes):
-            raise ValueError("draw_graph: color_by='time' needs boxes of single time steps; use view='unrolled'")
+            raise ValueError(
+                "draw_graph: color_by='time' needs boxes of single time steps; use view='unrolled'"
+            )
         return [(cividis(0.0), "t = 0"), (cividis(1.0), f"t = {graph.steps - 1}")]
     column = graph.grad if color_by == "grad" else graph.value
     chips = [chip for box in scene.boxes for chip in [*box.before, *box.after] if chip.row >= 0]

@@ -110,7 +110,19 @@ class Graph:
         edges = np.repeat(self.start[:-1][rows] - start[:-1], counts) + np.arange(start[-1])
         columns = {
             name: getattr(self, name)[rows]
-            for name in ("op", "layer", "t", "slot", "shape", "dtype", "name", "kind", "nbytes", "grad", "value")
+            for name in (
+                "op",
+                "layer",
+                "t",
+                "slot",
+                "shape",
+                "dtype",
+                "name",
+                "kind",
+                "nbytes",
+                "grad",
+                "value",
+            )
         }
         at = {int(row): i for i, row in enumerate(rows)}
         result = replace(
@@ -303,7 +315,9 @@ class GraphDiff:
     def __str__(self) -> str:
         """One line per difference: `+ tanh`, `− add`, `~ matmul: (2, 3) → (2, 4)`."""
         marks = (("+", self.added), ("−", self.removed), ("~", self.changed))
-        return "\n".join(f"{mark} {text}" for mark, part in marks for text in part.values()) or "no difference"
+        return (
+            "\n".join(f"{mark} {text}" for mark, part in marks for text in part.values()) or "no difference"
+        )
 
 
 def compare(old: Fold, new: Fold) -> GraphDiff:

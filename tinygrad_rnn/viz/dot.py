@@ -49,8 +49,9 @@ def body(scene: Scene, direction: str, dark: bool = False) -> list[str]:
         if edge.label:
             style.append(f'label="{_quoted(edge.label)}"')
         if edge.carried:
-            ports = {"LR": ("e", "w"), "RL": ("w", "e"), "TB": ("s", "n"), "BT": ("n", "s")}[rank]
-            style.append(f'tailport={ports[0]} headport={ports[1]} constraint=false style=dashed class=carry color="{ink["carry"]}" fontcolor="{ink["carry"]}"')
+            style.append(
+                f'constraint=false style=dashed class=carry color="{ink["carry"]}" fontcolor="{ink["carry"]}"'
+            )
         elif edge.source >= edge.target:
             style.append("constraint=false")
         lines.append(f'\t"{_quoted(a)}" -> "{_quoted(b)}" [{" ".join(style)}]\n')
@@ -67,12 +68,16 @@ def _node(box: Box, dark: bool) -> str:
             chips.append(f"<TD>{_html(part.text)}</TD>")
         else:
             colour = part.fill or COLOURS[part.kind][2 * dark]
-            chips.append(f'<TD BGCOLOR="{colour}" STYLE="ROUNDED"><FONT POINT-SIZE="{SMALL:g}">{_html(part.text)}</FONT></TD>')
+            chips.append(
+                f'<TD BGCOLOR="{colour}" STYLE="ROUNDED"><FONT POINT-SIZE="{SMALL:g}">{_html(part.text)}</FONT></TD>'
+            )
     small = [
         f'<TR><TD COLSPAN="{len(chips)}"><FONT POINT-SIZE="{SMALL:g}">{_html(text)}</FONT></TD></TR>'
         for text in [*box.lines, *([box.badge] if box.badge else [])]
     ]
-    table = f'<TABLE BORDER="0" CELLSPACING="1" CELLPADDING="2"><TR>{"".join(chips)}</TR>{"".join(small)}</TABLE>'
+    table = (
+        f'<TABLE BORDER="0" CELLSPACING="1" CELLPADDING="2"><TR>{"".join(chips)}</TR>{"".join(small)}</TABLE>'
+    )
     width, height = box.size
     return (
         f'\t"{_quoted(box.id)}" [label=<{table}> id="{_quoted(box.id)}" class="{box.mark or box.kind}" '
@@ -90,11 +95,15 @@ def run(source: str, format: str) -> bytes:
             "conda install graphviz); SVG and HTML work without it"
         )
     try:
-        done = subprocess.run([program, f"-T{format}"], input=source.encode(), capture_output=True, timeout=TIMEOUT)
+        done = subprocess.run(
+            [program, f"-T{format}"], input=source.encode(), capture_output=True, timeout=TIMEOUT
+        )
     except subprocess.TimeoutExpired:
         raise TimeoutError(f"dot took longer than {TIMEOUT:g} s") from None
     if done.returncode or not done.stdout:
-        raise RuntimeError(f"dot failed: {done.stderr.decode(errors='replace').strip()[:500] or done.returncode}")
+        raise RuntimeError(
+            f"dot failed: {done.stderr.decode(errors='replace').strip()[:500] or done.returncode}"
+        )
     return done.stdout
 
 

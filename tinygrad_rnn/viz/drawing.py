@@ -65,7 +65,9 @@ class Drawing:
         try:
             from graphviz import Digraph
         except Exception as error:
-            raise ImportError(f"Drawing.dot needs the Python package graphviz (pip install graphviz): {error}") from error
+            raise ImportError(
+                f"Drawing.dot needs the Python package graphviz (pip install graphviz): {error}"
+            ) from error
         return Digraph(body=self._body)
 
     def svg(self) -> str:
@@ -90,7 +92,9 @@ class Drawing:
         elif kind in ("png", "pdf"):
             data = dot.run(self.source, kind)
         else:
-            raise ValueError(f"save: expected svg, dot, html, png or pdf, received {kind!r}{_closest(kind, LEGEND)}")
+            raise ValueError(
+                f"save: expected svg, dot, html, png or pdf, received {kind!r}{_closest(kind, LEGEND)}"
+            )
         if not target.parent.is_dir():
             raise FileNotFoundError(f"save: there is no folder {str(target.parent)!r}; make it first")
         draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -172,7 +176,9 @@ def draw_graph(
     if diff is not None:
         notes += _mark(scene, graph, _graph_of(diff, inputs, names, False))
     palette = paint(scene, graph, color_by) if color_by else []
-    kinds = {box.mark or box.kind for box in scene.boxes} | {c.kind for b in scene.boxes for c in [*b.before, *b.after]}
+    kinds = {box.mark or box.kind for box in scene.boxes} | {
+        c.kind for b in scene.boxes for c in [*b.before, *b.after]
+    }
     scene.legend = [(kind, text) for kind, text in LEGEND.items() if kind in kinds] + palette
     if any(e.carried for e in scene.edges) or scene.loose:
         scene.legend.append(("carry", "carried to another step"))
@@ -190,7 +196,14 @@ def draw_graph(
 
 
 def _check(
-    view: str, show: Any, color_by: str | None, direction: str, params: str, max_nodes: int, theme: str, depth: Any
+    view: str,
+    show: Any,
+    color_by: str | None,
+    direction: str,
+    params: str,
+    max_nodes: int,
+    theme: str,
+    depth: Any,
 ) -> frozenset[str]:
     """Refuse unknown options; return what the boxes show."""
     wanted = (show,) if isinstance(show, str) else tuple(show)
@@ -201,7 +214,9 @@ def _check(
     for name, value, known in options:
         if value not in known:
             choice = ", ".join(map(repr, known))
-            raise ValueError(f"draw_graph: {name}={value!r} is unknown; expected {choice}{_closest(value, known)}")
+            raise ValueError(
+                f"draw_graph: {name}={value!r} is unknown; expected {choice}{_closest(value, known)}"
+            )
     if not isinstance(max_nodes, int) or max_nodes < 1:
         raise ValueError(f"draw_graph: max_nodes must be a positive integer, received {max_nodes!r}")
     if depth is not None and (not isinstance(depth, int) or depth < 1):
@@ -222,10 +237,14 @@ def _graph_of(target: Any, inputs: Any, names: Mapping[str, Any] | None, values:
         fed = _inputs_of(target, inputs)
         with enable_grad():
             result = target(fed)
-        weights = list(getattr(target, "weights", None) or weights)  # those of an unbuilt model exist only now
+        weights = list(
+            getattr(target, "weights", None) or weights
+        )  # those of an unbuilt model exist only now
         return snapshot(result, names, weights, values)
     if inputs is not None:
-        raise TypeError(f"draw_graph: inputs are for a layer or model; the target is a {type(target).__name__}")
+        raise TypeError(
+            f"draw_graph: inputs are for a layer or model; the target is a {type(target).__name__}"
+        )
     return snapshot(target, names, (), values)
 
 
@@ -234,7 +253,11 @@ def _inputs_of(model: Any, inputs: Any) -> Any:
     name = getattr(model, "name", type(model).__name__)
     if inputs is None:
         shape = getattr(model, "input_shape", None)
-        if not getattr(model, "built", True) or not isinstance(shape, tuple) or not all(n is None or isinstance(n, int) for n in shape):
+        if (
+            not getattr(model, "built", True)
+            or not isinstance(shape, tuple)
+            or not all(n is None or isinstance(n, int) for n in shape)
+        ):
             raise ValueError(
                 f"draw_graph: {name!r} needs inputs to have a graph: call draw_graph(model, x) with an array x "
                 "(batch, time, features) or whatever the model takes"
@@ -284,7 +307,11 @@ def _scene(
         if len(fold) <= 4 * max_nodes:
             scene = folded(graph, fold, style, depth)
             if len(scene.boxes) <= max_nodes:
-                return scene, view, [*notes, *([f"folded over {_spaced(graph.steps)} steps"] if graph.steps > 1 else [])]
+                return (
+                    scene,
+                    view,
+                    [*notes, *([f"folded over {_spaced(graph.steps)} steps"] if graph.steps > 1 else [])],
+                )
         view = "layers"
     hint = "" if graph.steps else "; mark the time steps of a loop with tg.step(t) to fold them"
     sizes = {int(i): math.prod(graph.shape[i]) for i in np.flatnonzero(graph.kind == "parameter")}
@@ -293,7 +320,11 @@ def _scene(
         if len(merged) <= 4 * max_nodes:
             scene = layers(graph, merged, style, deep, sizes)
             if len(scene.boxes) <= max_nodes:
-                return scene, view, [*notes, *([f"ops outside layers are put together by name{hint}"] if by_op else [])]
+                return (
+                    scene,
+                    view,
+                    [*notes, *([f"ops outside layers are put together by name{hint}"] if by_op else [])],
+                )
     merged = Fold(graph, np.zeros(len(graph), np.int64))
     scene = layers(graph, merged, style, 1, sizes)
     return scene, view, [*notes, f"everything is put together: no view has at most {max_nodes} boxes{hint}"]
@@ -330,7 +361,19 @@ def _mark(scene: Scene, graph: Graph, old: Graph) -> list[str]:
                 by_id[f"n{i}"].title += f"\n{mark}: {text}"
     for i, text in list(found.removed.items())[:40]:
         row = int(before.first[i])
-        scene.boxes.append(Box(f"removed{i}", "op", old.op[row], old.layer[row], -1, text, f"removed: {text}", -1, mark="removed"))
+        scene.boxes.append(
+            Box(
+                f"removed{i}",
+                "op",
+                old.op[row],
+                old.layer[row],
+                -1,
+                text,
+                f"removed: {text}",
+                -1,
+                mark="removed",
+            )
+        )
     counts = [f"{len(part)} {mark}" for part, mark in
               ((found.added, "added"), (found.removed, "removed"), (found.changed, "changed")) if part]  # fmt: skip
     return [", ".join(counts) if counts else "no difference"]

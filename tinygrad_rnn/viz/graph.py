@@ -195,7 +195,12 @@ def _constants(node: Node) -> tuple[tuple[int, tuple[int, ...], str], ...]:
     for i, (parent, value) in enumerate(zip(node.inputs or (), (node.saved or ())[1:], strict=False)):
         if parent is None and value is not None:
             shape = tuple(np.shape(value)) if not hasattr(value, "shape") else tuple(value.shape)
-            number = not shape and not hasattr(value, "size") or isinstance(value, (np.ndarray, np.generic)) and value.size == 1
+            number = (
+                not shape
+                and not hasattr(value, "size")
+                or isinstance(value, (np.ndarray, np.generic))
+                and value.size == 1
+            )
             found.append((i, shape, f"{np.asarray(value).item():.4g}" if number else ""))
     return tuple(found)
 

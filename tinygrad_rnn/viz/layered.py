@@ -122,7 +122,13 @@ def _order(ranks: list[list[int]], before: Links, after: Links) -> list[list[int
             for k, i in enumerate(row):
                 place[i] = float(k)
             beside = before if forward else after
-            row.sort(key=lambda i: sum(place[j] + drop / 1000 for j, drop in beside[i]) / len(beside[i]) if beside[i] else place[i])  # noqa: B023
+            row.sort(
+                key=lambda i: (
+                    sum(place[j] + drop / 1000 for j, drop in beside[i]) / len(beside[i])
+                    if beside[i]
+                    else place[i]
+                )
+            )  # noqa: B023
             for k, i in enumerate(row):
                 place[i] = float(k)
         crossed = _crossings(ranks, after)
@@ -145,7 +151,9 @@ def _crossings(ranks: list[list[int]], after: Links) -> int:
     return total
 
 
-def _heights(ranks: list[list[int]], before: Links, after: Links, heights: list[float], n: int) -> list[float]:
+def _heights(
+    ranks: list[list[int]], before: Links, after: Links, heights: list[float], n: int
+) -> list[float]:
     """Move boxes towards their neighbours without changing the order in a rank."""
     y = [0.0] * len(heights)
     for row in ranks:
@@ -154,14 +162,20 @@ def _heights(ranks: list[list[int]], before: Links, after: Links, heights: list[
         for row in ranks if sweep % 2 else ranks[::-1]:
             wanted, weights = [], []
             for i in row:
-                near = before[i] + after[i] if sweep > 3 else (before[i] if sweep % 2 else after[i]) or after[i] + before[i]
+                near = (
+                    before[i] + after[i]
+                    if sweep > 3
+                    else (before[i] if sweep % 2 else after[i]) or after[i] + before[i]
+                )
                 wanted.append(sum(y[j] + drop for j, drop in near) / len(near) if near else y[i])
                 weights.append(3.0 if i >= n else 1.0)
             _settle(row, wanted, weights, heights, n, y)
     return y
 
 
-def _settle(row: list[int], wanted: list[float], weights: list[float], heights: list[float], n: int, y: list[float]) -> None:
+def _settle(
+    row: list[int], wanted: list[float], weights: list[float], heights: list[float], n: int, y: list[float]
+) -> None:
     """Least squares: as near to the wanted heights as possible, in order, without overlap."""
     offset, blocks = 0.0, []  # blocks: [weighted mean, weight, number of members], merged while out of order
     offsets = []
@@ -174,7 +188,11 @@ def _settle(row: list[int], wanted: list[float], weights: list[float], heights: 
         while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
             mean, weight, size = blocks.pop()
             total = blocks[-1][1] + weight
-            blocks[-1] = [(blocks[-1][0] * blocks[-1][1] + mean * weight) / total, total, blocks[-1][2] + size]
+            blocks[-1] = [
+                (blocks[-1][0] * blocks[-1][1] + mean * weight) / total,
+                total,
+                blocks[-1][2] + size,
+            ]
     k = 0
     for mean, _, size in blocks:
         for _ in range(int(size)):

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from .layered import LANE, Path, Point, Problem, bent, curve, layered, line
+from .blocks import Block, Rect, Turn, framed, lay_out, shifted
+from .layered import Path, Point, curve, line
 from .scene import Scene, text_width
 
-Rect = tuple[float, float, float, float]
-COLUMN_GAP, ROW_GAP, PAD, TITLE = 46.0, 44.0, 10.0, 18.0
+COLUMN_GAP, ROW_GAP = 46.0, 44.0
 
 # (u along the flow, v across it) -> (x, y)
-TURNS: dict[str, Callable[[float, float], Point]] = {
+TURNS: dict[str, Turn] = {
     "LR": lambda u, v: (u, v), "RL": lambda u, v: (-u, v), "TB": lambda u, v: (v, u), "BT": lambda u, v: (v, -u),
 }  # fmt: skip
-TIME_TURNS: dict[str, Callable[[float, float], Point]] = {  # time runs along v, ops within a step along u
+TIME_TURNS: dict[str, Turn] = {  # time runs along v, ops within a step along u
     "LR": lambda u, v: (v, -u), "RL": lambda u, v: (-v, -u), "TB": lambda u, v: (u, v), "BT": lambda u, v: (u, -v),
 }  # fmt: skip
 
@@ -42,7 +41,7 @@ class Placement:
     texts: list[Text] = field(default_factory=list)
     labels: dict[int, Point] = field(default_factory=dict)  # where labels of edges go, if it matters
 
-    def turned(self, turn: Callable[[float, float], Point]) -> Placement:
+    def turned(self, turn: Turn) -> Placement:
         """The same picture, turned."""
         frames = {g: (*turn(a, b), *turn(c, d)) for g, (a, b, c, d) in self.frames.items()}
         return Placement(
@@ -54,19 +53,6 @@ class Placement:
             [Text(turn(*text.at), text.lines, text.kind, text.anchor) for text in self.texts],
             {e: turn(*p) for e, p in self.labels.items()},
         )
-
-
-@dataclass
-class Block:
-    """Boxes that are placed relative to one another, and the ways in and out."""
-
-    size: Point = (0.0, 0.0)
-    at: dict[int, Point] = field(default_factory=dict)
-    frames: dict[int, Rect] = field(default_factory=dict)
-    paths: dict[int, Path] = field(default_factory=dict)
-    labels: dict[int, Point] = field(default_factory=dict)
-    out: dict[int, Path] = field(default_factory=dict)  # box -> way to the right edge
-    into: dict[int, Path] = field(default_factory=dict)  # edge -> way from the left edge to its target
 
 
 def place(scene: Scene, direction: str) -> Placement:
@@ -82,176 +68,40 @@ def place(scene: Scene, direction: str) -> Placement:
     return result
 
 
-def _nested(scene: Scene, sizes: list[Point], turn: Callable[[float, float], Point]) -> Placement:
+def _nested(scene: Scene, sizes: list[Point], turn: Turn) -> Placement:
     """Groups from the inside out: each becomes one block of its surroundings."""
     blocks: dict[int, Block] = {}
     for g in [*reversed(range(len(scene.groups))), -1]:  # children have larger numbers than their parents
         boxes = [i for i, box in enumerate(scene.boxes) if box.group == g]
         groups = [k for k, group in enumerate(scene.groups) if group.parent == g]
-        block = _block(scene, sizes, boxes, {k: blocks[k] for k in groups})
+        block = lay_out(scene, sizes, boxes, {k: blocks[k] for k in groups})
         if g >= 0:
-            block = _framed(scene, g, block, turn)
+            block = framed(scene, g, block, turn)
         blocks[g] = block
     top = blocks[-1]
     return Placement(top.at, sizes, top.paths, frames=top.frames, labels=top.labels)
 
 
-def _block(
-    scene: Scene, sizes: list[Point], boxes: list[int], groups: dict[int, Block],
-    through: Callable[[int], bool] = lambda e: True, leaving: frozenset[int] = frozenset(),
-) -> Block:  # fmt: skip
-    """Lay out boxes and finished blocks side by side, with ways in and out for the other edges.
-
-    `through(edge)` says whether an edge that leaves or enters gets such a way; the boxes in `leaving` get a
-    way out in any case.
-    """
-    members: list[tuple[int, int]] = [(i, -1) for i in boxes] + [(min(b.at), g) for g, b in groups.items() if b.at]
-    members.sort()
-    owner: dict[int, int] = {}
-    for k, (i, g) in enumerate(members):
-        owner.update(dict.fromkeys(groups[g].at if g >= 0 else [i], k))
-    flow, lanes, entries, exits = [], [], [], dict.fromkeys(sorted(leaving & owner.keys()), -1)
-    for e, edge in enumerate(scene.edges):
-        a, b = owner.get(edge.source), owner.get(edge.target)
-        if a is not None and b is not None:
-            if a == b and members[a][1] >= 0:
-                continue
-            (lanes if edge.carried or a >= b else flow).append(e)
-        elif a is not None and through(e):
-            exits.setdefault(edge.source, e)
-        elif b is not None and through(e):
-            entries.append(e)
-
-    base, n = len(entries), len(entries) + len(members)
-    size_of = [(0.0, 2.0)] * base + [groups[g].size if g >= 0 else sizes[i] for i, g in members]
-    links: list[tuple[int, int]] = []
-    shift: dict[int, Point] = {}
-
-    def link(a: int, b: int, box: int = -1, edge: int = -1) -> None:
-        starts = groups[members[a - base][1]] if base <= a < n and members[a - base][1] >= 0 else None
-        ends = groups[members[b - base][1]] if base <= b < n and members[b - base][1] >= 0 else None
-        if starts or ends:
-            out = starts.out[box][-1][1] - starts.size[1] / 2 if starts else 0.0
-            into = ends.into[edge][0][1] - ends.size[1] / 2 if ends else 0.0
-            shift[len(links)] = (out, into)
-        links.append((a, b))
-
-    for e in flow:
-        source, target = scene.edges[e].source, scene.edges[e].target
-        link(base + owner[source], base + owner[target], source, e)
-    for k, e in enumerate(entries):
-        link(k, base + owner[scene.edges[e].target], edge=e)
-    for k, source in enumerate(exits):
-        link(base + owner[source], n + k, source)
-    sides = {base + k: scene.boxes[i].side for k, (i, g) in enumerate(members) if g < 0 and scene.boxes[i].side}
-    flat = layered(Problem(
-        [*size_of, *[(0.0, 2.0)] * len(exits)], links, frozenset(range(base)), frozenset(range(n, n + len(exits))), sides, shift
-    ))  # fmt: skip
-
-    result = Block()
-    corner: dict[int, Point] = {}
-    for k, (i, g) in enumerate(members):
-        x, y = flat.at[base + k]
-        if g < 0:
-            result.at[i] = (x, y)
-            continue
-        dx, dy = corner[k] = x - groups[g].size[0] / 2, y - groups[g].size[1] / 2
-        result.at |= {j: (px + dx, py + dy) for j, (px, py) in groups[g].at.items()}
-        result.paths |= {e: _moved(path, dx, dy) for e, path in groups[g].paths.items()}
-        result.frames |= {f: (a + dx, b + dy, c + dx, d + dy) for f, (a, b, c, d) in groups[g].frames.items()}
-        result.labels |= {e: (px + dx, py + dy) for e, (px, py) in groups[g].labels.items()}
-
-    def leave(source: int) -> Path:
-        k = owner[source]
-        if members[k][1] >= 0:
-            return _moved(groups[members[k][1]].out[source], *corner[k])
-        return [(result.at[source][0] + sizes[source][0] / 2, result.at[source][1])]
-
-    def arrive(e: int) -> Path:
-        k = owner[scene.edges[e].target]
-        if members[k][1] >= 0:
-            return _moved(groups[members[k][1]].into[e], *corner[k])
-        return []
-
-    paths = iter(flat.paths)
-    for e in flow:
-        result.paths[e] = _joined(leave(scene.edges[e].source), next(paths), arrive(e))
-    for e in entries:
-        result.into[e] = _joined(next(paths), arrive(e))
-    for source in exits:
-        result.out[source] = _joined(leave(source), next(paths))
-
-    width, height = flat.size
-    left, right = 0.0, width
-    spans = [(flat.at[base + k][0], size_of[base + k][0] / 2) for k in range(len(members))]
-
-    def ways(e: int) -> tuple[int, int]:
-        return owner[scene.edges[e].source], owner[scene.edges[e].target]
-
-    lanes.sort(key=lambda e: spans[ways(e)[0]][0] - spans[ways(e)[1]][0])
-    for k, e in enumerate(lanes):
-        a, b = ways(e)
-        rank_end = max(x + half for x, half in spans if abs(x - spans[a][0]) < 1)
-        rank_start = min(x - half for x, half in spans if abs(x - spans[b][0]) < 1)
-        x_out, x_in, low = rank_end + 9 + 3 * (k % 5), rank_start - 11 - 3 * (k % 5), height + LANE * (k + 1)
-        start, rest = leave(scene.edges[e].source), arrive(e)
-        target = scene.edges[e].target
-        end = rest[0] if rest else (result.at[target][0] - sizes[target][0] / 2, result.at[target][1] + sizes[target][1] / 4)
-        way = bent([start[-1], (x_out, start[-1][1]), (x_out, low), (x_in, low), (x_in, end[1]), end])
-        result.paths[e] = _joined(start, way, rest)
-        result.labels[e] = ((x_out + x_in) / 2, low)
-        left, right = min(left, x_in - 4), max(right, x_out + 4)
-    result.size = (right - left, height + LANE * len(lanes) + (2 if lanes else 0))
-    for path in result.into.values():
-        path[:0] = [(left, path[0][1])] * (3 if path[0][0] > left else 0)
-    for path in result.out.values():
-        line(path, (right, path[-1][1]))
-    return _shifted(result, -left, 0.0)
-
-
-def _framed(scene: Scene, g: int, block: Block, turn: Callable[[float, float], Point]) -> Block:
-    """Room for a frame and its title, which is always on top of the finished picture."""
-    up_u, up_v = -turn(1.0, 0.0)[1], -turn(0.0, 1.0)[1]  # does u or v grow upwards?
-    left = PAD + (TITLE if up_u < 0 else 0.0)
-    right = PAD + (TITLE if up_u > 0 else 0.0)
-    top = PAD + (TITLE if up_v < 0 else 0.0)
-    bottom = PAD + (TITLE if up_v > 0 else 0.0)
-    need = text_width(scene.groups[g].title, 11.0) + 16
-    width, height = block.size[0] + left + right, block.size[1] + top + bottom
-    if up_u:  # the flow is vertical: the title runs along v
-        extra = max(0.0, need - height) / 2
-        top, bottom, height = top + extra, bottom + extra, height + 2 * extra
-    else:
-        width = max(width, need)
-        right = width - block.size[0] - left
-    result = _shifted(block, left, top)
-    for path in result.into.values():
-        first = path[0]
-        path[:0] = [(0.0, first[1]), (first[0] / 3, first[1]), (first[0] * 2 / 3, first[1])]
-    for path in result.out.values():
-        line(path, (width, path[-1][1]))
-    result.size = (width, height)
-    result.frames[g] = (0.0, 0.0, width, height)
-    return result
-
-
-def _grid(scene: Scene, sizes: list[Point], turn: Callable[[float, float], Point]) -> Placement:
+def _grid(scene: Scene, sizes: list[Point], turn: Turn) -> Placement:
     """Rows of tiles, one per layer and step; between the rows what lies outside the recurrences."""
     columns = scene.columns or []
     tile_of = {g.layer + "\0" + str(g.t): k for k, g in enumerate(scene.groups)}
+
     def through(e: int) -> bool:
         return not scene.edges[e].carried
 
     outward = {scene.boxes[e.source].role for e in scene.edges
                if not e.carried and scene.boxes[e.source].group != scene.boxes[e.target].group}  # fmt: skip
-    leaving = frozenset(i for i, box in enumerate(scene.boxes) if box.role in outward)  # in every column alike
+    leaving = frozenset(
+        i for i, box in enumerate(scene.boxes) if box.role in outward
+    )  # in every column alike
     levels = _levels(scene)
     rows = sorted({g.layer: levels["row", g.layer] for g in scene.groups}.items(), key=lambda item: item[1])
     bands = sorted({level for (kind, _), level in levels.items() if kind == "box"})
     tiles = {}
     for k, _ in enumerate(scene.groups):
         boxes = [i for i, box in enumerate(scene.boxes) if box.group == k]
-        tiles[k] = _framed(scene, k, _block(scene, sizes, boxes, {}, through, leaving), turn)
+        tiles[k] = framed(scene, k, lay_out(scene, sizes, boxes, {}, through, leaving), turn)
     result = Placement(sizes=sizes)
     v, at_column, width_of, gaps = 0.0, {}, {}, []
     for k, t in enumerate(columns):
@@ -285,9 +135,11 @@ def _grid(scene: Scene, sizes: list[Point], turn: Callable[[float, float], Point
                 anchor = "middle" if not sideways else "end" if turn(0.0, 1.0)[0] > 0 else "start"
                 result.texts.append(Text((u + tall / 2, -14.0), [layer], "row", anchor))
             u += tall + ROW_GAP
-        boxes = [i for i, box in enumerate(scene.boxes) if box.group < 0 and levels.get(("box", str(i))) == level]
+        boxes = [
+            i for i, box in enumerate(scene.boxes) if box.group < 0 and levels.get(("box", str(i))) == level
+        ]
         if boxes:
-            b = _block(scene, sizes, boxes, {})
+            b = lay_out(scene, sizes, boxes, {})
             near = [c for e in scene.edges for me, c in ((e.source, _column(scene, e.target)), (e.target, _column(scene, e.source)))
                     if me in b.at and c >= 0]  # fmt: skip
             middle = sum(at_column[t] for t in near) / len(near) if near else total / 2
@@ -295,12 +147,11 @@ def _grid(scene: Scene, sizes: list[Point], turn: Callable[[float, float], Point
             blocks.append((b, (u, start)))
             strips.append((u, u + b.size[0]))
             u += b.size[0] + ROW_GAP
-    first, last = min([a for a, _ in heights.values()], default=0.0), max([b for _, b in heights.values()], default=0.0)
-    result.texts += [Text(((first + last) / 2, where), text, "gap") for where, text in gaps]
+    result.texts += [Text(((a + b) / 2, v), text, "gap") for a, b in heights.values() for v, text in gaps]
     whole = Block()
     home: dict[int, Block] = {}
     for b, (du, dv) in blocks:
-        moved = _shifted(b, du, dv)
+        moved = shifted(b, du, dv)
         moved.size = (du + b.size[0], dv + b.size[1])
         home |= dict.fromkeys(moved.at, moved)
         whole.at |= moved.at
@@ -387,32 +238,3 @@ def _levels(scene: Scene) -> dict[tuple[str, str], int]:
         if e[0] == "box" and not before[e] and after[e]:
             level[e] = min(level[c] - above(e, c) for c in after[e])
     return level
-
-
-def _moved(path: Path, dx: float, dy: float) -> Path:
-    return [(x + dx, y + dy) for x, y in path]
-
-
-def _shifted(block: Block, dx: float, dy: float) -> Block:
-    """The same block, further right and down."""
-
-    def each(paths: dict[int, Path]) -> dict[int, Path]:
-        return {k: _moved(path, dx, dy) for k, path in paths.items()}
-
-    at = {i: (x + dx, y + dy) for i, (x, y) in block.at.items()}
-    frames = {g: (a + dx, b + dy, c + dx, d + dy) for g, (a, b, c, d) in block.frames.items()}
-    labels = {e: (x + dx, y + dy) for e, (x, y) in block.labels.items()}
-    return Block(block.size, at, frames, each(block.paths), labels, each(block.out), each(block.into))
-
-
-def _joined(*parts: Path) -> Path:
-    """One path after the other, with straight pieces where they do not touch."""
-    pieces: Iterable[Path] = (p for p in parts if p)
-    whole: Path = []
-    for piece in pieces:
-        if whole:
-            line(whole, piece[0])
-            whole += piece[1:]
-        else:
-            whole = list(piece)
-    return whole

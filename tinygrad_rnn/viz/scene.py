@@ -95,7 +95,9 @@ class Scene:
     edges: list[Edge] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     columns: list[int] | None = None
-    loose: list[tuple[int, int, bool]] = field(default_factory=list)  # box, delay, whether it leaves: to hidden steps
+    loose: list[tuple[int, int, bool]] = field(
+        default_factory=list
+    )  # box, delay, whether it leaves: to hidden steps
     total_steps: int = 0
     legend: list[tuple[str, str]] = field(default_factory=list)  # kind or colour, text
 
@@ -129,7 +131,11 @@ def chip_width(chip: Chip) -> float:
 def shape_text(shape: Any) -> str:
     """`(8, 16)`; for an op with several outputs the shape of each."""
     if shape and isinstance(shape[0], tuple):
-        return f"{shape[0]} each" if len(set(shape)) == 1 else ", ".join(map(str, shape[:4])) + "…" * (len(shape) > 4)
+        return (
+            f"{shape[0]} each"
+            if len(set(shape)) == 1
+            else ", ".join(map(str, shape[:4])) + "…" * (len(shape) > 4)
+        )
     return str(shape) if shape else "scalar"
 
 
@@ -179,7 +185,9 @@ def folded(graph: Graph, fold: Fold, style: Style, depth: int | None = None) -> 
     for e in range(len(fold.source)):
         a, b = box_of.get(int(fold.source[e])), box_of.get(int(fold.target[e]))
         if a is not None and b is not None:
-            scene.edges.append(Edge(a, b, _edge_label(graph, fold, e), bool(fold.carried[e]), int(fold.high[e])))
+            scene.edges.append(
+                Edge(a, b, _edge_label(graph, fold, e), bool(fold.carried[e]), int(fold.high[e]))
+            )
     return scene
 
 
@@ -221,8 +229,12 @@ def layers(graph: Graph, fold: Fold, style: Style, depth: int | None, sizes: dic
 def unrolled(graph: Graph, fold: Fold, style: Style, columns: list[int]) -> Scene:
     """The ops of the chosen steps one by one, a column per step, and what lies outside the recurrences."""
     scene = Scene(total_steps=graph.steps, columns=columns)
-    side = {int(b): -int(np.sign(d)) for b, d, c in zip(fold.target, fold.high, fold.carried, strict=True) if c}
-    side |= {int(a): int(np.sign(d)) for a, d, c in zip(fold.source, fold.high, fold.carried, strict=True) if c}
+    side = {
+        int(b): -int(np.sign(d)) for b, d, c in zip(fold.target, fold.high, fold.carried, strict=True) if c
+    }
+    side |= {
+        int(a): int(np.sign(d)) for a, d, c in zip(fold.source, fold.high, fold.carried, strict=True) if c
+    }
     shown = set(columns)
     style.chips = _chip_rows(graph, style, set(range(len(graph))))
     box_of: dict[int, int] = {}
@@ -299,7 +311,8 @@ def _chips(graph: Graph, row: int, style: Style) -> list[tuple[int, Chip]]:
         parent = int(graph.parents[k])
         if parent in style.chips and style.params == "chip":
             path = graph.name[parent] or "variable"
-            short = path.removeprefix(graph.layer[row] + "/") if graph.layer[row] else path
+            layer = graph.layer[row]
+            short = path.rsplit("/", 1)[-1] if layer and path.startswith(layer + "/") else path
             text = short if "name" in style.show else "W"
             lines = _details(graph, parent, style.show - {"shape", "dtype", "bytes"})
             title = f"{path}\n{shape_text(graph.shape[parent])} {graph.dtype[parent]}"
@@ -342,8 +355,14 @@ def _edge_label(graph: Graph, fold: Fold, e: int) -> str:
     if port != fold.port_high[e]:
         name = "[t]"
     ta, tb = graph.t[fold.first[a]], graph.t[fold.first[b]]
-    if (ta >= 0) != (tb >= 0) and fold.step_low[e] == fold.step_high[e] and max(fold.counts[a], fold.counts[b]) > 1:
+    if (
+        (ta >= 0) != (tb >= 0)
+        and fold.step_low[e] == fold.step_high[e]
+        and max(fold.counts[a], fold.counts[b]) > 1
+    ):
         timed = a if ta >= 0 else b
         times = sorted((int(graph.t[fold.first[timed]]), int(graph.t[fold.last[timed]])))
-        return "first t" if fold.step_low[e] == times[0] else "last t" if fold.step_low[e] == times[1] else name
+        return (
+            "first t" if fold.step_low[e] == times[0] else "last t" if fold.step_low[e] == times[1] else name
+        )
     return name

@@ -83,10 +83,14 @@ def write(scene: Scene, placed: Placement, title: str, note: str, theme: str) ->
         if e not in placed.paths:
             continue
         kind = "edge carry" if edge.carried else "edge"
-        ends = f'data-from="{_xml(scene.boxes[edge.source].id)}" data-to="{_xml(scene.boxes[edge.target].id)}"'
+        ends = (
+            f'data-from="{_xml(scene.boxes[edge.source].id)}" data-to="{_xml(scene.boxes[edge.target].id)}"'
+        )
         parts.append(f'<g class="{kind}" {ends}>{_curve(placed.paths[e])}</g>')
         if edge.label:
-            labels.append(_edge_label(placed.labels.get(e) or _near_end(placed.paths[e]), edge.label, edge.carried))
+            labels.append(
+                _edge_label(placed.labels.get(e) or _near_end(placed.paths[e]), edge.label, edge.carried)
+            )
     for path in placed.stubs:
         parts.append(f'<g class="edge carry">{_curve(path)}</g>')
     parts += labels
@@ -95,12 +99,18 @@ def write(scene: Scene, placed: Placement, title: str, note: str, theme: str) ->
         x, y = text.at
         for k, row in enumerate(text.lines):
             dy = 16 * (k - (len(text.lines) - 1) / 2) + 4
-            parts.append(f'<text class="{text.kind} soft {text.anchor}" x="{x:.1f}" y="{y + dy:.1f}">{_xml(row)}</text>')
+            parts.append(
+                f'<text class="{text.kind} soft {text.anchor}" x="{x:.1f}" y="{y + dy:.1f}">{_xml(row)}</text>'
+            )
     legend, legend_width = _legend(scene, x0, y1 + 26)
     rows = _wrapped(note, max(x1 - x0, legend_width, 260.0))
     for k, row in enumerate(rows):
-        parts.append(f'<text class="note soft small start" x="{x0:.1f}" y="{y1 + 46 + 14 * k:.1f}">{_xml(row)}</text>')
-    width = max(x1 - x0, legend_width, max((text_width(row, SMALL) for row in rows), default=0.0)) + 2 * MARGIN
+        parts.append(
+            f'<text class="note soft small start" x="{x0:.1f}" y="{y1 + 46 + 14 * k:.1f}">{_xml(row)}</text>'
+        )
+    width = (
+        max(x1 - x0, legend_width, max((text_width(row, SMALL) for row in rows), default=0.0)) + 2 * MARGIN
+    )
     height = y1 - y0 + 2 * MARGIN + 22 + 14 * len(rows)
     left, top = x0 - MARGIN, y0 - MARGIN
     box = f"{left:.1f} {top:.1f} {width:.1f} {height:.1f}"
@@ -133,15 +143,21 @@ def _box(box: Box, at: tuple[float, float], size: tuple[float, float]) -> str:
         out.append(_chip(chip, at_x, line, ink))
         at_x += chip_width(chip) + 4
     weight = "label title" if box.kind == "layer" else "label"
-    out.append(f'<text class="{weight}{ink}" x="{at_x + label / 2:.1f}" y="{line + 4.3:.1f}">{_xml(box.label)}</text>')
+    out.append(
+        f'<text class="{weight}{ink}" x="{at_x + label / 2:.1f}" y="{line + 4.3:.1f}">{_xml(box.label)}</text>'
+    )
     at_x += label + 4
     for chip in box.after:
         out.append(_chip(chip, at_x, line, ink))
         at_x += chip_width(chip) + 4
     for k, text in enumerate(box.lines):
-        out.append(f'<text class="small soft{ink}" x="{x:.1f}" y="{top + 33 + 12 * k:.1f}">{_xml(text)}</text>')
+        out.append(
+            f'<text class="small soft{ink}" x="{x:.1f}" y="{top + 33 + 12 * k:.1f}">{_xml(text)}</text>'
+        )
     if box.badge:
-        out.append(f'<text class="small soft start halo" x="{left + w - 6:.1f}" y="{top - 2:.1f}">{_xml(box.badge)}</text>')
+        out.append(
+            f'<text class="small soft start halo" x="{left + w - 6:.1f}" y="{top - 2:.1f}">{_xml(box.badge)}</text>'
+        )
     return "".join(out) + "</g>"
 
 
@@ -163,7 +179,11 @@ def _curve(path: Path) -> str:
     dx, dy = end[0] - near[0], end[1] - near[1]
     length = (dx * dx + dy * dy) ** 0.5 or 1.0
     dx, dy = dx / length, dy / length
-    points = [end, (end[0] - 7 * dx + 3 * dy, end[1] - 7 * dy - 3 * dx), (end[0] - 7 * dx - 3 * dy, end[1] - 7 * dy + 3 * dx)]
+    points = [
+        end,
+        (end[0] - 7 * dx + 3 * dy, end[1] - 7 * dy - 3 * dx),
+        (end[0] - 7 * dx - 3 * dy, end[1] - 7 * dy + 3 * dx),
+    ]
     curve = f"M{path[0][0]:.1f},{path[0][1]:.1f}C" + " ".join(f"{x:.1f},{y:.1f}" for x, y in path[1:])
     return f'<path d="{curve}"/><polygon points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
 
@@ -173,7 +193,9 @@ def _near_end(path: Path) -> Point:
     pieces = [path[k : k + 4] for k in range(0, len(path) - 3, 3)]
     long = [p for p in pieces if abs(p[0][0] - p[3][0]) + abs(p[0][1] - p[3][1]) > 14]
     p = (long or pieces)[-1]
-    return (p[0][0] + 3 * p[1][0] + 3 * p[2][0] + p[3][0]) / 8, (p[0][1] + 3 * p[1][1] + 3 * p[2][1] + p[3][1]) / 8
+    return (p[0][0] + 3 * p[1][0] + 3 * p[2][0] + p[3][0]) / 8, (
+        p[0][1] + 3 * p[1][1] + 3 * p[2][1] + p[3][1]
+    ) / 8
 
 
 def _edge_label(at: Point, label: str, carried: bool) -> str:
@@ -192,7 +214,9 @@ def _legend(scene: Scene, x: float, y: float) -> tuple[str, float]:
         else:
             fill = f' style="fill:{kind}"' if kind.startswith("#") else ""
             name = "op" if fill else kind
-            out.append(f'<g class="{name}"><rect class="box" x="{x:.1f}" y="{y - 10:.1f}" width="14" height="12" rx="3"{fill}/></g>')
+            out.append(
+                f'<g class="{name}"><rect class="box" x="{x:.1f}" y="{y - 10:.1f}" width="14" height="12" rx="3"{fill}/></g>'
+            )
             x += 19
         out.append(f'<text class="small soft start" x="{x:.1f}" y="{y:.1f}">{_xml(text)}</text>')
         x += text_width(text, SMALL) + 14

@@ -1,4 +1,4 @@
-"""Two helpers of the engine's tests: make a leaf, compare arrays."""
+"""Small helpers of the tests: make a leaf, compare arrays."""
 
 from __future__ import annotations
 
@@ -15,3 +15,7 @@ def leaf(value: Any, dtype: Any = "float64") -> tg.Tensor:
 
 def close(got: Any, want: Any, rtol: float = 1e-10) -> None:
     np.testing.assert_allclose(np.asarray(got), np.asarray(want), rtol=rtol, atol=rtol)
+
+
+def same_bits(a: Any, b: Any) -> bool:
+    return np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True)

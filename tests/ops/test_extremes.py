@@ -1,0 +1,64 @@
+"""Huge, tiny and absent numbers: finite, exact and without warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import ops
+
+HUGE = np.array([[1e4, -1e4, 0.0], [-1e4, 1e4, 1e4]])
+STABLE: dict[str, Callable[[Any], Any]] = {
+    "sigmoid": ops.sigmoid, "tanh": ops.tanh, "softplus": ops.softplus, "silu": ops.silu, "gelu": ops.gelu,
+    "gelu tanh": lambda x: ops.gelu(x, True), "elu": ops.elu, "selu": ops.selu, "softsign": ops.softsign,
+    "softmax": ops.softmax, "log_softmax": ops.log_softmax, "logsumexp": lambda x: ops.logsumexp(x, axis=1),
+    "sparse": lambda x: ops.sparse_categorical_crossentropy([1, 0], x, from_logits=True),
+    "dense": lambda x: ops.categorical_crossentropy(np.eye(3)[[1, 0]].astype(x.dtype), x, from_logits=True),
+    "binary": lambda x: ops.binary_crossentropy(np.eye(3)[[1, 0]].astype(x.dtype), x, from_logits=True),
+    "probabilities": lambda x: ops.binary_crossentropy(np.eye(3)[[1, 0]].astype(x.dtype), ops.sigmoid(x)),
+    "sparse probabilities": lambda x: ops.sparse_categorical_crossentropy([1, 0], ops.softmax(x)),
+    "dense probabilities": lambda x: ops.categorical_crossentropy(np.eye(3)[[1, 0]].astype(x.dtype), ops.softmax(x)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", sorted(STABLE))
+def test_huge_logits_are_finite_and_silent(name: str, dtype: str) -> None:
+    x = tg.tensor(HUGE, dtype, requires_grad=True)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        y = STABLE[name](x)
+        (g,) = tg.grad(y, [x], np.ones(y.shape), create_graph=True)
+    assert y.dtype == g.dtype == dtype
+    assert np.isfinite(y.numpy()).all() and np.isfinite(g.numpy()).all()
+
+
+def test_losses_from_logits_at_the_extremes() -> None:
+    loss = ops.sparse_categorical_crossentropy([1, 0], HUGE, from_logits=True)
+    assert loss.tolist() == [2e4, 2e4 + np.log(2)]
+    assert ops.binary_crossentropy(np.array([1.0, 0.0]), np.array([-1e4, 1e4]), from_logits=True).tolist() == [1e4, 1e4]
+    assert ops.categorical_crossentropy(np.eye(2), np.array([[0.0, -np.inf], [-np.inf, 0.0]]), True).tolist() == [0, 0]
+    near = ops.sparse_categorical_crossentropy([0], np.array([[40.0, 0.0]]), from_logits=True)
+    assert near[0] == pytest.approx(np.exp(-40), rel=1e-3) or near[0] == 0.0
+
+
+def test_exactness_where_the_plain_formula_loses_digits() -> None:
+    small = np.array([1e-12, -1e-12])
+    np.testing.assert_allclose(ops.expm1(small), small, rtol=1e-11)
+    np.testing.assert_allclose(ops.log1p(small), small, rtol=1e-11)
+    np.testing.assert_allclose(ops.elu(-np.abs(small)), -np.abs(small), rtol=1e-11)
+    np.testing.assert_allclose(ops.softplus(np.array([-700.0])), np.exp([-700.0]), rtol=1e-12)
+    np.testing.assert_allclose(ops.log_softmax(np.array([0.0, -800.0]))[1], -800.0)
+    np.testing.assert_allclose(ops.logsumexp(np.array([-np.inf, -np.inf])), -np.inf)
+
+
+def test_reductions_over_nothing() -> None:
+    empty = tg.tensor(np.ones((0, 3)), requires_grad=True)
+    assert ops.mean(empty).item() == 0.0 and ops.sum(empty).item() == 0.0 and ops.prod(empty).item() == 1.0
+    assert ops.mean(empty, axis=0).tolist() == [0.0] * 3 and ops.var(empty, axis=0).tolist() == [0.0] * 3
+    ops.mean(empty).backward()
+    assert empty.grad.shape == (0, 3)
+    assert ops.split(np.ones(0), 3)[1].shape == (0,) and ops.unstack(np.ones((0, 2))) == ()
