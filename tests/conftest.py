@@ -24,8 +24,11 @@ def global_state() -> Iterator[None]:
     errors = np.geterr()
     yield
     left = {
-        "floatx": config.floatx(), "epsilon": config.epsilon(), "mode": config.mode(), "errstate": np.geterr()
-    }  # fmt: skip
+        "floatx": config.floatx(),
+        "epsilon": config.epsilon(),
+        "mode": config.mode(),
+        "errstate": np.geterr(),
+    }
     config.set_floatx("float32")
     config.set_epsilon(1e-7)
     config._MODE.set(config.Mode())

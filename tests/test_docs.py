@@ -25,7 +25,10 @@ def test_code_blocks_run(page, tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda p: p.name)
 def test_files_that_are_named_exist(page):
     text = page.read_text(encoding="utf-8")
-    for name in re.findall(r"`((?:tinygrad_rnn|tests|docs|benchmarks|examples|core|ops|layers|manual|bptt)/[\w/]+\.(?:py|md|svg))`", text):
+    for name in re.findall(
+        r"`((?:tinygrad_rnn|tests|docs|benchmarks|examples|core|ops|layers|manual|bptt)/[\w/]+\.(?:py|md|svg))`",
+        text,
+    ):
         assert (ROOT / name).exists() or (ROOT / "tinygrad_rnn" / name).exists(), name
     for link in re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", text):
         assert (page.parent / link).exists(), link

@@ -75,7 +75,9 @@ def imports(name: str) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.ImportFrom):
                 for alias in child.names:
-                    yield Import(*resolve(child.module or "", child.level, alias.name), function, child.lineno)
+                    yield Import(
+                        *resolve(child.module or "", child.level, alias.name), function, child.lineno
+                    )
             elif isinstance(child, ast.Import):
                 for alias in child.names:
                     yield Import(*resolve(alias.name, 0, ""), function, child.lineno)
@@ -127,14 +129,21 @@ def test_only_numpy_and_the_standard_library_at_the_top(name: str) -> None:
 
 
 def test_hand_derivations_share_no_code_with_the_engine() -> None:
-    seen = {i.target.split(".")[0] for name in MODULES if name.startswith("manual") for i in imports(name) if i.internal}
+    seen = {
+        i.target.split(".")[0]
+        for name in MODULES
+        if name.startswith("manual")
+        for i in imports(name)
+        if i.internal
+    }
     assert seen <= {"manual"}
 
 
 def test_there_are_no_cycles() -> None:
     """At the top of files, module by module: peel off those that import nothing that is left."""
     left = {
-        name: {i.target for i in imports(name) if i.internal and i.function is None} - {name} for name in MODULES
+        name: {i.target for i in imports(name) if i.internal and i.function is None} - {name}
+        for name in MODULES
     }
     while free := [name for name, needs in left.items() if not needs & left.keys()]:
         for name in free:
@@ -145,7 +154,9 @@ def test_there_are_no_cycles() -> None:
 def test_importing_loads_numpy_and_nothing_else() -> None:
     def loaded(statement: str) -> set[str]:
         code = f"import sys; {statement}; print(*{{m.split('.')[0] for m in sys.modules}})"
-        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
+        run = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent
+        )
         return set(run.stdout.split())
 
     extra = loaded(f"import {PACKAGE}") - loaded("import numpy.random") - set(sys.stdlib_module_names)

@@ -16,8 +16,21 @@ from .core.tensor import Tensor, Variable, tensor
 
 if TYPE_CHECKING:
     from . import (
-        activations, callbacks, compare, constraints, datasets, initializers, layers, losses, manual, metrics, models,
-        optimizers, regularizers, utils, viz,
+        activations,
+        callbacks,
+        compare,
+        constraints,
+        datasets,
+        initializers,
+        layers,
+        losses,
+        manual,
+        metrics,
+        models,
+        optimizers,
+        regularizers,
+        utils,
+        viz,
     )  # fmt: skip
     from .bptt import scan
     from .compare import GradReport, check_gradients, compare_gradients

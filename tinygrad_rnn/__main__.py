@@ -64,17 +64,25 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--text", metavar="FILE", help="UTF-8 text to learn (default: Python's own reference)")
     demo.add_argument("--cell", choices=list(CELLS), default="lstm", help="recurrent layer (default: lstm)")
     demo.add_argument("--units", type=_positive, default=128, metavar="N", help="its size (default: 128)")
-    demo.add_argument("--epochs", type=_positive, default=5, metavar="N", help="passes over the text (default: 5)")
+    demo.add_argument(
+        "--epochs", type=_positive, default=5, metavar="N", help="passes over the text (default: 5)"
+    )
     demo.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same result (default: 0)")
-    demo.add_argument("--out", default="demo_out", metavar="DIR", help="folder for the results (default: demo_out)")
+    demo.add_argument(
+        "--out", default="demo_out", metavar="DIR", help="folder for the results (default: demo_out)"
+    )
 
     sample = commands.add_parser(
         "sample", help="write text with a trained model", description=_SAMPLE, epilog=_SAMPLE_EXAMPLES,
         formatter_class=raw,
     )  # fmt: skip
     sample.add_argument("model", metavar="MODEL", help="file that the demo saved (model.tgr)")
-    sample.add_argument("--start", default="\n", metavar="TEXT", help="text to go on from (default: a new line)")
-    sample.add_argument("--length", type=_positive, default=400, metavar="N", help="characters to write (default: 400)")
+    sample.add_argument(
+        "--start", default="\n", metavar="TEXT", help="text to go on from (default: a new line)"
+    )
+    sample.add_argument(
+        "--length", type=_positive, default=400, metavar="N", help="characters to write (default: 400)"
+    )
     sample.add_argument("--temperature", type=float, default=0.8, metavar="T", help="0 and up (default: 0.8)")
     sample.add_argument("--seed", type=int, default=None, metavar="N", help="same seed, same text")
     return parser

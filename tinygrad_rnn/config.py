@@ -1,4 +1,4 @@
-"""Settings: the float type, epsilon, the random seed, and the switches that a thread or task has to itself."""
+"""Settings: float type, epsilon, the random seed, and the switches that each thread or task has to itself."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Mode(NamedTuple):
     monitor: Callable[[str, str, Any, Scope], None] | None = None  # sees every value (debug_nans)
 
 
-_MODE: ContextVar[Mode] = ContextVar("tinygrad_rnn_mode", default=Mode())
+_MODE: ContextVar[Mode] = ContextVar("tinygrad_rnn_mode", default=Mode())  # noqa: B039 (a tuple)
 mode = _MODE.get
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .compare import compare_twins
+from .compare.twins import compare_twins
 from .config import set_random_seed
 from .datasets.text import Vocabulary, bigram_loss, load_text, split, windows
 from .losses import SparseCategoricalCrossentropy
@@ -55,7 +55,9 @@ def run(
     _title("3. Files")
     for path, meaning in _write(folder, model, valid, cell, history, bigram):
         print(f"{str(path):32} {meaning}")
-    print(f'\nGo on with:  tinygrad-rnn sample {folder / "model.tgr"} --start "The " --length 400 --temperature 0.8')
+    print(
+        f'\nGo on with:  tinygrad-rnn sample {folder / "model.tgr"} --start "The " --length 400 --temperature 0.8'
+    )
     return model
 
 
@@ -64,7 +66,14 @@ def _title(text: str) -> None:
 
 
 def _train(
-    vocabulary: Vocabulary, train: Any, valid: Any, cell: str, units: int, epochs: int, seed: int, verbose: Any
+    vocabulary: Vocabulary,
+    train: Any,
+    valid: Any,
+    cell: str,
+    units: int,
+    epochs: int,
+    seed: int,
+    verbose: Any,
 ) -> tuple[Model, dict[str, list[float]]]:
     model = character_model(vocabulary, cell, units)
     model.compile(Adam(0.004, clipnorm=5.0), SparseCategoricalCrossentropy(from_logits=True))
@@ -73,7 +82,11 @@ def _train(
     print(f"\nsample before training (temperature {TEMPERATURE}):")
     print(_indented(sample(model, start, 120, TEMPERATURE, seed)) + "\n")
     history = model.fit(
-        *windows(train, WINDOW), batch_size=32, epochs=epochs, validation_data=windows(valid, WINDOW), verbose=verbose
+        *windows(train, WINDOW),
+        batch_size=32,
+        epochs=epochs,
+        validation_data=windows(valid, WINDOW),
+        verbose=verbose,
     )
     print(f"\nsample after training (temperature {TEMPERATURE}):")
     print(_indented(sample(model, start, 400, TEMPERATURE, seed)))
@@ -108,6 +121,3 @@ def _write(
         (curve, "the loss curve"),
         (saved, "the trained model"),
     ]
-
-
-

@@ -72,7 +72,9 @@ def test_nodes_carry_their_time_step():
         return y, [y]
 
     with tg.config.switched(scope=Scope("layer")):
-        tg.scan(step, tg.tensor(np.ones((1, 3, 1)), requires_grad=True), [np.zeros((1, 1))], go_backwards=True)
+        tg.scan(
+            step, tg.tensor(np.ones((1, 3, 1)), requires_grad=True), [np.zeros((1, 1))], go_backwards=True
+        )
     assert seen == [Scope("layer", 2), Scope("layer", 1), Scope("layer", 0)]
 
 
@@ -80,7 +82,11 @@ def test_second_derivatives_go_through():
     x = np.random.default_rng(0).standard_normal((1, 4, 2))
 
     def loss(w):
-        y, _ = tg.scan(lambda x_t, s, c: (tg.ops.tanh(x_t + s[0] @ w), [tg.ops.tanh(x_t + s[0] @ w)]), x, [np.ones((1, 2))])
+        y, _ = tg.scan(
+            lambda x_t, s, c: (tg.ops.tanh(x_t + s[0] @ w), [tg.ops.tanh(x_t + s[0] @ w)]),
+            x,
+            [np.ones((1, 2))],
+        )
         return (y * y).sum()
 
     w0, v = np.random.default_rng(1).standard_normal((2, 2, 2))
@@ -93,7 +99,10 @@ def test_second_derivatives_go_through():
     [
         (lambda x, s, c: (x, []), r"scan, step 0: the step function returned 0 states, expected 1"),
         (lambda x, s, c: (x, [x, x]), "returned 2 states"),
-        (lambda x, s, c: (x, [tg.ops.reshape(s[0], (2, 1))]), r"step 0: state 0 changed shape from \(1, 2\) to \(2, 1\)"),
+        (
+            lambda x, s, c: (x, [tg.ops.reshape(s[0], (2, 1))]),
+            r"step 0: state 0 changed shape from \(1, 2\) to \(2, 1\)",
+        ),
         (lambda x, s, c: (x, [np.zeros((1, 2))]), "state 0 is a ndarray, expected a Tensor"),
     ],
 )
@@ -108,7 +117,10 @@ def test_an_error_inside_a_step_says_where():
     def step(x, states, constants):
         return (x @ w, states) if states[0].sum() < 2 else (x @ w.reshape(9, 1), states)
 
-    with tg.config.switched(scope=Scope("odd")), pytest.raises(ValueError, match=r"matmul.*\(1, 2\).*layer 'odd', step 0"):
+    with (
+        tg.config.switched(scope=Scope("odd")),
+        pytest.raises(ValueError, match=r"matmul.*\(1, 2\).*layer 'odd', step 0"),
+    ):
         tg.scan(step, np.ones((1, 3, 2)), [np.zeros((1, 1))])
 
 

@@ -48,7 +48,7 @@ class Rnn:
         return total
 
     def by_hand(self, truncate: int | None = None) -> Arrays:
-        """Backpropagation through time; with `truncate`, cut (wrongly) after so many steps."""
+        """Backpropagation through time; with `truncate`, every loss flows back so many steps only (wrong)."""
         p = {name: v.numpy() for name, v in self.params.items()}
         steps, batch, _ = self.x.shape
         a = [np.zeros((batch, p["b"].size), p["b"].dtype)]
@@ -61,16 +61,23 @@ class Rnn:
             e[np.arange(batch), labels] -= 1
             dy.append(e)
         grads = {"d" + name: np.zeros_like(value) for name, value in p.items()}
-        da = np.zeros_like(a[0])
         for t in reversed(range(steps)):
             grads["dWy"] += a[t + 1].T @ dy[t]
             grads["dby"] += dy[t].sum(0)
-            d = dy[t] @ p["Wy"].T
-            if truncate is None or steps - 1 - t < truncate:
-                d = d + da
-            dz = d - d * a[t + 1] * a[t + 1]
-            grads["dWx"] += self.x[t].T @ dz
-            grads["dWh"] += a[t].T @ dz
-            grads["db"] += dz.sum(0)
-            da = dz @ p["Wh"].T
+
+        def back(start: int, stop: int, losses: range) -> None:
+            da = np.zeros_like(a[0])
+            for t in reversed(range(stop, start)):
+                d = da + dy[t] @ p["Wy"].T if t in losses else da
+                dz = d - d * a[t + 1] * a[t + 1]
+                grads["dWx"] += self.x[t].T @ dz
+                grads["dWh"] += a[t].T @ dz
+                grads["db"] += dz.sum(0)
+                da = dz @ p["Wh"].T
+
+        if truncate is None:
+            back(steps, 0, range(steps))
+        else:
+            for t in range(steps):
+                back(t + 1, max(t + 1 - truncate, 0), range(t, t + 1))
         return grads

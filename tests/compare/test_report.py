@@ -45,7 +45,8 @@ def test_the_numbers_of_a_row() -> None:
 @pytest.mark.parametrize("scale", [1e-300, 1e300])
 def test_huge_and_tiny_numbers_stay_numbers(scale: float) -> None:
     row = measure("W", np.array([1.0, 2.0]) * scale, np.array([1.0, 4.0]) * scale)
-    assert row.norm_rel == pytest.approx(2 / (math.sqrt(5) + math.sqrt(17))) and row.max_rel == pytest.approx(0.5)
+    assert row.norm_rel == pytest.approx(2 / (math.sqrt(5) + math.sqrt(17)))
+    assert row.max_rel == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (2, 0)])
@@ -73,7 +74,8 @@ def test_truth_and_errors() -> None:
     assert not report()
     with pytest.raises(AssertionError, match="two gradients"):
         report().raise_if_bad()
-    good = GradReport([Row("a", verdict=v) for v in ("ok", "rounding", "close", "kink", "inconclusive", "unused")])
+    passing = ("ok", "rounding", "close", "kink", "inconclusive", "unused")
+    good = GradReport([Row("a", verdict=verdict) for verdict in passing])
     good.raise_if_bad()
     assert good and "passed" in repr(good)
     for verdict in ("bad", "differs", "missing", "shape", "non-finite"):

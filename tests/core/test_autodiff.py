@@ -11,6 +11,7 @@ from tinygrad_rnn import ops
 
 # --- backward ---------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_backward_fills_grad_in_the_dtype_of_the_leaf(dtype: str) -> None:
     x = leaf([1.0, 2.0], dtype)
@@ -141,6 +142,7 @@ def test_no_numbers_no_tensor() -> None:
 
 
 # --- grad -------------------------------------------------------------------------------------------
+
 
 def test_grad_gives_one_for_one() -> None:
     x, y, unused = leaf(2.0), leaf(3.0), leaf(4.0)

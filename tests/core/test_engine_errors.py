@@ -39,7 +39,11 @@ def test_an_error_in_backward_leaves_every_gradient_untouched() -> None:
         (lambda a, b: a.reshape(4), ValueError, r"reshape: .*\(2, 3\) float64"),
         (lambda a, b: a[5], IndexError, r"getitem: .*5.*\(2, 3\)"),
         (lambda a, b: a[:, np.array([0, 7])], IndexError, r"getitem: .*7.*\(2, 3\)"),
-        (lambda a, b: ops.concatenate([a, b]), ValueError, r"concatenate: .*\(2, 3\) float64, \(4,\) float64"),
+        (
+            lambda a, b: ops.concatenate([a, b]),
+            ValueError,
+            r"concatenate: .*\(2, 3\) float64, \(4,\) float64",
+        ),
         (lambda a, b: ops.stack([a, b]), ValueError, r"stack: .*\(2, 3\) float64, \(4,\) float64"),
         (lambda a, b: ops.where(b > 0, a, a), ValueError, r"where: .*\(4,\) bool, \(2, 3\) float64"),
         (lambda a, b: ops.einsum("ij,j->i", a, b), ValueError, r"einsum: .*\(2, 3\) float64, \(4,\) float64"),
@@ -76,7 +80,9 @@ def test_float_types_mix_elsewhere_and_gradients_come_back_in_their_own() -> Non
 def test_debug_nans_names_op_direction_and_place() -> None:
     zero = leaf([0.0, 1.0])
     with tg.debug_nans():
-        with pytest.raises(FloatingPointError, match=r"infinity in the forward pass of op 'log', .*shape \(2,\)"):
+        with pytest.raises(
+            FloatingPointError, match=r"infinity in the forward pass of op 'log', .*shape \(2,\)"
+        ):
             ops.log(zero)
         with pytest.raises(FloatingPointError, match="NaN in the forward pass of op 'sqrt'"):
             ops.sqrt(zero - 1)
@@ -86,7 +92,9 @@ def test_debug_nans_names_op_direction_and_place() -> None:
             tg.tensor([np.inf], requires_grad=True).sum()
         with switched(scope=Scope("lstm", 3)):
             y = ops.sqrt(zero).sum()
-        with pytest.raises(FloatingPointError, match=r"infinity in the backward pass of op 'sqrt' \(layer 'lstm', step 3\)"):
+        with pytest.raises(
+            FloatingPointError, match=r"infinity in the backward pass of op 'sqrt' \(layer 'lstm', step 3\)"
+        ):
             y.backward()
     assert zero.grad is None
     assert np.isinf(ops.log(zero).numpy()[0])

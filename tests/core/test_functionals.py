@@ -13,6 +13,7 @@ from tinygrad_rnn import ops
 
 # --- functions of functions -------------------------------------------------------------------------
 
+
 def test_value_and_grad() -> None:
     def f(a: Any, b: Any, scale: float = 1.0) -> Any:
         return scale * (a * a * b).sum()
@@ -70,6 +71,7 @@ def test_stop_gradient_and_detach() -> None:
 
 
 # --- custom gradients -------------------------------------------------------------------------------
+
 
 @tg.custom_gradient
 def stable_log1pexp(x: Any) -> Any:

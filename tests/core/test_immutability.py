@@ -140,11 +140,14 @@ def frozen(a: Any) -> Any:
 
 def test_mutated_index_arrays_change_nothing() -> None:
     for use in (
-        lambda t, i: t[i], lambda t, i: t[i, i], lambda t, i: ops.take(t, i, axis=0),
-        lambda t, i: ops.segment_sum(t, i, 3) ** 2, lambda t, i: ops.take_along_axis(t, i[:, None], axis=0),
+        lambda t, i: t[i],
+        lambda t, i: t[i, i],
+        lambda t, i: ops.take(t, i, axis=0),
+        lambda t, i: ops.segment_sum(t, i, 3) ** 2,
+        lambda t, i: ops.take_along_axis(t, i[:, None], axis=0),
         lambda t, i: ops.sparse_categorical_crossentropy(i, t, from_logits=True),
         lambda t, i: ops.scatter(i[:, None], t[0], (3,)) ** 2,
-    ):  # fmt: skip
+    ):
         found = []
         for mutate in (False, True):
             x, index = leaf(np.arange(9.0).reshape(3, 3)), np.array([2, 1, 1])

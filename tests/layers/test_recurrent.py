@@ -85,7 +85,13 @@ def test_values_and_gradients_equal_pytorch(kind, masked, backwards, bias, given
     rng = np.random.default_rng(3)
     x = rng.standard_normal((3, 6, 4))
     layer = cls(
-        5, return_sequences=True, return_state=True, go_backwards=backwards, use_bias=bias, bias_initializer="normal", **options
+        5,
+        return_sequences=True,
+        return_state=True,
+        go_backwards=backwards,
+        use_bias=bias,
+        bias_initializer="normal",
+        **options,
     )
     layer(x)
     n_states = 2 if kind == "lstm" else 1
@@ -155,7 +161,9 @@ def test_a_new_layer_can_stream_at_once():
 def test_bidirectional_equals_two_layers(kind, merge, sequences):
     cls, options = KINDS[kind]
     x = np.random.default_rng(1).standard_normal((3, 6, 4))
-    both = layers.Bidirectional(cls(5, return_sequences=sequences, return_state=True, **options), merge_mode=merge)
+    both = layers.Bidirectional(
+        cls(5, return_sequences=sequences, return_state=True, **options), merge_mode=merge
+    )
     y = both(x, mask=MASK)
     half = len(both.weights) // 2
     forward = [torch.tensor(w) for w in both.get_weights()[:half]]
@@ -169,9 +177,12 @@ def test_bidirectional_equals_two_layers(kind, merge, sequences):
     else:
         f, b = f[:, -1], b[:, -1]
     expected = {
-        "concat": lambda: torch.cat([f, b], -1), "sum": lambda: f + b, "mul": lambda: f * b, "ave": lambda: (f + b) / 2,
+        "concat": lambda: torch.cat([f, b], -1),
+        "sum": lambda: f + b,
+        "mul": lambda: f * b,
+        "ave": lambda: (f + b) / 2,
         None: lambda: (f, b),
-    }[merge]()  # fmt: skip
+    }[merge]()
     got = y[:2] if merge is None else y[:1]
     for ours, theirs in zip(got, expected if merge is None else [expected], strict=True):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=RTOL, atol=1e-14)
@@ -185,7 +196,9 @@ def test_bidirectional_passes_states_and_gradients_to_both_sides():
     both(x)
     states = [np.full((2, 3), 0.1 * i) for i in range(4)]
     y = both(x, initial_state=states)
-    single = both.forward_layer(x, initial_state=states[:2]) + both.backward_layer(x, initial_state=states[2:])
+    single = both.forward_layer(x, initial_state=states[:2]) + both.backward_layer(
+        x, initial_state=states[2:]
+    )
     np.testing.assert_array_equal(y, single)
     assert all(g is not None for g in tg.grad(y.sum(), both.weights))
 
@@ -218,7 +231,9 @@ def test_a_users_cell_alone_and_stacked():
     np.testing.assert_array_equal(y[:, -1], state)
     report = tg.check_gradients(lambda: (layer(x)[0] * layer(x)[0]).sum(), layer)
     assert report, str(report)
-    stacked = layers.RNN([Minimal(3), layers.LSTMCell(2), layers.GRUCell(4)], return_sequences=True, return_state=True)
+    stacked = layers.RNN(
+        [Minimal(3), layers.LSTMCell(2), layers.GRUCell(4)], return_sequences=True, return_state=True
+    )
     y, (m,), (h, c), (g,) = stacked(x)
     assert [v.shape for v in (y, m, h, c, g)] == [(2, 5, 4), (2, 3), (2, 2), (2, 2), (2, 4)]
     assert len(stacked.weights) == 2 + 3 + 3
@@ -258,7 +273,9 @@ def test_stateful_goes_on_where_the_last_batch_ended():
 def test_dropout_masks_are_drawn_once_per_sequence():
     tg.utils.set_random_seed(1)
     x = np.ones((2, 8, 4))
-    layer = layers.SimpleRNN(3, activation=None, dropout=0.5, recurrent_initializer="zeros", return_sequences=True)
+    layer = layers.SimpleRNN(
+        3, activation=None, dropout=0.5, recurrent_initializer="zeros", return_sequences=True
+    )
     y = layer(x, training=True).numpy()
     np.testing.assert_allclose(y, np.broadcast_to(y[:, :1], y.shape))  # the same inputs at every step
     assert not np.array_equal(y, layer(x, training=True))  # other masks for another call
@@ -282,11 +299,23 @@ def test_dropout_masks_are_drawn_once_per_sequence():
         (lambda: layers.LSTM(3, return_sequence=True), "did you mean 'return_sequences'"),
         (lambda: layers.LSTM(3, activation="tanhh"), "tanh"),
         (lambda: layers.LSTM(3, dropout=1.5), "dropout must be in"),
-        (lambda: layers.LSTM(3, name="m")(np.ones((2, 4))), r"m: expected inputs \(batch, time, features\).*\(2, 4\)"),
+        (
+            lambda: layers.LSTM(3, name="m")(np.ones((2, 4))),
+            r"m: expected inputs \(batch, time, features\).*\(2, 4\)",
+        ),
         (lambda: layers.LSTM(3, name="m")(np.ones((2, 0, 4))), r"m.*no time steps.*\(2, 0, 4\)"),
-        (lambda: layers.LSTM(3, name="m")(np.ones((2, 5, 4)), initial_state=np.ones((2, 3))), "expected 2 initial states"),
-        (lambda: layers.GRU(3, name="m")(np.ones((2, 5, 4)), initial_state=np.ones((1, 3))), r"\(2, 3\).*received.*\(1, 3\)"),
-        (lambda: layers.GRU(3, name="m")(np.ones((2, 5, 4)), mask=np.ones((2, 4))), r"mask of shape \(2, 5\)"),
+        (
+            lambda: layers.LSTM(3, name="m")(np.ones((2, 5, 4)), initial_state=np.ones((2, 3))),
+            "expected 2 initial states",
+        ),
+        (
+            lambda: layers.GRU(3, name="m")(np.ones((2, 5, 4)), initial_state=np.ones((1, 3))),
+            r"\(2, 3\).*received.*\(1, 3\)",
+        ),
+        (
+            lambda: layers.GRU(3, name="m")(np.ones((2, 5, 4)), mask=np.ones((2, 4))),
+            r"mask of shape \(2, 5\)",
+        ),
         (lambda: layers.RNN(layers.Dense(3)), "expected a cell"),
         (lambda: layers.Bidirectional(layers.Dense(3)), "expected a recurrent layer"),
         (lambda: layers.Bidirectional(layers.LSTM(3), merge_mode="add"), "merge_mode"),

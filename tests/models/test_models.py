@@ -11,7 +11,11 @@ from tinygrad_rnn import layers
 
 def test_summary_shows_shapes_and_parameters():
     model = tg.Sequential(
-        [tg.Input((None, 4)), layers.Bidirectional(layers.LSTM(3, return_sequences=True), name="both"), layers.Dense(2, name="out")],
+        [
+            tg.Input((None, 4)),
+            layers.Bidirectional(layers.LSTM(3, return_sequences=True), name="both"),
+            layers.Dense(2, name="out"),
+        ],
         name="tagger",
     )
     printed = []
@@ -85,7 +89,10 @@ def test_subclassed_models_train():
     model.compile("adam", "mse")
     x = np.ones((4, 5, 2), np.float32)
     model.fit(x, x[..., :1], epochs=2, verbose=0)
-    assert [w.path.split("/")[-1] for w in model.weights] == ["kernel", "recurrent_kernel", "bias"] + ["kernel", "bias"] * 2
+    assert [w.path.split("/")[-1] for w in model.weights] == ["kernel", "recurrent_kernel", "bias"] + [
+        "kernel",
+        "bias",
+    ] * 2
     assert model.get_layer(model.rnn.name) is model.rnn
     with pytest.raises(ValueError, match="no layer 'x'"):
         model.get_layer("x")
@@ -97,7 +104,10 @@ def test_set_weights_lists_everything_wrong_and_changes_nothing():
     layer = layers.LSTM(2)
     layer(np.ones((1, 2, 3)))
     before = layer.get_weights()
-    with pytest.raises(ValueError, match=r"kernel: expected \(3, 8\), received \(3, 7\).*bias: expected \(8,\), received \(9,\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"kernel: expected \(3, 8\), received \(3, 7\).*bias: expected \(8,\), received \(9,\)",
+    ):
         layer.set_weights([np.ones((3, 7)), before[1], np.ones(9)])
     with pytest.raises(ValueError, match="expected 3 arrays, received 2"):
         layer.set_weights(before[:2])
@@ -158,7 +168,9 @@ def test_reset_state_reaches_every_depth():
 
 
 def test_weight_paths_name_the_layers():
-    model = tg.Sequential([layers.Embedding(3, 2, name="table"), layers.Bidirectional(layers.LSTM(2, name="r"), name="both")])
+    model = tg.Sequential(
+        [layers.Embedding(3, 2, name="table"), layers.Bidirectional(layers.LSTM(2, name="r"), name="both")]
+    )
     model(np.zeros((1, 2), int))
     paths = [w.path for w in model.weights]
     assert paths[0] == "table/embeddings"

@@ -16,9 +16,23 @@ def swish_twice(x):
 
 
 def models():
-    yield tg.Sequential([tg.Input((None, 3)), layers.LSTM(4, kernel_initializer=tg.initializers.RandomNormal(stddev=0.1)), layers.Dense(1)])
-    yield tg.Sequential([layers.Bidirectional(layers.GRU(3, reset_after=False), merge_mode="sum"), layers.Dense(1)])
-    yield tg.Sequential([layers.RNN([layers.LSTMCell(2), layers.SimpleRNNCell(3)]), layers.Dropout(0.5), layers.Dense(1, kernel_regularizer="l2")])
+    yield tg.Sequential(
+        [
+            tg.Input((None, 3)),
+            layers.LSTM(4, kernel_initializer=tg.initializers.RandomNormal(stddev=0.1)),
+            layers.Dense(1),
+        ]
+    )
+    yield tg.Sequential(
+        [layers.Bidirectional(layers.GRU(3, reset_after=False), merge_mode="sum"), layers.Dense(1)]
+    )
+    yield tg.Sequential(
+        [
+            layers.RNN([layers.LSTMCell(2), layers.SimpleRNNCell(3)]),
+            layers.Dropout(0.5),
+            layers.Dense(1, kernel_regularizer="l2"),
+        ]
+    )
     x = tg.Input((None, 3))
     y, h, c = layers.LSTM(4, return_sequences=True, return_state=True)(x)
     z = layers.LSTM(4)(y, initial_state=[h, c])
@@ -42,7 +56,9 @@ def test_round_trip(tmp_path, index):
     tg.utils.set_random_seed(5)
     if index != 2:  # dropout draws from the layer's own stream
         assert first == [loaded.train_on_batch(x, y) for _ in range(1)]
-        assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True))
+        assert all(
+            np.array_equal(a, b) for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True)
+        )
     loaded.save(path)
     np.testing.assert_array_equal(load_model(path).predict(x), loaded.predict(x))
 

@@ -55,7 +55,9 @@ def test_logged_loss_is_the_mean_weighted_by_batch_sizes():
     x, y = regression(10)
     model = small_model(optimizer=tg.optimizers.SGD(0.0))
     history = model.fit(x, y, batch_size=4, verbose=0)
-    assert history.history["loss"][0] == pytest.approx(float(((model.predict(x)[:, 0] - y) ** 2).mean()), rel=1e-5)
+    assert history.history["loss"][0] == pytest.approx(
+        float(((model.predict(x)[:, 0] - y) ** 2).mean()), rel=1e-5
+    )
     assert model.evaluate(x, y, batch_size=3) == pytest.approx(history.history["loss"][0], rel=1e-5)
 
 
@@ -101,7 +103,9 @@ def test_several_inputs_and_outputs():
 
 def test_masks_reach_the_loss():
     ids = np.array([[1, 2, 0, 0], [3, 1, 2, 0]])
-    model = tg.Sequential([layers.Embedding(4, 3, mask_zero=True), layers.LSTM(3, return_sequences=True), layers.Dense(1)])
+    model = tg.Sequential(
+        [layers.Embedding(4, 3, mask_zero=True), layers.LSTM(3, return_sequences=True), layers.Dense(1)]
+    )
     model.compile(tg.optimizers.SGD(0.0), "mse")
     y = np.arange(8.0, dtype=np.float32).reshape(2, 4, 1)
     loss = model.train_on_batch(ids, y)
@@ -114,7 +118,13 @@ def test_iterables_and_steps():
     batches = [(x[i : i + 8], y[i : i + 8]) for i in range(0, 40, 8)]
     model = small_model()
     seen = []
-    model.fit(batches, epochs=2, verbose=0, steps_per_epoch=3, callbacks=[LambdaCallback(on_train_batch_end=lambda b, logs: seen.append(b))])
+    model.fit(
+        batches,
+        epochs=2,
+        verbose=0,
+        steps_per_epoch=3,
+        callbacks=[LambdaCallback(on_train_batch_end=lambda b, logs: seen.append(b))],
+    )
     assert seen == [0, 1, 2, 0, 1, 2]
     with pytest.raises(ValueError, match="one epoch only"):
         model.fit((b for b in batches), epochs=2, verbose=0)
@@ -147,7 +157,9 @@ def test_a_non_finite_gradient_never_reaches_a_weight(error):
         model = small_model()
         model.fit(*regression(8, 1), epochs=epochs, verbose=0)
         before, state = model.get_weights(), model.optimizer.state()
-        with pytest.raises(FloatingPointError, match=r"gradient of gru/.*op '\w+'.*layer 'gru'.*weights are unchanged"):
+        with pytest.raises(
+            FloatingPointError, match=r"gradient of gru/.*op '\w+'.*layer 'gru'.*weights are unchanged"
+        ):
             model.fit(x, y, verbose=0)
         assert same_weights(before, model.get_weights())
         assert all(np.array_equal(v, model.optimizer.state()[k]) for k, v in state.items())
@@ -256,7 +268,7 @@ def test_fit_in_another_thread():
     def work():
         try:
             model.fit(x, y, verbose=0)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             errors.append(error)
 
     thread = threading.Thread(target=work)

@@ -47,6 +47,7 @@ def test_every_op_can_be_called_and_is_documented(name: str) -> None:
 
 # --- gradients --------------------------------------------------------------------------------------
 
+
 @every_differentiable
 def test_first_order(name: str, number: int) -> None:
     op, sample = OPS[name], samples(name)[number]
@@ -73,7 +74,11 @@ def test_second_order(name: str, number: int) -> None:
     directions = weights(first, 6)
     recorded = [(f, d) for f, d in zip(first, directions, strict=True) if f.requires_grad]
     targets = leaves + seeds
-    second = tg.grad([f for f, _ in recorded], targets, [d for _, d in recorded]) if recorded else [None] * len(targets)
+    second = (
+        tg.grad([f for f, _ in recorded], targets, [d for _, d in recorded])
+        if recorded
+        else [None] * len(targets)
+    )
     got = [np.zeros(t.shape) if s is None else s for t, s in zip(targets, second, strict=True)]
 
     def slope(values: list[Any]) -> Any:
@@ -131,9 +136,10 @@ def test_an_op_without_gradient_ends_the_graph(name: str, number: int) -> None:
 
 # --- broadcasting -----------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("name", sorted(n for n in ELEMENTWISE if len(ELEMENTWISE[n]) > 1))
 def test_broadcasting(name: str) -> None:
-    """The gradient of a broadcast argument is the adjoint of the broadcasting: ⟨v, ∂a⟩ = ⟨broadcast v, ∂A⟩."""
+    """The gradient of a broadcast argument is the adjoint of broadcasting: ⟨v, ∂a⟩ = ⟨broadcast v, ∂A⟩."""
     op, draws = OPS[name], ELEMENTWISE[name]
 
     @given(
@@ -152,10 +158,14 @@ def test_broadcasting(name: str) -> None:
         if not leaves:
             return
         w = weights([y], seed)
-        for leaf, g, full in zip(leaves, tg.grad([y], leaves, w), tg.grad([wide_y], wide_leaves, w), strict=True):
+        for leaf, g, full in zip(
+            leaves, tg.grad([y], leaves, w), tg.grad([wide_y], wide_leaves, w), strict=True
+        ):
             assert g.shape == leaf.shape
             v = rng.standard_normal(leaf.shape)
-            np.testing.assert_allclose(np.sum(v * np.asarray(g)), np.sum(v * np.asarray(full)), rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(
+                np.sum(v * np.asarray(g)), np.sum(v * np.asarray(full)), rtol=1e-9, atol=1e-9
+            )
 
     check()
 

@@ -13,16 +13,27 @@ from tinygrad_rnn import ops
 
 HUGE = np.array([[1e4, -1e4, 0.0], [-1e4, 1e4, 1e4]])
 STABLE: dict[str, Callable[[Any], Any]] = {
-    "sigmoid": ops.sigmoid, "tanh": ops.tanh, "softplus": ops.softplus, "silu": ops.silu, "gelu": ops.gelu,
-    "gelu tanh": lambda x: ops.gelu(x, True), "elu": ops.elu, "selu": ops.selu, "softsign": ops.softsign,
-    "softmax": ops.softmax, "log_softmax": ops.log_softmax, "logsumexp": lambda x: ops.logsumexp(x, axis=1),
+    "sigmoid": ops.sigmoid,
+    "tanh": ops.tanh,
+    "softplus": ops.softplus,
+    "silu": ops.silu,
+    "gelu": ops.gelu,
+    "gelu tanh": lambda x: ops.gelu(x, True),
+    "elu": ops.elu,
+    "selu": ops.selu,
+    "softsign": ops.softsign,
+    "softmax": ops.softmax,
+    "log_softmax": ops.log_softmax,
+    "logsumexp": lambda x: ops.logsumexp(x, axis=1),
     "sparse": lambda x: ops.sparse_categorical_crossentropy([1, 0], x, from_logits=True),
     "dense": lambda x: ops.categorical_crossentropy(np.eye(3)[[1, 0]].astype(x.dtype), x, from_logits=True),
     "binary": lambda x: ops.binary_crossentropy(np.eye(3)[[1, 0]].astype(x.dtype), x, from_logits=True),
     "probabilities": lambda x: ops.binary_crossentropy(np.eye(3)[[1, 0]].astype(x.dtype), ops.sigmoid(x)),
     "sparse probabilities": lambda x: ops.sparse_categorical_crossentropy([1, 0], ops.softmax(x)),
-    "dense probabilities": lambda x: ops.categorical_crossentropy(np.eye(3)[[1, 0]].astype(x.dtype), ops.softmax(x)),
-}  # fmt: skip
+    "dense probabilities": lambda x: ops.categorical_crossentropy(
+        np.eye(3)[[1, 0]].astype(x.dtype), ops.softmax(x)
+    ),
+}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -39,8 +50,12 @@ def test_huge_logits_are_finite_and_silent(name: str, dtype: str) -> None:
 def test_losses_from_logits_at_the_extremes() -> None:
     loss = ops.sparse_categorical_crossentropy([1, 0], HUGE, from_logits=True)
     assert loss.tolist() == [2e4, 2e4 + np.log(2)]
-    assert ops.binary_crossentropy(np.array([1.0, 0.0]), np.array([-1e4, 1e4]), from_logits=True).tolist() == [1e4, 1e4]
-    assert ops.categorical_crossentropy(np.eye(2), np.array([[0.0, -np.inf], [-np.inf, 0.0]]), True).tolist() == [0, 0]
+    assert ops.binary_crossentropy(
+        np.array([1.0, 0.0]), np.array([-1e4, 1e4]), from_logits=True
+    ).tolist() == [1e4, 1e4]
+    assert ops.categorical_crossentropy(
+        np.eye(2), np.array([[0.0, -np.inf], [-np.inf, 0.0]]), True
+    ).tolist() == [0, 0]
     near = ops.sparse_categorical_crossentropy([0], np.array([[40.0, 0.0]]), from_logits=True)
     assert near[0] == pytest.approx(np.exp(-40), rel=1e-3) or near[0] == 0.0
 

@@ -26,6 +26,7 @@ from tinygrad_rnn.core.op import OPS, Array, Node, Spec
 
 # --- the contract of kernels ------------------------------------------------------------------------
 
+
 @every_sample
 def test_out_receives_the_result(name: str, number: int) -> None:
     op, sample = OPS[name], samples(name)[number]
@@ -66,6 +67,7 @@ def test_inputs_are_not_modified(name: str, number: int) -> None:
 
 
 # --- reads ------------------------------------------------------------------------------------------
+
 
 def poison(value: Any) -> Any:
     """The same shape and dtype, with values that spoil everything they touch."""
@@ -132,6 +134,7 @@ def test_only_what_is_read_is_kept(name: str, number: int) -> None:
 
 # --- layouts ----------------------------------------------------------------------------------------
 
+
 def fortran(a: Array) -> Array:
     return np.asarray(a, order="F")
 
@@ -164,7 +167,10 @@ def test_memory_layout_does_not_matter(name: str, number: int, layout: Any) -> N
     if which := differentiable(op, sample):
         cotangents = weights(want, 5)
         reference = raw_vjps(op, sample, sample.args, cotangents)
-        leaves = [tg.Tensor(a, tg.tensor(a, requires_grad=True)._node) if i in which else a for i, a in enumerate(moved.args)]
+        leaves = [
+            tg.Tensor(a, tg.tensor(a, requires_grad=True)._node) if i in which else a
+            for i, a in enumerate(moved.args)
+        ]
         found = tg.grad(
             list(run(name, leaves, sample.attrs)), [leaves[i] for i in which], [layout(w) for w in cotangents]
         )

@@ -13,7 +13,8 @@ import numpy as np
 
 from ..config import Mode, Scope, mode, switched
 from ..core.tensor import Tensor
-from ..ops import stack, unstack, where
+from ..ops.elementwise import where
+from ..ops.shape import stack, unstack
 
 Step = Callable[[Any, list[Any], Any], tuple[Any, Any]]
 
@@ -50,7 +51,9 @@ def scan(
     ([[1.0, 2.0, 3.0]], [[3.0, 3.0]])
     """
     if derive or checkpoint is not None:
-        raise ValueError("scan: this version runs unrolled only; leave derive and checkpoint at their defaults")
+        raise ValueError(
+            "scan: this version runs unrolled only; leave derive and checkpoint at their defaults"
+        )
     sequences = [x if isinstance(x, Tensor) else Tensor(np.asarray(x), None) for x in _as_tuple(xs)]
     length = _length(sequences)
     pieces = [unstack(x, axis=1) for x in sequences]
@@ -68,12 +71,15 @@ def scan(
                 valid = keep[:, t]
                 new = [_select(valid, n, s) for n, s in zip(new, current, strict=True)]
                 previous = outputs[-1] if outputs else tuple(o * 0.0 for o in _as_tuple(output))
-                output = tuple(_select(valid, o, p) for o, p in zip(_as_tuple(output), _as_tuple(previous), strict=True))
+                output = tuple(
+                    _select(valid, o, p) for o, p in zip(_as_tuple(output), _as_tuple(previous), strict=True)
+                )
         current = new
         outputs.append(_as_tuple(output))
     several = isinstance(output, tuple) and keep is None or len(outputs[0]) > 1
     joined = tuple(
-        stack([o[i] for o in outputs], axis=1) if return_sequences else outputs[-1][i] for i in range(len(outputs[0]))
+        stack([o[i] for o in outputs], axis=1) if return_sequences else outputs[-1][i]
+        for i in range(len(outputs[0]))
     )
     return (joined if several else joined[0]), current
 
@@ -94,7 +100,9 @@ def _length(sequences: list[Tensor]) -> int:
             raise ValueError(f"{place}: expected sequences (batch, time, ...), received shape {x.shape}")
     lengths = {x.shape[1] for x in sequences}
     if len(lengths) > 1:
-        raise ValueError(f"{place}: sequences of unequal length: {', '.join(str(x.shape) for x in sequences)}")
+        raise ValueError(
+            f"{place}: sequences of unequal length: {', '.join(str(x.shape) for x in sequences)}"
+        )
     length = lengths.pop()
     if length == 0:
         raise ValueError(
@@ -129,4 +137,5 @@ def _checked(new: Any, current: list[Tensor], here: Mode, t: int) -> list[Tensor
             )
         if after.shape != before.shape:
             raise ValueError(f"{place}: state {i} changed shape from {before.shape} to {after.shape}")
-    return new
+    checked: list[Tensor] = new
+    return checked

@@ -248,7 +248,9 @@ def _measure_floors(
         reference.floor = float(np.max([4 * max(coarsest, _eps(g)) * _size(g), *moves]))
         if reference.gradient is None:
             reference.gradient = g
-        elif reference.gradient.shape == g.shape and distance(reference.gradient, g) > FLOORS * reference.floor:
+            continue
+        same_shape = reference.gradient.shape == g.shape
+        if same_shape and distance(reference.gradient, g) > FLOORS * reference.floor:
             notes.append(f"{name}: the gradient in auto is not that of loss_fn (an earlier backward pass?)")
     return notes
 

@@ -23,9 +23,9 @@ def flatten(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _parts(name: str, strip: bool) -> tuple[str, ...]:
+def _parts(name: str, strip: bool, fold: bool) -> tuple[str, ...]:
     """The parts of a path, without wrappers such as `grads`; the last without its sign of a gradient."""
-    parts = [p for p in re.split(r"[/.\[\]\"' ]+", name) if p]
+    parts = [p for p in re.split(r"[/.\[\]\"' ]+", name.lower() if fold else name) if p]
     parts = [p for p in parts[:-1] if p.lower() not in _WRAPPERS] + parts[-1:]
     if strip and parts:
         parts[-1] = _GRADIENT.sub("", parts[-1])
@@ -43,17 +43,13 @@ def match(name: str, known: Iterable[str]) -> list[str]:
     """
     known = list(known)
     for strip, fold in ((False, False), (True, False), (True, True)):
-        wanted = _fold(_parts(name, strip), fold)
-        paths = {k: _fold(_parts(k, strip), fold) for k in known}
+        wanted = _parts(name, strip, fold)
+        paths = {k: _parts(k, strip, fold) for k in known}
         found = [k for k, path in paths.items() if path == wanted]
         found = found or [k for k, path in paths.items() if _ends(path, wanted) or _ends(wanted, path)]
         if found:
             return found
     return []
-
-
-def _fold(parts: tuple[str, ...], fold: bool) -> tuple[str, ...]:
-    return tuple(p.lower() for p in parts) if fold else parts
 
 
 def _ends(long: tuple[str, ...], short: tuple[str, ...]) -> bool:

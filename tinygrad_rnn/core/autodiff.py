@@ -189,8 +189,8 @@ def _walk(
                 found[node] = g
             inputs = node.inputs
             if op is PORT:  # one output of a node that has several: their cotangents wait in a list
-                parent, index = inputs[0], node.index  # type: ignore[index, attr-defined]
-                cotangents.setdefault(parent, [None] * len(parent.shape))[index] = g
+                port: Any = node
+                cotangents.setdefault(port.parent, [None] * len(port.parent.shape))[port.index] = g
                 continue
             parts = None
             if create_graph:
@@ -342,7 +342,10 @@ def _leaf(x: Any) -> Tensor:
 def _grad_or_zeros(y: Any, leaves: list[Tensor]) -> list[Tensor]:
     depends = not isinstance(y, Tensor) or y._node is not None
     grads = grad(y, leaves) if depends else [None] * len(leaves)
-    return [Tensor(np.zeros(x.shape, x.dtype), None) if g is None else g for x, g in zip(leaves, grads, strict=True)]
+    return [
+        Tensor(np.zeros(x.shape, x.dtype), None) if g is None else g
+        for x, g in zip(leaves, grads, strict=True)
+    ]
 
 
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -373,7 +376,10 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
             parts = parts if isinstance(parts, (list, tuple)) else (parts,)
             if len(parts) != len(args):
                 raise ValueError(f"{op.name}: grad returned {len(parts)} gradients for {len(args)} arguments")
-            return [_checked(op, i, p, a, isinstance(g, Tensor)) for i, (p, a) in enumerate(zip(parts, args, strict=True))]
+            return [
+                _checked(op, i, p, a, isinstance(g, Tensor))
+                for i, (p, a) in enumerate(zip(parts, args, strict=True))
+            ]
 
         op = Op(getattr(f, "__name__", "custom"), _no_replay, vjp_all=vjp_all, doc=f.__doc__ or "")
         saved = (None, *[None] * len(args))
@@ -403,5 +409,12 @@ def _checked(op: Op, i: int, part: Any, arg: Any, recorded: bool) -> Any:
 
 
 __all__ = [
-    "Scope", "backward", "custom_gradient", "grad", "hvp", "jacobian", "stop_gradient", "value_and_grad",
+    "Scope",
+    "backward",
+    "custom_gradient",
+    "grad",
+    "hvp",
+    "jacobian",
+    "stop_gradient",
+    "value_and_grad",
 ]

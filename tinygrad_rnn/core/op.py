@@ -161,3 +161,8 @@ class Port(Node):
     def __init__(self, parent: Node, index: int, value: Array) -> None:
         super().__init__(PORT, {}, (parent,), (), value.shape, value.dtype, parent.scope)
         self.index = index
+
+    @property
+    def parent(self) -> Node | None:
+        """The node with several outputs; None once it was freed."""
+        return self.inputs[0] if self.inputs else None

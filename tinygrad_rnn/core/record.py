@@ -63,6 +63,7 @@ def primitive(
         raise ValueError(f"primitive: an op named {name!r} exists already")
     op = Op(name, fwd, vjps, vjp_all, reads, broadcasts, view, outputs, analytic, strict, doc)
     OPS[name] = op
+    function: Callable[..., Any]
     if broadcasts and len(vjps) == 1:
         function = _unary(op)
     elif broadcasts and len(vjps) == 2:

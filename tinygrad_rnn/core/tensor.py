@@ -30,6 +30,11 @@ class Tensor:
 
     __slots__ = ("__weakref__", "_data", "_mask", "_name", "_node")
 
+    _data: Array
+    _node: Node | None  # what made it; None if it is not recorded
+    _name: str  # only set if a name was given
+    _mask: Any  # only set on sequences that have one: (batch, time), True where a step counts
+
     def __init__(self, data: Array, node: Node | None) -> None:
         self._data = data
         self._node = node
@@ -143,7 +148,7 @@ class Tensor:
 
     def __index__(self) -> int:
         """The only element of an integer tensor, as an index."""
-        return self._data.__index__()
+        return int(self._data.__index__())
 
     __hash__ = object.__hash__
 
@@ -190,9 +195,9 @@ class Tensor:
         def __iter__(self) -> Iterator[Tensor]: ...
 
         @property
-        def T(self) -> Tensor: ...  # noqa: N802
+        def T(self) -> Tensor: ...
         @property
-        def mT(self) -> Tensor: ...  # noqa: N802
+        def mT(self) -> Tensor: ...
 
         def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
         def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
@@ -302,9 +307,7 @@ class Variable(Tensor):
         return f"<Variable {self.path!r} shape={self.shape} dtype={self.dtype} value={body}>"
 
 
-def tensor(
-    data: Any, dtype: Any = None, requires_grad: bool = False, name: str | None = None
-) -> Tensor:
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, name: str | None = None) -> Tensor:
     """Make a Tensor from a copy of anything array-like.
 
     Arrays keep their dtype, Python floats become `floatx()`, Python integers int64. Raises `TypeError`
@@ -316,8 +319,7 @@ def tensor(
     array = to_array(data, dtype)
     if requires_grad and array.dtype.kind not in "fc":
         raise TypeError(
-            f"tensor: requires_grad needs floats, received {array.dtype}; "
-            f"give floats or dtype='{floatx()}'"
+            f"tensor: requires_grad needs floats, received {array.dtype}; give floats or dtype='{floatx()}'"
         )
     leaf = Leaf(array.shape, array.dtype, name, GradSlot()) if requires_grad else None
     result = Tensor(array, leaf)
@@ -334,9 +336,7 @@ def to_array(data: Any, dtype: Any = None) -> Array:
             dtype = floatx()
     array = np.array(data, dtype=dtype)
     if array.dtype.kind not in "fciub":
-        raise TypeError(
-            f"tensor: expected numbers, received {type(data).__name__} of dtype {array.dtype}"
-        )
+        raise TypeError(f"tensor: expected numbers, received {type(data).__name__} of dtype {array.dtype}")
     return array
 
 

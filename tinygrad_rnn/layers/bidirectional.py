@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..core.tensor import Tensor
 from ..ops import add, concatenate, flip, multiply
 from .layer import Layer
@@ -37,13 +35,22 @@ class Bidirectional(Layer):
     supports_masking = True
 
     def __init__(
-        self, layer: RNN, merge_mode: str | None = "concat", weights: Any = None, backward_layer: RNN | None = None, **options: Any
+        self,
+        layer: RNN,
+        merge_mode: str | None = "concat",
+        weights: Any = None,
+        backward_layer: RNN | None = None,
+        **options: Any,
     ) -> None:
         if not isinstance(layer, RNN) or not isinstance(backward_layer or layer, RNN):
             raise ValueError(f"Bidirectional: expected a recurrent layer, received {layer!r}")
         if merge_mode not in _MERGE:
-            raise ValueError(f"Bidirectional: merge_mode must be one of {list(_MERGE)}, received {merge_mode!r}")
-        super().__init__(**{"name": f"bidirectional_{layer.name}", **options} if "name" not in options else options)
+            raise ValueError(
+                f"Bidirectional: merge_mode must be one of {list(_MERGE)}, received {merge_mode!r}"
+            )
+        super().__init__(
+            **{"name": f"bidirectional_{layer.name}", **options} if "name" not in options else options
+        )
         self.forward_layer = _copy(layer, f"forward_{layer.name}", layer.go_backwards)
         if backward_layer is None:
             self.backward_layer = _copy(layer, f"backward_{layer.name}", not layer.go_backwards)
@@ -71,12 +78,17 @@ class Bidirectional(Layer):
             half = len(states) // 2
             given = (states[:half], states[half:])
         results = [
-            list(side(sequences, initial_state=s, mask=mask)) if self.return_state else [side(sequences, initial_state=s, mask=mask)]
+            list(side(sequences, initial_state=s, mask=mask))
+            if self.return_state
+            else [side(sequences, initial_state=s, mask=mask)]
             for side, s in zip((self.forward_layer, self.backward_layer), given, strict=True)
         ]
         outputs = [r[0] for r in results]
         if self.return_sequences:
-            outputs = [flip(y, 1) if side.go_backwards else y for side, y in zip((self.forward_layer, self.backward_layer), outputs, strict=True)]
+            outputs = [
+                flip(y, 1) if side.go_backwards else y
+                for side, y in zip((self.forward_layer, self.backward_layer), outputs, strict=True)
+            ]
         merged = _MERGE[self.merge_mode](*outputs)
         if not self.return_state:
             return merged
@@ -93,7 +105,9 @@ class Bidirectional(Layer):
 
     def step(self, x_t: Any, states: Any = None) -> Tensor:
         """Not possible: the backward direction needs the end of the sequence first."""
-        raise ValueError(f"{self.name}.step: a bidirectional layer cannot stream, it needs the whole sequence")
+        raise ValueError(
+            f"{self.name}.step: a bidirectional layer cannot stream, it needs the whole sequence"
+        )
 
 
 def _copy(layer: RNN, name: str, go_backwards: bool) -> RNN:
@@ -119,7 +133,9 @@ def clone(layer: Any, **changes: Any) -> Any:
 
 def _check_pair(layer: RNN, backward: RNN) -> None:
     if layer.go_backwards == backward.go_backwards:
-        raise ValueError("Bidirectional: layer and backward_layer must run in opposite directions (go_backwards)")
+        raise ValueError(
+            "Bidirectional: layer and backward_layer must run in opposite directions (go_backwards)"
+        )
     for name in ("return_sequences", "return_state", "stateful"):
         if getattr(layer, name) != getattr(backward, name):
             raise ValueError(f"Bidirectional: layer and backward_layer differ in {name}")

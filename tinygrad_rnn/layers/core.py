@@ -41,20 +41,34 @@ class Dense(Layer):
         self.units = int(units)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
-        self.kernel_options = {"initializer": kernel_initializer, "regularizer": kernel_regularizer, "constraint": kernel_constraint}
-        self.bias_options = {"initializer": bias_initializer, "regularizer": bias_regularizer, "constraint": bias_constraint}
+        self.kernel_options = {
+            "initializer": kernel_initializer,
+            "regularizer": kernel_regularizer,
+            "constraint": kernel_constraint,
+        }
+        self.bias_options = {
+            "initializer": bias_initializer,
+            "regularizer": bias_regularizer,
+            "constraint": bias_constraint,
+        }
 
     def build(self, input_shape: Any) -> None:
         """Create kernel (features, units) and bias (units,)."""
         if len(input_shape) < 2 or input_shape[-1] is None:
-            raise ValueError(f"{self.name}: expected inputs (batch, ..., features), received shape {input_shape}")
+            raise ValueError(
+                f"{self.name}: expected inputs (batch, ..., features), received shape {input_shape}"
+            )
         self.kernel = self.add_weight((input_shape[-1], self.units), name="kernel", **self.kernel_options)
-        self.bias = self.add_weight((self.units,), name="bias", **self.bias_options) if self.use_bias else None
+        self.bias = (
+            self.add_weight((self.units,), name="bias", **self.bias_options) if self.use_bias else None
+        )
 
     def check_input(self, inputs: Any) -> None:
         """At least two axes, and the number of features that the layer was built for."""
         if inputs.ndim < 2:
-            raise ValueError(f"{self.name}: expected inputs (batch, ..., features), received shape {inputs.shape}")
+            raise ValueError(
+                f"{self.name}: expected inputs (batch, ..., features), received shape {inputs.shape}"
+            )
         if self.built and inputs.shape[-1] != self.kernel.shape[0]:
             raise ValueError(
                 f"{self.name}: expected {self.kernel.shape[0]} features on the last axis, received shape {inputs.shape}"

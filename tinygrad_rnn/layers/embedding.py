@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import take
-from ..ops.indexing import check_ids
+from ..ops.indexing import check_ids, take
 from .layer import Layer, MaskSource
 
 
@@ -39,15 +38,21 @@ class Embedding(Layer, MaskSource):
                 raise ValueError(f"Embedding: {name} must be a positive integer, received {value!r}")
         self.input_dim, self.output_dim, self.mask_zero = int(input_dim), int(output_dim), bool(mask_zero)
         self.table_options = {
-            "initializer": embeddings_initializer, "regularizer": embeddings_regularizer, "constraint": embeddings_constraint,
-        }  # fmt: skip
+            "initializer": embeddings_initializer,
+            "regularizer": embeddings_regularizer,
+            "constraint": embeddings_constraint,
+        }
         self._initial_weights = weights
 
     def build(self, input_shape: Any) -> None:
         """Create the table (input_dim, output_dim)."""
-        self.embeddings = self.add_weight((self.input_dim, self.output_dim), name="embeddings", **self.table_options)
+        self.embeddings = self.add_weight(
+            (self.input_dim, self.output_dim), name="embeddings", **self.table_options
+        )
         if self._initial_weights is not None:
-            self.set_weights(self._initial_weights if isinstance(self._initial_weights, list) else [self._initial_weights])
+            self.set_weights(
+                self._initial_weights if isinstance(self._initial_weights, list) else [self._initial_weights]
+            )
 
     def call(self, inputs: Any) -> Any:
         """Look the rows up."""

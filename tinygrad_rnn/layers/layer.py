@@ -171,7 +171,9 @@ class Layer:
 
     def _ensure_built(self, path: str, args: Any) -> None:
         if not self.built:
-            shapes = map_nested(lambda x: (None, *x.shape[1:]) if np.ndim(x) else (), args[0]) if args else None
+            shapes = (
+                map_nested(lambda x: (None, *x.shape[1:]) if np.ndim(x) else (), args[0]) if args else None
+            )
             self.build_at(path, shapes)
 
     def build_at(self, path: str, input_shape: Any) -> None:
@@ -279,7 +281,9 @@ class Layer:
             if np.shape(w) != v.shape
         ]
         if wrong:
-            raise ValueError(f"{self.name}.set_weights: wrong shapes (nothing was changed): " + "; ".join(wrong))
+            raise ValueError(
+                f"{self.name}.set_weights: wrong shapes (nothing was changed): " + "; ".join(wrong)
+            )
         for variable, value in zip(own, weights, strict=True):
             variable.assign(value)
 

@@ -44,7 +44,13 @@ class LSTMCell(Cell):
         if unit_forget_bias:
             bias_initializer = ForgetBias(bias_initializer)
         super().__init__(
-            units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer, **options
+            units,
+            activation,
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias_initializer,
+            **options,
         )
         self.recurrent_activation = activations.get(recurrent_activation)
         self.state_size = [self.units, self.units]  # type: ignore[assignment]

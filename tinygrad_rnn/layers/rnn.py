@@ -17,7 +17,7 @@ from .. import activations
 from ..bptt import scan
 from ..config import Scope, SeedGenerator, mode, switched
 from ..core.tensor import Tensor
-from ..ops import concatenate, flip, split, where
+from ..ops import concatenate, split, where
 from ..ops.random import dropout_mask
 from .layer import Layer
 from .symbolic import flatten, map_nested
@@ -80,7 +80,9 @@ class Cell(Layer):
         names = ("kernel", "recurrent_kernel", "bias")
         made = [
             self.add_weight(s, initializer=i, regularizer=r, constraint=c, name=n)
-            for s, i, r, c, n in zip(shapes, self.initializers, self.regularizers, self.constraints, names, strict=True)
+            for s, i, r, c, n in zip(
+                shapes, self.initializers, self.regularizers, self.constraints, names, strict=True
+            )
             if n != "bias" or self.use_bias
         ]
         self.kernel, self.recurrent_kernel = made[:2]
@@ -93,7 +95,13 @@ class Cell(Layer):
         if not mode().training:
             return (None, None)
         return tuple(
-            dropout_mask((self.gates if self.mask_per_gate else 1, batch, size), rate, None, self.dtype, self.seed_generator)
+            dropout_mask(
+                (self.gates if self.mask_per_gate else 1, batch, size),
+                rate,
+                None,
+                self.dtype,
+                self.seed_generator,
+            )
             if rate > 0
             else None
             for rate, size in ((self.dropout, features), (self.recurrent_dropout, self.units))
@@ -201,10 +209,12 @@ def _project(cell: Any, x: Any, constants: Any) -> Any:
 
 
 def _step(cell: Any, z: Any, states: Any, constants: Any) -> tuple[Any, Any]:
-    if hasattr(cell, "step") and hasattr(cell, "project"):
-        return cell.step(z, list(flatten(states)) if isinstance(cell, Cell) else states, constants)
-    training = {"training": mode().training} if "training" in cell._call_arguments() else {}
-    return cell.call(z, states, **training)
+    if hasattr(cell, "project"):
+        output, new = cell.step(z, list(flatten(states)) if isinstance(cell, Cell) else states, constants)
+    else:
+        training = {"training": mode().training} if "training" in cell._call_arguments() else {}
+        output, new = cell.call(z, states, **training)
+    return output, new
 
 
 def _as_cell(cell: Any) -> Any:
@@ -213,7 +223,7 @@ def _as_cell(cell: Any) -> Any:
         return StackedRNNCells(cell)
     if not isinstance(cell, Layer) or not hasattr(cell, "state_size"):
         raise ValueError(
-            f"RNN: expected a cell, a Layer with `state_size` and `call(inputs, states) -> (output, new_states)`, "
+            "RNN: expected a cell, a Layer with `state_size` and `call(inputs, states) -> (output, new_states)`; "
             f"received {cell!r}"
         )
     return cell
@@ -272,7 +282,9 @@ class RNN(Layer):
     def build(self, input_shape: Any) -> None:
         """Build the cell."""
         if len(input_shape) != 3:
-            raise ValueError(f"{self.name}: expected inputs (batch, time, features), received shape {input_shape}")
+            raise ValueError(
+                f"{self.name}: expected inputs (batch, time, features), received shape {input_shape}"
+            )
         self._features = input_shape[2]
         self.cell.build_at(f"{self.path}/{self.cell.name}", (input_shape[0], *input_shape[2:]))
 
@@ -285,7 +297,9 @@ class RNN(Layer):
         if inputs.shape[1] == 0:
             raise ValueError(f"{self.name}: the sequence has no time steps (shape {inputs.shape})")
         if self.built and self._features is not None and inputs.shape[2] != self._features:
-            raise ValueError(f"{self.name}: expected {self._features} features, received shape {inputs.shape}")
+            raise ValueError(
+                f"{self.name}: expected {self._features} features, received shape {inputs.shape}"
+            )
 
     def get_initial_state(self, batch_size: int) -> list[Any]:
         """Zeros for every state of the cell, as a flat list (or what the cell's own method gives)."""
@@ -308,12 +322,15 @@ class RNN(Layer):
 
     def _given_states(self, initial_state: Any, batch: int) -> list[Any]:
         """Check states that the caller gives: their number and shapes."""
-        given = [self._cast(np.asarray(s) if not isinstance(s, Tensor) else s) for s in flatten(initial_state)]
+        given = [
+            self._cast(np.asarray(s) if not isinstance(s, Tensor) else s) for s in flatten(initial_state)
+        ]
         expected = [(batch, *_as_tuple(n)) for n in self._sizes()]
         received = [tuple(s.shape) for s in given]
         if received != expected:
             raise ValueError(
-                f"{self.name}: expected {len(expected)} initial states of shapes {expected}, received {received}"
+                f"{self.name}: expected {len(expected)} initial states of shapes {expected}, "
+                f"received {received}"
             )
         return given
 
@@ -322,8 +339,8 @@ class RNN(Layer):
             return self.get_initial_state(batch)
         if self._states[0].shape[0] != batch:
             raise ValueError(
-                f"{self.name} is stateful: it holds states of batch size {self._states[0].shape[0]}, received a "
-                f"batch of {batch}; call reset_state() first, or keep the batch size"
+                f"{self.name} is stateful: it holds states of batch size {self._states[0].shape[0]}, "
+                f"received a batch of {batch}; call reset_state() first, or keep the batch size"
             )
         return self._states
 
@@ -370,7 +387,9 @@ class RNN(Layer):
         """
         x_t = self._cast(np.asarray(x_t) if not isinstance(x_t, Tensor) else x_t)
         if x_t.ndim != 2:
-            raise ValueError(f"{self.name}.step: expected inputs (batch, features), received shape {x_t.shape}")
+            raise ValueError(
+                f"{self.name}.step: expected inputs (batch, features), received shape {x_t.shape}"
+            )
         if not self.built:
             self.build_at(self.path, (None, None, x_t.shape[1]))
         batch = x_t.shape[0]
@@ -440,5 +459,3 @@ def _argument_names(cls: type) -> list[str]:
         parameters = inspect.signature(base.__init__).parameters  # type: ignore[misc]
         names += [n for n in parameters if n not in ("self", "options", *names)]
     return names
-
-

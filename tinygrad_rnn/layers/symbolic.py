@@ -123,7 +123,7 @@ def _run(layer: Any, args: Any, kwargs: Any, n: int) -> Any:
     return layer(*args, **{**kwargs, "training": False})
 
 
-def Input(  # noqa: N802
+def Input(
     shape: Any = None,
     batch_size: int | None = None,
     dtype: str | None = None,

@@ -126,8 +126,8 @@ class MeanMetricWrapper(Mean):
     def __init__(
         self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any
     ) -> None:
-        super().__init__(name or getattr(fn, "__name__", None), dtype)
         self.fn = losses.get(fn)
+        super().__init__(name or getattr(self.fn, "__name__", None), dtype)
         self.kwargs = kwargs
 
     def values(self, y_true: Array, y_pred: Array) -> Any:

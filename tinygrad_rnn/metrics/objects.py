@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from .. import losses
+from ..losses.values import per_value
 from . import accuracies
 from .metric import FormulaMetric
 
@@ -90,14 +93,14 @@ class CategoricalCrossentropy(FormulaMetric):
 
 
 class SparseCategoricalCrossentropy(FormulaMetric):
-    """Mean of the loss `sparse_categorical_crossentropy`, for integer labels.
+    """Mean of the loss `sparse_categorical_crossentropy` over the labels that are not `ignore_class`.
 
     >>> round(SparseCategoricalCrossentropy()([1], [[0.5, 0.5]]), 4)
     0.6931
     """
 
     formula = staticmethod(losses.sparse_categorical_crossentropy)
-    options = ("from_logits", "axis")
+    options = ("from_logits", "ignore_class", "axis")
     pointwise = False
 
     def __init__(
@@ -105,11 +108,21 @@ class SparseCategoricalCrossentropy(FormulaMetric):
         name: str | None = None,
         dtype: Any = None,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         axis: int = -1,
     ) -> None:
         super().__init__(name, dtype)
         self.from_logits = from_logits
+        self.ignore_class = ignore_class
         self.axis = axis
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add a batch of labels and predictions; a mask counts as weights of 0 and 1."""
+        if self.ignore_class is not None:
+            valid = np.asarray(y_true) != self.ignore_class
+            weight = 1.0 if sample_weight is None else per_value("sample_weight", sample_weight, valid.shape)
+            sample_weight = valid * weight
+        super().update_state(y_true, y_pred, sample_weight)
 
 
 class Accuracy(FormulaMetric):

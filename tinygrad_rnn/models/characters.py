@@ -17,7 +17,9 @@ from .sequential import Sequential
 CELLS: dict[str, type[RNN]] = {"rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}
 
 
-def character_model(vocabulary: Vocabulary, cell: str = "lstm", units: int = 128, embedding: int = 32) -> Sequential:
+def character_model(
+    vocabulary: Vocabulary, cell: str = "lstm", units: int = 128, embedding: int = 32
+) -> Sequential:
     """Embedding → recurrent layer → Dense: ids (batch, time) → logits (batch, time, symbols).
 
     The vocabulary is kept in `model.extra`, and so in the saved file.

@@ -31,7 +31,9 @@ class ArrayData:
     Raises `ValueError` if the lengths differ, or `x` is empty of arrays.
     """
 
-    def __init__(self, x: Any, y: Any = None, sample_weight: Any = None, batch_size: int | None = None) -> None:
+    def __init__(
+        self, x: Any, y: Any = None, sample_weight: Any = None, batch_size: int | None = None
+    ) -> None:
         self.batch_size = 32 if batch_size is None else int(batch_size)
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, received {batch_size}")
@@ -39,7 +41,9 @@ class ArrayData:
         sizes = {len(a) for a in flatten(tuple(self.data)) if a is not None}
         if len(sizes) > 1:
             shapes = ", ".join(str(a.shape) for a in flatten(tuple(self.data)) if a is not None)
-            raise ValueError(f"x, y and sample_weight must have the same number of examples, received shapes {shapes}")
+            raise ValueError(
+                f"x, y and sample_weight must have the same number of examples, received shapes {shapes}"
+            )
         self.n = sizes.pop()
         if self.n == 0:
             raise ValueError("the data has no examples (the first axis has length 0)")
@@ -104,7 +108,9 @@ def _arrays(value: Any, name: str) -> Any:
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{name}: expected numbers, received an array of {array.dtype}")
         if array.ndim == 0:
-            raise ValueError(f"{name}: expected arrays with the examples on the first axis, received a scalar")
+            raise ValueError(
+                f"{name}: expected arrays with the examples on the first axis, received a scalar"
+            )
     return made
 
 

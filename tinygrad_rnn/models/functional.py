@@ -17,7 +17,9 @@ def calls_between(inputs: Any, outputs: Any) -> list[Call]:
     stack = [(s, False) for s in reversed(list(flatten(outputs)))]
     for symbol in flatten((inputs, outputs)):
         if not isinstance(symbol, Symbol):
-            raise TypeError(f"Model: inputs and outputs come from Input and layers, received {type(symbol).__name__}")
+            raise TypeError(
+                f"Model: inputs and outputs come from Input and layers, received {type(symbol).__name__}"
+            )
     while stack:
         symbol, ready = stack.pop()
         if id(symbol) in starts or (symbol.call is not None and id(symbol.call) in ordered):

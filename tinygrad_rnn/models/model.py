@@ -38,7 +38,9 @@ class Model(Trainer, Layer):
     def call(self, inputs: Any) -> Any:
         """Run the functional graph; subclasses define their own."""
         if self.inputs is None:
-            raise TypeError(f"{type(self).__name__}: define call(self, inputs), or make it Model(inputs, outputs)")
+            raise TypeError(
+                f"{type(self).__name__}: define call(self, inputs), or make it Model(inputs, outputs)"
+            )
         self._check_inputs(inputs)
         return run(self._calls, self.inputs, inputs, self.outputs)
 
@@ -52,7 +54,9 @@ class Model(Trainer, Layer):
                 s is None or s == n for s, n in zip(symbol.shape, value.shape, strict=True)
             )
             if not fits:
-                raise ValueError(f"{self.name}: expected an input of shape {symbol.shape}, received {value.shape}")
+                raise ValueError(
+                    f"{self.name}: expected an input of shape {symbol.shape}, received {value.shape}"
+                )
 
     def _scope(self, outer: Scope) -> Scope:
         """A model adds its name to the path only inside another one."""
@@ -70,7 +74,9 @@ class Model(Trainer, Layer):
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise ValueError(f"{self.name}: no layer {name!r}; there are {', '.join(x.name for x in self.layers)}")
+        raise ValueError(
+            f"{self.name}: no layer {name!r}; there are {', '.join(x.name for x in self.layers)}"
+        )
 
     @property
     def input_shape(self) -> Any:

@@ -49,7 +49,9 @@ class ProgressBar(Callback):
         self.close()
         if self.verbose:
             seconds = time.perf_counter() - self._start
-            print(f"Epoch {epoch + 1}/{self.params['epochs']}  {seconds:.1f} s  {_text(logs or {})}", flush=True)
+            print(
+                f"Epoch {epoch + 1}/{self.params['epochs']}  {seconds:.1f} s  {_text(logs or {})}", flush=True
+            )
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Leave the terminal as it was."""

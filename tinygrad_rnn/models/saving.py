@@ -23,10 +23,14 @@ from .sequential import Sequential
 
 _MODELS: dict[str, type[Model]] = {"Sequential": Sequential, "Model": Model}
 _REGISTRIES = {
-    "activation": activations.REGISTRY, "initializer": initializers.REGISTRY, "regularizer": regularizers.REGISTRY,
-    "constraint": constraints.REGISTRY, "loss": losses.REGISTRY, "metric": metrics.REGISTRY,
+    "activation": activations.REGISTRY,
+    "initializer": initializers.REGISTRY,
+    "regularizer": regularizers.REGISTRY,
+    "constraint": constraints.REGISTRY,
+    "loss": losses.REGISTRY,
+    "metric": metrics.REGISTRY,
     "optimizer": optimizers.REGISTRY,
-}  # fmt: skip
+}
 
 
 # --- configuration <-> plain data -----------------------------------------------------------------
@@ -83,7 +87,8 @@ def _from_plain(value: Any, custom: dict[str, Any]) -> Any:
             return _REGISTRIES[value["$object"]].get(value["config"])
         if value["config"] not in custom:
             raise ValueError(
-                f"the file names {value['config']!r}, which is not part of this package; hand it over in custom_objects"
+                f"the file names {value['config']!r}, which is not part of this package; "
+                "hand it over in custom_objects"
             )
         return custom[value["config"]]
     return {k: _from_plain(v, custom) for k, v in value.items()}
@@ -105,7 +110,7 @@ def _model_config(model: Model) -> dict[str, Any]:
         return {"class": "Sequential", "config": _to_plain(model.get_config())}
     if type(model) is not Model or model.inputs is None:
         raise ValueError(
-            f"save: {type(model).__name__} is a subclass whose call() is Python code, which a file cannot hold; "
+            f"save: {type(model).__name__} is a subclass; its call() is Python code, which a file cannot hold; "
             "save its weights with save_weights(path), and make the model anew before load_weights"
         )
     inputs = list(flatten(model.inputs))
@@ -125,7 +130,11 @@ def _model_config(model: Model) -> dict[str, Any]:
         "inputs": map_nested(_to_plain, model.inputs),
         "layers": [_to_plain(layer) for layer in layers],
         "calls": [
-            {"layer": index[id(c.layer)], "args": map_nested(reference, list(c.args)), "kwargs": map_nested(reference, c.kwargs)}
+            {
+                "layer": index[id(c.layer)],
+                "args": map_nested(reference, list(c.args)),
+                "kwargs": map_nested(reference, c.kwargs),
+            }
             for c in model._calls
         ],
         "outputs": map_nested(reference, model.outputs),
@@ -167,7 +176,9 @@ def save_model(model: Model, path: str | Path) -> None:
     """
     target = _with_ending(path, ".tgr")
     if not model.built:
-        raise ValueError(f"save: {model.name} has no weights yet; call it on data (or give it an Input) first")
+        raise ValueError(
+            f"save: {model.name} has no weights yet; call it on data (or give it an Input) first"
+        )
     manifest: dict[str, Any] = {"format": "tinygrad_rnn model", "version": 1, "model": _model_config(model)}
     manifest["extra"] = model.extra
     manifest["built_on"] = _to_plain(getattr(model, "built_on", None))
@@ -194,14 +205,24 @@ def load_model(path: str | Path, custom_objects: dict[str, Any] | None = None, c
         model = _make_model(manifest["model"], custom)
         if not model.built:
             with no_grad():
-                model(map_nested(lambda s: np.zeros((1, *s.shape[1:]), s.dtype), _from_plain(manifest["built_on"], custom)))
+                model(
+                    map_nested(
+                        lambda s: np.zeros((1, *s.shape[1:]), s.dtype),
+                        _from_plain(manifest["built_on"], custom),
+                    )
+                )
         model.set_weights([arrays[f"weights/{i}"] for i in range(len(manifest["weights"]))])
         model.extra = manifest["extra"]
         if compile and "optimizer" in manifest:
             optimizer = optimizers.get(manifest["optimizer"])
-            model.compile(optimizer, **{k: v for k, v in _from_plain(manifest["compile"], custom).items() if k != "optimizer"})
+            model.compile(
+                optimizer,
+                **{k: v for k, v in _from_plain(manifest["compile"], custom).items() if k != "optimizer"},
+            )
             optimizer.build(model.trainable_weights)
-            optimizer.load_state({k.removeprefix("optimizer/"): v for k, v in arrays.items() if k.startswith("optimizer/")})
+            optimizer.load_state(
+                {k.removeprefix("optimizer/"): v for k, v in arrays.items() if k.startswith("optimizer/")}
+            )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(path, [f"{type(error).__name__}: {error}"]) from error
     return model
@@ -220,7 +241,9 @@ def load_weights(model: Layer, path: str | Path) -> None:
     if manifest.get("format") not in ("tinygrad_rnn weights", "tinygrad_rnn model"):
         raise CheckpointError(path, [f"expected saved weights, received {manifest.get('format')!r}"])
     if not model.built:
-        raise ValueError(f"load_weights: {model.name} is not built yet; call it on data (or give it an Input) first")
+        raise ValueError(
+            f"load_weights: {model.name} is not built yet; call it on data (or give it an Input) first"
+        )
     model.set_weights([arrays[f"weights/{i}"] for i in range(len(manifest["weights"]))])
 
 
@@ -231,6 +254,6 @@ def _with_ending(path: str | Path, ending: str) -> Path:
     return target
 
 
-Model.save = save_model  # type: ignore[method-assign]
-Model.save_weights = save_weights  # type: ignore[method-assign]
-Model.load_weights = load_weights  # type: ignore[method-assign]
+Model.save = save_model  # type: ignore[assignment, method-assign]
+Model.save_weights = save_weights  # type: ignore[assignment, method-assign]
+Model.load_weights = load_weights  # type: ignore[assignment, method-assign]

@@ -22,8 +22,8 @@ from ..config import debug_nans, enable_grad, no_grad, switched
 from ..core.autodiff import leaf_gradients
 from ..core.tensor import Tensor
 from ..layers.symbolic import flatten, map_nested
-from .progress import ProgressBar
 from .data import ArrayData, Batch, adapt
+from .progress import ProgressBar
 
 
 class Trainer:
@@ -64,7 +64,9 @@ class Trainer:
         self.compile_arguments = {"loss": loss, "metrics": metrics, "on_nonfinite": on_nonfinite}
         self.on_nonfinite = on_nonfinite
         self.skipped_batches = 0
-        self._metric_names = [] if metrics is None else metrics if isinstance(metrics, (list, tuple)) else [metrics]
+        self._metric_names = (
+            [] if metrics is None else metrics if isinstance(metrics, (list, tuple)) else [metrics]
+        )
         self._metrics: list[Any] | None = None
         for metric in self._metric_names:
             if metric not in ("accuracy", "acc"):
@@ -80,8 +82,8 @@ class Trainer:
             functions = functions * len(outputs)
         if not len(functions) == len(outputs) == len(targets):
             raise ValueError(
-                f"{self.name}: {len(outputs)} outputs, {len(targets)} targets and {len(functions)} losses; expected as "
-                "many of each"
+                f"{self.name}: {len(outputs)} outputs, {len(targets)} targets and {len(functions)} losses; "
+                "expected as many of each"
             )
         weights = list(flatten(batch.sample_weight))
         weights = weights * len(outputs) if len(weights) == 1 else weights
@@ -168,14 +170,15 @@ class Trainer:
         Raises `ValueError` before any weight changes if the data does not fit.
         """
         self._require_compiled("fit")
-        data = adapt(x, y, sample_weight, batch_size)
+        data, held_out = adapt(x, y, sample_weight, batch_size), None
         if validation_split:
             if not isinstance(data, ArrayData):
                 raise ValueError("fit: validation_split needs arrays")
             data, held_out = data.split(validation_split)
         else:
             size = validation_batch_size or batch_size
-            held_out = None if validation_data is None else adapt(*validation_data, batch_size=size)
+            xs, ys, ws = [*(validation_data or ()), None, None, None][:3]
+            held_out = None if validation_data is None else adapt(xs, ys, ws, size)
         self.history = History()
         steps = steps_per_epoch or data.steps
         hooks = _Hooks(self, [self.history, *(callbacks or []), ProgressBar(verbose)], epochs, steps)
@@ -195,7 +198,9 @@ class Trainer:
                 hooks.call("on_train_end")
         return self.history
 
-    def _epoch(self, data: Any, steps: int | None, shuffle: bool, hooks: Any, interrupted: Any) -> dict[str, float]:
+    def _epoch(
+        self, data: Any, steps: int | None, shuffle: bool, hooks: Any, interrupted: Any
+    ) -> dict[str, float]:
         mean, count = 0.0, 0
         logs: dict[str, float] = {}
         self._reset_metrics()
@@ -217,9 +222,14 @@ class Trainer:
         return logs
 
     def evaluate(
-        self, x: Any, y: Any = None, batch_size: int | None = None, verbose: Any = 0, sample_weight: Any = None,
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = 0,
+        sample_weight: Any = None,
         return_dict: bool = False,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         """Loss and metrics over the data, in test mode: a float, a list, or a dict."""
         self._require_compiled("evaluate")
         logs = self._evaluate(adapt(x, y, sample_weight, batch_size))
@@ -255,13 +265,17 @@ class Trainer:
         with switched(training=False), no_grad():
             return map_nested(np.asarray, self(map_nested(np.asarray, x)))  # type: ignore[operator]
 
-    def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
         """One update on one batch: the loss, or a list with the metrics."""
         self._require_compiled("train_on_batch")
         self._reset_metrics()
         return _plain(self.train_step(next(ArrayData(x, y, sample_weight, 2**62).batches())), return_dict)
 
-    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
         """Loss and metrics on one batch."""
         self._require_compiled("test_on_batch")
         self._reset_metrics()

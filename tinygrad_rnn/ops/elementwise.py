@@ -80,7 +80,7 @@ expm1 = elementwise(
     "expm1", quiet(np.expm1), lambda g, y, x: no_leak(g, g * (y + 1.0)),
     reads="y", numpy=np.expm1, doc="y = eˣ − 1, exact near 0;  ∂x = g (y + 1)",
 )  # fmt: skip
-log = elementwise(
+log: Any = elementwise(
     "log", quiet(np.log), lambda g, y, x: no_leak(g, g / x), reads="x", numpy=np.log, doc="y = ln x;  ∂x = g / x"
 )
 log1p = elementwise(
@@ -106,7 +106,7 @@ logaddexp = elementwise(
 sin = elementwise(
     "sin", quiet(np.sin), lambda g, y, x: no_leak(g, g * cos(x)), reads="x", numpy=np.sin, doc="y = sin x;  ∂x = g cos x"
 )  # fmt: skip
-cos = elementwise(
+cos: Any = elementwise(
     "cos", quiet(np.cos), lambda g, y, x: no_leak(g, -g * sin(x)), reads="x", numpy=np.cos, doc="y = cos x;  ∂x = −g sin x"
 )  # fmt: skip
 tan = elementwise(
@@ -117,7 +117,7 @@ sinh = elementwise(
     "sinh", quiet(np.sinh), lambda g, y, x: no_leak(g, g * cosh(x)),
     reads="x", numpy=np.sinh, doc="y = sinh x;  ∂x = g cosh x",
 )  # fmt: skip
-cosh = elementwise(
+cosh: Any = elementwise(
     "cosh", quiet(np.cosh), lambda g, y, x: no_leak(g, g * sinh(x)),
     reads="x", numpy=np.cosh, doc="y = cosh x;  ∂x = g sinh x",
 )  # fmt: skip
@@ -185,8 +185,8 @@ cast_op = primitive(
 
 # --- without gradient -----------------------------------------------------------------------------
 
-sign = elementwise("sign", np.sign, None, reads="", doc="−1, 0 or 1")
-floor = elementwise("floor", np.floor, None, reads="", doc="largest integer ≤ x")
+sign: Any = elementwise("sign", np.sign, None, reads="", doc="−1, 0 or 1")
+floor: Any = elementwise("floor", np.floor, None, reads="", doc="largest integer ≤ x")
 ceil = elementwise("ceil", np.ceil, None, reads="", doc="smallest integer ≥ x")
 round_ = elementwise("round", kernel(np.round), None, reads="", doc="nearest integer, halves to even")
 isfinite = elementwise("isfinite", np.isfinite, None, reads="", doc="neither infinite nor NaN")

@@ -36,7 +36,7 @@ getitem_op = primitive(
     lambda g, y, x, index: put_back_op(g, shape=x.shape, index=index),
     reads="", view=True, doc="y = x[index];  ∂x = zeros with g added at index",
 )  # fmt: skip
-put_back_op = primitive(
+put_back_op: Any = primitive(
     "put_back", _put_back, lambda g, y, x, shape, index: getitem(g, index),
     reads="", doc="zeros with x added at index;  ∂x = g[index]",
 )  # fmt: skip
@@ -82,7 +82,7 @@ take_op = primitive(
     lambda g, y, x, ids, axis: scatter_add_op(g, ids, axis=axis, length=x.shape[axis]), None,
     reads="1", doc="y = the slices of x at ids;  ∂x = the slices of g, summed by id",
 )  # fmt: skip
-scatter_add_op = primitive(
+scatter_add_op: Any = primitive(
     "scatter_add", _scatter_add, lambda g, y, x, ids, axis, length: take_op(g, ids, axis=axis), None,
     reads="1", doc="slices of x, summed by id;  ∂x = g at ids",
 )  # fmt: skip
@@ -150,7 +150,7 @@ def scatter(indices: Any, values: Any, shape: Any) -> Any:
 
 
 def _grid(ids: Array, axis: int) -> tuple[Array, ...]:
-    grid = list(np.indices(ids.shape, sparse=True))
+    grid: list[Array] = list(np.indices(ids.shape, sparse=True))
     grid[axis] = ids
     return tuple(grid)
 

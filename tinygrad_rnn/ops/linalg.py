@@ -18,7 +18,10 @@ def _matmul(a: Array, b: Array, out: Array | None = None) -> Any:
     if a.ndim > 2 and b.ndim == 2 and a.shape[-1] == b.shape[0]:  # one large product, not many small ones
         flat = np.matmul(a.reshape(-1, a.shape[-1]), b)
         result = flat.reshape(*a.shape[:-1], b.shape[1])
-        return result if out is None else np.copyto(out, result) or out
+        if out is None:
+            return result
+        np.copyto(out, result)
+        return out
     return np.matmul(a, b, out=out)
 
 
@@ -171,7 +174,7 @@ def _explicit(subscripts: str, ranks: list[int]) -> str:
 
 @kernel
 def _norm(x: Array, axis: Any, keepdims: bool) -> Any:
-    return np.sqrt(np.add.reduce(x * x, axis=axis, keepdims=keepdims))
+    return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
 
 
 def _norm_vjp(g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:

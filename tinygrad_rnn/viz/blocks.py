@@ -42,7 +42,10 @@ def lay_out(
     owner: dict[int, int] = {}
     for k, (i, g) in enumerate(members):
         owner.update(dict.fromkeys(groups[g].at if g >= 0 else [i], k))
-    flow, lanes, entries, exits = [], [], [], dict.fromkeys(sorted(leaving & owner.keys()), -1)
+    flow: list[int] = []
+    lanes: list[int] = []
+    entries: list[int] = []
+    exits = dict.fromkeys(sorted(leaving & owner.keys()), -1)
     for e, edge in enumerate(scene.edges):
         a, b = owner.get(edge.source), owner.get(edge.target)
         if a is not None and b is not None:
@@ -78,9 +81,9 @@ def lay_out(
     sides = {
         base + k: scene.boxes[i].side for k, (i, g) in enumerate(members) if g < 0 and scene.boxes[i].side
     }
-    flat = layered(Problem(
-        [*size_of, *[(0.0, 2.0)] * len(exits)], links, frozenset(range(base)), frozenset(range(n, n + len(exits))), sides, shift
-    ))  # fmt: skip
+    size_of += [(0.0, 2.0)] * len(exits)
+    ends = frozenset(range(base)), frozenset(range(n, n + len(exits)))
+    flat = layered(Problem(size_of, links, *ends, sides, shift))
 
     result = Block()
     corner: dict[int, Point] = {}

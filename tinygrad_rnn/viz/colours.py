@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from .columns import Graph
-from .scene import Scene
+from .scene import Box, Chip, Scene
 
 PALETTE = ("#cfe3ff", "#ffe0b8", "#d3f0cd", "#f6d0e6", "#e3d7fa", "#fff0a8", "#c9eff0", "#f3cfc4")
 CIVIDIS = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838")
@@ -45,9 +45,10 @@ def paint(scene: Scene, graph: Graph, color_by: str) -> list[tuple[str, str]]:
     chips = [chip for box in scene.boxes for chip in [*box.before, *box.after] if chip.row >= 0]
     rows = {box.row for box in scene.boxes if box.row >= 0} | {chip.row for chip in chips}
     low, high = _range(float(column[row]) for row in rows)
-    for item in [*scene.boxes, *chips]:
+    items: list[Box | Chip] = [*scene.boxes, *chips]
+    for item in items:
         if item.row >= 0 and not np.isnan(column[item.row]):
-            item.fill = cividis((_log(column[item.row]) - low) / (high - low or 1.0))
+            item.fill = cividis((_log(float(column[item.row])) - low) / (high - low or 1.0))
     what = "gradient of parameters and inputs" if color_by == "grad" else "value, where it was kept"
     return [(cividis(0.0), f"‖{what}‖ = {10**low:.2g}"), (cividis(1.0), f"{10**high:.2g}")]
 

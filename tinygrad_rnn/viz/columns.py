@@ -1,4 +1,4 @@
-"""The columns of a recorded graph: `Graph`, its partition into drawn nodes `Fold`, and the difference of two."""
+"""The columns of a recorded graph, `Graph`, and its partition into drawn nodes, `Fold`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.op import Array
+from .diff import GraphDiff, compare
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -294,68 +295,3 @@ def _along_the_flow(source: Array, target: Array, first: Array) -> Array:
             if not waiting[j] and order[j] < 0:
                 heapq.heappush(heap, (int(first[j]), j))
     return order
-
-
-@dataclass(frozen=True, eq=False)
-class GraphDiff:
-    """What one folded graph has that another has not; falsy if there is no difference."""
-
-    added: Mapping[int, str]  # folded node of the new graph -> description
-    removed: Mapping[int, str]  # folded node of the old graph -> description
-    changed: Mapping[int, str]  # folded node of the new graph -> what changed
-
-    def __len__(self) -> int:
-        """Number of nodes that differ."""
-        return len(self.added) + len(self.removed) + len(self.changed)
-
-    def __bool__(self) -> bool:
-        """Whether anything differs."""
-        return len(self) > 0
-
-    def __str__(self) -> str:
-        """One line per difference: `+ tanh`, `− add`, `~ matmul: (2, 3) → (2, 4)`."""
-        marks = (("+", self.added), ("−", self.removed), ("~", self.changed))
-        return (
-            "\n".join(f"{mark} {text}" for mark, part in marks for text in part.values()) or "no difference"
-        )
-
-
-def compare(old: Fold, new: Fold) -> GraphDiff:
-    """Align two folded graphs by op, layer and name, and list what differs."""
-    a, b = old.described, new.described
-    head = next((i for i, (p, q) in enumerate(zip(a, b, strict=False)) if p != q), min(len(a), len(b)))
-    tail = next((i for i, (p, q) in enumerate(zip(a[:head - 1:-1] if head else a[::-1], b[:head - 1:-1] if head else b[::-1],
-                 strict=False)) if p != q), min(len(a), len(b)) - head)  # fmt: skip
-    middle_a, middle_b = a[head : len(a) - tail], b[head : len(b) - tail]
-    match = {i: i for i in range(head)}  # new -> old
-    match |= {len(b) - 1 - i: len(a) - 1 - i for i in range(tail)}
-    if len(middle_a) * len(middle_b) <= 4_000_000:
-        for i, j, size in SequenceMatcher(None, middle_a, middle_b, autojunk=False).get_matching_blocks():
-            match |= {head + j + k: head + i + k for k in range(size)}
-    back = {i: j for j, i in match.items()}
-    inputs_a, inputs_b = _inputs(old), _inputs(new)
-    changed = {}
-    for j, i in sorted(match.items()):
-        p, q = old.first[i], new.first[j]
-        what = [
-            f"{x} → {y}"
-            for x, y in (
-                (old.graph.shape[p], new.graph.shape[q]),
-                (old.graph.dtype[p], new.graph.dtype[q]),
-                (f"×{old.counts[i]}", f"×{new.counts[j]}"),
-            )
-            if x != y
-        ]
-        if sorted((back.get(s, -1), c) for s, c in inputs_a[i]) != sorted(inputs_b[j]):
-            what.append("other inputs")
-        if what:
-            changed[j] = f"{b[j]}: {', '.join(what)}"
-    added = {j: text for j, text in enumerate(b) if j not in match}
-    return GraphDiff(added, {i: text for i, text in enumerate(a) if i not in back}, changed)
-
-
-def _inputs(fold: Fold) -> list[list[tuple[int, bool]]]:
-    found: list[list[tuple[int, bool]]] = [[] for _ in range(len(fold))]
-    for source, target, carried in fold.edges:
-        found[target].append((source, carried))
-    return found

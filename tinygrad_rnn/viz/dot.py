@@ -8,8 +8,9 @@ import subprocess
 from html import escape
 from typing import Any
 
-from .layered import Path
-from .layout import Placement, Point, Rect
+from .blocks import Rect
+from .layered import Path, Point
+from .layout import Placement
 from .scene import FONT, SMALL, Box, Scene
 from .svg import COLOURS, INKS
 
@@ -23,13 +24,14 @@ class GraphvizNotFound(RuntimeError):
 def body(scene: Scene, direction: str, dark: bool = False) -> list[str]:
     """The lines of the DOT text between the braces: clusters for the groups, boxes, edges."""
     ink = {name: pair[dark] for name, pair in INKS.items()}
-    rank = direction
+    rank, font = direction, 'fontname="Helvetica"'
     if scene.columns is not None:  # time runs in the given direction, the ops of a step across it
         rank = "BT" if direction in ("LR", "RL") else "LR"
+    soft, text = f'fontcolor="{ink["soft"]}"', f'fontcolor="{ink["text"]}"'
     lines = [
-        f'\tgraph [rankdir={rank} nodesep=0.2 ranksep=0.35 bgcolor="{ink["page"]}" fontname="Helvetica" fontcolor="{ink["soft"]}"]\n',
-        f'\tnode [shape=box style="rounded,filled" fontname="Helvetica" fontsize={FONT:g} fontcolor="{ink["text"]}" margin="0.02,0.02"]\n',
-        f'\tedge [fontname="Helvetica" fontsize={SMALL:g} arrowsize=0.6 color="{ink["edge"]}" fontcolor="{ink["soft"]}"]\n',
+        f'\tgraph [rankdir={rank} nodesep=0.2 ranksep=0.35 bgcolor="{ink["page"]}" {font} {soft}]\n',
+        f'\tnode [shape=box style="rounded,filled" {font} fontsize={FONT:g} {text} margin=0.02]\n',
+        f'\tedge [{font} fontsize={SMALL:g} arrowsize=0.6 color="{ink["edge"]}" {soft}]\n',
     ]
     inside: dict[int, list[str]] = {}
     for box in scene.boxes:
@@ -39,9 +41,11 @@ def body(scene: Scene, direction: str, dark: bool = False) -> list[str]:
         group = scene.groups[g]
         fill = ink["frame" if group.kind == "layer" else "cell"]
         title = group.title if group.kind == "layer" or not group.layer else f"{group.layer} · {group.title}"
-        head = f'subgraph "cluster_{g}" {{\n\tgraph [label=<<B>{_html(title)}</B>> style="rounded,filled" labeljust=l '
-        text = f'{head}fillcolor="{fill}" color="{ink["frame-line"]}" fontsize=11]\n{"".join(inside.get(g, []))}\t}}\n'
-        inside.setdefault(group.parent, []).insert(0, f"\t{text}")
+        look = (
+            f'style="rounded,filled" labeljust=l fillcolor="{fill}" color="{ink["frame-line"]}" fontsize=11'
+        )
+        head = f'\tsubgraph "cluster_{g}" {{\n\tgraph [label=<<B>{_html(title)}</B>> {look}]\n'
+        inside.setdefault(group.parent, []).insert(0, head + "".join(inside.get(g, [])) + "\t}\n")
     lines += inside.get(-1, [])
     for e, edge in enumerate(scene.edges):
         a, b = scene.boxes[edge.source].id, scene.boxes[edge.target].id
@@ -68,9 +72,8 @@ def _node(box: Box, dark: bool) -> str:
             chips.append(f"<TD>{_html(part.text)}</TD>")
         else:
             colour = part.fill or COLOURS[part.kind][2 * dark]
-            chips.append(
-                f'<TD BGCOLOR="{colour}" STYLE="ROUNDED"><FONT POINT-SIZE="{SMALL:g}">{_html(part.text)}</FONT></TD>'
-            )
+            words = f'<FONT POINT-SIZE="{SMALL:g}">{_html(part.text)}</FONT>'
+            chips.append(f'<TD BGCOLOR="{colour}" STYLE="ROUNDED">{words}</TD>')
     small = [
         f'<TR><TD COLSPAN="{len(chips)}"><FONT POINT-SIZE="{SMALL:g}">{_html(text)}</FONT></TD></TR>'
         for text in [*box.lines, *([box.badge] if box.badge else [])]

@@ -1,41 +1,26 @@
-"""`draw_graph`: pictures of recorded graphs, folded over time, unrolled, or layer by layer."""
+"""`Drawing`: a finished picture, as SVG, DOT, HTML, PNG or PDF."""
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
-from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..config import enable_grad, floatx
-from ..core.tensor import Tensor, tensor
 from . import dot, svg
-from .colours import paint
-from .columns import Fold, Graph, by_layer, chosen_steps, compare, same_step
-from .graph import snapshot
+from .columns import Graph
 from .layout import place
-from .scene import Box, Scene, Style, folded, layers, unrolled
-
-VIEWS = ("auto", "folded", "unrolled", "layers")
-SHOW = ("shape", "name", "dtype", "value", "grad", "bytes")
-LEGEND = {
-    "input": "input", "parameter": "parameter", "constant": "constant", "op": "op", "layer": "layer", "output": "output",
-    "added": "added", "changed": "changed", "removed": "removed",
-}  # fmt: skip
+from .scene import Scene
 
 
 class Drawing:
     """A picture of a graph: shows itself in a notebook, `save` writes it.
 
     `graph` is what was drawn, `shown` the number of boxes, `total` the number of recorded nodes, `note` what
-    was left out or put together, `view` and `layout` ("dot" or "builtin") how it was made, `source` the DOT text.
+    was left out or put together, `view` and `layout` ("dot" or "builtin") how it was made, `source` the
+    DOT text.
     """
 
     def __init__(self, graph: Graph, scene: Scene, view: str, note: str, direction: str, theme: str) -> None:
@@ -87,14 +72,13 @@ class Drawing:
         elif kind in ("dot", "gv"):
             data = self.source.encode()
         elif kind == "html":
-            page = f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(self.note)}</title></head>'
-            data = f"{page}<body>{self._svg}</body></html>\n".encode()
+            head = f'<meta charset="utf-8"><title>{escape(self.note)}</title>'
+            page = f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>{self._svg}</body></html>\n'
+            data = page.encode()
         elif kind in ("png", "pdf"):
             data = dot.run(self.source, kind)
         else:
-            raise ValueError(
-                f"save: expected svg, dot, html, png or pdf, received {kind!r}{_closest(kind, LEGEND)}"
-            )
+            raise ValueError(f"save: expected svg, dot, html, png or pdf, received {kind!r}")
         if not target.parent.is_dir():
             raise FileNotFoundError(f"save: there is no folder {str(target.parent)!r}; make it first")
         draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -117,277 +101,3 @@ class Drawing:
     def __repr__(self) -> str:
         """`<Drawing, folded view: 134 nodes: 22 shown, folded over 20 steps>`."""
         return f"<Drawing, {self.view} view: {self.note}>"
-
-
-def draw_graph(
-    target: Any,
-    inputs: Any = None,
-    *,
-    view: str = "auto",
-    steps: Any = None,
-    depth: int | None = None,
-    show: Any = ("shape", "name"),
-    color_by: str | None = None,
-    direction: str = "LR",
-    params: str = "chip",
-    names: Mapping[str, Any] | None = None,
-    max_nodes: int = 400,
-    theme: str = "auto",
-    diff: Any = None,
-    path: Any = None,
-) -> Drawing:
-    """Draw what was recorded.
-
-    `target` is a Tensor, several (list, tuple, dict), a `Graph`, or a layer or model; the latter is called on
-    `inputs`. `view`: "folded" (one cell per recurrence, dashed arrows carry values to the next step),
-    "unrolled" (a column per time step, `steps` chooses them), "layers" (a box per layer, `depth` parts of the
-    path), or "auto": everything if that is at most `max_nodes` boxes, else folded, else layers.
-
-    `show` lists what the boxes tell: "shape", "name", "dtype", "value" (norm, where it was kept), "grad" (norm,
-    of leaves), "bytes". `color_by`: "layer", "time", "value" or "grad". `direction` ("LR", "TB", "RL", "BT") is
-    that of the data, or of time in the unrolled view. `params`: weights inside the boxes that read them
-    ("chip"), as boxes ("node"), or not at all ("hide"). `names` gives names to tensors, e.g. `locals()`.
-    `diff` is an older target to compare with. `path` saves the picture at once.
-
-    Raises `TypeError` for what is no tensor, `ValueError` for an unknown option, a freed graph, steps out of
-    range, an unbuilt model without inputs, and `color_by="grad"` before `backward`.
-
-    >>> from tinygrad_rnn import tensor
-    >>> x = tensor([1.0, 2.0], requires_grad=True, name="x")
-    >>> picture = draw_graph((x * x).sum())
-    >>> picture.shown, picture.note
-    (3, '3 nodes, all shown')
-    """
-    shown = _check(view, show, color_by, direction, params, max_nodes, theme, depth)
-    graph = _graph_of(target, inputs, names, "value" in shown)
-    if "grad" in shown and color_by == "grad" and np.isnan(graph.grad).all():
-        raise ValueError("draw_graph: color_by='grad', but no leaf has a gradient; call backward() first")
-    if "value" in shown and len(graph) and np.isnan(graph.value).all():
-        raise ValueError("draw_graph: this Graph was taken without values; hand over the tensors instead")
-    style = Style(shown, params)
-    if diff is not None:
-        if view not in ("auto", "folded"):
-            raise ValueError(f"draw_graph: diff is drawn in the folded view, not in {view!r}")
-        view = "folded"
-    every = steps is None
-    if not every and view != "unrolled":
-        graph = graph.select(steps=steps)
-    scene, view, notes = _scene(graph, view, steps, depth, style, max_nodes)
-    if diff is not None:
-        notes += _mark(scene, graph, _graph_of(diff, inputs, names, False))
-    palette = paint(scene, graph, color_by) if color_by else []
-    kinds = {box.mark or box.kind for box in scene.boxes} | {
-        c.kind for b in scene.boxes for c in [*b.before, *b.after]
-    }
-    scene.legend = [(kind, text) for kind, text in LEGEND.items() if kind in kinds] + palette
-    if any(e.carried for e in scene.edges) or scene.loose:
-        scene.legend.append(("carry", "carried to another step"))
-    if not np.any(graph.kind == "op"):
-        notes.append(
-            "a tensor that was not recorded (made under no_grad, or from nothing that requires a gradient)"
-            if "constant" in graph.kind
-            else "a leaf: nothing was computed"
-        )
-    notes = [_count(graph, scene), *notes]
-    result = Drawing(graph, scene, view, "; ".join(notes), direction, theme)
-    if path is not None:
-        result.save(path)
-    return result
-
-
-def _check(
-    view: str,
-    show: Any,
-    color_by: str | None,
-    direction: str,
-    params: str,
-    max_nodes: int,
-    theme: str,
-    depth: Any,
-) -> frozenset[str]:
-    """Refuse unknown options; return what the boxes show."""
-    wanted = (show,) if isinstance(show, str) else tuple(show)
-    colours = (None, "layer", "time", "value", "grad")
-    options = [("view", view, VIEWS), *(("show", s, SHOW) for s in wanted), ("color_by", color_by, colours),
-               ("direction", direction, ("LR", "TB", "RL", "BT")), ("params", params, ("chip", "node", "hide")),
-               ("theme", theme, ("auto", "light", "dark"))]  # fmt: skip
-    for name, value, known in options:
-        if value not in known:
-            choice = ", ".join(map(repr, known))
-            raise ValueError(
-                f"draw_graph: {name}={value!r} is unknown; expected {choice}{_closest(value, known)}"
-            )
-    if not isinstance(max_nodes, int) or max_nodes < 1:
-        raise ValueError(f"draw_graph: max_nodes must be a positive integer, received {max_nodes!r}")
-    if depth is not None and (not isinstance(depth, int) or depth < 1):
-        raise ValueError(f"draw_graph: depth must be a positive integer, received {depth!r}")
-    return frozenset(wanted) | ({color_by} & {"value", "grad"})  # type: ignore[arg-type]
-
-
-def _closest(value: Any, known: Any) -> str:
-    found = get_close_matches(str(value), [str(k) for k in known if k], n=1, cutoff=0.5)
-    return f"; did you mean {found[0]!r}?" if found else ""
-
-
-def _graph_of(target: Any, inputs: Any, names: Mapping[str, Any] | None, values: bool) -> Graph:
-    if isinstance(target, Graph):
-        return target
-    if callable(target) and (hasattr(target, "weights") or hasattr(target, "variables")):
-        weights = list(getattr(target, "weights", None) or getattr(target, "variables", ()))
-        fed = _inputs_of(target, inputs)
-        with enable_grad():
-            result = target(fed)
-        weights = list(
-            getattr(target, "weights", None) or weights
-        )  # those of an unbuilt model exist only now
-        return snapshot(result, names, weights, values)
-    if inputs is not None:
-        raise TypeError(
-            f"draw_graph: inputs are for a layer or model; the target is a {type(target).__name__}"
-        )
-    return snapshot(target, names, (), values)
-
-
-def _inputs_of(model: Any, inputs: Any) -> Any:
-    """The inputs as tensors, recorded if they are floats, so that they are seen."""
-    name = getattr(model, "name", type(model).__name__)
-    if inputs is None:
-        shape = getattr(model, "input_shape", None)
-        if (
-            not getattr(model, "built", True)
-            or not isinstance(shape, tuple)
-            or not all(n is None or isinstance(n, int) for n in shape)
-        ):
-            raise ValueError(
-                f"draw_graph: {name!r} needs inputs to have a graph: call draw_graph(model, x) with an array x "
-                "(batch, time, features) or whatever the model takes"
-            )
-        inputs = np.zeros([(3 if k else 1) if n is None else n for k, n in enumerate(shape)], floatx())
-
-    def feed(value: Any, label: str) -> Any:
-        if isinstance(value, Mapping):
-            return {k: feed(v, str(k)) for k, v in value.items()}
-        if isinstance(value, (list, tuple)) and any(hasattr(v, "shape") for v in value):
-            return type(value)([feed(v, f"{label}_{k}") for k, v in enumerate(value)])
-        if isinstance(value, Tensor) and value.requires_grad:
-            return value
-        data = tensor(value)
-        return tensor(data, requires_grad=True, name=label) if data.dtype.kind in "fc" else data
-
-    return feed(inputs, "x")
-
-
-def _scene(
-    graph: Graph, view: str, steps: Any, depth: int | None, style: Style, max_nodes: int
-) -> tuple[Scene, str, list[str]]:
-    """Choose the view, and what is left out, so that at most `max_nodes` boxes remain."""
-    notes: list[str] = []
-    labels = same_step(graph)
-    fold = Fold(graph, labels)
-    if view == "auto":
-        boxes = len(graph) - (int(np.sum(graph.kind == "parameter")) if style.params != "node" else 0)
-        view = "folded" if graph.steps < 2 or boxes > max_nodes else "unrolled"
-        steps = slice(None) if view == "unrolled" else None
-    if view == "unrolled":
-        if graph.steps == 0:
-            notes.append("no time steps were recorded")
-        if style.params == "node" and len(graph) > 120:
-            style.params = "chip"
-            notes.append("more than 120 nodes: parameters are drawn inside their readers")
-        columns = _columns(graph, fold, steps, max_nodes)
-        if columns or not graph.steps:
-            scene = unrolled(graph, fold, style, columns)
-            if len(scene.boxes) <= max_nodes:
-                if len(columns) < graph.steps:
-                    notes.append(f"steps {', '.join(map(str, columns))} of {graph.steps}")
-                return scene, view, notes
-        notes.append(f"one step alone has more than {max_nodes} boxes")
-        view = "folded"
-    if view == "folded":
-        if len(fold) <= 4 * max_nodes:
-            scene = folded(graph, fold, style, depth)
-            if len(scene.boxes) <= max_nodes:
-                return (
-                    scene,
-                    view,
-                    [*notes, *([f"folded over {_spaced(graph.steps)} steps"] if graph.steps > 1 else [])],
-                )
-        view = "layers"
-    hint = "" if graph.steps else "; mark the time steps of a loop with tg.step(t) to fold them"
-    sizes = {int(i): math.prod(graph.shape[i]) for i in np.flatnonzero(graph.kind == "parameter")}
-    for by_op, deep in ((False, depth), (True, depth), (True, 1)):
-        merged = Fold(graph, by_layer(graph, labels, deep, by_op))
-        if len(merged) <= 4 * max_nodes:
-            scene = layers(graph, merged, style, deep, sizes)
-            if len(scene.boxes) <= max_nodes:
-                return (
-                    scene,
-                    view,
-                    [*notes, *([f"ops outside layers are put together by name{hint}"] if by_op else [])],
-                )
-    merged = Fold(graph, np.zeros(len(graph), np.int64))
-    scene = layers(graph, merged, style, 1, sizes)
-    return scene, view, [*notes, f"everything is put together: no view has at most {max_nodes} boxes{hint}"]
-
-
-def _columns(graph: Graph, fold: Fold, steps: Any, max_nodes: int) -> list[int]:
-    """The time steps to draw: those asked for, or the first and the last few; as many as may be shown."""
-    total = graph.steps
-    op = graph.kind != "parameter"
-    outside = int(np.sum(op & (graph.t < 0)))
-    per_step = np.bincount(graph.t[op & (graph.t >= 0)], minlength=max(total, 1))
-    room = (max_nodes - outside) // max(int(per_step.max(initial=1)), 1)
-    if steps is not None:
-        wanted = chosen_steps(steps, total) if total else []
-    else:
-        rows = max(len(set(graph.layer[graph.t >= 0])), 1)
-        ends = 2 if per_step.max(initial=0) / rows > 7 else 3
-        wanted = list(range(total)) if total <= 2 * ends + 1 else [*range(ends), *range(total - ends, total)]
-    if len(wanted) > room:
-        half = max(room, 0) // 2
-        wanted = wanted[: max(room, 0) - half] + (wanted[-half:] if half else [])
-    return wanted
-
-
-def _mark(scene: Scene, graph: Graph, old: Graph) -> list[str]:
-    """Colour what is new or changed against `old`; add what is gone."""
-    before = old.fold()
-    found = compare(before, graph.fold())
-    by_id = {box.id: box for box in scene.boxes}
-    for part, mark in ((found.added, "added"), (found.changed, "changed")):
-        for i, text in part.items():
-            if f"n{i}" in by_id:
-                by_id[f"n{i}"].mark = mark
-                by_id[f"n{i}"].title += f"\n{mark}: {text}"
-    for i, text in list(found.removed.items())[:40]:
-        row = int(before.first[i])
-        scene.boxes.append(
-            Box(
-                f"removed{i}",
-                "op",
-                old.op[row],
-                old.layer[row],
-                -1,
-                text,
-                f"removed: {text}",
-                -1,
-                mark="removed",
-            )
-        )
-    counts = [f"{len(part)} {mark}" for part, mark in
-              ((found.added, "added"), (found.removed, "removed"), (found.changed, "changed")) if part]  # fmt: skip
-    return [", ".join(counts) if counts else "no difference"]
-
-
-def _count(graph: Graph, scene: Scene) -> str:
-    chips = {c.row for b in scene.boxes for c in [*b.before, *b.after] if c.row >= 0}
-    total, boxes = len(graph), len(scene.boxes)
-    nodes = f"{_spaced(total)} node{'s' * (total != 1)}"
-    if boxes + len(chips) == total and all(b.count == 1 for b in scene.boxes):
-        inside = f" ({len(chips)} of them parameters inside boxes)" if chips else ""
-        return f"{nodes}, all shown{inside}"
-    return f"{nodes}: {boxes} shown"
-
-
-def _spaced(n: int) -> str:
-    return f"{n:,}".replace(",", " ")

@@ -1,4 +1,4 @@
-"""Snapshot of a recorded graph: `graph(*tensors)`, and `step(t)`, which marks the time steps of a hand-written loop."""
+"""Snapshot of a recorded graph, `graph(*tensors)`; `step(t)` marks the time steps of a hand-written loop."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def snapshot(
 ) -> Graph:
     """`graph` with names for tensors, the tensors known to be parameters, and optionally value norms."""
     pairs = tensors_of(roots)
-    nodes = _reach([tensor._node for tensor, _ in pairs if tensor._node is not None])
+    tops = [tensor._node for tensor, _ in pairs if tensor._node is not None]
+    nodes = _reach(tops)
     row = {node: i for i, node in enumerate(nodes)}
     loose = [tensor for tensor, _ in pairs if tensor._node is None]
     count, n = len(nodes), len(nodes) + len(loose)
@@ -89,7 +90,7 @@ def snapshot(
     weights = {id(p._node) for p in parameters if isinstance(p, Tensor)}
     t = [-1 if node.scope.t is None else node.scope.t for node in nodes]
     kind = [_kind(node, id(node) in weights) for node in nodes]
-    every = [*nodes, *loose]
+    every: list[Any] = [*nodes, *loose]
     result = Graph(
         op=_column([*(node.op.name for node in nodes), *("constant" for _ in loose)]),
         layer=_column([*(node.scope.layer for node in nodes), *("" for _ in loose)]),
@@ -102,7 +103,7 @@ def snapshot(
         value=_values(nodes, pairs, row, n) if values else np.full(n, np.nan),
         start=start, parents=np.array(parents, np.int64), port=np.array(port, np.int64),
         constants=constants, port_names=port_names,
-        roots=tuple(dict.fromkeys([row[_owner(v._node)] for v, _ in pairs if v._node is not None] + [*range(count, n)])),
+        roots=tuple(dict.fromkeys([*(row[_owner(node)] for node in tops), *range(count, n)])),
     )  # fmt: skip
     _settle_leaves(result)
     for name in Graph.__slots__:
@@ -126,7 +127,7 @@ def tensors_of(target: Any) -> list[tuple[Tensor, str | None]]:
         else:
             hint = ""
             if isinstance(item, (np.ndarray, np.generic)):
-                hint = "; an array has no graph: make it tg.tensor(x, requires_grad=True) before computing with it"
+                hint = "; an array has no graph: compute with tg.tensor(x, requires_grad=True) instead"
             raise TypeError(f"graph: expected a Tensor, or several, received {type(item).__name__}{hint}")
     if not found:
         raise ValueError("graph: expected at least one Tensor, received none")

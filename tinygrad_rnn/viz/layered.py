@@ -128,7 +128,7 @@ def _order(ranks: list[list[int]], before: Links, after: Links) -> list[list[int
                     if beside[i]
                     else place[i]
                 )
-            )  # noqa: B023
+            )
             for k, i in enumerate(row):
                 place[i] = float(k)
         crossed = _crossings(ranks, after)

@@ -1,4 +1,4 @@
-"""Where everything goes: frames inside one another (folded, layers), and a column per time step (unrolled)."""
+"""Where everything goes: frames in one another (folded, layers), or a column per time step (unrolled)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ COLUMN_GAP, ROW_GAP = 46.0, 44.0
 
 # (u along the flow, v across it) -> (x, y)
 TURNS: dict[str, Turn] = {
-    "LR": lambda u, v: (u, v), "RL": lambda u, v: (-u, v), "TB": lambda u, v: (v, u), "BT": lambda u, v: (v, -u),
-}  # fmt: skip
+    "LR": lambda u, v: (u, v),
+    "RL": lambda u, v: (-u, v),
+    "TB": lambda u, v: (v, u),
+    "BT": lambda u, v: (v, -u),
+}
 TIME_TURNS: dict[str, Turn] = {  # time runs along v, ops within a step along u
-    "LR": lambda u, v: (v, -u), "RL": lambda u, v: (-v, -u), "TB": lambda u, v: (u, v), "BT": lambda u, v: (u, -v),
-}  # fmt: skip
+    "LR": lambda u, v: (v, -u),
+    "RL": lambda u, v: (-v, -u),
+    "TB": lambda u, v: (u, v),
+    "BT": lambda u, v: (u, -v),
+}
 
 
 @dataclass
@@ -140,8 +146,9 @@ def _grid(scene: Scene, sizes: list[Point], turn: Turn) -> Placement:
         ]
         if boxes:
             b = lay_out(scene, sizes, boxes, {})
-            near = [c for e in scene.edges for me, c in ((e.source, _column(scene, e.target)), (e.target, _column(scene, e.source)))
-                    if me in b.at and c >= 0]  # fmt: skip
+            ends = [(e.source, e.target) for e in scene.edges]
+            near = [_column(scene, you) for pair in ends for me, you in (pair, pair[::-1]) if me in b.at]
+            near = [t for t in near if t >= 0]
             middle = sum(at_column[t] for t in near) / len(near) if near else total / 2
             start = min(max(middle - b.size[1] / 2, 0.0), max(0.0, total - b.size[1]))
             blocks.append((b, (u, start)))

@@ -40,7 +40,8 @@ def _rules(root: str, dark: bool) -> str:
         f"{root} .soft{{fill:{ink['soft']}}}",
         f"{root} .halo{{stroke:{ink['page']}}}",
         f"{root} .edge path{{stroke:{ink['edge']}}}{root} .edge polygon{{fill:{ink['edge']}}}",
-        f"{root} .carry path{{stroke:{ink['carry']}}}{root} .carry polygon,{root} .carry text{{fill:{ink['carry']}}}",
+        f"{root} .carry path{{stroke:{ink['carry']}}}",
+        f"{root} .carry polygon,{root} .carry text{{fill:{ink['carry']}}}",
         f"{root} .group rect{{fill:{ink['frame']};stroke:{ink['frame-line']}}}",
         f"{root} .group.step rect{{fill:{ink['cell']}}}",
         f"{root} .on-light{{fill:#111820}}{root} .on-dark{{fill:#ffffff}}",
@@ -60,7 +61,8 @@ def style(theme: str) -> str:
         f"{root} .label{{font-weight:500}}{root} .edge path{{fill:none;stroke-width:1.2}}"
         f"{root} .carry path{{stroke-width:1.6;stroke-dasharray:5 3}}"
         f"{root} .halo{{stroke-width:3px;paint-order:stroke;stroke-linejoin:round}}"
-        f"{root} .start{{text-anchor:start}}{root} .end{{text-anchor:end}}{root} .output>.box{{stroke-width:1.8}}"
+        f"{root} .start{{text-anchor:start}}{root} .end{{text-anchor:end}}"
+        f"{root} .output>.box{{stroke-width:1.8}}"
     )
     if theme == "dark":
         return fixed + _rules(root, True)
@@ -70,106 +72,100 @@ def style(theme: str) -> str:
 
 def write(scene: Scene, placed: Placement, title: str, note: str, theme: str) -> str:
     """The SVG document: frames, edges, boxes, then the legend and the note."""
-    parts: list[str] = []
     x0, y0, x1, y1 = _bounds(scene, placed)
+    parts: list[str] = []
+    labels: list[str] = []
     for g in sorted(placed.frames):
         group, (a, b, c, d) = scene.groups[g], placed.frames[g]
-        parts.append(
-            f'<g class="group {group.kind}"><rect x="{a:.1f}" y="{b:.1f}" width="{c - a:.1f}" height="{d - b:.1f}" rx="9"/>'
-            f'<text class="title soft start" x="{a + 10:.1f}" y="{b + 15:.1f}">{_xml(group.title)}</text></g>'
-        )
-    labels: list[str] = []
-    for e, edge in enumerate(scene.edges):
-        if e not in placed.paths:
-            continue
+        name = _text(a + 10, b + 15, group.title, "title soft start")
+        parts.append(f'<g class="group {group.kind}">{_rect(a, b, c - a, d - b, 9)}{name}</g>')
+    for e in sorted(placed.paths):
+        edge, path = scene.edges[e], placed.paths[e]
+        a_id, b_id = scene.boxes[edge.source].id, scene.boxes[edge.target].id
         kind = "edge carry" if edge.carried else "edge"
-        ends = (
-            f'data-from="{_xml(scene.boxes[edge.source].id)}" data-to="{_xml(scene.boxes[edge.target].id)}"'
-        )
-        parts.append(f'<g class="{kind}" {ends}>{_curve(placed.paths[e])}</g>')
+        parts.append(f'<g class="{kind}" data-from="{_xml(a_id)}" data-to="{_xml(b_id)}">{_curve(path)}</g>')
         if edge.label:
-            labels.append(
-                _edge_label(placed.labels.get(e) or _near_end(placed.paths[e]), edge.label, edge.carried)
-            )
-    for path in placed.stubs:
-        parts.append(f'<g class="edge carry">{_curve(path)}</g>')
+            (x, y), kind = placed.labels.get(e) or _near_end(path), "carry" if edge.carried else "soft"
+            words = _text(x, y + 3.5, edge.label, f"small halo {kind}")
+            labels.append(f'<g class="edge-label {kind}">{words}</g>')
+    parts += [f'<g class="edge carry">{_curve(path)}</g>' for path in placed.stubs]
     parts += labels
     parts += [_box(box, placed.at[i], placed.sizes[i]) for i, box in enumerate(scene.boxes)]
     for text in placed.texts:
-        x, y = text.at
         for k, row in enumerate(text.lines):
-            dy = 16 * (k - (len(text.lines) - 1) / 2) + 4
-            parts.append(
-                f'<text class="{text.kind} soft {text.anchor}" x="{x:.1f}" y="{y + dy:.1f}">{_xml(row)}</text>'
-            )
+            y = text.at[1] + 16 * (k - (len(text.lines) - 1) / 2) + 4
+            parts.append(_text(text.at[0], y, row, f"{text.kind} soft {text.anchor}"))
     legend, legend_width = _legend(scene, x0, y1 + 26)
     rows = _wrapped(note, max(x1 - x0, legend_width, 260.0))
-    for k, row in enumerate(rows):
-        parts.append(
-            f'<text class="note soft small start" x="{x0:.1f}" y="{y1 + 46 + 14 * k:.1f}">{_xml(row)}</text>'
-        )
-    width = (
-        max(x1 - x0, legend_width, max((text_width(row, SMALL) for row in rows), default=0.0)) + 2 * MARGIN
-    )
-    height = y1 - y0 + 2 * MARGIN + 22 + 14 * len(rows)
-    left, top = x0 - MARGIN, y0 - MARGIN
-    box = f"{left:.1f} {top:.1f} {width:.1f} {height:.1f}"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="tg-graph {theme}" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="{box}" role="img" aria-label="{_xml(title)}">'
-        f"<title>{_xml(title)}</title><style>{style(theme)}</style>"
-        f'<rect class="page" x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}"/>'
-        + "".join(parts)
-        + legend
-        + "</svg>\n"
-    )
-
-
-def _box(box: Box, at: tuple[float, float], size: tuple[float, float]) -> str:
-    (x, y), (w, h) = at, size
-    left, top = x - w / 2, y - h / 2
-    ink = f" {'on-light' if _bright(box.fill) else 'on-dark'}" if box.fill else ""
-    fill = f' style="fill:{box.fill}"' if box.fill else ""
-    t = f' data-t="{box.t}"' if box.t >= 0 else ""
-    out = [
-        f'<g id="{_xml(box.id)}" class="node {box.mark or box.kind} op-{_class(box.op)}" data-id="{_xml(box.id)}" '
-        f'data-op="{_xml(box.op)}" data-layer="{_xml(box.layer)}"{t}><title>{_xml(box.title)}</title>'
-        f'<rect class="box" x="{left:.1f}" y="{top:.1f}" width="{w:.1f}" height="{h:.1f}" rx="6"{fill}/>'
+    parts += [
+        legend,
+        *(_text(x0, y1 + 46 + 14 * k, row, "note soft small start") for k, row in enumerate(rows)),
     ]
+    need = max([x1 - x0, legend_width, *(text_width(row, SMALL) for row in rows)])
+    left, top, width, height = (
+        x0 - MARGIN,
+        y0 - MARGIN,
+        need + 2 * MARGIN,
+        y1 - y0 + 2 * MARGIN + 22 + 14 * len(rows),
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="tg-graph {theme}" width="{width:.0f}" '
+        f'height="{height:.0f}" viewBox="{left:.1f} {top:.1f} {width:.1f} {height:.1f}" role="img" '
+        f'aria-label="{_xml(title)}"><title>{_xml(title)}</title><style>{style(theme)}</style>'
+        f"{_rect(left, top, width, height, 0, 'page')}{''.join(parts)}</svg>\n"
+    )
+
+
+def _text(x: float, y: float, text: str, classes: str) -> str:
+    return f'<text class="{classes}" x="{x:.1f}" y="{y:.1f}">{_xml(text)}</text>'
+
+
+def _rect(x: float, y: float, w: float, h: float, radius: float, kind: str = "frame", fill: str = "") -> str:
+    look = f'class="{kind}"' + (f' style="fill:{fill}"' if fill else "")
+    return f'<rect {look} x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{radius}"/>'
+
+
+def _box(box: Box, at: Point, size: Point) -> str:
+    (x, y), (w, h) = at, size
+    left, top, ink = x - w / 2, y - h / 2, _ink(box.fill)
     chips = [*box.before, *box.after]
     label = text_width(box.label, FONT)
-    at_x, line = x - (label + sum(chip_width(c) + 4 for c in chips)) / 2, top + 13
-    for chip in box.before:
-        out.append(_chip(chip, at_x, line, ink))
-        at_x += chip_width(chip) + 4
-    weight = "label title" if box.kind == "layer" else "label"
-    out.append(
-        f'<text class="{weight}{ink}" x="{at_x + label / 2:.1f}" y="{line + 4.3:.1f}">{_xml(box.label)}</text>'
-    )
-    at_x += label + 4
-    for chip in box.after:
-        out.append(_chip(chip, at_x, line, ink))
-        at_x += chip_width(chip) + 4
-    for k, text in enumerate(box.lines):
-        out.append(
-            f'<text class="small soft{ink}" x="{x:.1f}" y="{top + 33 + 12 * k:.1f}">{_xml(text)}</text>'
-        )
+    out = [_rect(left, top, w, h, 6, "box", box.fill)]
+    at_x, middle = x - (label + sum(chip_width(c) + 4 for c in chips)) / 2, top + 13
+    for chip in [*box.before, None, *box.after]:
+        if chip is None:
+            kind = "label title" if box.kind == "layer" else "label"
+            out.append(_text(at_x + label / 2, middle + 4.3, box.label, kind + ink))
+            at_x += label + 4
+        else:
+            out.append(_chip(chip, at_x, middle, ink))
+            at_x += chip_width(chip) + 4
+    out += [_text(x, top + 33 + 12 * k, text, "small soft" + ink) for k, text in enumerate(box.lines)]
     if box.badge:
-        out.append(
-            f'<text class="small soft start halo" x="{left + w - 6:.1f}" y="{top - 2:.1f}">{_xml(box.badge)}</text>'
-        )
-    return "".join(out) + "</g>"
+        out.append(_text(left + w - 6, top - 2, box.badge, "small soft start halo"))
+    place = f'data-layer="{_xml(box.layer)}"' + (f' data-t="{box.t}"' if box.t >= 0 else "")
+    return (
+        f'<g id="{_xml(box.id)}" class="node {box.mark or box.kind} op-{_class(box.op)}" '
+        f'data-id="{_xml(box.id)}" data-op="{_xml(box.op)}" {place}>'
+        f"<title>{_xml(box.title)}</title>{''.join(out)}</g>"
+    )
 
 
 def _chip(chip: Chip, left: float, middle: float, ink: str) -> str:
-    width, fill = chip_width(chip), ""
-    if chip.fill:
-        ink, fill = f" {'on-light' if _bright(chip.fill) else 'on-dark'}", f' style="fill:{chip.fill}"'
-    words = f'x="{left + width / 2:.1f}" y="{middle + 3.6:.1f}">{_xml(chip.text)}</text>'
+    width = chip_width(chip)
     if chip.kind == "name":
-        return f'<text class="label{ink}" {words}'
-    box = f'<rect class="box" x="{left:.1f}" y="{middle - 8:.1f}" width="{width:.1f}" height="16" rx="8"{fill}/>'
-    return f'<g class="chip {chip.kind}"><title>{_xml(chip.title)}</title>{box}<text class="small{ink * bool(fill)}" {words}</g>'
+        return _text(left + width / 2, middle + 4.3, chip.text, "label" + ink)
+    inside = _rect(left, middle - 8, width, 16, 8, "box", chip.fill)
+    inside += _text(left + width / 2, middle + 3.6, chip.text, "small" + _ink(chip.fill))
+    return f'<g class="chip {chip.kind}"><title>{_xml(chip.title)}</title>{inside}</g>'
+
+
+def _ink(fill: str) -> str:
+    """The class of a text on a colour of its own."""
+    if not fill:
+        return ""
+    r, g, b = (int(fill[k : k + 2], 16) for k in (1, 3, 5))
+    return " on-light" if 0.299 * r + 0.587 * g + 0.114 * b > 140 else " on-dark"
 
 
 def _curve(path: Path) -> str:
@@ -179,11 +175,8 @@ def _curve(path: Path) -> str:
     dx, dy = end[0] - near[0], end[1] - near[1]
     length = (dx * dx + dy * dy) ** 0.5 or 1.0
     dx, dy = dx / length, dy / length
-    points = [
-        end,
-        (end[0] - 7 * dx + 3 * dy, end[1] - 7 * dy - 3 * dx),
-        (end[0] - 7 * dx - 3 * dy, end[1] - 7 * dy + 3 * dx),
-    ]
+    x, y = end[0] - 7 * dx, end[1] - 7 * dy
+    points = [end, (x + 3 * dy, y - 3 * dx), (x - 3 * dy, y + 3 * dx)]
     curve = f"M{path[0][0]:.1f},{path[0][1]:.1f}C" + " ".join(f"{x:.1f},{y:.1f}" for x, y in path[1:])
     return f'<path d="{curve}"/><polygon points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
 
@@ -198,29 +191,22 @@ def _near_end(path: Path) -> Point:
     ) / 8
 
 
-def _edge_label(at: Point, label: str, carried: bool) -> str:
-    kind = "carry" if carried else "soft"
-    words = f'<text class="small halo {kind}" x="{at[0]:.1f}" y="{at[1] + 3.5:.1f}">{_xml(label)}</text>'
-    return f'<g class="edge-label {kind}">{words}</g>'
-
-
 def _legend(scene: Scene, x: float, y: float) -> tuple[str, float]:
     """Swatches for the kinds of boxes that occur; the text and its width."""
-    out, start = ['<g class="legend">'], x
+    out, start = [], x
     for kind, text in scene.legend:
         if kind == "carry":
             out.append(f'<g class="edge carry"><path d="M{x:.1f},{y - 4:.1f}h24"/></g>')
             x += 30
         else:
-            fill = f' style="fill:{kind}"' if kind.startswith("#") else ""
-            name = "op" if fill else kind
+            fill = kind if kind.startswith("#") else ""
             out.append(
-                f'<g class="{name}"><rect class="box" x="{x:.1f}" y="{y - 10:.1f}" width="14" height="12" rx="3"{fill}/></g>'
+                f'<g class="{kind if not fill else "op"}">{_rect(x, y - 10, 14, 12, 3, "box", fill)}</g>'
             )
             x += 19
-        out.append(f'<text class="small soft start" x="{x:.1f}" y="{y:.1f}">{_xml(text)}</text>')
+        out.append(_text(x, y, text, "small soft start"))
         x += text_width(text, SMALL) + 14
-    return "".join(out) + "</g>", x - start
+    return f'<g class="legend">{"".join(out)}</g>', x - start
 
 
 def _wrapped(note: str, width: float) -> list[str]:
@@ -254,11 +240,6 @@ def _bounds(scene: Scene, placed: Placement) -> tuple[float, float, float, float
         xs += [text.at[0] - before, text.at[0] + after]
         ys += [text.at[1] - 8 * len(text.lines), text.at[1] + 8 * len(text.lines)]
     return min(xs), min(ys), max(xs), max(ys)
-
-
-def _bright(colour: str) -> bool:
-    r, g, b = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
-    return 0.299 * r + 0.587 * g + 0.114 * b > 140
 
 
 def _class(op: str) -> str:

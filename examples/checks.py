@@ -1,0 +1,75 @@
+"""What the examples share: checks against reference numbers, the command line, and matplotlib if it is there."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class Checks:
+    """Collects named results and compares them with what they should be."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.failed: list[str] = []
+
+    def __call__(self, what: str, got: Any, want: Any, rtol: float = 0.0) -> None:
+        """Print and keep `got`; it must equal `want`, or differ by at most `rtol` of its largest element."""
+        self.values[what] = got
+        if rtol:
+            difference = np.abs(np.asarray(got) - np.asarray(want)).max()
+            right = np.shape(got) == np.shape(want) and bool(difference <= rtol * np.abs(want).max())
+        else:
+            right = np.array_equal(got, want)
+        if not right:
+            self.failed.append(what)
+        shown = np.array2string(got, separator=", ") if isinstance(got, np.ndarray) else str(got)
+        print(f"  {'ok   ' if right else 'WRONG'} {what}: {shown}" + ("" if right else f"; expected {want}"))
+
+    def finish(self) -> int:
+        """Print the verdict; returns the exit code."""
+        print(f"\n{len(self.failed)} wrong: {', '.join(self.failed)}" if self.failed else "\nall checks passed")
+        return 1 if self.failed else 0
+
+
+def title(text: str) -> None:
+    """Print a heading."""
+    print(f"\n{text}\n{'-' * len(text)}")
+
+
+def options(argv: Sequence[str] | None, doc: str | None) -> argparse.Namespace:
+    """The command line of an example: `--plot DIR`."""
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--plot", metavar="DIR", type=Path, help="write figures into this folder (needs matplotlib)")
+    return parser.parse_args(argv)
+
+
+def pyplot(folder: Path) -> Any:
+    """matplotlib.pyplot, drawing into files; makes the folder. Without matplotlib, a message and exit code 2."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("--plot needs matplotlib: pip install 'tinygrad-rnn[plot]'")
+        raise SystemExit(2) from None
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    folder.mkdir(parents=True, exist_ok=True)
+    return plt
+
+
+def plot_losses(folder: Path, name: str, losses: dict[str, Sequence[float]]) -> None:
+    """Write `name`.png with one curve for each entry, on a logarithmic scale."""
+    plt = pyplot(folder)
+    figure, axes = plt.subplots(figsize=(6, 4))
+    for label, values in losses.items():
+        axes.semilogy(values, label=label)
+    axes.set(xlabel="iteration", ylabel="loss", title=name.replace("_", " "))
+    axes.legend()
+    figure.savefig(folder / f"{name}.png")
+    plt.close(figure)
+    print(f"\nwritten: {folder / name}.png")

@@ -1,0 +1,244 @@
+"""The views: the boxes, edges and groups of a graph that is folded, unrolled, or drawn by layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..core.op import OPS
+from .columns import Fold, Graph, cut
+from .scene import Box, Chip, Edge, Scene, bytes_text, shape_text
+
+SYMBOLS = {
+    "add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "matmul": "@", "power": "xʸ",
+    "negative": "−x", "square": "x²", "sqrt": "√", "reciprocal": "1/x", "sigmoid": "σ", "sum": "Σ",
+    "prod": "Π", "transpose": "xᵀ", "absolute": "|x|", "getitem": "x[…]", "less": "<", "greater": ">", "equal": "=",
+    "logsumexp": "log Σ exp",
+    "sparse_categorical_crossentropy": "cross-entropy", "categorical_crossentropy": "cross-entropy",
+}  # fmt: skip
+INFIX = {"add", "subtract", "multiply", "divide", "matmul", "power"}
+
+
+@dataclass
+class Style:
+    """Which details the boxes show."""
+
+    show: frozenset[str]
+    params: str
+    chips: set[int] = field(default_factory=set)  # rows that are drawn inside their readers
+
+
+def folded(graph: Graph, fold: Fold, style: Style, depth: int | None = None) -> Scene:
+    """One box per folded node, in a frame per layer and a frame for what repeats in every step."""
+    scene = Scene(total_steps=graph.steps)
+    box_of: dict[int, int] = {}
+    style.chips = _chip_rows(graph, style, set(fold.last.tolist()))
+    roots = {int(fold.of[r]) for r in graph.roots}
+    for i in range(len(fold)):
+        row = int(fold.last[i])
+        if row in style.chips and i not in roots:
+            continue
+        layer, timed = cut(graph.layer[row], depth), graph.t[row] >= 0
+        merged = len({graph.op[fold.first[i]], graph.op[row]}) > 1
+        box = make_box(graph, row, f"n{i}", style, output=i in roots)
+        box.count = int(fold.counts[i])
+        if merged:
+            box.title += f"\n{box.count} recorded ops"
+        if graph.kind[row] == "op" and (layer or timed):
+            if layer:
+                box.group = scene.group(layer, "layer", layer=layer)
+            if timed:
+                title = "every step" if layer else "every time step"
+                box.group = scene.group(title, "step", box.group, layer)
+        box_of[i] = len(scene.boxes)
+        scene.boxes.append(box)
+    _badges(scene)
+    for e in range(len(fold.source)):
+        a, b = box_of.get(int(fold.source[e])), box_of.get(int(fold.target[e]))
+        if a is not None and b is not None:
+            scene.edges.append(
+                Edge(a, b, _edge_label(graph, fold, e), bool(fold.carried[e]), int(fold.high[e]))
+            )
+    return scene
+
+
+def layers(graph: Graph, fold: Fold, style: Style, depth: int | None, sizes: dict[int, int]) -> Scene:
+    """One box per layer with the shape of its result and its parameter count; other ops as they are."""
+    scene = Scene(total_steps=graph.steps)
+    box_of: dict[int, int] = {}
+    style.chips = {int(i) for i in np.flatnonzero(graph.kind == "parameter")} - set(graph.roots)
+    child = graph.children()
+    owned: dict[int, set[int]] = {}
+    for parent, reader in zip(graph.parents.tolist(), child.tolist(), strict=True):
+        if parent in style.chips:
+            owned.setdefault(int(fold.of[reader]), set()).add(parent)
+    for i in range(len(fold)):
+        row = int(fold.last[i])
+        if row in style.chips:
+            continue
+        layer, count = cut(graph.layer[row], depth), int(fold.counts[i])
+        box = make_box(graph, row, f"n{i}", style, output=any(fold.of[r] == i for r in graph.roots))
+        box.count = count
+        if layer and graph.kind[row] == "op":
+            box.kind, box.label, box.before, box.after = "layer", layer, [], []
+            weights = sum(sizes.get(p, 0) for p in owned.get(i, ()))
+            box.lines = [shape_text(graph.shape[row])] if "shape" in style.show else []
+            box.lines.append(f"{weights:,} parameters" if weights else f"{count} op{'s' * (count > 1)}")
+            box.title = (
+                f"layer {layer}: {count} recorded ops, {weights:,} parameters\n"
+                f"output {shape_text(graph.shape[row])}"
+            )
+        elif count > 1:
+            box.badge = f"×{count}"
+            box.lines = box.lines if graph.t[row] >= 0 else []
+        box_of[i] = len(scene.boxes)
+        scene.boxes.append(box)
+    for e in range(len(fold.source)):
+        a, b = box_of.get(int(fold.source[e])), box_of.get(int(fold.target[e]))
+        if a is not None and b is not None and not (scene.boxes[a].kind == "layer" and a == b):
+            scene.edges.append(Edge(a, b, "", bool(fold.carried[e]) and a >= b, int(fold.high[e])))
+    return scene
+
+
+def unrolled(graph: Graph, fold: Fold, style: Style, columns: list[int]) -> Scene:
+    """The ops of the chosen steps one by one, a column per step, and what lies outside the recurrences."""
+    scene = Scene(total_steps=graph.steps, columns=columns)
+    side = {
+        int(b): -int(np.sign(d)) for b, d, c in zip(fold.target, fold.high, fold.carried, strict=True) if c
+    }
+    side |= {
+        int(a): int(np.sign(d)) for a, d, c in zip(fold.source, fold.high, fold.carried, strict=True) if c
+    }
+    shown = set(columns)
+    style.chips = _chip_rows(graph, style, set(range(len(graph))))
+    box_of: dict[int, int] = {}
+    for row in range(len(graph)):
+        t = int(graph.t[row])
+        if (t >= 0 and t not in shown) or (row in style.chips and row not in graph.roots):
+            continue
+        at = f"@t={t}" if t >= 0 else ""
+        box = make_box(graph, row, f"n{fold.of[row]}{at}", style, output=row in graph.roots)
+        box.role = int(fold.of[row])
+        if t >= 0:
+            layer = graph.layer[row]
+            box.side = side.get(box.role, 0)
+            box.group = scene.group(f"t = {t}", "step", layer=layer, t=t)
+        box_of[row] = len(scene.boxes)
+        scene.boxes.append(box)
+    child = graph.children()
+    done = set()
+    for parent, row, port in zip(graph.parents.tolist(), child.tolist(), graph.port.tolist(), strict=True):
+        a, b = box_of.get(parent), box_of.get(row)
+        if parent < 0 or (a is None and b is None):
+            continue
+        both = graph.t[parent] >= 0 and graph.t[row] >= 0
+        delay = int(graph.t[row] - graph.t[parent]) if both else 0
+        if a is not None and b is not None and (a, b, port) not in done:
+            done.add((a, b, port))
+            label = graph.port_names.get((parent, port), "" if port < 0 else f"[{port}]")
+            scene.edges.append(Edge(a, b, label, delay != 0, delay))
+        elif delay and (a is None or b is None):
+            loose = (b if a is None else a, delay, b is None)
+            if loose not in scene.loose:
+                scene.loose.append(loose)  # type: ignore[arg-type]
+    return scene
+
+
+def make_box(graph: Graph, row: int, id: str, style: Style, output: bool) -> Box:
+    """The box of one row, with its chips and the lines that `show` asks for."""
+    op, kind, name = graph.op[row], graph.kind[row], graph.name[row]
+    layer, t, show = graph.layer[row], int(graph.t[row]), style.show
+    symbol = SYMBOLS.get(op, op)
+    label = symbol if kind == "op" else (name if name and "name" in show else kind)
+    if kind == "op" and name and "name" in show:
+        label = f"{name} = {symbol}"
+    box = Box(id, kind if kind != "op" else ("output" if output else "op"), op, layer, t, label, "", row)
+    if kind == "op":
+        for position, chip in _chips(graph, row, style):
+            (box.before if op in INFIX and position == 0 else box.after).append(chip)
+    if box.before and name and "name" in show:  # "h = [x] @ U"
+        box.label, box.before = symbol, [Chip(f"{name} =", "name", ""), *box.before]
+    box.lines = _details(graph, row, show)
+    where = "".join([f" · layer {layer}" if layer else "", f" · t = {t}" if t >= 0 else ""])
+    box.title = f"{name + ': ' if name else ''}{op if kind == 'op' else kind}{where}"
+    box.title += f"\n{shape_text(graph.shape[row])} {graph.dtype[row]}"
+    if kind == "op" and op in OPS and OPS[op].doc:
+        box.title += f"\n{OPS[op].doc}"
+    return box
+
+
+def _details(graph: Graph, row: int, show: Iterable[str]) -> list[str]:
+    first = [shape_text(graph.shape[row])] if "shape" in show else []
+    first += [graph.dtype[row]] if "dtype" in show else []
+    first += [bytes_text(int(graph.nbytes[row]))] if "bytes" in show else []
+    lines = [" ".join(first)] if first else []
+    for what, sign, column in (("value", "‖y‖", graph.value), ("grad", "‖∇‖", graph.grad)):
+        if what in show and not np.isnan(column[row]):
+            lines.append(f"{sign} = {column[row]:.3g}")
+    return lines
+
+
+def _chips(graph: Graph, row: int, style: Style) -> list[tuple[int, Chip]]:
+    """Weights and constants among the arguments of a row, with their positions."""
+    found = []
+    for position, k in enumerate(range(graph.start[row], graph.start[row + 1])):
+        parent = int(graph.parents[k])
+        if parent in style.chips and style.params == "chip":
+            path = graph.name[parent] or "variable"
+            layer = graph.layer[row]
+            short = path.rsplit("/", 1)[-1] if layer and path.startswith(layer + "/") else path
+            text = short if "name" in style.show else "W"
+            lines = _details(graph, parent, style.show - {"shape", "dtype", "bytes"})
+            title = f"{path}\n{shape_text(graph.shape[parent])} {graph.dtype[parent]}"
+            found.append((position, Chip(" ".join([text, *lines]), "parameter", title, parent)))
+    for position, shape, text in graph.constants.get(row, ()):
+        label = text or ("×".join(map(str, shape)) if "shape" in style.show else "data")
+        found.append((position, Chip(label, "constant", f"constant, not recorded: {shape_text(shape)}")))
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def _chip_rows(graph: Graph, style: Style, readers: set[int]) -> set[int]:
+    """Rows of the parameters that are drawn inside their readers, or not at all."""
+    if style.params == "node":
+        return set()
+    child, weight = graph.children(), (graph.kind == "parameter")
+    pairs = zip(graph.parents.tolist(), child.tolist(), strict=True)
+    return {p for p, c in pairs if p >= 0 and weight[p] and (c in readers or style.params == "hide")}
+
+
+def _badges(scene: Scene) -> None:
+    """Write ×count once on a step frame, and on the boxes that differ from it."""
+    common: dict[int, int] = {}
+    for i, group in enumerate(scene.groups):
+        counts = [b.count for b in scene.boxes if b.group == i]
+        if group.kind == "step" and counts:
+            common[i] = max(counts)
+            group.title = f"{group.title} ×{common[i]}"
+    for box in scene.boxes:
+        if box.count != common.get(box.group, 1):
+            box.badge = f"×{box.count}"
+
+
+def _edge_label(graph: Graph, fold: Fold, e: int) -> str:
+    low, high = int(fold.low[e]), int(fold.high[e])
+    if fold.carried[e]:
+        return (f"t−{low}" if low > 0 else f"t+{-low}") if low == high else "other t"
+    a, b = int(fold.source[e]), int(fold.target[e])
+    port = int(fold.port_low[e])
+    name = graph.port_names.get((int(fold.last[a]), port), f"[{port}]") if port >= 0 else ""
+    if port != fold.port_high[e]:
+        name = "[t]"
+    ta, tb = graph.t[fold.first[a]], graph.t[fold.first[b]]
+    if (
+        (ta >= 0) != (tb >= 0)
+        and fold.step_low[e] == fold.step_high[e]
+        and max(fold.counts[a], fold.counts[b]) > 1
+    ):
+        timed = a if ta >= 0 else b
+        times = sorted((int(graph.t[fold.first[timed]]), int(graph.t[fold.last[timed]])))
+        return (
+            "first t" if fold.step_low[e] == times[0] else "last t" if fold.step_low[e] == times[1] else name
+        )
+    return name
