@@ -1,9 +1,9 @@
-"""What the examples share: checks against reference numbers, the command line, and matplotlib if it is there."""
+"""What the examples share: checks against reference numbers, the command line, matplotlib."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,29 @@ class Checks:
     def __call__(self, what: str, got: Any, want: Any, rtol: float = 0.0) -> None:
         """Print and keep `got`; it must equal `want`, or differ by at most `rtol` of its largest element."""
         self.values[what] = got
-        if rtol:
-            difference = np.abs(np.asarray(got) - np.asarray(want)).max()
-            right = np.shape(got) == np.shape(want) and bool(difference <= rtol * np.abs(want).max())
-        else:
-            right = np.array_equal(got, want)
+        right = relative(got, want) <= rtol if rtol else np.array_equal(got, want)
         if not right:
             self.failed.append(what)
         shown = np.array2string(got, separator=", ") if isinstance(got, np.ndarray) else str(got)
         print(f"  {'ok   ' if right else 'WRONG'} {what}: {shown}" + ("" if right else f"; expected {want}"))
 
-    def finish(self) -> int:
-        """Print the verdict; returns the exit code."""
-        print(f"\n{len(self.failed)} wrong: {', '.join(self.failed)}" if self.failed else "\nall checks passed")
-        return 1 if self.failed else 0
+    def agree(self, what: str, got: Any, want: Any, rtol: float) -> None:
+        """Like a call with `rtol`, for large arrays: prints and keeps the relative difference."""
+        difference = self.values[what] = relative(got, want)
+        if not difference <= rtol:
+            self.failed.append(what)
+        print(f"  {'ok   ' if difference <= rtol else 'WRONG'} {what}: they differ by {difference:.1e}")
+
+    def finish(self) -> None:
+        """Print the verdict."""
+        wrong = f"{len(self.failed)} wrong: {', '.join(self.failed)}"
+        print(f"\n{wrong if self.failed else 'all checks passed'}")
+
+
+def relative(got: Any, want: Any) -> float:
+    """The largest difference, divided by the largest wanted element; infinite for another shape."""
+    got, want = np.asarray(got), np.asarray(want)
+    return float(np.abs(got - want).max() / np.abs(want).max()) if got.shape == want.shape else np.inf
 
 
 def title(text: str) -> None:
@@ -43,13 +52,13 @@ def title(text: str) -> None:
 
 def options(argv: Sequence[str] | None, doc: str | None) -> argparse.Namespace:
     """The command line of an example: `--plot DIR`."""
-    parser = argparse.ArgumentParser(description=doc)
-    parser.add_argument("--plot", metavar="DIR", type=Path, help="write figures into this folder (needs matplotlib)")
+    parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
+    parser.add_argument("--plot", metavar="DIR", type=Path, help="write figures there (needs matplotlib)")
     return parser.parse_args(argv)
 
 
 def pyplot(folder: Path) -> Any:
-    """matplotlib.pyplot, drawing into files; makes the folder. Without matplotlib, a message and exit code 2."""
+    """matplotlib.pyplot, drawing into files. Without matplotlib: a message, exit code 2."""
     try:
         import matplotlib
     except ImportError:
@@ -62,7 +71,7 @@ def pyplot(folder: Path) -> Any:
     return plt
 
 
-def plot_losses(folder: Path, name: str, losses: dict[str, Sequence[float]]) -> None:
+def plot_losses(folder: Path, name: str, losses: Mapping[str, Sequence[float]]) -> None:
     """Write `name`.png with one curve for each entry, on a logarithmic scale."""
     plt = pyplot(folder)
     figure, axes = plt.subplots(figsize=(6, 4))

@@ -68,8 +68,13 @@ def main(argv: Sequence[str] | None = None) -> Checks:
     _, Y_hat, caches = rnn.forward(X, np.zeros((N_A, 1)), start)
     check("first loss", rnn.compute_loss(Y_hat, Y), 5.543806547510492, rtol=1e-12)
     gradients = rnn.backward(X, Y, start, caches)
-    norms = {"Wax": 0.13156728915811, "Waa": 0.00792780673899466, "Wya": 0.12334263537995, "ba": 0.110356827375322,
-             "by": 1.41411871445946}  # fmt: skip
+    norms = {
+        "Wax": 0.13156728915811,
+        "Waa": 0.00792780673899466,
+        "Wya": 0.12334263537995,
+        "ba": 0.110356827375322,
+        "by": 1.41411871445946,
+    }
     for name, norm in norms.items():
         check(f"norm of d{name}", float(np.linalg.norm(gradients["d" + name])), norm, rtol=1e-12)
 
@@ -92,13 +97,12 @@ def main(argv: Sequence[str] | None = None) -> Checks:
     print("  iteration      by hand     by the graph")
     for i in (0, 1, 10, 50, 99, ITERATIONS - 1):
         print(f"  {i:9d} {losses[i]:12.9f} {by_graph[i]:16.9f}")
-    reference = {1: 5.523401019307, 10: 5.357463687141, 50: 4.885343704374, 99: 4.593420223253,
-                 ITERATIONS - 1: 0.0109256069838}  # fmt: skip
-    for i, value in reference.items():
+    reference = {1: 5.523401019307, 10: 5.357463687141, 50: 4.885343704374, 99: 4.593420223253}
+    for i, value in {**reference, ITERATIONS - 1: 0.0109256069838}.items():
         check(f"loss after {i} updates", losses[i], value, rtol=1e-6)
-    check("largest difference of the losses is rounding", bool(np.allclose(losses, by_graph, rtol=1e-9)), True)
+    check.agree("losses by hand and by the graph", by_graph, losses, rtol=1e-9)
     for name in start:
-        check(f"trained {name} agree", bool(np.allclose(by_hand[name], twin[name].numpy(), atol=1e-9)), True)
+        check.agree(f"trained {name} by hand and by the graph", twin[name].numpy(), by_hand[name], rtol=1e-9)
     check("prediction after training", predict(by_hand), "ello")
     check("prediction of the twin", predict({name: v.numpy() for name, v in twin.items()}), "ello")
 
@@ -110,7 +114,8 @@ def main(argv: Sequence[str] | None = None) -> Checks:
     moved = {name: tg.Variable(value, name=name) for name, value in start.items()}
     pairs = [(large["d" + name], variable) for name, variable in moved.items()]
     tg.optimizers.SGD(LEARNING_RATE, clipvalue=CLIP).apply_gradients(pairs)
-    expected = rnn.update_parameters({name: value.copy() for name, value in start.items()}, clipped, LEARNING_RATE)
+    copies = {name: value.copy() for name, value in start.items()}
+    expected = rnn.update_parameters(copies, clipped, LEARNING_RATE)
     same = all(np.array_equal(moved[name].numpy(), expected[name]) for name in start)
     check("SGD(clipvalue=5) does the same, bit for bit", same, True)
 
@@ -126,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> Checks:
     for name, (_, shapes, shape) in TYPES.items():
         y = output_of(name)
         check(f"{name}, from {' and '.join(map(str, shapes))}", y.shape, shape)
-        check(f"{name}: probabilities", bool(np.allclose(y.sum(axis=-1), 1, atol=1e-6)), True)
+        check.agree(f"{name}: sums of the probabilities", y.sum(axis=-1), np.ones(shape[:-1]), rtol=1e-6)
     if arguments.plot:
         plot_losses(arguments.plot, "seed_000_loss", {"by hand": losses, "by the graph": by_graph})
     check.finish()

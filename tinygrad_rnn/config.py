@@ -78,6 +78,7 @@ class Mode(NamedTuple):
     training: bool = False  # dropout is active
     scope: Scope = Scope()  # stamped on every recorded node
     monitor: Callable[[str, str, Any, Scope], None] | None = None  # sees every value (debug_nans)
+    wide: bool = False  # the widest float type wins: products mix types, casts do not narrow
 
 
 _MODE: ContextVar[Mode] = ContextVar("tinygrad_rnn_mode", default=Mode())  # noqa: B039 (a tuple)

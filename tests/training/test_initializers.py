@@ -162,6 +162,11 @@ def test_orthogonal_rows_or_columns(rows: int, columns: int, seed: int) -> None:
     np.testing.assert_allclose(product, 4 * np.eye(min(rows, columns)), atol=1e-12)
 
 
+def test_orthogonal_has_no_preferred_sign() -> None:
+    positive = sum(ini.Orthogonal(seed=s)((4, 4))[0, 0] > 0 for s in range(200))
+    assert 70 < positive < 130  # QR alone gives one sign always
+
+
 def test_constants_and_their_errors() -> None:
     assert ini.Constant([1.0, 2.0])((3, 2)).tolist() == [[1.0, 2.0]] * 3
     assert ini.get(np.array([1.0, 2.0]))((2,)).tolist() == [1.0, 2.0]

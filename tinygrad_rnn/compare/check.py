@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ..config import enable_grad
+from ..config import enable_grad, switched
 from ..core.autodiff import grad
 from ..core.op import Array
 from ..core.tensor import Tensor, tensor
 from .diagnose import diagnose
 from .numeric import Estimate, Trial
-from .parameters import Carried, Probe, named, untouched, wide
+from .parameters import Carried, Probe, named, untouched
 from .report import GradReport, Row, Worst, measure, number
 
 _WORST_FIRST = ("bad", "kink", "inconclusive", "ok")  # a parameter is what its worst element is
@@ -64,7 +64,7 @@ def check_gradients(
         raise ValueError(f"check_gradients: samples must be at least 1, got {samples!r}")
     rng = np.random.default_rng(seed)
     carried = Carried(params)
-    with untouched(tensors.values(), carried), wide():
+    with untouched(tensors.values(), carried), switched(wide=True):
         target = f if order == 1 else _directional(f, tensors, carried, rng)
         trial = Trial(target, tensors, carried, method, eps)
         trial.differentiate()
@@ -95,7 +95,7 @@ def numeric_gradients(
     """
     tensors = named(params, "numeric_gradients")
     carried = Carried(params)
-    with untouched(tensors.values(), carried), wide():
+    with untouched(tensors.values(), carried), switched(wide=True):
         trial = Trial(f, tensors, carried, method, eps)
         return {
             name: np.reshape([trial.derivative(name, _unit(p, i)) for i in range(p.size)], p.shape)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..config import SeedGenerator, enable_grad, generator, no_grad
 from ..core.autodiff import grad
-from ..core.op import OPS, Array, GradSlot, Leaf, Node
+from ..core.op import Array, GradSlot, Leaf, Node
 from ..core.tensor import Tensor
 
 ROUNDS = 3  # perturbed runs that measure a noise floor
@@ -166,34 +166,13 @@ def untouched(
         yield
 
 
-@contextmanager
-def wide() -> Iterator[None]:
-    """Inside, float32 data meets float64 or complex parameters, and no cast goes back to less.
-
-    So a network of float32 layers is evaluated in float64. It changes the op table, hence belongs inside
-    `untouched`, which lets one thread in at a time.
-    """
-    narrow = OPS["cast"].fwd
-
-    def cast(x: Array, dtype: Any, out: Array | None = None) -> Any:
-        widens = np.result_type(x.dtype, dtype) == dtype or np.dtype(dtype).kind not in "fc"
-        return narrow(x, dtype=dtype, out=out) if widens else x
-
-    changes = [(op, "strict", False) for op in OPS.values() if op.strict] + [(OPS["cast"], "fwd", cast)]
-    with ExitStack() as undo:
-        for op, field, value in changes:
-            undo.callback(object.__setattr__, op, field, getattr(op, field))
-            object.__setattr__(op, field, value)
-        yield
-
-
 def _place(tensor: Tensor, data: Array, node: Node | None) -> None:
     tensor._data, tensor._node = data, node
 
 
 def _set_grad(slot: GradSlot, value: Array | None, content: Array | None) -> None:
     if value is not None and content is not None and value.flags.writeable:
-        value[...] = content  # the loss function may have called backward, which adds in place
+        value[...] = content  # the loss function may have added to it in place
     slot.value = value
 
 

@@ -63,23 +63,15 @@ def primitive(
         raise ValueError(f"primitive: an op named {name!r} exists already")
     op = Op(name, fwd, vjps, vjp_all, reads, broadcasts, view, outputs, analytic, strict, doc)
     OPS[name] = op
-    function: Callable[..., Any]
-    if broadcasts and len(vjps) == 1:
-        function = _unary(op)
-    elif broadcasts and len(vjps) == 2:
-        function = _binary(op)
-    else:
-
-        def function(*args: Any, **attrs: Any) -> Any:
-            return apply(op, args, attrs)
-
+    function: Any = {1: _unary, 2: _binary}.get(len(vjps) if broadcasts else 0, _general)(op)
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
-    function.op = op  # type: ignore[attr-defined]
+    function.op = op
     ufunc = numpy or (fwd if isinstance(fwd, np.ufunc) else None)
     if ufunc is not None:
         UFUNCS[ufunc] = function
-    return function
+    door: Callable[..., Any] = function
+    return door
 
 
 def elementwise(name: str, fwd: Callable[..., Any], *vjps: Vjp | None, **options: Any) -> Callable[..., Any]:
@@ -118,6 +110,13 @@ def apply(op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
     shapes = tuple([value.shape for value in result])
     node = Node(op, attrs, inputs, tuple(saved), shapes, result[0].dtype, state.scope)
     return tuple([Tensor(value, Port(node, i, value)) for i, value in enumerate(result)])
+
+
+def _general(op: Op) -> Callable[..., Any]:
+    def function(*args: Any, **attrs: Any) -> Any:
+        return apply(op, args, attrs)
+
+    return function
 
 
 def _unary(op: Op) -> Callable[[Any], Any]:
@@ -235,7 +234,7 @@ def operand(value: Any, dtype: np.dtype[Any]) -> Any:
     if kind is float or kind is int:
         scalars = _SCALARS.get(dtype)
         if scalars is None:  # integers meet the number as it is
-            return value if kind is int else as_array(value)
+            return as_array(value) if kind is float and dtype.kind in "iub" else value
         known = scalars.get(value)
         return _scalar(value, dtype, scalars) if known is None else known
     if kind is bool:
@@ -275,7 +274,7 @@ def promote(op: Op, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return args
     floats = [k for k in kinds if k.kind in "fc"]
     target = np.result_type(*floats) if floats else (np.result_type(*kinds) if kinds else None)
-    if op.strict and len(set(floats)) > 1:
+    if op.strict and len(set(floats)) > 1 and not mode().wide:
         names = " and ".join(sorted(str(k) for k in set(floats)))
         raise TypeError(f"{op.name}: arguments of {names} do not mix; cast one, e.g. x.astype('float64')")
     result = list(args)

@@ -132,7 +132,7 @@ class Tensor:
         """Length of the first axis."""
         if self.ndim == 0:
             raise TypeError("len() of a tensor without axes")
-        return self._data.shape[0]
+        return int(self._data.shape[0])
 
     def __bool__(self) -> bool:
         """Truth of the only element; several raise `ValueError`."""

@@ -116,7 +116,9 @@ class SparseCategoricalCrossentropy(FormulaMetric):
         self.ignore_class = ignore_class
         self.axis = axis
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(  # type: ignore[override]  # as in Keras
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
         """Add a batch of labels and predictions; a mask counts as weights of 0 and 1."""
         if self.ignore_class is not None:
             valid = np.asarray(y_true) != self.ignore_class

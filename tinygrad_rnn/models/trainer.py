@@ -22,6 +22,7 @@ from ..config import debug_nans, enable_grad, no_grad, switched
 from ..core.autodiff import leaf_gradients
 from ..core.tensor import Tensor
 from ..layers.symbolic import flatten, map_nested
+from ..utils.threads import blas_threads_for
 from .data import ArrayData, Batch, adapt
 from .progress import ProgressBar
 
@@ -183,7 +184,7 @@ class Trainer:
         steps = steps_per_epoch or data.steps
         hooks = _Hooks(self, [self.history, *(callbacks or []), ProgressBar(verbose)], epochs, steps)
         self.stop_training = False
-        with _interrupt_between_batches() as interrupted:
+        with _interrupt_between_batches() as interrupted, blas_threads_for(self.weights):
             try:
                 hooks.call("on_train_begin")
                 for epoch in range(initial_epoch, epochs):

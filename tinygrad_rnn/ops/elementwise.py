@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import floatx
+from ..config import floatx, mode
 from ..core.op import Array
 from ..core.record import elementwise, kernel, primitive, quiet
 from ..core.tensor import Tensor, to_array
@@ -171,7 +171,7 @@ minimum = elementwise(
 where_op = elementwise(
     "where", kernel(np.where), None,
     lambda g, y, c, a, b: where(c, g, 0), lambda g, y, c, a, b: where(c, 0, g),
-    reads="0", doc="y = a where c holds, else b;  ∂a = g there, ∂b = g elsewhere",
+    reads="0", analytic=False, doc="y = a where c holds, else b;  ∂a = g there, ∂b = g elsewhere",
 )  # fmt: skip
 clip_op = primitive(
     "clip", lambda x, low, high, out=None: np.clip(x, low, high, out=out),
@@ -227,12 +227,14 @@ def clip(x: Any, x_min: Any = None, x_max: Any = None) -> Any:
     >>> clip(np.array([-2.0, 0.5, 9.0]), 0.0, 1.0).tolist()
     [0.0, 0.5, 1.0]
     """
-    low = -math.inf if x_min is None else x_min
-    high = math.inf if x_max is None else x_max
+    dtype = getattr(x, "dtype", np.dtype(float))
+    limits = np.iinfo(dtype) if dtype.kind in "iu" else None  # integers stay integers
+    low = x_min if x_min is not None else -math.inf if limits is None else limits.min
+    high = x_max if x_max is not None else math.inf if limits is None else limits.max
     if np.any(np.asarray(low) > np.asarray(high)):
         raise ValueError(f"clip: x_min must not exceed x_max, received {x_min} and {x_max}")
-    if isinstance(low, (int, float)) and isinstance(high, (int, float)):
-        return clip_op(x, low=low, high=high)
+    if all(not isinstance(b, Tensor) and np.ndim(b) == 0 for b in (low, high)):
+        return clip_op(x, low=np.asarray(low).item(), high=np.asarray(high).item())
     return minimum(maximum(x, low), high)
 
 
@@ -243,7 +245,7 @@ def cast(x: Any, dtype: Any) -> Any:
     [1]
     """
     dtype = np.dtype(dtype)
-    if x.dtype == dtype:
+    if x.dtype == dtype or (mode().wide and dtype.kind in "fc" and np.result_type(x.dtype, dtype) != dtype):
         return x
     if isinstance(x, Tensor) and dtype.kind not in "fc":
         return Tensor(x._data.astype(dtype), None)

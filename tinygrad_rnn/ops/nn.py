@@ -11,7 +11,7 @@ from ..config import epsilon
 from ..core.op import Array
 from ..core.record import elementwise, kernel, primitive, quiet
 from .elementwise import clip, erf, exp, expm1, isinf, log, logical_and, minimum, where
-from .indexing import check_ids
+from .indexing import check_ids, take_along_axis
 from .reduce import logsumexp, sum
 from .shape import _axis, expand_dims, moveaxis, ndim, shape
 
@@ -214,8 +214,8 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     ids = check_ids(labels, sizes[-1], "sparse_categorical_crossentropy: label")
     if from_logits:
         return sparse_xent_op(output, ids)
-    probabilities = output / sum(output, axis=-1, keepdims=True)
-    return sparse_xent_op(log(clip(probabilities, epsilon(), 1.0 - epsilon())), ids)
+    chosen = take_along_axis(output / sum(output, axis=-1, keepdims=True), ids[..., None])[..., 0]
+    return -log(clip(chosen, epsilon(), 1.0 - epsilon()))
 
 
 def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Any:

@@ -29,12 +29,12 @@ def first_nonfinite(grads: Iterable[Any], variables: Iterable[Variable]) -> str 
 
 
 class Optimizer(Serializable):
-    """Base of all optimizers. A step: clip gradients, decay weights, update, average, constrain.
+    """Base of all optimizers. One step: clip, decay, update, average, constrain.
 
     `learning_rate` is a number, or a function of the number of calls so far (a schedule). At most one of
     `clipnorm` (each gradient: `g · c / max(‖g‖, c)`), `global_clipnorm` (the same with the norm of all) and
-    `clipvalue`. `weight_decay` d: `w −= w · d · learning_rate`, before the update. `use_ema` keeps the average
-    `a = m a + (1 − m) w`, which replaces the weights at every `ema_overwrite_frequency`-th step and in
+    `clipvalue`. `weight_decay` d: `w −= w · d · learning_rate`, before the update. `use_ema` keeps averages
+    `a = m a + (1 − m) w`, which replace the weights at every `ema_overwrite_frequency`-th step and in
     `finalize_variable_values`. With `gradient_accumulation_steps` k every k-th call updates, with the mean of
     k gradients.
 

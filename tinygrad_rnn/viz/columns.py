@@ -45,7 +45,7 @@ class Graph:
     start: Array
     parents: Array
     port: Array
-    constants: Mapping[int, tuple[tuple[int, tuple[int, ...], str], ...]]
+    constants: Mapping[int, tuple[tuple[int, tuple[int, ...] | None, str], ...]]
     port_names: Mapping[tuple[int, int], str]
     roots: tuple[int, ...]
 
@@ -148,6 +148,8 @@ def chosen_steps(steps: Any, total: int) -> list[int]:
     for t in wanted:
         if not isinstance(t, (int, np.integer)) or not -total <= t < total:
             raise ValueError(f"steps: {t!r} is out of range; the graph has T = {total} time steps")
+    if not wanted:
+        raise ValueError(f"steps: expected at least one time step; the graph has T = {total}")
     return sorted({int(t) % total for t in wanted})
 
 
@@ -167,6 +169,7 @@ class Fold:
         real = graph.parents >= 0
         parent, child, port = graph.parents[real], child[real], graph.port[real]
         timed = (graph.t[parent] >= 0) & (graph.t[child] >= 0)
+        alike = (graph.t[parent] >= 0) == (graph.t[child] >= 0)
         delay = np.where(timed, graph.t[child] - graph.t[parent], 0)
         order = _along_the_flow(of[parent][delay == 0], of[child][delay == 0], first)
         self.of: Array = order[of]
@@ -179,7 +182,9 @@ class Fold:
         inner = (source == target) & (delay == 0)  # inside one folded node (a layer drawn as one box)
         source, target, delay, port = source[~inner], target[~inner], delay[~inner], port[~inner]
         step = np.maximum(graph.t[parent], graph.t[child])[~inner]
-        code = (source * len(first) + target) * 2 + (delay != 0)
+        outputs = int(port.max(initial=-1)) + 2  # outputs read side by side are edges of their own
+        which = np.where(alike[~inner], port + 1, 0)
+        code = ((source * len(first) + target) * 2 + (delay != 0)) * outputs + which
         by_code = np.argsort(code, kind="stable")
         code, start, uses = np.unique(code[by_code], return_index=True, return_counts=True)
 
@@ -188,9 +193,9 @@ class Fold:
                 return start, start
             return np.minimum.reduceat(values[by_code], start), np.maximum.reduceat(values[by_code], start)
 
-        self.source: Array = code // 2 // max(len(first), 1)
-        self.target: Array = code // 2 % max(len(first), 1)
-        self.carried: Array = code % 2 == 1
+        self.carried: Array = code // outputs % 2 == 1
+        self.source: Array = code // outputs // 2 // max(len(first), 1)
+        self.target: Array = code // outputs // 2 % max(len(first), 1)
         self.uses: Array = uses
         self.low, self.high = span(delay)
         self.port_low, self.port_high = span(port)

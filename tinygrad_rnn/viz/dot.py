@@ -84,7 +84,7 @@ def _node(box: Box, dark: bool) -> str:
     width, height = box.size
     return (
         f'\t"{_quoted(box.id)}" [label=<{table}> id="{_quoted(box.id)}" class="{box.mark or box.kind}" '
-        f'tooltip="{_quoted(box.title)}" fillcolor="{box.fill or fill}" color="{line}" '
+        f'tooltip="{_quoted(box.title.split(chr(10))[0])}" fillcolor="{box.fill or fill}" color="{line}" '
         f"width={width / 72:.3f} height={(height + 12 * bool(box.badge)) / 72:.3f}]\n"
     )
 
@@ -162,4 +162,4 @@ def _quoted(text: str) -> str:
 
 def _html(text: str) -> str:
     """Escaped for an HTML-like label."""
-    return escape("".join(c if c >= " " else " " for c in text)).replace("&#x27;", "'") or " "
+    return escape("".join(c if c >= " " else " " for c in text)).replace("\\", "\\\\") or " "

@@ -80,7 +80,7 @@ def draw_graph(
         graph = graph.select(steps=steps)
     scene, view, notes = _scene(graph, view, steps, depth, style, max_nodes)
     if diff is not None:
-        notes += _mark(scene, graph, _graph_of(diff, inputs, names, False))
+        notes += _mark(scene, graph, _graph_of(diff, inputs, names, False), by_role=view == "folded")
     palette = paint(scene, graph, color_by) if color_by else []
     kinds = {box.mark or box.kind for box in scene.boxes} | {
         c.kind for b in scene.boxes for c in [*b.before, *b.after]
@@ -146,8 +146,8 @@ def _graph_of(target: Any, inputs: Any, names: Mapping[str, Any] | None, values:
         fed = _inputs_of(target, inputs)
         with enable_grad():
             result = target(fed)
-        weights = getattr(target, "weights", None) or getattr(target, "variables", ())  # built by now
-        return snapshot(result, names, weights, values)
+        weights = getattr(target, "weights", None) or getattr(target, "variables", None)  # built by now
+        return snapshot(result, names, weights or (), values)
     if inputs is not None:
         raise TypeError(
             f"draw_graph: inputs are for a layer or model; the target is a {type(target).__name__}"
@@ -201,7 +201,7 @@ def _scene(
         if style.params == "node" and len(graph) > 120:
             style.params = "chip"
             notes.append("more than 120 nodes: parameters are drawn inside their readers")
-        columns = _columns(graph, fold, steps, max_nodes)
+        columns = _columns(graph, steps, max_nodes)
         if columns or not graph.steps:
             scene = unrolled(graph, fold, style, columns)
             if len(scene.boxes) <= max_nodes:
@@ -214,11 +214,9 @@ def _scene(
         if len(fold) <= 4 * max_nodes:
             scene = folded(graph, fold, style, depth)
             if len(scene.boxes) <= max_nodes:
-                return (
-                    scene,
-                    view,
-                    [*notes, *([f"folded over {_spaced(graph.steps)} steps"] if graph.steps > 1 else [])],
-                )
+                if graph.steps > 1:
+                    notes.append(f"folded over {_spaced(graph.steps)} steps")
+                return scene, view, notes
         view = "layers"
     hint = "" if graph.steps else "; mark the time steps of a loop with tg.step(t) to fold them"
     sizes = {int(i): math.prod(graph.shape[i]) for i in np.flatnonzero(graph.kind == "parameter")}
@@ -227,40 +225,40 @@ def _scene(
         if len(merged) <= 4 * max_nodes:
             scene = layers(graph, merged, style, deep, sizes)
             if len(scene.boxes) <= max_nodes:
-                return (
-                    scene,
-                    view,
-                    [*notes, *([f"ops outside layers are put together by name{hint}"] if by_op else [])],
-                )
+                if by_op:
+                    notes.append(f"ops outside layers are put together by name{hint}")
+                return scene, view, notes
     merged = Fold(graph, np.zeros(len(graph), np.int64))
     scene = layers(graph, merged, style, 1, sizes)
     return scene, view, [*notes, f"everything is put together: no view has at most {max_nodes} boxes{hint}"]
 
 
-def _columns(graph: Graph, fold: Fold, steps: Any, max_nodes: int) -> list[int]:
+def _columns(graph: Graph, steps: Any, max_nodes: int) -> list[int]:
     """The time steps to draw: those asked for, or the first and the last few; as many as may be shown."""
     total = graph.steps
     op = graph.kind != "parameter"
     outside = int(np.sum(op & (graph.t < 0)))
     per_step = np.bincount(graph.t[op & (graph.t >= 0)], minlength=max(total, 1))
     room = (max_nodes - outside) // max(int(per_step.max(initial=1)), 1)
+    wanted: list[int] = np.unique(graph.t[graph.t >= 0]).tolist()
     if steps is not None:
-        wanted = chosen_steps(steps, total) if total else []
+        chosen = chosen_steps(steps, total)
+        wanted = [t for t in wanted if t in chosen]
     else:
         rows = max(len(set(graph.layer[graph.t >= 0])), 1)
         ends = 2 if per_step.max(initial=0) / rows > 7 else 3
-        wanted = list(range(total)) if total <= 2 * ends + 1 else [*range(ends), *range(total - ends, total)]
+        wanted = wanted if len(wanted) <= 2 * ends + 1 else wanted[:ends] + wanted[-ends:]
     if len(wanted) > room:
         half = max(room, 0) // 2
         wanted = wanted[: max(room, 0) - half] + (wanted[-half:] if half else [])
     return wanted
 
 
-def _mark(scene: Scene, graph: Graph, old: Graph) -> list[str]:
+def _mark(scene: Scene, graph: Graph, old: Graph, by_role: bool) -> list[str]:
     """Colour what is new or changed against `old`; add what is gone."""
     before = old.fold()
     found = compare(before, graph.fold())
-    by_id = {box.id: box for box in scene.boxes}
+    by_id = {box.id: box for box in scene.boxes} if by_role else {}
     for part, mark in ((found.added, "added"), (found.changed, "changed")):
         for i, text in part.items():
             if f"n{i}" in by_id:
@@ -268,19 +266,9 @@ def _mark(scene: Scene, graph: Graph, old: Graph) -> list[str]:
                 by_id[f"n{i}"].title += f"\n{mark}: {text}"
     for i, text in list(found.removed.items())[:40]:
         row = int(before.first[i])
-        scene.boxes.append(
-            Box(
-                f"removed{i}",
-                "op",
-                old.op[row],
-                old.layer[row],
-                -1,
-                text,
-                f"removed: {text}",
-                -1,
-                mark="removed",
-            )
-        )
+        box = Box(f"removed{i}", "op", old.op[row], old.layer[row], -1, text, f"removed: {text}", -1)
+        box.mark = "removed"
+        scene.boxes.append(box)
     parts = ((found.added, "added"), (found.removed, "removed"), (found.changed, "changed"))
     counts = [f"{len(part)} {mark}" for part, mark in parts if part]
     return [", ".join(counts) if counts else "no difference"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..config import mode, switched
-from ..core.op import Array, Leaf, Node, Port
+from ..core.op import Array, Leaf, Node, Port, Spec
 from ..core.tensor import Tensor
 from .columns import Graph
 
@@ -85,7 +85,7 @@ def snapshot(
     for node_, label in [*given, *((v._node, k) for v, k in pairs if k)]:
         if isinstance(node_, Port) and node_.inputs and node_.inputs[0] in row:
             port_names[row[node_.inputs[0]], node_.index] = label
-        elif node_ in row:
+        elif False:
             labels.setdefault(row[node_], label)
     weights = {id(p._node) for p in parameters if isinstance(p, Tensor)}
     t = [-1 if node.scope.t is None else node.scope.t for node in nodes]
@@ -190,19 +190,21 @@ def _kind(node: Node, weight: bool) -> str:
     return "parameter" if weight or getattr(node, "variable", "/" in (node.label or "")) else "input"
 
 
-def _constants(node: Node) -> tuple[tuple[int, tuple[int, ...], str], ...]:
-    """Position, shape and (if it is one number) text of the arguments that were not recorded."""
-    found = []
-    for i, (parent, value) in enumerate(zip(node.inputs or (), (node.saved or ())[1:], strict=False)):
-        if parent is None and value is not None:
-            shape = tuple(np.shape(value)) if not hasattr(value, "shape") else tuple(value.shape)
-            number = (
-                not shape
-                and not hasattr(value, "size")
-                or isinstance(value, (np.ndarray, np.generic))
-                and value.size == 1
-            )
-            found.append((i, shape, f"{np.asarray(value).item():.4g}" if number else ""))
+def _constants(node: Node) -> tuple[tuple[int, tuple[int, ...] | None, str], ...]:
+    """Position, shape and (if it is one number) text of the arguments that were not recorded.
+
+    The shape is None where the op did not keep the value.
+    """
+    found: list[tuple[int, tuple[int, ...] | None, str]] = []
+    saved = (node.saved or ())[1:]
+    for i, parent in enumerate(node.inputs or ()):
+        value: Any = saved[i] if i < len(saved) else None
+        if parent is None and value is None:
+            found.append((i, None, ""))
+        elif parent is None:
+            number = not isinstance(value, Spec) and np.size(value) == 1
+            text = f"{np.asarray(value).item():.4g}" if number else ""
+            found.append((i, value.shape if isinstance(value, Spec) else np.shape(value), text))
     return tuple(found)
 
 

@@ -14,11 +14,11 @@ from .scene import Box, Chip, Edge, Scene, bytes_text, shape_text
 SYMBOLS = {
     "add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "matmul": "@", "power": "xʸ",
     "negative": "−x", "square": "x²", "sqrt": "√", "reciprocal": "1/x", "sigmoid": "σ", "sum": "Σ",
-    "prod": "Π", "transpose": "xᵀ", "absolute": "|x|", "getitem": "x[…]", "less": "<", "greater": ">", "equal": "=",
-    "logsumexp": "log Σ exp",
-    "sparse_categorical_crossentropy": "cross-entropy", "categorical_crossentropy": "cross-entropy",
+    "prod": "Π", "transpose": "xᵀ", "absolute": "|x|", "getitem": "x[…]", "less": "<", "greater": ">",
+    "equal": "=", "logsumexp": "log Σ exp", "sparse_cross_entropy": "cross-entropy",
 }  # fmt: skip
 INFIX = {"add", "subtract", "multiply", "divide", "matmul", "power"}
+FORMULA = {"-1", "0", "0.5", "1", "2"}  # numbers that belong to a formula; others may come from the data
 
 
 @dataclass
@@ -42,7 +42,7 @@ def folded(graph: Graph, fold: Fold, style: Style, depth: int | None = None) -> 
             continue
         layer, timed = cut(graph.layer[row], depth), graph.t[row] >= 0
         merged = len({graph.op[fold.first[i]], graph.op[row]}) > 1
-        box = make_box(graph, row, f"n{i}", style, output=i in roots)
+        box = make_box(graph, row, f"n{i}", style, i in roots)
         box.count = int(fold.counts[i])
         if merged:
             box.title += f"\n{box.count} recorded ops"
@@ -79,7 +79,7 @@ def layers(graph: Graph, fold: Fold, style: Style, depth: int | None, sizes: dic
         if row in style.chips:
             continue
         layer, count = cut(graph.layer[row], depth), int(fold.counts[i])
-        box = make_box(graph, row, f"n{i}", style, output=any(fold.of[r] == i for r in graph.roots))
+        box = make_box(graph, row, f"n{i}", style, any(fold.of[r] == i for r in graph.roots))
         box.count = count
         if layer and graph.kind[row] == "op":
             box.kind, box.label, box.before, box.after = "layer", layer, [], []
@@ -119,7 +119,7 @@ def unrolled(graph: Graph, fold: Fold, style: Style, columns: list[int]) -> Scen
         if (t >= 0 and t not in shown) or (row in style.chips and row not in graph.roots):
             continue
         at = f"@t={t}" if t >= 0 else ""
-        box = make_box(graph, row, f"n{fold.of[row]}{at}", style, output=row in graph.roots)
+        box = make_box(graph, row, f"n{fold.of[row]}{at}", style, row in graph.roots, t)
         box.role = int(fold.of[row])
         if t >= 0:
             layer = graph.layer[row]
@@ -146,10 +146,10 @@ def unrolled(graph: Graph, fold: Fold, style: Style, columns: list[int]) -> Scen
     return scene
 
 
-def make_box(graph: Graph, row: int, id: str, style: Style, output: bool) -> Box:
+def make_box(graph: Graph, row: int, id: str, style: Style, output: bool, t: int = -1) -> Box:
     """The box of one row, with its chips and the lines that `show` asks for."""
     op, kind, name = graph.op[row], graph.kind[row], graph.name[row]
-    layer, t, show = graph.layer[row], int(graph.t[row]), style.show
+    layer, show = graph.layer[row], style.show
     symbol = SYMBOLS.get(op, op)
     label = symbol if kind == "op" else (name if name and "name" in show else kind)
     if kind == "op" and name and "name" in show:
@@ -194,8 +194,22 @@ def _chips(graph: Graph, row: int, style: Style) -> list[tuple[int, Chip]]:
             title = f"{path}\n{shape_text(graph.shape[parent])} {graph.dtype[parent]}"
             found.append((position, Chip(" ".join([text, *lines]), "parameter", title, parent)))
     for position, shape, text in graph.constants.get(row, ()):
-        label = text or ("×".join(map(str, shape)) if "shape" in style.show else "data")
-        found.append((position, Chip(label, "constant", f"constant, not recorded: {shape_text(shape)}")))
+        if text:
+            label = text if text in FORMULA or "value" in style.show else "c"
+        else:
+            label = "×".join(map(str, shape)) if shape and "shape" in style.show else "c"
+        found.append(
+            (
+                position,
+                Chip(
+                    label,
+                    "constant",
+                    f"constant, not recorded: {text or shape_text(shape)}"
+                    if shape is not None
+                    else "constant",
+                ),
+            )
+        )
     return sorted(found, key=lambda pair: pair[0])
 
 
