@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .compare.twins import compare_twins
+from .compare import compare_twins
 from .config import set_random_seed
 from .datasets.text import Vocabulary, bigram_loss, load_text, split, windows
 from .losses import SparseCategoricalCrossentropy

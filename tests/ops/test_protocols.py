@@ -115,11 +115,20 @@ def test_numbers_and_integer_arrays_do_not_change_the_float_type(dtype: str, oth
         assert g.dtype == dtype and g.shape == t.shape
 
 
+def test_lists_meet_a_tensor_in_its_own_precision() -> None:
+    x = tg.tensor([1.0, 1.0], "float64", requires_grad=True)
+    for y in (x * [0.1, 0.2], [0.1, 0.2] * x, ops.where([True, True], [0.1, 0.2], x)):
+        assert y.tolist() == [0.1, 0.2]
+
+
 def test_integer_tensors() -> None:
     i = tg.tensor([1, 2, 3])
     assert i.dtype == np.int64 and (i * 2).dtype == np.int64 and (i + 1).tolist() == [2, 3, 4]
     assert (i / 2).dtype == np.float32 and (i * 0.5).dtype == np.float32 and ops.sqrt(i).dtype == np.float32
     assert ops.exp(i).dtype == np.float32 and i.sum().item() == 6 and ops.mean(i).item() == 2.0
+    mixed = ops.where(np.array([True, False, True]), i, 0.5)
+    assert mixed.dtype == np.float32 and mixed.tolist() == [1.0, 0.5, 3.0]
+    assert ops.where(i > 1, i, 0).dtype == np.int64
     x = tg.tensor([1.0, 2.0, 4.0], requires_grad=True)
     y = x * i
     assert y.dtype == np.float32

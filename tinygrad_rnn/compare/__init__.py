@@ -3,8 +3,10 @@
 from .check import check_gradients, numeric_gradients
 from .compare import compare_gradients, compare_three
 from .report import GradReport, Row, Worst
+from .twin import Twin
+from .twins import TWINS, compare_twins
 
 __all__ = [
-    "GradReport", "Row", "Worst",
-    "check_gradients", "compare_gradients", "compare_three", "numeric_gradients",
+    "TWINS", "GradReport", "Row", "Twin", "Worst", "check_gradients", "compare_twins",
+    "compare_gradients", "compare_three", "numeric_gradients",
 ]  # fmt: skip

@@ -363,6 +363,8 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     3.0
     """
 
+    name = getattr(f, "__name__", "custom")
+
     def function(*args: Any) -> Any:
         with switched(grad=False):
             y, gradient = f(*args)
@@ -375,17 +377,15 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
             parts = gradient(*args, upstream=_as_tensor(g))
             parts = parts if isinstance(parts, (list, tuple)) else (parts,)
             if len(parts) != len(args):
-                raise ValueError(f"{op.name}: grad returned {len(parts)} gradients for {len(args)} arguments")
-            return [
-                _checked(op, i, p, a, isinstance(g, Tensor))
-                for i, (p, a) in enumerate(zip(parts, args, strict=True))
-            ]
+                raise ValueError(f"{name}: grad returned {len(parts)} gradients for {len(args)} arguments")
+            recorded = isinstance(g, Tensor)
+            return [_checked(name, i, p, a, recorded) for i, (p, a) in enumerate(zip(parts, args, strict=True))]
 
-        op = Op(getattr(f, "__name__", "custom"), _no_replay, vjp_all=vjp_all, doc=f.__doc__ or "")
+        op = Op(name, _no_replay, vjp_all=vjp_all, doc=f.__doc__ or "")
         saved = (None, *[None] * len(args))
         return Tensor(value, Node(op, {}, inputs, saved, value.shape, value.dtype, mode().scope))
 
-    function.__name__, function.__doc__ = getattr(f, "__name__", "custom"), f.__doc__
+    function.__name__, function.__doc__ = name, f.__doc__
     return function
 
 
@@ -393,7 +393,7 @@ def _no_replay(*_: Array) -> Array:
     raise RuntimeError("an op made by custom_gradient has no kernel of its own to run again")
 
 
-def _checked(op: Op, i: int, part: Any, arg: Any, recorded: bool) -> Any:
+def _checked(name: str, i: int, part: Any, arg: Any, recorded: bool) -> Any:
     """One gradient that a user's function returned: the right shape, or an error that says which."""
     if not isinstance(arg, Tensor):
         return None
@@ -401,7 +401,7 @@ def _checked(op: Op, i: int, part: Any, arg: Any, recorded: bool) -> Any:
         return np.zeros(arg.shape, arg.dtype)
     if np.shape(part) != arg.shape:
         raise ValueError(
-            f"{op.name}: the gradient of argument {i} must have shape {arg.shape}, received {np.shape(part)}"
+            f"{name}: the gradient of argument {i} must have shape {arg.shape}, received {np.shape(part)}"
         )
     if recorded:
         return part if isinstance(part, Tensor) else Tensor(np.asarray(part), None)

@@ -33,6 +33,7 @@ class Bidirectional(Layer):
     """
 
     supports_masking = True
+    autocast = False
 
     def __init__(
         self,

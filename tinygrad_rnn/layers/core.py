@@ -159,6 +159,7 @@ class TimeDistributed(Layer):
     """
 
     supports_masking = True
+    autocast = False
 
     def __init__(self, layer: Layer, **options: Any) -> None:
         super().__init__(**options)

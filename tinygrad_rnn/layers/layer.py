@@ -52,6 +52,7 @@ class Layer:
 
     arguments: dict[str, Any]
     supports_masking = False
+    autocast = True  # float inputs get the layer's type; layers that only hold others leave that to them
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Record what the constructor is called with: the configuration."""
@@ -135,6 +136,7 @@ class Layer:
             mask = kwargs.get("mask")
             if mask is None and args:
                 mask = map_nested(lambda x: getattr(x, "_mask", None), args[0])
+                mask = mask if any(m is not None for m in flatten(mask)) else None
                 if mask is not None and "mask" in self._call_arguments():
                     kwargs["mask"] = mask
             if "training" in self._call_arguments():
@@ -146,7 +148,7 @@ class Layer:
     def _finish(self, args: Any, outputs: Any, mask: Any) -> None:
         """Put the mask on the outputs, and the activity penalty on the list of losses."""
         self.output_shape = map_nested(lambda x: (None, *x.shape[1:]), outputs)
-        if any(m is not None for m in flatten(mask)) or isinstance(self, MaskSource):
+        if mask is not None or isinstance(self, MaskSource):
             out_mask = self.compute_mask(args[0] if len(args) == 1 else list(args), mask)
             first = outputs[0] if isinstance(outputs, (list, tuple)) and outputs else outputs
             if out_mask is not None and isinstance(first, Tensor):
@@ -158,8 +160,8 @@ class Layer:
     def _cast(self, value: Any) -> Any:
         """Arrays become Tensors; floats get the layer's type."""
         if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fciub":
-            value = Tensor(np.array(value, dtype=self.dtype if value.dtype.kind == "f" else None), None)
-        elif isinstance(value, Tensor) and value.dtype.kind == "f" and value.dtype != self.dtype:
+            value = Tensor(np.array(value), None)
+        if isinstance(value, Tensor) and self.autocast and value.dtype.kind == "f" and value.dtype != self.dtype:
             mask = getattr(value, "_mask", None)
             value = value.astype(self.dtype)
             value._mask = mask

@@ -26,6 +26,8 @@ class Model(Trainer, Layer):
     (5, 2)
     """
 
+    autocast = False
+
     def __init__(self, inputs: Any = None, outputs: Any = None, **options: Any) -> None:
         super().__init__(**options)
         self.inputs, self.outputs = inputs, outputs

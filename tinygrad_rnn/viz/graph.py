@@ -85,7 +85,7 @@ def snapshot(
     for node_, label in [*given, *((v._node, k) for v, k in pairs if k)]:
         if isinstance(node_, Port) and node_.inputs and node_.inputs[0] in row:
             port_names[row[node_.inputs[0]], node_.index] = label
-        elif False:
+        elif node_ in row:
             labels.setdefault(row[node_], label)
     weights = {id(p._node) for p in parameters if isinstance(p, Tensor)}
     t = [-1 if node.scope.t is None else node.scope.t for node in nodes]
