@@ -25,8 +25,7 @@ def complex_step(loss: Callable[[dict[str, np.ndarray]], Any], arrays: Arrays) -
 
 def autograd(torch: Any, loss: Callable[[dict[str, Any]], Any], arrays: Arrays) -> dict[str, Any]:
     leaves = {
-        name: torch.tensor(array, dtype=torch.float64, requires_grad=True)
-        for name, array in arrays.items()
+        name: torch.tensor(array, dtype=torch.float64, requires_grad=True) for name, array in arrays.items()
     }
     loss(leaves).backward()
     return {name: leaf.grad.numpy() for name, leaf in leaves.items()}

@@ -113,9 +113,7 @@ def test_gradients_of_any_output(agree, bi):
         bi.arrays,
         lambda a: (bi.R * bi.run(bidirectional.forward, a)[0]).sum(),
         bi.flat(bidirectional.backward(bi.R, cache)),
-        lambda a: (
-            torch.tensor(bi.R) * torch.softmax(torch_output(a, bi.torch_states(a)), dim=0)
-        ).sum(),
+        lambda a: (torch.tensor(bi.R) * torch.softmax(torch_output(a, bi.torch_states(a)), dim=0)).sum(),
     )
 
 
@@ -171,9 +169,7 @@ def test_bidirectional_dtype_and_errors():
     x = one.arrays["x"]
     with pytest.raises(ValueError, match="merge: expected 'concat' or 'sum', received 'mul'"):
         bidirectional.forward(x, params, merge="mul")
-    with pytest.raises(
-        ValueError, match=r"Wya: expected|X: expected shape .* received \(6, 2, 4\)"
-    ):
+    with pytest.raises(ValueError, match=r"Wya: expected|X: expected shape .* received \(6, 2, 4\)"):
         bidirectional.forward(x, params)
     with pytest.raises(KeyError, match="missing parameters: backward; received: forward"):
         bidirectional.merge_forward(x, {"forward": params["forward"]})
@@ -182,9 +178,7 @@ def test_bidirectional_dtype_and_errors():
         bidirectional.merge_forward(x, other, merge="sum")
     with pytest.raises(ValueError, match=r"X: expected at least one time step"):
         bidirectional.forward(x[:, :, :0], params, merge="sum")
-    with pytest.raises(
-        ValueError, match=r"Y: expected shape .* = \(4, 2, 4\), received \(4, 2, 3\)"
-    ):
+    with pytest.raises(ValueError, match=r"Y: expected shape .* = \(4, 2, 4\), received \(4, 2, 3\)"):
         bidirectional.loss_backward(one.Y[:, :, :3], cache)
     with pytest.raises(ValueError, match=r"dA: expected shape .* = \(3, 2, 4\)"):
         bidirectional.merge_backward(np.zeros((6, 2, 4)), cache.states)

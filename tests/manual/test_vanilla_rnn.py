@@ -366,28 +366,20 @@ def test_errors_about_text():
 
 def test_errors_about_shapes(problem):
     X, Y, a0, parameters = problem
-    with pytest.raises(
-        ValueError, match=r"X: expected shape \(n_x, m, T_x\) = \(2, any, any\), rec"
-    ):
+    with pytest.raises(ValueError, match=r"X: expected shape \(n_x, m, T_x\) = \(2, any, any\), rec"):
         rnn.forward(X[:, :, 0], a0, parameters)
-    with pytest.raises(
-        ValueError, match=r"a0: expected shape \(n_a, m\) = \(3, 2\), rec.* \(3, 1\)"
-    ):
+    with pytest.raises(ValueError, match=r"a0: expected shape \(n_a, m\) = \(3, 2\), rec.* \(3, 1\)"):
         rnn.forward(X, a0[:, :1], parameters)
     with pytest.raises(ValueError, match=r"X: expected at least one time step, .* \(2, 2, 0\)"):
         rnn.forward(X[:, :, :0], a0, parameters)
     with pytest.raises(ValueError, match=r"Wya: expected shape \(n_y, n_a\) = \(any, 3\)"):
         rnn.forward(X, a0, {**parameters, "Wya": np.ones((4, 2))})
-    with pytest.raises(
-        ValueError, match=r"ba: expected shape \(n_a, one\) = \(3, 1\), rec.* \(3,\)"
-    ):
+    with pytest.raises(ValueError, match=r"ba: expected shape \(n_a, one\) = \(3, 1\), rec.* \(3,\)"):
         rnn.forward(X, a0, {**parameters, "ba": np.ones(3)})
     with pytest.raises(KeyError, match="missing parameters: Wya; received: Wax"):
         rnn.forward(X, a0, {key: value for key, value in parameters.items() if key != "Wya"})
     _, Y_hat, caches = rnn.forward(X, a0, parameters)
-    with pytest.raises(
-        ValueError, match=r"Y: expected shape .* = \(4, 2, 5\), received \(4, 2, 4\)"
-    ):
+    with pytest.raises(ValueError, match=r"Y: expected shape .* = \(4, 2, 5\), received \(4, 2, 4\)"):
         rnn.backward(X, Y[:, :, :4], parameters, caches)
     with pytest.raises(ValueError, match=r"X: expected shape .* = \(2, 2, 5\)"):
         rnn.backward(X[:, :, :4], Y, parameters, caches)

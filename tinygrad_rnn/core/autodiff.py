@@ -379,7 +379,9 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
             if len(parts) != len(args):
                 raise ValueError(f"{name}: grad returned {len(parts)} gradients for {len(args)} arguments")
             recorded = isinstance(g, Tensor)
-            return [_checked(name, i, p, a, recorded) for i, (p, a) in enumerate(zip(parts, args, strict=True))]
+            return [
+                _checked(name, i, p, a, recorded) for i, (p, a) in enumerate(zip(parts, args, strict=True))
+            ]
 
         op = Op(name, _no_replay, vjp_all=vjp_all, doc=f.__doc__ or "")
         saved = (None, *[None] * len(args))

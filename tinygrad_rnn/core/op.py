@@ -120,15 +120,21 @@ class Leaf(Node):
     Variable gets a new leaf, and a backward pass that meets the `stale` one raises.
     """
 
-    __slots__ = ("label", "slot", "stale")
+    __slots__ = ("label", "slot", "stale", "variable")
 
     def __init__(
-        self, shape: tuple[int, ...], dtype: np.dtype[Any], label: str | None, slot: GradSlot
+        self,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        label: str | None,
+        slot: GradSlot,
+        variable: bool = False,
     ) -> None:
         super().__init__(LEAF, {}, (), (), shape, dtype, Scope())
         self.label = label
         self.slot = slot
         self.stale = False
+        self.variable = variable  # a Variable, drawn as a parameter
 
     @property
     def name(self) -> str | None:

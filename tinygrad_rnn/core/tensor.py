@@ -252,7 +252,7 @@ class Variable(Tensor):
         if isinstance(self._node, Leaf):
             self._node.stale = True
         differentiable = self._trainable and self.dtype.kind in "fc"
-        self._node = Leaf(self.shape, self.dtype, self.path, self._slot) if differentiable else None
+        self._node = Leaf(self.shape, self.dtype, self.path, self._slot, True) if differentiable else None
 
     @property
     def trainable(self) -> bool:

@@ -27,6 +27,7 @@ class Bidirectional(Layer):
     `return_state` the states follow: forward ones, then backward ones; `initial_state` is one list in that
     order. `layer` is a pattern: both directions get new weights.
 
+    >>> import numpy as np
     >>> from tinygrad_rnn.layers import LSTM
     >>> Bidirectional(LSTM(3), merge_mode="sum")(np.ones((2, 5, 4), np.float32)).shape
     (2, 3)

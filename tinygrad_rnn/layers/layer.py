@@ -161,7 +161,12 @@ class Layer:
         """Arrays become Tensors; floats get the layer's type."""
         if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fciub":
             value = Tensor(np.array(value), None)
-        if isinstance(value, Tensor) and self.autocast and value.dtype.kind == "f" and value.dtype != self.dtype:
+        if (
+            isinstance(value, Tensor)
+            and self.autocast
+            and value.dtype.kind == "f"
+            and value.dtype != self.dtype
+        ):
             mask = getattr(value, "_mask", None)
             value = value.astype(self.dtype)
             value._mask = mask

@@ -116,8 +116,7 @@ def expect(name: str, value: Array, **dims: int | None) -> Array:
         wanted = ", ".join("any" if want is None else str(want) for want in sizes)
         comma = "," if len(sizes) == 1 else ""
         raise ValueError(
-            f"{name}: expected shape ({', '.join(dims)}{comma}) = ({wanted}{comma}), "
-            f"received {array.shape}"
+            f"{name}: expected shape ({', '.join(dims)}{comma}) = ({wanted}{comma}), received {array.shape}"
         )
     if array.ndim == 3 and array.shape[2] == 0:
         raise ValueError(f"{name}: expected at least one time step, received shape {array.shape}")
@@ -136,9 +135,7 @@ def read(params: Params, *names: str) -> list[Array]:
     """
     missing = [name for name in names if name not in params]
     if missing:
-        raise KeyError(
-            f"missing parameters: {', '.join(missing)}; received: {', '.join(params) or 'none'}"
-        )
+        raise KeyError(f"missing parameters: {', '.join(missing)}; received: {', '.join(params) or 'none'}")
     return [np.asarray(params[name]) for name in names]
 
 

@@ -34,9 +34,7 @@ class Cache(NamedTuple):
     readout: dense.ReadoutCache
 
 
-def forward(
-    X: Array, params: Mapping[str, Any], a0: Sequence[Array] | None = None
-) -> tuple[Array, Cache]:
+def forward(X: Array, params: Mapping[str, Any], a0: Sequence[Array] | None = None) -> tuple[Array, Cache]:
     """Run the stack over a sequence and predict, equations (1) and (2).
 
     Args: X (n_x, m, T), params as above, a0 one (n_l, m) per layer, zeros unless given.

@@ -115,9 +115,7 @@ def output_gradient(y: Array, t: Array) -> Array:
     return 2.0 * (y - t) / len(y)  # (4)  (m,)
 
 
-def backward_gradient(
-    X: Array, S: Array, grad_out: Array, wRec: float
-) -> tuple[tuple[Any, Any], Array]:
+def backward_gradient(X: Array, S: Array, grad_out: Array, wRec: float) -> tuple[tuple[Any, Any], Array]:
     """Propagate the output's gradient through time, equations (5)-(8).
 
     Args: X (m, T), S (m, T + 1), grad_out (m,) or a scalar for all rows, wRec.
@@ -192,9 +190,7 @@ def gradient(X: Array, t: Array, wx: float, wRec: float) -> tuple[Any, Any]:
     return backward_gradient(X, S, output_gradient(S[:, -1], t), wRec)[0]
 
 
-def numerical_gradient(
-    X: Array, t: Array, wx: float, wRec: float, eps: float = 1e-7
-) -> tuple[Any, Any]:
+def numerical_gradient(X: Array, t: Array, wx: float, wRec: float, eps: float = 1e-7) -> tuple[Any, Any]:
     """Return the central difference (cost(w + eps) - cost(w - eps)) / (2 eps) for both weights.
 
     Args: X (m, T), t (m,), the two weights, the step. Returns: two scalars.
@@ -214,9 +210,7 @@ def numerical_gradient(
     return dwx, dwRec
 
 
-def gradient_over_time(
-    X: Array, t: Array, wx: float, wRec: float, *, as_in_tutorial: bool = False
-) -> Array:
+def gradient_over_time(X: Array, t: Array, wx: float, wRec: float, *, as_in_tutorial: bool = False) -> Array:
     """Return the sum over the examples of dcost/dS_k for k = 0 .. T, equations (4)-(6).
 
     Args: X (m, T), t (m,), the two weights; as_in_tutorial repeats a slip of the seed, whose plot

@@ -177,9 +177,7 @@ def backward(
     }
 
 
-def lstm_cell(
-    x: Array, h_prev: Array, c_prev: Array, W: Array, b: Array
-) -> tuple[Array, Array, CellCache]:
+def lstm_cell(x: Array, h_prev: Array, c_prev: Array, W: Array, b: Array) -> tuple[Array, Array, CellCache]:
     """Compute one step with the stacked weights of seed 004: W [h_prev; x] + b, gates f, i, o, c~.
 
     The same equations (1)-(7), with W = [Wh, Wx] side by side.

@@ -317,7 +317,9 @@ def _loss(loss: Any) -> Any:
 def _metric(metric: Any, y_shape: Any, p_shape: Any) -> Any:
     if metric in ("accuracy", "acc"):
         return metrics_module.resolve_accuracy(y_shape, p_shape)(name=metric)
-    return metrics_module.get(metric)
+    found = metrics_module.get(metric)
+    found.name = metric if isinstance(metric, str) else found.name
+    return found
 
 
 def _plain(logs: dict[str, float], return_dict: bool) -> Any:

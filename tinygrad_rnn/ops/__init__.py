@@ -140,15 +140,18 @@ from .shape import (
 )  # fmt: skip
 
 # NumPy's function -> ours, where name and leading arguments agree (Tensor.__array_function__).
-protocols.FUNCTIONS.update({
-    getattr(np, name): globals()[name]
-    for name in (
-        "all any argmax argmin broadcast_to clip concatenate cumsum dot einsum expand_dims flip max mean min moveaxis ndim "
-        "ones_like outer pad prod ravel repeat reshape roll round shape size split squeeze stack std sum swapaxes take "
-        "take_along_axis tensordot tile transpose unstack var where zeros_like"
-    ).split()
-    if hasattr(np, name)
-})
+protocols.FUNCTIONS.update(
+    {
+        getattr(np, name): globals()[name]
+        for name in (
+            "all any argmax argmin broadcast_to clip concatenate cumsum dot einsum expand_dims flip max mean min "
+            "moveaxis ndim "
+            "ones_like outer pad prod ravel repeat reshape roll round shape size split squeeze stack std sum swapaxes take "
+            "take_along_axis tensordot tile transpose unstack var where zeros_like"
+        ).split()
+        if hasattr(np, name)
+    }
+)
 protocols.FUNCTIONS[np.linalg.norm] = norm
 protocols.FUNCTIONS[np.concatenate] = lambda xs, axis=0: concatenate(xs, axis=axis)  # NumPy's default axis
 
@@ -184,7 +187,8 @@ _METHODS: dict[str, Any] = {
     "__ge__": greater_equal, "__eq__": equal, "__ne__": not_equal, "__and__": logical_and, "__or__": logical_or,
     "__rand__": _swapped(logical_and), "__ror__": _swapped(logical_or), "__invert__": logical_not,
     "__array_ufunc__": protocols.array_ufunc, "__array_function__": protocols.array_function,
-    "__getitem__": getitem, "__iter__": _iterate, "T": property(lambda self: transpose(self)), "mT": property(_matrix_transpose),
+    "__getitem__": getitem, "__iter__": _iterate, "T": property(lambda self: transpose(self)),
+    "mT": property(_matrix_transpose),
     "sum": sum, "mean": mean, "prod": prod, "max": max, "min": min, "var": var, "std": std, "all": all, "any": any,
     "argmax": argmax, "argmin": argmin, "cumsum": cumsum, "dot": dot, "round": round, "flatten": ravel,
     "reshape": lambda self, *shape: reshape(self, _sizes(shape)),

@@ -81,7 +81,12 @@ expm1 = elementwise(
     reads="y", numpy=np.expm1, doc="y = eˣ − 1, exact near 0;  ∂x = g (y + 1)",
 )  # fmt: skip
 log: Any = elementwise(
-    "log", quiet(np.log), lambda g, y, x: no_leak(g, g / x), reads="x", numpy=np.log, doc="y = ln x;  ∂x = g / x"
+    "log",
+    quiet(np.log),
+    lambda g, y, x: no_leak(g, g / x),
+    reads="x",
+    numpy=np.log,
+    doc="y = ln x;  ∂x = g / x",
 )
 log1p = elementwise(
     "log1p", quiet(np.log1p), lambda g, y, x: no_leak(g, g / (1.0 + x)),
@@ -104,10 +109,12 @@ logaddexp = elementwise(
 # --- trigonometric and hyperbolic -----------------------------------------------------------------
 
 sin = elementwise(
-    "sin", quiet(np.sin), lambda g, y, x: no_leak(g, g * cos(x)), reads="x", numpy=np.sin, doc="y = sin x;  ∂x = g cos x"
+    "sin", quiet(np.sin), lambda g, y, x: no_leak(g, g * cos(x)),
+    reads="x", numpy=np.sin, doc="y = sin x;  ∂x = g cos x",
 )  # fmt: skip
 cos: Any = elementwise(
-    "cos", quiet(np.cos), lambda g, y, x: no_leak(g, -g * sin(x)), reads="x", numpy=np.cos, doc="y = cos x;  ∂x = −g sin x"
+    "cos", quiet(np.cos), lambda g, y, x: no_leak(g, -g * sin(x)),
+    reads="x", numpy=np.cos, doc="y = cos x;  ∂x = −g sin x",
 )  # fmt: skip
 tan = elementwise(
     "tan", quiet(np.tan), lambda g, y, x: no_leak(g, g * (1.0 + y * y)),

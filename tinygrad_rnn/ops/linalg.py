@@ -129,7 +129,9 @@ def _einsum_vjps(g: Any, y: Any, *xs: Any, subscripts: str) -> list[Any]:
         reached = "".join(c for c in target if c in known)
         part = einsum(",".join(t for t, _ in factors) + "->" + reached, *[v for _, v in factors])
         lengths = dict(zip(target, x.shape, strict=True))
-        part = sum_to(part, tuple([1 if lengths[c] == 1 else n for c, n in zip(reached, part.shape, strict=True)]))
+        part = sum_to(
+            part, tuple([1 if lengths[c] == 1 else n for c, n in zip(reached, part.shape, strict=True)])
+        )
         found = dict(zip(reached, part.shape, strict=True))
         parts.append(broadcast_to(reshape(part, [found.get(c, 1) for c in target]), x.shape))
     return parts
@@ -157,7 +159,9 @@ def _explicit(subscripts: str, ranks: list[int]) -> str:
     if len(terms) != len(ranks):
         raise ValueError(f"einsum: {subscripts!r} has {len(terms)} terms for {len(ranks)} operands")
     spare = [c for c in "ZYXWVUTSRQPONMLKJIHGFEDCBA" if c not in subscripts]
-    widths = [rank - len(t.replace("...", "")) if "..." in t else 0 for t, rank in zip(terms, ranks, strict=True)]
+    widths = [
+        rank - len(t.replace("...", "")) if "..." in t else 0 for t, rank in zip(terms, ranks, strict=True)
+    ]
     for term, rank, width in zip(terms, ranks, widths, strict=True):
         if width < 0 or ("..." not in term and len(term) != rank):
             raise ValueError(f"einsum: {term!r} of {subscripts!r} does not fit an operand with {rank} axes")
@@ -183,9 +187,7 @@ def _norm_vjp(g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     return g * x / where(y == 0, 1, y)
 
 
-norm_op = primitive(
-    "norm", _norm, _norm_vjp, reads="xy", doc="y = √Σ x²;  ∂x = g x / y, 0 where y is 0"
-)
+norm_op = primitive("norm", _norm, _norm_vjp, reads="xy", doc="y = √Σ x²;  ∂x = g x / y, 0 where y is 0")
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:

@@ -37,15 +37,18 @@ def _silu(x: Array) -> Any:
     return x * _sigmoid(x)
 
 
-
 def _sigmoid_vjp(g: Any, y: Any, x: Any) -> Any:
     g = g * y
     return g - g * y
 
 
 # g − g y y is g (1 − y²) without the constant: NumPy takes twice as long when one side is a Python number.
-tanh = elementwise("tanh", np.tanh, lambda g, y, x: g - g * y * y, reads="y", doc="y = tanh x;  ∂x = g (1 − y²)")
-sigmoid = elementwise("sigmoid", _sigmoid, _sigmoid_vjp, reads="y", doc="y = 1 / (1 + e⁻ˣ);  ∂x = g y (1 − y)")
+tanh = elementwise(
+    "tanh", np.tanh, lambda g, y, x: g - g * y * y, reads="y", doc="y = tanh x;  ∂x = g (1 − y²)"
+)
+sigmoid = elementwise(
+    "sigmoid", _sigmoid, _sigmoid_vjp, reads="y", doc="y = 1 / (1 + e⁻ˣ);  ∂x = g y (1 − y)"
+)
 relu = elementwise(
     "relu", lambda x, out=None: np.maximum(x, 0, out=out), lambda g, y, x: where(y > 0, g, 0),
     reads="y", analytic=False, doc="y = max(x, 0);  ∂x = g where y > 0, 0 at 0",
@@ -192,7 +195,9 @@ binary_xent_op = elementwise(
 )  # fmt: skip
 
 
-def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Any:
+def sparse_categorical_crossentropy(
+    target: Any, output: Any, from_logits: bool = False, axis: int = -1
+) -> Any:
     """`−ln p[target]` for integer classes: `output` has classes along `axis`, the result has not.
 
     Probabilities (`from_logits=False`) are clipped to [ε, 1 − ε]. Raises `ValueError` with value and

@@ -37,7 +37,9 @@ def array_function(self: Tensor, function: Any, types: Any, args: Any, kwargs: A
     ours = FUNCTIONS.get(function)
     if ours is not None:
         return ours(*args, **kwargs)
-    return plain_numpy(function, f"numpy.{function.__name__}", args, kwargs, differentiable=function not in _PLAIN)
+    return plain_numpy(
+        function, f"numpy.{function.__name__}", args, kwargs, differentiable=function not in _PLAIN
+    )
 
 
 def plain_numpy(function: Any, name: str, args: Any, kwargs: Any, differentiable: bool = True) -> Any:

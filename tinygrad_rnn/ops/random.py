@@ -37,7 +37,9 @@ def truncated_normal(
     return _tensor(values * stddev + mean, dtype)
 
 
-def uniform(shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: Any = None) -> Tensor:
+def uniform(
+    shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: Any = None
+) -> Tensor:
     """Numbers spread evenly over `[minval, maxval)`.
 
     >>> bool((uniform((100,), seed=1) < 1).all())

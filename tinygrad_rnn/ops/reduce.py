@@ -56,10 +56,18 @@ sum_op = primitive(
     reads="", doc="y = Σ x;  ∂x = g, repeated",
 )  # fmt: skip
 max_op = primitive(
-    "max", _reduction(np.maximum), _extreme_vjp, analytic=False, doc="y = max x;  ∂x = g, shared by ties equally"
+    "max",
+    _reduction(np.maximum),
+    _extreme_vjp,
+    analytic=False,
+    doc="y = max x;  ∂x = g, shared by ties equally",
 )
 min_op = primitive(
-    "min", _reduction(np.minimum), _extreme_vjp, analytic=False, doc="y = min x;  ∂x = g, shared by ties equally"
+    "min",
+    _reduction(np.minimum),
+    _extreme_vjp,
+    analytic=False,
+    doc="y = min x;  ∂x = g, shared by ties equally",
 )
 prod_op = primitive(
     "prod", _reduction(np.multiply), _prod_vjp, reads="x", doc="y = Π x;  ∂x = g · the product of the others"
@@ -189,8 +197,12 @@ def cumsum(x: Any, axis: Any = None) -> Any:
 
 # --- without gradient -----------------------------------------------------------------------------
 
-argmax_op = primitive("argmax", kernel(lambda x, axis: np.argmax(x, axis)), None, reads="", doc="where the max is")
-argmin_op = primitive("argmin", kernel(lambda x, axis: np.argmin(x, axis)), None, reads="", doc="where the min is")
+argmax_op = primitive(
+    "argmax", kernel(lambda x, axis: np.argmax(x, axis)), None, reads="", doc="where the max is"
+)
+argmin_op = primitive(
+    "argmin", kernel(lambda x, axis: np.argmin(x, axis)), None, reads="", doc="where the min is"
+)
 all_op = primitive("all", kernel(lambda x, axis, keepdims: np.all(x, axis, keepdims=keepdims)), None, reads="", doc="every element is true")  # noqa: E501  # fmt: skip
 any_op = primitive("any", kernel(lambda x, axis, keepdims: np.any(x, axis, keepdims=keepdims)), None, reads="", doc="some element is true")  # noqa: E501  # fmt: skip
 

@@ -288,6 +288,7 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> tuple[Any, ...]:
 
 # --- copies ---------------------------------------------------------------------------------------
 
+
 def tile(x: Any, repeats: Any) -> Any:
     """Lay copies side by side: `repeats[i]` times along axis i.
 

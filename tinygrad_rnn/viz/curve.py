@@ -57,10 +57,13 @@ def line_chart(
     for i in range(0, count, every):
         parts.append(f'<text x="{x_of(i):.1f}" y="{bottom + 18}" text-anchor="middle">{i + 1}</text>')
     parts.append(f'<line class="axis" x1="{left}" y1="{bottom}" x2="{right}" y2="{bottom}"/>')
-    parts.append(f'<text x="{(left + right) / 2:.0f}" y="{height - 12}" text-anchor="middle">{escape(x_label)}</text>')
+    parts.append(
+        f'<text x="{(left + right) / 2:.0f}" y="{height - 12}" text-anchor="middle">{escape(x_label)}</text>'
+    )
     middle = (top + bottom) / 2
     parts.append(
-        f'<text x="16" y="{middle:.0f}" text-anchor="middle" transform="rotate(-90 16 {middle:.0f})">{escape(y_label)}</text>'
+        f'<text x="16" y="{middle:.0f}" text-anchor="middle" transform="rotate(-90 16 {middle:.0f})">'
+        f"{escape(y_label)}</text>"
     )
     labels: list[tuple[float, str, str]] = []
     for (name, line), color in zip(series.items(), _COLORS * len(series), strict=False):
@@ -71,7 +74,9 @@ def line_chart(
         labels.append((points[-1][1], f"{name} {line[-1]:.3f}", color))
     for name, value in levels.items():
         y = y_of(value)
-        parts.append(f'<line class="level" stroke="#999" x1="{left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}"/>')
+        parts.append(
+            f'<line class="level" stroke="#999" x1="{left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}"/>'
+        )
         labels.append((y, f"{name} {value:.3f}", "#888"))
     for y, text, color in _apart(labels):
         parts.append(f'<text x="{right + 10}" y="{y + 4:.1f}" style="fill:{color}">{escape(text)}</text>')
