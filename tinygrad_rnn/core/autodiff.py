@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..config import Scope, enable_grad, mode, switched
-from .op import LEAF, PORT, Array, Leaf, Node, Op
+from .op import LEAF, OPS, PORT, Array, Leaf, Node, Op
+from .record import apply
 from .tensor import Tensor, tensor
 
 _by_sequence = attrgetter("seq")
@@ -177,6 +178,7 @@ def _walk(
         cotangents[node] = cotangents[node] + seed if node in cotangents else seed
     with np.errstate(all="ignore"), switched(grad=create_graph):
         monitor = mode().monitor
+        guarded = False  # a `where` was passed: what it did not take has cotangent 0, and stays out
         for node in nodes:
             g = cotangents.pop(node, None)
             if g is None or node not in active:
@@ -198,6 +200,7 @@ def _walk(
                     parts = _vjps(node, g, _revive(node), active)
             elif op.vjp_all is not None:
                 parts = _vjps(node, g, node.saved, active)
+            guarded = guarded or op.name == "where"
             vjps, saved, attrs = op.vjps, node.saved, node.attrs
             for i, parent in enumerate(inputs):  # type: ignore[arg-type]
                 if parent not in active:
@@ -207,8 +210,11 @@ def _walk(
                     part = vjp(g, *saved, **attrs) if attrs else vjp(g, *saved)  # type: ignore[misc]
                 else:
                     part = parts[i]
-                if op.broadcasts and part.shape != parent.shape:
-                    part = sum_to(part, parent.shape)
+                if op.broadcasts:
+                    if guarded:
+                        part = _masked(g, part)
+                    if part.shape != parent.shape:
+                        part = sum_to(part, parent.shape)
                 if part.dtype is not parent.dtype and part.dtype != parent.dtype:
                     part = part.astype(parent.dtype)
                 if monitor is not None:
@@ -226,6 +232,13 @@ def _walk(
             if node.op is not LEAF:
                 node.inputs = node.saved = None
     return found
+
+
+def _masked(g: Any, part: Any) -> Any:
+    """`part`, but 0 where the cotangent is 0: `0 · inf` must not become NaN behind a `where`."""
+    if isinstance(g, Tensor) or isinstance(part, Tensor):
+        return apply(OPS["where"], (g == 0, np.zeros((), part.dtype), part), {})
+    return np.where(g == 0, 0, part) if part.dtype == g.dtype else part
 
 
 def _vjps(node: Node, g: Any, saved: Any, active: set[Node]) -> Sequence[Any]:
@@ -363,7 +376,7 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     3.0
     """
 
-    name = getattr(f, "__name__", "custom")
+    name = getattr(f, "__name__", "custom")  # not `op.name`: a closure over the op that holds it is a cycle
 
     def function(*args: Any) -> Any:
         with switched(grad=False):

@@ -242,7 +242,7 @@ def operand(value: Any, dtype: np.dtype[Any]) -> Any:
     if isinstance(value, float):  # numpy.float64 is one
         return float(value) if dtype.kind in "fc" else as_array(value)
     if isinstance(value, (list, tuple)):
-        value = as_array(value)
+        value = np.asarray(value, dtype) if dtype.kind == "f" else as_array(value)
     if not isinstance(value, (np.ndarray, np.generic)):
         return value if isinstance(value, complex) else NotImplemented
     if value.ndim == 0 and (dtype.kind in "fc" or value.dtype.kind in "iub"):
@@ -266,16 +266,20 @@ def _scalar(value: float, dtype: np.dtype[Any], known: dict[float, Array]) -> An
 def promote(op: Op, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Bring differentiable arguments to one float type, with recorded casts.
 
-    Index arguments, which have no vjp, are left alone. Matrix products of float32 with float64 raise.
+    Numbers, lists and arrays without axes take part without a type of their own. Index arguments, which have
+    no vjp, are left alone. Matrix products of float32 with float64 raise.
     """
     sides = [i for i in range(len(args)) if op.vjp_all is not None or (i < len(op.vjps) and op.vjps[i])]
-    kinds = {_dtype(args[i]) for i in sides} - {None}
-    if len(kinds) < 2 and all(isinstance(a, (Tensor, np.ndarray)) for a in args):
+    typed = [isinstance(a, Tensor) or (isinstance(a, np.ndarray) and a.ndim > 0) for a in args]
+    kinds = {args[i].dtype for i in sides if typed[i]}
+    if len(kinds) < 2 and all(typed):
         return args
-    floats = [k for k in kinds if k.kind in "fc"]
+    floats = {k for k in kinds if k.kind in "fc"}
+    if not floats and any(as_array(args[i]).dtype.kind == "f" for i in sides if not typed[i]):
+        floats = {np.dtype(floatx())}  # integers meet a float
     target = np.result_type(*floats) if floats else (np.result_type(*kinds) if kinds else None)
-    if op.strict and len(set(floats)) > 1 and not mode().wide:
-        names = " and ".join(sorted(str(k) for k in set(floats)))
+    if op.strict and len(floats) > 1 and not mode().wide:
+        names = " and ".join(sorted(str(k) for k in floats))
         raise TypeError(f"{op.name}: arguments of {names} do not mix; cast one, e.g. x.astype('float64')")
     result = list(args)
     for i, a in enumerate(args):

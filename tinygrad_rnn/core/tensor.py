@@ -347,7 +347,10 @@ def freeze(array: Array) -> Array:
 
 
 def copy_unless_frozen(value: Any) -> Any:
-    """What will be read later is copied, unless nobody can change it."""
-    if isinstance(value, np.ndarray) and value.flags.writeable:
-        return freeze(value.copy())
+    """What will be read later is copied, unless nobody can change it, not even as a view of another array."""
+    owner = value
+    while isinstance(owner, np.ndarray):
+        if owner.flags.writeable:
+            return freeze(value.copy())
+        owner = owner.base
     return value

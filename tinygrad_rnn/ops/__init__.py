@@ -140,18 +140,14 @@ from .shape import (
 )  # fmt: skip
 
 # NumPy's function -> ours, where name and leading arguments agree (Tensor.__array_function__).
-protocols.FUNCTIONS.update(
-    {
-        getattr(np, name): globals()[name]
-        for name in (
-            "all any argmax argmin broadcast_to clip concatenate cumsum dot einsum expand_dims flip max mean min "
-            "moveaxis ndim "
-            "ones_like outer pad prod ravel repeat reshape roll round shape size split squeeze stack std sum swapaxes take "
-            "take_along_axis tensordot tile transpose unstack var where zeros_like"
-        ).split()
-        if hasattr(np, name)
-    }
-)
+_SAME_IN_NUMPY = """
+    all any argmax argmin broadcast_to clip concatenate cumsum dot einsum expand_dims flip max mean min moveaxis ndim
+    ones_like outer pad prod ravel repeat reshape roll round shape size split squeeze stack std sum swapaxes take
+    take_along_axis tensordot tile transpose unstack var where zeros_like
+"""
+for _name in _SAME_IN_NUMPY.split():
+    if hasattr(np, _name):
+        protocols.FUNCTIONS[getattr(np, _name)] = globals()[_name]
 protocols.FUNCTIONS[np.linalg.norm] = norm
 protocols.FUNCTIONS[np.concatenate] = lambda xs, axis=0: concatenate(xs, axis=axis)  # NumPy's default axis
 
