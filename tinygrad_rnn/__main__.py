@@ -6,6 +6,7 @@ Exit codes: 0 done, 2 bad usage or input (one line on stderr), 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -103,6 +104,8 @@ def _sample(arguments: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a text may have characters that the terminal has not
     try:
         if arguments.command == "demo":
             run(

@@ -32,10 +32,10 @@ def run(
     verbose: Any = "auto",
 ) -> Model:
     """Run the demonstration and write its results into the folder `out`; returns the trained model."""
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
     set_random_seed(seed)
     words = load_text(text, min_length=20 * WINDOW)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
     vocabulary = Vocabulary(words)
     train, valid = split(vocabulary.encode(words))
     source = "the language reference that comes with Python" if text is None else text

@@ -62,8 +62,9 @@ def scan(
     outputs: list[Any] = []
     current = [s if isinstance(s, Tensor) else Tensor(np.asarray(s), None) for s in states]
     here = mode()
+    several_in = isinstance(xs, tuple)
     for t in order:
-        x_t = tuple(p[t] for p in pieces) if isinstance(xs, tuple) else pieces[0][t]
+        x_t = tuple(p[t] for p in pieces) if several_in else pieces[0][t]
         with switched(scope=Scope(here.scope.layer, t)):
             output, new = step(x_t, current, constants)
             new = _checked(new, current, here, t)
@@ -125,17 +126,19 @@ def _select(valid: np.ndarray[Any, Any], new: Tensor, old: Any) -> Any:
 
 def _checked(new: Any, current: list[Tensor], here: Mode, t: int) -> list[Tensor]:
     """The states that a step returned: as many as went in, with the same shapes."""
-    place = f"{_place(here)}, step {t}"
     new = list(new) if isinstance(new, (list, tuple)) else [new]
     if len(new) != len(current):
+        place = f"{_place(here)}, step {t}"
         raise ValueError(f"{place}: the step function returned {len(new)} states, expected {len(current)}")
     for i, (after, before) in enumerate(zip(new, current, strict=True)):
+        if isinstance(after, Tensor) and after._data.shape == before._data.shape:
+            continue
+        place = f"{_place(here)}, step {t}"
         if not isinstance(after, Tensor):
             raise TypeError(
                 f"{place}: state {i} is a {type(after).__name__}, expected a Tensor; compute it with ops "
                 "from the tensors given, so that gradients can flow through it"
             )
-        if after.shape != before.shape:
-            raise ValueError(f"{place}: state {i} changed shape from {before.shape} to {after.shape}")
+        raise ValueError(f"{place}: state {i} changed shape from {before.shape} to {after.shape}")
     checked: list[Tensor] = new
     return checked

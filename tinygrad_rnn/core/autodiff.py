@@ -172,6 +172,7 @@ def _walk(
     active = reached if targets is None else _towards(nodes, targets)
     cotangents: dict[Node, Any] = {}  # what has arrived at a node that was not visited yet
     owned: set[Node] = set()  # sums that we allocated, and may add to in place
+    deferred: dict[Node, list[Any]] = {}  # uses of a weight, whose gradients are computed together
     found: dict[Node, Any] = {}
     for node, seed in roots:
         seed = _as_tensor(seed) if create_graph else getattr(seed, "_data", seed)
@@ -181,6 +182,9 @@ def _walk(
         guarded = False  # a `where` was passed: what it did not take has cotangent 0, and stays out
         for node in nodes:
             g = cotangents.pop(node, None)
+            if node in deferred:
+                gathered = _gathered(deferred.pop(node))
+                g = gathered if g is None else g + gathered
             if g is None or node not in active:
                 continue
             op = node.op
@@ -206,6 +210,9 @@ def _walk(
                 if parent not in active:
                     continue
                 if parts is None:
+                    if op.gather is not None and i == len(vjps) - 1:
+                        deferred.setdefault(parent, []).append((op, (g, *saved)))  # type: ignore[misc]
+                        continue
                     vjp = vjps[i]
                     part = vjp(g, *saved, **attrs) if attrs else vjp(g, *saved)  # type: ignore[misc]
                 else:
@@ -232,6 +239,16 @@ def _walk(
             if node.op is not LEAF:
                 node.inputs = node.saved = None
     return found
+
+
+def _gathered(uses: list[tuple[Op, tuple[Any, ...]]]) -> Any:
+    """The gradient of a value from all its uses as the last input of ops that can `gather`."""
+    total: Any = None
+    for op in dict.fromkeys(op for op, _ in uses):
+        assert op.gather is not None
+        part = op.gather([arguments for other, arguments in uses if other is op])
+        total = part if total is None else total + part
+    return total
 
 
 def _masked(g: Any, part: Any) -> Any:

@@ -41,6 +41,7 @@ class Op:
     view: bool = False  # the result may share memory with the first input
     outputs: int | None = 1  # None: as many as the kernel returns, in a tuple
     analytic: bool = True  # holds for complex numbers too (complex-step differentiation)
+    gather: Callable[[list[Any]], Any] | None = None  # gradient of the last input from several uses at once
     strict: bool = False  # float32 and float64 do not mix
     doc: str = ""
 

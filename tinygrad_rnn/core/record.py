@@ -51,6 +51,7 @@ def primitive(
     view: bool = False,
     outputs: int | None = 1,
     analytic: bool = True,
+    gather: Callable[[list[Any]], Any] | None = None,
     strict: bool = False,
     numpy: np.ufunc | None = None,
     doc: str = "",
@@ -61,7 +62,7 @@ def primitive(
     """
     if name in OPS:
         raise ValueError(f"primitive: an op named {name!r} exists already")
-    op = Op(name, fwd, vjps, vjp_all, reads, broadcasts, view, outputs, analytic, strict, doc)
+    op = Op(name, fwd, vjps, vjp_all, reads, broadcasts, view, outputs, analytic, gather, strict, doc)
     OPS[name] = op
     function: Any = {1: _unary, 2: _binary}.get(len(vjps) if broadcasts else 0, _general)(op)
     function.__name__ = function.__qualname__ = name

@@ -376,6 +376,8 @@ class RNN(Layer):
         return (outputs, *last)
 
     def _one_step(self, z: Any, states: Any, constants: Any) -> tuple[Any, list[Any]]:
+        if isinstance(self.cell, Cell):  # its states are a flat list already
+            return self.cell.step(z, states, constants)
         output, new = _step(self.cell, z, _nest(list(states), self.cell.state_size), constants)
         return output, list(flatten(new))
 

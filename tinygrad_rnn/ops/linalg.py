@@ -35,20 +35,31 @@ def _as_matrices(g: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
 
 
 def _matmul_left(g: Any, y: Any, a: Any, b: Any) -> Any:
+    if a.ndim == b.ndim == 2:
+        return g @ b.T
     g2, a2, b2 = _as_matrices(g, a, b)
     return reshape(sum_to(g2 @ swapaxes(b2, -1, -2), a2.shape), a.shape)
 
 
 def _matmul_right(g: Any, y: Any, a: Any, b: Any) -> Any:
+    if a.ndim == b.ndim == 2:
+        return a.T @ g
     g2, a2, b2 = _as_matrices(g, a, b)
     if a2.ndim > 2 and b2.ndim == 2:  # a weight shared by a batch: one product sums over it
         a2, g2 = reshape(a2, (-1, a2.shape[-1])), reshape(g2, (-1, g2.shape[-1]))
     return reshape(sum_to(swapaxes(a2, -1, -2) @ g2, b2.shape), b.shape)
 
 
+def _matmul_gather(uses: list[Any]) -> Any:
+    """∂b from all products with the same b: the sum of aᵀ @ g over time is one product of the stacked a and g."""
+    if len(uses) == 1 or any(a.ndim != 2 for _, _, a, _ in uses):
+        return sum([_matmul_right(*use) for use in uses[1:]], _matmul_right(*uses[0]))
+    return np.concatenate([a for _, _, a, _ in uses]).T @ np.concatenate([g for g, *_ in uses])
+
+
 matmul = primitive(
     "matmul", _matmul, _matmul_left, _matmul_right,
-    reads="x", strict=True, numpy=np.matmul, doc="y = a @ b, for all ranks;  ∂a = g @ bᵀ,  ∂b = aᵀ @ g",
+    reads="x", gather=_matmul_gather, strict=True, numpy=np.matmul, doc="y = a @ b, for all ranks;  ∂a = g @ bᵀ,  ∂b = aᵀ @ g",
 )  # fmt: skip
 
 

@@ -198,7 +198,7 @@ stack_op = primitive(
 )  # fmt: skip
 unstack_op = primitive(
     "unstack", lambda x, axis: tuple(np.moveaxis(x, axis, 0)),
-    vjp_all=lambda g, y, x, axis: (stack(g, axis=axis),),
+    vjp_all=lambda g, y, x, axis: (stack_op(*g, axis=axis),),
     reads="", view=True, outputs=None, doc="the pieces along an axis, which goes away;  ∂x = the stacked g",
 )  # fmt: skip
 
@@ -213,7 +213,7 @@ concat_op = primitive(
 )  # fmt: skip
 split_op = primitive(
     "split", lambda x, at, axis: tuple([x[_along(axis, a, b)] for a, b in zip((0, *at), (*at, None), strict=True)]),
-    vjp_all=lambda g, y, x, at, axis: (concatenate(g, axis=axis),),
+    vjp_all=lambda g, y, x, at, axis: (concat_op(*g, axis=axis),),
     reads="", view=True, outputs=None, doc="parts along an axis;  ∂x = the parts of g, joined",
 )  # fmt: skip
 
