@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import config, ops
 from .config import debug_nans, enable_grad, epsilon, floatx, no_grad, set_epsilon, set_floatx
-from .core.autodiff import custom_gradient, grad, hvp, jacobian, stop_gradient, value_and_grad
+from .core.autodiff import grad
 from .core.tensor import Tensor, Variable, tensor
+from .core.transforms import custom_gradient, hvp, jacobian, stop_gradient, value_and_grad
 
 if TYPE_CHECKING:
     from . import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -171,12 +172,15 @@ class SeedGenerator:
         self.numpy.bit_generator.state = value
 
 
-_global_rng = np.random.default_rng()
+@functools.cache
+def _global_rng() -> np.random.Generator:
+    """The package's stream, made when it is first needed: loading NumPy's generators takes a while."""
+    return np.random.default_rng()
 
 
 def draw_seed() -> int:
     """Draw a seed for a new stream from the global stream."""
-    return int(_global_rng.integers(2**31 - 1))
+    return int(_global_rng().integers(2**31 - 1))
 
 
 def generator(seed: int | SeedGenerator | np.random.Generator | None = None) -> np.random.Generator:
@@ -186,7 +190,7 @@ def generator(seed: int | SeedGenerator | np.random.Generator | None = None) -> 
     np.True_
     """
     if seed is None:
-        return _global_rng
+        return _global_rng()
     if isinstance(seed, SeedGenerator):
         return seed.numpy
     return seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed)
@@ -205,4 +209,4 @@ def set_random_seed(seed: int) -> None:
         raise ValueError(f"set_random_seed: expected an integer in [0, 2**32), got {seed!r}")
     random.seed(int(seed))
     np.random.seed(int(seed))
-    _global_rng.bit_generator.state = np.random.default_rng(int(seed)).bit_generator.state
+    _global_rng().bit_generator.state = np.random.default_rng(int(seed)).bit_generator.state

@@ -85,7 +85,7 @@ def apply(op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
 
     The general path; elementwise ops of one and two arguments have shorter ones below.
     """
-    if not any(isinstance(a, Tensor) for a in args):
+    if not any([isinstance(a, Tensor) for a in args]):
         return op.fwd(*(a if isinstance(a, np.ndarray) else as_array(a) for a in args), **attrs)
     args = promote(op, args)
     state = mode()
@@ -95,7 +95,7 @@ def apply(op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         for value in (result,) if op.outputs == 1 else result:
             state.monitor(op.name, "forward", value, state.scope)
     inputs = tuple([a._node if isinstance(a, Tensor) else None for a in args])
-    if not state.grad or all(n is None for n in inputs) or op.vjps == (None,):
+    if not state.grad or inputs.count(None) == len(inputs) or op.vjps == (None,):
         if op.outputs == 1:
             return Tensor(result, None)
         return tuple([Tensor(value, None) for value in result])
@@ -270,6 +270,9 @@ def promote(op: Op, args: tuple[Any, ...]) -> tuple[Any, ...]:
     Numbers, lists and arrays without axes take part without a type of their own. Index arguments, which have
     no vjp, are left alone. Matrix products of float32 with float64 raise.
     """
+    dtype = _dtype(args[0])
+    if all([isinstance(a, (Tensor, np.ndarray)) and a.dtype is dtype for a in args]):
+        return args
     sides = [i for i in range(len(args)) if op.vjp_all is not None or (i < len(op.vjps) and op.vjps[i])]
     typed = [isinstance(a, Tensor) or (isinstance(a, np.ndarray) and a.ndim > 0) for a in args]
     kinds = {args[i].dtype for i in sides if typed[i]}

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core.autodiff import stop_gradient
 from ..core.tensor import Tensor
+from ..core.transforms import stop_gradient
 from . import protocols, random
 from .elementwise import (
     abs,

@@ -52,9 +52,10 @@ def _matmul_right(g: Any, y: Any, a: Any, b: Any) -> Any:
 
 def _matmul_gather(uses: list[Any]) -> Any:
     """∂b from all products with the same b: the sum of aᵀ @ g over time is one product of the stacked a and g."""
-    if len(uses) == 1 or any(a.ndim != 2 for _, _, a, _ in uses):
+    if len(uses) == 1 or uses[0][3].ndim != 2:
         return sum([_matmul_right(*use) for use in uses[1:]], _matmul_right(*uses[0]))
-    return np.concatenate([a for _, _, a, _ in uses]).T @ np.concatenate([g for g, *_ in uses])
+    a = np.concatenate([a.reshape(-1, a.shape[-1]) for _, _, a, _ in uses])
+    return a.T @ np.concatenate([g.reshape(-1, g.shape[-1]) for g, *_ in uses])
 
 
 matmul = primitive(
