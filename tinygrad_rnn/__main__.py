@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--cell", choices=list(CELLS), default="lstm", help="recurrent layer (default: lstm)")
     demo.add_argument("--units", type=_positive, default=128, metavar="N", help="its size (default: 128)")
     demo.add_argument(
-        "--epochs", type=_positive, default=5, metavar="N", help="passes over the text (default: 5)"
+        "--epochs", type=_positive, default=7, metavar="N", help="passes over the text (default: 7)"
     )
     demo.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same result (default: 0)")
     demo.add_argument(
@@ -101,6 +101,13 @@ def _sample(arguments: argparse.Namespace) -> None:
     print()
 
 
+def _one_line(error: Exception) -> str:
+    """An error as one line; what the system says, with the file it says it of."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror.lower()}"
+    return " ".join(str(error).split())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = _parser().parse_args(argv)
@@ -115,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             _sample(arguments)
     except (CheckpointError, ValueError, OSError) as error:
-        print(f"tinygrad-rnn {arguments.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"tinygrad-rnn {arguments.command}: {_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)

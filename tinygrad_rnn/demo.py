@@ -25,7 +25,7 @@ def run(
     text: str | None = None,
     *,
     seed: int = 0,
-    epochs: int = 5,
+    epochs: int = 7,
     units: int = 128,
     cell: str = "lstm",
     out: str = "demo_out",
