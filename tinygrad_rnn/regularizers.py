@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .ops.elementwise import absolute, eye, maximum, square
+from .ops.creation import eye
+from .ops.elementwise import absolute, maximum, square
 from .ops.linalg import matmul, norm
 from .ops.reduce import sum
 from .ops.shape import transpose

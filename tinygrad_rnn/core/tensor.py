@@ -39,8 +39,6 @@ class Tensor:
         self._data = data
         self._node = node
 
-    # --- what it is -----------------------------------------------------------------------------
-
     @property
     def shape(self) -> tuple[int, ...]:
         """Length of every axis."""
@@ -85,8 +83,6 @@ class Tensor:
         """The value as nested Python lists."""
         return self._data.tolist()
 
-    # --- gradients ------------------------------------------------------------------------------
-
     @property
     def grad(self) -> Array | None:
         """The gradient that `backward` left here: an array of this shape and dtype, or None."""
@@ -109,8 +105,6 @@ class Tensor:
     def detach(self) -> Tensor:
         """The same value, cut from the graph."""
         return Tensor(self._data, None)
-
-    # --- Python and NumPy protocols -------------------------------------------------------------
 
     def __repr__(self) -> str:
         """`tensor([...], dtype=float32)`, with the name and whether it is recorded."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from .bidirectional import Bidirectional
+from .cell import StackedRNNCells
 from .core import Activation, Dense, Dropout, Flatten, Reshape, TimeDistributed
 from .embedding import Embedding
 from .gru import GRU, GRUCell
 from .layer import Layer
 from .lstm import LSTM, LSTMCell
-from .rnn import RNN, StackedRNNCells
+from .rnn import RNN
 from .simple_rnn import SimpleRNN, SimpleRNNCell
 from .symbolic import Input
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from .. import activations
 from ..ops import split
-from .rnn import Cell, CellRNN
+from .cell import Cell
+from .rnn import CellRNN
 
 
 class GRUCell(Cell):

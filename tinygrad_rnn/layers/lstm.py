@@ -8,7 +8,8 @@ import numpy as np
 
 from .. import activations, initializers
 from ..ops import split
-from .rnn import Cell, CellRNN
+from .cell import Cell
+from .rnn import CellRNN
 
 
 class LSTMCell(Cell):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .rnn import Cell, CellRNN
+from .cell import Cell
+from .rnn import CellRNN
 
 
 class SimpleRNNCell(Cell):

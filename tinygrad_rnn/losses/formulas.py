@@ -12,7 +12,8 @@ import numpy as np
 from ..config import epsilon
 from ..core.tensor import Tensor
 from ..ops import nn
-from ..ops.elementwise import absolute, cast, clip, convert_to_tensor, log, maximum, square, where
+from ..ops.creation import convert_to_tensor
+from ..ops.elementwise import absolute, cast, clip, log, maximum, square, where
 from ..ops.indexing import check_ids, take_along_axis
 from ..ops.linalg import norm
 from ..ops.reduce import max, mean, sum

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..core.tensor import Tensor
-from ..ops.elementwise import convert_to_tensor
+from ..ops.creation import convert_to_tensor
 from ..ops.shape import expand_dims
 from ..utils.registry import Registry, Serializable, snake_case
 from .values import REDUCTIONS, predictions, reduce_values, without_unused

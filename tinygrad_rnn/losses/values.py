@@ -9,7 +9,8 @@ import numpy as np
 from ..config import floatx
 from ..core.op import Array
 from ..core.tensor import Tensor
-from ..ops.elementwise import cast, convert_to_tensor, where
+from ..ops.creation import convert_to_tensor
+from ..ops.elementwise import cast, where
 from ..ops.reduce import sum
 from ..ops.shape import expand_dims, squeeze
 

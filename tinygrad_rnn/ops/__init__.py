@@ -14,11 +14,21 @@ import numpy as np
 from ..core.tensor import Tensor
 from ..core.transforms import stop_gradient
 from . import protocols, random
+from .creation import (
+    arange,
+    convert_to_numpy,
+    convert_to_tensor,
+    eye,
+    full,
+    ones,
+    ones_like,
+    zeros,
+    zeros_like,
+)
 from .elementwise import (
     abs,
     absolute,
     add,
-    arange,
     arccos,
     arcsin,
     arctan,
@@ -26,8 +36,6 @@ from .elementwise import (
     cast,
     ceil,
     clip,
-    convert_to_numpy,
-    convert_to_tensor,
     cos,
     cosh,
     divide,
@@ -35,10 +43,8 @@ from .elementwise import (
     erf,
     exp,
     expm1,
-    eye,
     floor,
     floor_divide,
-    full,
     greater,
     greater_equal,
     isfinite,
@@ -60,8 +66,6 @@ from .elementwise import (
     multiply,
     negative,
     not_equal,
-    ones,
-    ones_like,
     pow,
     power,
     reciprocal,
@@ -76,8 +80,6 @@ from .elementwise import (
     tan,
     true_divide,
     where,
-    zeros,
-    zeros_like,
 )  # fmt: skip
 from .indexing import getitem, one_hot, pad, repeat, scatter, segment_sum, take, take_along_axis
 from .linalg import dot, einsum, matmul, norm, outer, tensordot

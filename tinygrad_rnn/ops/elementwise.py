@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..config import floatx, mode
+from ..config import mode
 from ..core.op import Array
 from ..core.record import elementwise, kernel, primitive, quiet
-from ..core.tensor import Tensor, to_array
+from ..core.tensor import Tensor
 
 
 def no_leak(g: Any, value: Any) -> Any:
@@ -267,89 +267,6 @@ def round(x: Any, decimals: int = 0) -> Any:
     """
     scale = 10.0**decimals
     return round_(x) if decimals == 0 else round_(x * scale) / scale
-
-
-def convert_to_tensor(x: Any, dtype: Any = None) -> Tensor:
-    """`x` as a Tensor: itself if it is one (cast if `dtype` differs), else a copy.
-
-    >>> convert_to_tensor([1.0]).dtype.name
-    'float32'
-    """
-    from_user = x if isinstance(x, Tensor) else Tensor(to_array(x, dtype), None)
-    return from_user if dtype is None else cast(from_user, dtype)
-
-
-def convert_to_numpy(x: Any) -> Array:
-    """`x` as a NumPy array (read-only if it comes from a Tensor).
-
-    >>> convert_to_numpy(convert_to_tensor([1.0]))
-    array([1.], dtype=float32)
-    """
-    return np.asarray(x)
-
-
-def zeros(shape: Any, dtype: Any = None) -> Tensor:
-    """Tensor of zeros.
-
-    >>> zeros((2,)).tolist()
-    [0.0, 0.0]
-    """
-    return Tensor(np.zeros(shape, dtype or floatx()), None)
-
-
-def ones(shape: Any, dtype: Any = None) -> Tensor:
-    """Tensor of ones.
-
-    >>> ones((2,)).tolist()
-    [1.0, 1.0]
-    """
-    return Tensor(np.ones(shape, dtype or floatx()), None)
-
-
-def full(shape: Any, fill_value: Any, dtype: Any = None) -> Tensor:
-    """Tensor of one value.
-
-    >>> full((2,), 3.0).tolist()
-    [3.0, 3.0]
-    """
-    return Tensor(np.full(shape, np.asarray(fill_value), dtype or floatx()), None)
-
-
-def zeros_like(x: Any, dtype: Any = None) -> Tensor:
-    """Zeros of the shape and dtype of `x`.
-
-    >>> zeros_like(ones((2,))).tolist()
-    [0.0, 0.0]
-    """
-    return Tensor(np.zeros(x.shape, dtype or x.dtype), None)
-
-
-def ones_like(x: Any, dtype: Any = None) -> Tensor:
-    """Ones of the shape and dtype of `x`.
-
-    >>> ones_like(zeros((2,))).tolist()
-    [1.0, 1.0]
-    """
-    return Tensor(np.ones(x.shape, dtype or x.dtype), None)
-
-
-def eye(n: int, m: int | None = None, dtype: Any = None) -> Tensor:
-    """Identity matrix.
-
-    >>> eye(2).tolist()
-    [[1.0, 0.0], [0.0, 1.0]]
-    """
-    return Tensor(np.eye(n, m, dtype=dtype or floatx()), None)
-
-
-def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Tensor:
-    """Evenly spaced values; integers stay integers, Python floats become `floatx()`.
-
-    >>> arange(3).tolist()
-    [0, 1, 2]
-    """
-    values = np.arange(start, stop, step) if stop is not None else np.arange(0, start, step)
-    return Tensor(to_array(values.tolist() if values.dtype.kind == "f" else values, dtype), None)
 
 
 abs = absolute
