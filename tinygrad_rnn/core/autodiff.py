@@ -7,7 +7,6 @@ recurses, so a graph may be a million ops deep.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from operator import attrgetter
 from typing import Any
 
@@ -19,7 +18,7 @@ from .record import apply
 from .tensor import Tensor
 
 _by_sequence = attrgetter("seq")
-MOST_USES = 64  # uses of one weight that are gathered: more would only hold memory
+MOST_USES = 32  # uses of one weight that are gathered: more would only hold memory
 
 
 def grad(
@@ -216,7 +215,11 @@ def _walk(
                         cotangents[port.parent] = [None] * len(port.parent.shape)
                     cotangents[port.parent][port.index] = g
                     continue
-                vjps = parts = _all_vjps(node, g, create_graph, active)
+                if create_graph:
+                    with switched(scope=node.scope):
+                        vjps = parts = _all_vjps(node, g, _revive(node), active)
+                else:
+                    vjps = parts = _all_vjps(node, g, saved, active)
             elif op.gather is not None and monitor is None:  # debug_nans looks at each use
                 parent = inputs[-1]
                 if parent is not None and (active is None or parent in active):
@@ -278,19 +281,17 @@ def _masked(g: Any, part: Any) -> Any:
     return np.where(g == 0, 0, part) if part.dtype == g.dtype else part
 
 
-def _all_vjps(node: Node, g: Any, create_graph: bool, active: set[Node] | None) -> Sequence[Any]:
+def _all_vjps(node: Node, g: Any, saved: Any, active: set[Node] | None) -> Sequence[Any]:
     """The gradients of all inputs of one node; None for those that lead to no target."""
-    op, attrs, inputs = node.op, node.attrs, node.inputs or ()
+    op, inputs = node.op, node.inputs or ()
     if op.outputs != 1:
         g = [np.zeros(s, node.dtype) if p is None else p for p, s in zip(g, node.shape, strict=True)]
-    saved: Any = _revive(node) if create_graph else node.saved
-    with switched(scope=node.scope) if create_graph else nullcontext():
-        if op.vjp_all is not None:
-            parts: Sequence[Any] = op.vjp_all(g, *saved, **attrs)
-            return parts
-        wanted = [p is not None and (active is None or p in active) for p in inputs]
-        pairs = zip(op.vjps, wanted, strict=True)
-        return [vjp(g, *saved, **attrs) if vjp and want else None for vjp, want in pairs]
+    if op.vjp_all is not None:
+        parts: Sequence[Any] = op.vjp_all(g, *saved, **node.attrs)
+        return parts
+    wanted = [p is not None and (active is None or p in active) for p in inputs]
+    pairs = zip(op.vjps, wanted, strict=True)
+    return [vjp(g, *saved, **node.attrs) if vjp and want else None for vjp, want in pairs]
 
 
 def _revive(node: Node) -> list[Any]:

@@ -166,7 +166,14 @@ class Port(Node):
     __slots__ = ("index",)
 
     def __init__(self, parent: Node, index: int, value: Array) -> None:
-        super().__init__(PORT, {}, (parent,), (), value.shape, value.dtype, parent.scope)
+        self.op = PORT  # as Node's constructor does it: ports are many
+        self.attrs = parent.attrs
+        self.inputs = (parent,)
+        self.saved = ()
+        self.shape = value.shape
+        self.dtype = value.dtype
+        self.scope = parent.scope
+        self.seq = tick()
         self.index = index
 
     @property

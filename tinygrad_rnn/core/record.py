@@ -53,18 +53,20 @@ def primitive(
     analytic: bool = True,
     gather: Callable[[list[Any]], Any] | None = None,
     strict: bool = False,
+    plain: bool = False,
     numpy: np.ufunc | None = None,
     doc: str = "",
 ) -> Callable[..., Any]:
     """Enter an op in the table `OPS` and return the function that applies it.
 
-    Raises `ValueError` if the name is taken. The function has the op as its attribute `op`.
+    `plain` says that the op has no attributes and one result, as all that broadcast. Raises `ValueError` if the
+    name is taken. The function has the op as its attribute `op`.
     """
     if name in OPS:
         raise ValueError(f"primitive: an op named {name!r} exists already")
     op = Op(name, fwd, vjps, vjp_all, reads, broadcasts, view, outputs, analytic, gather, strict, doc)
     OPS[name] = op
-    function: Any = {1: _unary, 2: _binary}.get(len(vjps) if broadcasts else 0, _general)(op)
+    function: Any = {1: _unary, 2: _binary}.get(len(vjps) if broadcasts or plain else 0, _general)(op)
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     function.op = op
@@ -83,13 +85,16 @@ def elementwise(name: str, fwd: Callable[..., Any], *vjps: Vjp | None, **options
 def apply(op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
     """Run `op` on Tensors and arrays, and record it if a gradient may be asked for.
 
-    The general path; elementwise ops of one and two arguments have shorter ones below.
+    The general path; plain ops of one and two arguments have shorter ones below.
     """
-    if not any([isinstance(a, Tensor) for a in args]):
-        return op.fwd(*(a if isinstance(a, np.ndarray) else as_array(a) for a in args), **attrs)
-    args = promote(op, args)
     state = mode()
-    data = [a._data if isinstance(a, Tensor) else a for a in args]
+    if len(args) == 1 and isinstance(args[0], Tensor):
+        data = [args[0]._data]
+    elif any([isinstance(a, Tensor) for a in args]):
+        args = promote(op, args)
+        data = [a._data if isinstance(a, Tensor) else a for a in args]
+    else:
+        return op.fwd(*[a if isinstance(a, np.ndarray) else as_array(a) for a in args], **attrs)
     result = run(op, data, attrs, state.scope)
     if state.monitor is not None:
         for value in (result,) if op.outputs == 1 else result:
@@ -143,7 +148,7 @@ def _unary(op: Op) -> Callable[[Any], Any]:
 
 def _binary(op: Op) -> Callable[[Any, Any], Any]:
     fwd, reads_a, reads_b, reads_y = op.fwd, op.keeps_input(0), op.keeps_input(1), "y" in op.reads
-    grads = any(vjp is not None for vjp in op.vjps)
+    grads, strict = any(vjp is not None for vjp in op.vjps), op.strict
 
     def function(x1: Any, x2: Any) -> Any:
         if isinstance(x1, Tensor):
@@ -165,7 +170,9 @@ def _binary(op: Op) -> Callable[[Any, Any], Any]:
             if a is NotImplemented:
                 return NotImplemented
         else:
-            return fwd(x1, x2)
+            return fwd(*[as_array(x) if isinstance(x, (list, tuple)) else x for x in (x1, x2)])
+        if strict and _dtype(a) is not _dtype(b):
+            return apply(op, (x1, x2), NO_ATTRS)
         state = mode()
         try:
             y = fwd(a, b)

@@ -60,7 +60,7 @@ def _matmul_gather(uses: list[Any]) -> Any:
 
 matmul = primitive(
     "matmul", _matmul, _matmul_left, _matmul_right,
-    reads="x", gather=_matmul_gather, strict=True, numpy=np.matmul,
+    reads="x", gather=_matmul_gather, strict=True, plain=True, numpy=np.matmul,
     doc="y = a @ b, for all ranks;  ∂a = g @ bᵀ,  ∂b = aᵀ @ g",
 )  # fmt: skip
 
