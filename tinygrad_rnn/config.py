@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ContextDecorator
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -86,22 +86,28 @@ _MODE: ContextVar[Mode] = ContextVar("tinygrad_rnn_mode", default=Mode())  # noq
 mode = _MODE.get
 
 
-@contextmanager
-def switched(**changes: Any) -> Iterator[None]:
-    """Run a block with some fields of `Mode` changed, in this thread or task only.
+class switched(ContextDecorator):
+    """Run a block (or decorate a function) with some fields of `Mode` changed, in this thread or task only.
 
     >>> with switched(training=True):
     ...     mode().training
     True
     """
-    token = _MODE.set(_MODE.get()._replace(**changes))
-    try:
-        yield
-    finally:
-        _MODE.reset(token)
+
+    def __init__(self, **changes: Any) -> None:
+        self.changes = changes
+
+    def _recreate_cm(self) -> switched:  # a decorated function may be running in several threads
+        return switched(**self.changes)
+
+    def __enter__(self) -> None:
+        self.token = _MODE.set(_MODE.get()._replace(**self.changes))
+
+    def __exit__(self, *_: object) -> None:
+        _MODE.reset(self.token)
 
 
-def no_grad() -> Any:
+def no_grad() -> switched:
     """Context manager (or decorator) in which nothing is recorded.
 
     >>> with no_grad():
@@ -111,7 +117,7 @@ def no_grad() -> Any:
     return switched(grad=False)
 
 
-def enable_grad() -> Any:
+def enable_grad() -> switched:
     """Context manager (or decorator) that records again inside `no_grad`.
 
     >>> with no_grad(), enable_grad():
@@ -130,7 +136,7 @@ def _raise_on_nonfinite(op: str, direction: str, value: Any, scope: Scope) -> No
         )
 
 
-def debug_nans() -> Any:
+def debug_nans() -> switched:
     """Context manager in which the first op that makes NaN or infinity raises `FloatingPointError`.
 
     The message names the op, forward or backward, the layer and the time step. Ops cost about

@@ -87,14 +87,12 @@ def apply(op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
 
     The general path; plain ops of one and two arguments have shorter ones below.
     """
-    state = mode()
-    if len(args) == 1 and isinstance(args[0], Tensor):
-        data = [args[0]._data]
-    elif any([isinstance(a, Tensor) for a in args]):
-        args = promote(op, args)
-        data = [a._data if isinstance(a, Tensor) else a for a in args]
-    else:
+    if not any([isinstance(a, Tensor) for a in args]):
         return op.fwd(*[a if isinstance(a, np.ndarray) else as_array(a) for a in args], **attrs)
+    state = mode()
+    if len(args) > 1:
+        args = promote(op, args)
+    data = [a._data if isinstance(a, Tensor) else a for a in args]
     result = run(op, data, attrs, state.scope)
     if state.monitor is not None:
         for value in (result,) if op.outputs == 1 else result:
@@ -104,18 +102,25 @@ def apply(op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         if op.outputs == 1:
             return Tensor(result, None)
         return tuple([Tensor(value, None) for value in result])
-    saved = [result if "y" in op.reads else None]
+    saved = (result if "y" in op.reads else None, *_kept(op, args, data, inputs))
+    if op.outputs == 1:
+        return Tensor(result, Node(op, attrs, inputs, saved, result.shape, result.dtype, state.scope))
+    shapes = tuple([value.shape for value in result])
+    node = Node(op, attrs, inputs, saved, shapes, result[0].dtype, state.scope)
+    return tuple([Tensor(value, Port(node, i, value)) for i, value in enumerate(result)])
+
+
+def _kept(op: Op, args: tuple[Any, ...], data: list[Any], inputs: tuple[Node | None, ...]) -> list[Any]:
+    """The inputs that the vjps read; in place of the others what tells their shape and dtype."""
+    if op.reads in ("", "y"):
+        return [Spec(v.shape, v.dtype) if n is None else n for v, n in zip(data, inputs, strict=True)]
+    kept: list[Any] = []
     for i, (a, value, parent) in enumerate(zip(args, data, inputs, strict=True)):
         if op.keeps_input(i):
-            saved.append(value if isinstance(a, Tensor) else copy_unless_frozen(value))
+            kept.append(value if isinstance(a, Tensor) else copy_unless_frozen(value))
         else:
-            saved.append(Spec(np.shape(value), np.result_type(value)) if parent is None else parent)
-    if op.outputs == 1:
-        node = Node(op, attrs, inputs, tuple(saved), result.shape, result.dtype, state.scope)
-        return Tensor(result, node)
-    shapes = tuple([value.shape for value in result])
-    node = Node(op, attrs, inputs, tuple(saved), shapes, result[0].dtype, state.scope)
-    return tuple([Tensor(value, Port(node, i, value)) for i, value in enumerate(result)])
+            kept.append(Spec(value.shape, value.dtype) if parent is None else parent)
+    return kept
 
 
 def _general(op: Op) -> Callable[..., Any]:

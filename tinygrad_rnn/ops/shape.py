@@ -6,6 +6,7 @@ piece a gradient of the full size, padded with zeros: quadratic work in the numb
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -212,14 +213,16 @@ concat_op = primitive(
     vjp_all=_concat_vjps, reads="", doc="arrays one behind the other;  ∂x_i = that part of g",
 )  # fmt: skip
 split_op = primitive(
-    "split", lambda x, at, axis: tuple([x[_along(axis, a, b)] for a, b in zip((0, *at), (*at, None), strict=True)]),
+    "split", lambda x, at, axis: tuple([x[cut] for cut in _cuts(at, axis)]),
     vjp_all=lambda g, y, x, at, axis: (concat_op(*g, axis=axis),),
     reads="", view=True, outputs=None, doc="parts along an axis;  ∂x = the parts of g, joined",
 )  # fmt: skip
 
 
-def _along(axis: int, start: int, stop: int | None) -> tuple[slice, ...]:
-    return (slice(None),) * axis + (slice(start, stop),)
+@functools.lru_cache(maxsize=256)  # a cell splits the same way at every step
+def _cuts(at: tuple[int, ...], axis: int) -> list[tuple[slice, ...]]:
+    """The index of every part between the places `at` along `axis`."""
+    return [(slice(None),) * axis + (slice(a, b),) for a, b in zip((0, *at), (*at, None), strict=True)]
 
 
 def _tensors(xs: Any, name: str) -> list[Any]:
