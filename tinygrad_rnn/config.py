@@ -6,7 +6,7 @@ import functools
 import random
 from collections.abc import Callable
 from contextlib import ContextDecorator
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,15 +96,16 @@ class switched(ContextDecorator):
 
     def __init__(self, **changes: Any) -> None:
         self.changes = changes
+        self.tokens: list[Token[Mode]] = []
 
     def _recreate_cm(self) -> switched:  # a decorated function may be running in several threads
         return switched(**self.changes)
 
     def __enter__(self) -> None:
-        self.token = _MODE.set(_MODE.get()._replace(**self.changes))
+        self.tokens.append(_MODE.set(_MODE.get()._replace(**self.changes)))
 
     def __exit__(self, *_: object) -> None:
-        _MODE.reset(self.token)
+        _MODE.reset(self.tokens.pop())
 
 
 def no_grad() -> switched:

@@ -157,3 +157,10 @@ def test_mutated_index_arrays_change_nothing() -> None:
             y.backward()
             found.append(x.grad)
         np.testing.assert_array_equal(*found)
+
+
+def test_item_assignment_says_what_to_do() -> None:
+    t = tg.tensor([1.0, 2.0])
+    with pytest.raises(TypeError, match="immutable.*ops.where"):
+        t[0] = 5.0
+    assert t.tolist() == [1.0, 2.0]

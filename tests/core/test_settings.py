@@ -89,3 +89,18 @@ def test_floatx_is_the_type_of_python_floats(float64: None) -> None:
     assert tg.tensor(np.ones(2, "float32")).dtype == np.float32
     tg.set_floatx("float32")
     assert tg.tensor(1.0).dtype == np.float32 and tg.tensor(np.ones(2)).dtype == np.float64
+
+
+def test_one_switch_can_be_entered_twice_and_decorate() -> None:
+    off = tg.no_grad()
+    with off, off:
+        assert not tg.config.mode().grad
+    assert tg.config.mode().grad
+
+    @tg.no_grad()
+    def depth(n: int) -> int:
+        assert not tg.config.mode().grad
+        return 0 if n == 0 else 1 + depth(n - 1)
+
+    assert depth(3) == 3
+    assert tg.config.mode().grad

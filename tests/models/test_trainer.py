@@ -126,6 +126,9 @@ def test_iterables_and_steps():
         callbacks=[LambdaCallback(on_train_batch_end=lambda b, logs: seen.append(b))],
     )
     assert seen == [0, 1, 2, 0, 1, 2]
+    endless = iter(batches * 2)
+    model.fit(endless, epochs=2, verbose=0, steps_per_epoch=3)
+    assert len(list(endless)) == 4  # none was pulled and thrown away
     with pytest.raises(ValueError, match="one epoch only"):
         model.fit((b for b in batches), epochs=2, verbose=0)
 

@@ -6,14 +6,20 @@ this is what lets one vjp text serve arrays (fast) and Tensors (recorded).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..config import Scope, floatx, mode
+from .arrays import copy_unless_frozen, freeze
 from .op import OPS, Array, Node, Op, Port, Spec, Vjp
-from .tensor import Tensor, copy_unless_frozen, freeze
+from .tensor import Tensor
+
+# Infinities and NaN are values here. Kernels that make them often are `quiet`; for the others, where that would cost
+# too much on every call, a warning is not shown, and where it is turned into an error the kernel runs again.
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tinygrad_rnn\.core\.record")
 
 UFUNCS: dict[np.ufunc, Callable[..., Any]] = {}  # NumPy's function -> ours (Tensor.__array_ufunc__)
 
@@ -137,8 +143,11 @@ def _unary(op: Op) -> Callable[[Any], Any]:
         if not isinstance(x, Tensor):
             return fwd(x if isinstance(x, np.ndarray) else as_array(x))
         data, parent = x._data, x._node
-        y = fwd(data)
         state = mode()
+        try:
+            y = fwd(data)
+        except Exception as error:
+            y = _again(op, [data], {}, error, state.scope)
         if y.dtype is not data.dtype and grads:
             y = run(op, [_to_float(data)], {}, state.scope)
         if state.monitor is not None:
@@ -181,8 +190,8 @@ def _binary(op: Op) -> Callable[[Any, Any], Any]:
         state = mode()
         try:
             y = fwd(a, b)
-        except (ValueError, TypeError) as error:
-            raise explain(op, [a, b], error, state.scope) from None
+        except Exception as error:
+            y = _again(op, [a, b], {}, error, state.scope)
         dtype = y.dtype
         if grads and dtype is not tensor_dtype and dtype is not _dtype(a) and dtype is not _dtype(b):
             y = run(op, [_to_float(a), _to_float(b)], {}, state.scope)  # integers only
@@ -218,8 +227,17 @@ def run(op: Op, data: list[Any], attrs: dict[str, Any], scope: Scope) -> Any:
     """Run the kernel; what NumPy says about wrong shapes is said with op, shapes and place."""
     try:
         return op.fwd(*data, **attrs)
-    except (ValueError, TypeError, IndexError) as error:
+    except Exception as error:
+        return _again(op, data, attrs, error, scope)
+
+
+def _again(op: Op, data: list[Any], attrs: dict[str, Any], error: Exception, scope: Scope) -> Any:
+    """After an exception in a kernel: run it quietly if NumPy only warned, else say what is wrong."""
+    if isinstance(error, (RuntimeWarning, FloatingPointError)):
+        return quiet(op.fwd)(*data, **attrs)
+    if isinstance(error, (ValueError, TypeError, IndexError)):
         raise explain(op, data, error, scope) from None
+    raise error
 
 
 def explain(op: Op, data: list[Any], error: Exception, scope: Scope) -> Exception:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..config import floatx
+from .arrays import freeze, to_array
 from .op import Array, GradSlot, Leaf, Node
 
 
@@ -121,6 +122,13 @@ class Tensor:
     def __format__(self, spec: str) -> str:
         """A single element formats as its number."""
         return format(self.item(), spec) if spec and self.size == 1 else format(str(self), spec)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """Refused: a tensor is immutable."""
+        raise TypeError(
+            "a Tensor is immutable, as a graph may need its value; use ops.where or ops.scatter to make a new "
+            "one, or Variable.assign"
+        )
 
     def __len__(self) -> int:
         """Length of the first axis."""
@@ -320,31 +328,3 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, name: str 
     if name is not None:
         result._name = name
     return result
-
-
-def to_array(data: Any, dtype: Any = None) -> Array:
-    """A fresh array: dtype as given, or the array's own, or `floatx()` for Python floats."""
-    if dtype is None and not hasattr(data, "dtype"):
-        data = np.asarray(data)
-        if data.dtype == np.float64:
-            dtype = floatx()
-    array = np.array(data, dtype=dtype)
-    if array.dtype.kind not in "fciub":
-        raise TypeError(f"tensor: expected numbers, received {type(data).__name__} of dtype {array.dtype}")
-    return array
-
-
-def freeze(array: Array) -> Array:
-    """Mark an array read-only and return it."""
-    array.flags.writeable = False
-    return array
-
-
-def copy_unless_frozen(value: Any) -> Any:
-    """What will be read later is copied, unless nobody can change it, not even as a view of another array."""
-    owner = value
-    while isinstance(owner, np.ndarray):
-        if owner.flags.writeable:
-            return freeze(value.copy())
-        owner = owner.base
-    return value

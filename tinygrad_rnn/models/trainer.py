@@ -6,6 +6,7 @@ waits for the end of the batch.
 
 from __future__ import annotations
 
+import itertools
 import signal
 import threading
 from collections.abc import Iterator
@@ -205,9 +206,7 @@ class Trainer:
         mean, count = 0.0, 0
         logs: dict[str, float] = {}
         self._reset_metrics()
-        for index, batch in enumerate(data.batches(shuffle)):
-            if steps is not None and index >= steps:
-                break
+        for index, batch in enumerate(itertools.islice(data.batches(shuffle), steps)):
             hooks.call("on_train_batch_begin", index)
             logs = self.train_step(batch)
             count += batch.size

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..config import floatx
+from ..core.arrays import to_array
 from ..core.op import Array
-from ..core.tensor import Tensor, to_array
+from ..core.tensor import Tensor
 from .elementwise import cast
 
 

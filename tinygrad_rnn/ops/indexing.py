@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..config import floatx
+from ..core.arrays import copy_unless_frozen
 from ..core.op import Array
 from ..core.record import kernel, primitive
-from ..core.tensor import Tensor, copy_unless_frozen
+from ..core.tensor import Tensor
 from .shape import _axis, moveaxis, ndim, ravel, shape
 
 

@@ -212,17 +212,19 @@ concat_op = primitive(
     "concatenate", lambda *xs, axis, out=None: np.concatenate(xs, axis, out=out),
     vjp_all=_concat_vjps, reads="", doc="arrays one behind the other;  ∂x_i = that part of g",
 )  # fmt: skip
-split_op = primitive(
-    "split", lambda x, at, axis: tuple([x[cut] for cut in _cuts(at, axis)]),
-    vjp_all=lambda g, y, x, at, axis: (concat_op(*g, axis=axis),),
-    reads="", view=True, outputs=None, doc="parts along an axis;  ∂x = the parts of g, joined",
-)  # fmt: skip
 
 
 @functools.lru_cache(maxsize=256)  # a cell splits the same way at every step
 def _cuts(at: tuple[int, ...], axis: int) -> list[tuple[slice, ...]]:
     """The index of every part between the places `at` along `axis`."""
     return [(slice(None),) * axis + (slice(a, b),) for a, b in zip((0, *at), (*at, None), strict=True)]
+
+
+split_op = primitive(
+    "split", lambda x, at, axis: tuple([x[cut] for cut in _cuts(at, axis)]),
+    vjp_all=lambda g, y, x, at, axis: (concat_op(*g, axis=axis),),
+    reads="", view=True, outputs=None, doc="parts along an axis;  ∂x = the parts of g, joined",
+)  # fmt: skip
 
 
 def _tensors(xs: Any, name: str) -> list[Any]:

@@ -1,0 +1,41 @@
+"""Arrays on their way in: made fresh, marked read-only, or copied if somebody could still change them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..config import floatx
+from .op import Array
+
+
+def to_array(data: Any, dtype: Any = None) -> Array:
+    """A fresh array: dtype as given, or the array's own, or `floatx()` for Python floats."""
+    if dtype is None and not hasattr(data, "dtype"):
+        try:
+            data = np.asarray(data)
+        except ValueError as error:
+            raise ValueError(f"tensor: expected rows of equal length ({error})") from None
+        if data.dtype == np.float64:
+            dtype = floatx()
+    array = np.array(data, dtype=dtype)
+    if array.dtype.kind not in "fciub":
+        raise TypeError(f"tensor: expected numbers, received {type(data).__name__} of dtype {array.dtype}")
+    return array
+
+
+def freeze(array: Array) -> Array:
+    """Mark an array read-only and return it."""
+    array.flags.writeable = False
+    return array
+
+
+def copy_unless_frozen(value: Any) -> Any:
+    """What will be read later is copied, unless nobody can change it, not even as a view of another array."""
+    owner = value
+    while isinstance(owner, np.ndarray):
+        if owner.flags.writeable:
+            return freeze(value.copy())
+        owner = owner.base
+    return value
