@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+
+from tinygrad_rnn.core.op import OPS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -32,3 +35,12 @@ def test_files_that_are_named_exist(page):
         assert (ROOT / name).exists() or (ROOT / "tinygrad_rnn" / name).exists(), name
     for link in re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", text):
         assert (page.parent / link).exists(), link
+
+
+def test_the_op_reference_is_the_table():
+    spec = importlib.util.spec_from_file_location("make_ops", ROOT / "docs" / "make_ops.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run `python docs/make_ops.py`"
+    listed = re.findall(r"^\| `(\w+)` \|", module.page(), re.M)
+    assert sorted(listed) == sorted(OPS)
