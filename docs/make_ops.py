@@ -12,8 +12,8 @@ PAGE = Path(__file__).parent / "ops.md"
 HEAD = """# The ops
 
 Written by `docs/make_ops.py` from the table that the engine itself uses: an op is one statement in
-`tinygrad_rnn/ops`, with its kernel, its vector-Jacobian products and this line. g is the gradient of the loss with respect
-to y; ∂x stands for that with respect to x. *Keeps* says what is kept for the backward pass.
+`tinygrad_rnn/ops`, with its kernel, its vector-Jacobian products and this line. g is the gradient of the loss with
+respect to y; ∂x stands for that with respect to x. *Keeps* says what is kept for the backward pass.
 
 ```python
 import tinygrad_rnn as tg
