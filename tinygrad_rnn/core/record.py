@@ -47,6 +47,14 @@ def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
     return np.errstate(all="ignore")(function)
 
 
+BROADCASTING = """
+
+Element by element, with g the gradient with respect to y. The arguments broadcast, and y has their common
+shape. Given arrays alone it returns an array, given a Tensor it is recorded. Raises `ValueError`, with both
+shapes, if they do not broadcast.
+"""
+
+
 def primitive(
     name: str,
     fwd: Callable[..., Any],
@@ -74,7 +82,8 @@ def primitive(
     OPS[name] = op
     function: Any = {1: _unary, 2: _binary}.get(len(vjps) if broadcasts or plain else 0, _general)(op)
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = doc
+    function.__module__ = "tinygrad_rnn.ops"
+    function.__doc__ = doc + BROADCASTING if broadcasts else doc
     function.op = op
     ufunc = numpy or (fwd if isinstance(fwd, np.ufunc) else None)
     if ufunc is not None:
