@@ -14,6 +14,7 @@ from .config import debug_nans, enable_grad, epsilon, floatx, no_grad, set_epsil
 from .core.autodiff import grad
 from .core.tensor import Tensor, Variable, tensor
 from .core.transforms import custom_gradient, hvp, jacobian, stop_gradient, value_and_grad
+from .ops import random
 
 if TYPE_CHECKING:
     from . import (
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from .compare import GradReport, check_gradients, compare_gradients
     from .layers import Input, Layer
     from .models import Model, Sequential
-    from .ops import random
     from .viz import Drawing, Graph, draw_graph, graph, step
 
 __version__ = "0.1.0"
@@ -52,7 +52,6 @@ _NAMES = {  # public name -> module it comes from
     "Model": "models", "Sequential": "models",
     "Drawing": "viz", "Graph": "viz", "draw_graph": "viz", "graph": "viz", "step": "viz",
     "GradReport": "compare", "check_gradients": "compare", "compare_gradients": "compare",
-    "random": "ops",
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Callback:
-    """Base class. `self.model` is the model, `self.params` what `fit` was called with.
+    """Base class. `self.model` is the model, `self.params` its numbers of epochs and steps.
 
     Set `self.model.stop_training = True` to end after the current batch. Epochs count from 0.
 
@@ -26,7 +26,7 @@ class Callback:
         self.model = model
 
     def set_params(self, params: dict[str, Any]) -> None:
-        """Called once before training, with `epochs`, `steps` and `verbose`."""
+        """Called once before training, with `epochs` and `steps` (per epoch; None if unknown)."""
         self.params = params
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:

@@ -171,7 +171,7 @@ class SeedGenerator:
 
     @property
     def state(self) -> dict[str, Any]:
-        """State of the stream (plain numbers): saved with a model, restored bit for bit."""
+        """State of the stream (plain numbers); assign it to go on from there bit for bit."""
         return dict(self.numpy.bit_generator.state)
 
     @state.setter

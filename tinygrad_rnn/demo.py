@@ -101,7 +101,7 @@ def _indented(text: str) -> str:
 def _write(
     folder: Path, model: Model, valid: Any, cell: str, history: dict[str, list[float]], bigram: float
 ) -> list[tuple[Path, str]]:
-    """Graph, curve and model, each put in place atomically."""
+    """Save graph, curve and model; returns the paths and what they hold."""
     x = valid[None, :8]
     folded = draw_graph(model, x, view="folded").save(folder / f"{cell}_folded.svg")
     unrolled = draw_graph(model, x, view="unrolled").save(folder / f"{cell}_unrolled.svg")

@@ -63,6 +63,16 @@ def test_masks_with_several_outputs():
     assert b[0, :, 0].tolist() == [0, 0, 1]
 
 
+def test_a_masked_start_is_zero_whatever_the_step_computed_and_a_tuple_stays_a_tuple():
+    def step(x, states, constants):
+        return (x,), [states[0] + 1.0]
+
+    x = np.array([[[np.inf], [2.0]]])
+    (y,), (last,) = tg.scan(step, x, [np.zeros((1, 1))], mask=np.array([[False, True]]))
+    assert y[0, :, 0].tolist() == [0, 2]
+    assert last.item() == 1
+
+
 def test_nodes_carry_their_time_step():
     seen = []
 

@@ -264,6 +264,15 @@ def test_ctrl_c_waits_for_the_batch_and_leaves_a_usable_model():
     model.fit(x, y, verbose=0)
 
 
+def test_ctrl_c_after_the_last_batch_is_not_lost():
+    x, y = regression(8)
+    model = small_model()
+    late = LambdaCallback(on_epoch_end=lambda epoch, logs: _thread.interrupt_main())
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, y, verbose=0, callbacks=[late])
+    assert model.history.epoch == [0]
+
+
 def test_fit_in_another_thread():
     x, y = regression(8)
     model, errors = small_model(), []

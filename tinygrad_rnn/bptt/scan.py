@@ -13,6 +13,7 @@ import numpy as np
 
 from ..config import Mode, Scope, mode, switched
 from ..core.tensor import Tensor
+from ..ops.creation import zeros_like
 from ..ops.elementwise import where
 from ..ops.shape import stack, unstack
 
@@ -67,22 +68,20 @@ def scan(
         x_t = tuple(p[t] for p in pieces) if several_in else pieces[0][t]
         with switched(scope=Scope(here.scope.layer, t)):
             output, new = step(x_t, current, constants)
+            several_out, output = isinstance(output, tuple), _as_tuple(output)
             new = _checked(new, current, here, t)
             if keep is not None:
                 valid = keep[:, t]
                 new = [_select(valid, n, s) for n, s in zip(new, current, strict=True)]
-                previous = outputs[-1] if outputs else tuple(o * 0.0 for o in _as_tuple(output))
-                output = tuple(
-                    _select(valid, o, p) for o, p in zip(_as_tuple(output), _as_tuple(previous), strict=True)
-                )
+                previous = outputs[-1] if outputs else [zeros_like(o) for o in output]
+                output = tuple(_select(valid, o, p) for o, p in zip(output, previous, strict=True))
         current = new
-        outputs.append(_as_tuple(output))
-    several = isinstance(output, tuple) and keep is None or len(outputs[0]) > 1
+        outputs.append(output)
     joined = tuple(
         stack([o[i] for o in outputs], axis=1) if return_sequences else outputs[-1][i]
         for i in range(len(outputs[0]))
     )
-    return (joined if several else joined[0]), current
+    return (joined if several_out else joined[0]), current
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

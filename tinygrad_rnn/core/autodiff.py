@@ -47,6 +47,8 @@ def grad(
     """
     ys = list(y) if isinstance(y, (list, tuple)) else [y]
     seeds = list(grad_outputs) if isinstance(grad_outputs, (list, tuple)) else [grad_outputs] * len(ys)
+    if len(seeds) != len(ys):
+        raise ValueError(f"grad: expected {len(ys)} grad_outputs, one for each y, received {len(seeds)}")
     single = isinstance(xs, Tensor)
     targets = [_target(x) for x in ([xs] if single else xs)]
     roots = [_root(out, seed, "grad") for out, seed in zip(ys, seeds, strict=True)]

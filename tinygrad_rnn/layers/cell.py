@@ -29,6 +29,7 @@ class Cell(Layer):
     """
 
     gates = 1
+    state_size: Any  # an int, or a list with one for each state
 
     def __init__(
         self,

@@ -119,7 +119,7 @@ class Dropout(Layer):
     def call(self, inputs: Any) -> Any:
         """Compute the outputs."""
         if not mode().training or self.rate == 0:
-            return inputs * 1.0
+            return inputs
         return dropout(inputs, self.rate, self.noise_shape, self.seed_generator)
 
 

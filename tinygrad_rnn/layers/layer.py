@@ -16,7 +16,7 @@ import numpy as np
 from .. import constraints, initializers, regularizers
 from ..config import Scope, floatx, mode, no_grad, switched
 from ..core.tensor import Tensor, Variable
-from ..utils.registry import snake_case
+from ..utils.registry import parameters, snake_case
 from .symbolic import Symbol, flatten, map_nested, probe
 
 _counts: Counter[str] = Counter()
@@ -26,11 +26,6 @@ def unique_name(base: str) -> str:
     """`lstm`, then `lstm_1`, `lstm_2` ... in this process."""
     _counts[base] += 1
     return base if _counts[base] == 1 else f"{base}_{_counts[base] - 1}"
-
-
-def reset_names() -> None:
-    """Start the automatic names again (`utils.clear_session`)."""
-    _counts.clear()
 
 
 class Layer:
@@ -125,6 +120,8 @@ class Layer:
         """Build on first use, cast the inputs to this layer's float type, pass masks on, and `call`."""
         if any(isinstance(a, Symbol) for a in flatten((args, kwargs))):
             return probe(self, args, kwargs)
+        if not mode().scope.layer:  # the outermost call: penalties are those of this call
+            self.clear_losses()
         training = kwargs.pop("training", None)
         args, kwargs = map_nested(self._cast, (args, kwargs))
         inside = self._scope(mode().scope)
@@ -297,8 +294,9 @@ class Layer:
     # --- configuration --------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, with the name."""
-        return {**self.arguments, "name": self.name}
+        """The constructor's arguments, with the name and the float type if it takes them."""
+        accepted = parameters(type(self))
+        return {**self.arguments, **{k: getattr(self, k) for k in ("name", "dtype") if k in accepted}}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
@@ -311,7 +309,7 @@ class Layer:
 
 
 class MaskSource:
-    """Marks layers that make a mask from their inputs (Embedding, Masking)."""
+    """Marks layers that make a mask from their inputs (Embedding)."""
 
 
 _signatures: dict[Callable[..., Any], frozenset[str]] = {}

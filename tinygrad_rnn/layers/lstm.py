@@ -54,7 +54,7 @@ class LSTMCell(Cell):
             **options,
         )
         self.recurrent_activation = activations.get(recurrent_activation)
-        self.state_size = [self.units, self.units]  # type: ignore[assignment]
+        self.state_size = [self.units, self.units]
 
     def step(self, z: Any, states: Any, constants: Any) -> tuple[Any, Any]:
         """`z` is `x W + b`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from ..bptt import scan
 from ..config import Scope, switched
 from ..core.tensor import Tensor
 from ..ops import where
+from ..utils.registry import parameters
 from .cell import Cell, StackedRNNCells, as_cell, nest, prepare, project, step_of
 from .layer import Layer
 from .symbolic import flatten
@@ -84,10 +84,10 @@ class RNN(Layer):
         own = getattr(self.cell, "get_initial_state", None)
         if own is not None:
             return list(flatten(own(batch_size=batch_size)))
-        return [Tensor(np.zeros((batch_size, *_as_tuple(n)), self.dtype), None) for n in self._sizes()]
+        return [Tensor(np.zeros((batch_size, n), self.dtype), None) for n in self._sizes()]
 
-    def _sizes(self) -> list[Any]:
-        return list(flatten(self.cell.state_size))
+    def _sizes(self) -> list[int]:
+        return [int(n) for n in flatten(self.cell.state_size)]
 
     def reset_state(self) -> None:
         """Forget the kept state: the next stateful batch, or `step`, starts from zeros."""
@@ -103,7 +103,7 @@ class RNN(Layer):
         given = [
             self._cast(np.asarray(s) if not isinstance(s, Tensor) else s) for s in flatten(initial_state)
         ]
-        expected = [(batch, *_as_tuple(n)) for n in self._sizes()]
+        expected = [(batch, n) for n in self._sizes()]
         received = [tuple(s.shape) for s in given]
         if received != expected:
             raise ValueError(
@@ -190,10 +190,6 @@ class RNN(Layer):
         return np.asarray(mask)[:, ::-1] if self.go_backwards else mask
 
 
-def _as_tuple(size: Any) -> tuple[int, ...]:
-    return tuple(size) if isinstance(size, (list, tuple)) else (int(size),)
-
-
 class CellRNN(RNN):
     """Base of SimpleRNN, LSTM and GRU: `RNN(cell_class(units, ...), ...)` under one name.
 
@@ -205,10 +201,10 @@ class CellRNN(RNN):
     cell_name = "cell"
 
     def __init__(self, units: int, *args: Any, **options: Any) -> None:
-        of_cell = [p for p in _argument_names(self.cell_class) if p != "units"]
-        of_rnn = _argument_names(RNN)[1:]
+        general = parameters(Layer)
+        of_cell = [p for p in parameters(self.cell_class) if p not in ("units", *general)]
+        of_rnn = [p for p in parameters(RNN) if p not in ("cell", *general)]
         given = dict(zip((*of_cell, *of_rnn), args, strict=False)) | options
-        general = ("name", "dtype", "trainable", "activity_regularizer")
         unknown = [k for k in given if k not in (*of_cell, *of_rnn, *general, "use_cudnn")]
         if unknown:
             near = difflib.get_close_matches(unknown[0], (*of_cell, *of_rnn, *general), n=1)
@@ -228,14 +224,3 @@ class CellRNN(RNN):
         if name.startswith("_") or "cell" not in vars(self):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return getattr(vars(self)["cell"], name)
-
-
-def _argument_names(cls: type) -> list[str]:
-    """Names of the constructor's arguments, those of the base classes included, without name and dtype."""
-    names: list[str] = []
-    for base in cls.__mro__:
-        if base in (Layer, object):
-            break
-        parameters = inspect.signature(base.__init__).parameters  # type: ignore[misc]
-        names += [n for n in parameters if n not in ("self", "options", *names)]
-    return names

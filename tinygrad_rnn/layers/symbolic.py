@@ -41,7 +41,7 @@ class Symbol:
     def _refuse(self, *_: Any) -> Any:
         raise TypeError(
             f"{self!r} stands for a tensor that does not exist yet: pass it to layers. "
-            "For arithmetic inside a functional model use a layer (Add, Multiply, Activation, or your own)"
+            "For arithmetic inside a functional model use a layer (Activation, or your own)"
         )
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __matmul__ = _refuse

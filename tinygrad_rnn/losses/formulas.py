@@ -14,10 +14,10 @@ from ..core.tensor import Tensor
 from ..ops import nn
 from ..ops.creation import convert_to_tensor
 from ..ops.elementwise import absolute, cast, clip, log, maximum, square, where
-from ..ops.indexing import check_ids, take_along_axis
+from ..ops.indexing import check_ids
 from ..ops.linalg import norm
 from ..ops.reduce import max, mean, sum
-from ..ops.shape import moveaxis, squeeze
+from ..ops.shape import moveaxis
 from .values import align, predictions
 
 
@@ -220,11 +220,7 @@ def sparse_categorical_crossentropy(
     valid = None if ignore_class is None else labels != ignore_class
     labels = labels if valid is None else np.where(valid, labels, 0)
     ids = check_ids(labels, p.shape[-1], f"{name}: label").reshape(p.shape[:-1])
-    if from_logits:
-        values = nn.sparse_categorical_crossentropy(ids, p, from_logits=True)
-    else:
-        chosen = take_along_axis(p / sum(p, axis=-1, keepdims=True), ids[..., None])
-        values = -log(clip(squeeze(chosen, -1), epsilon(), 1.0 - epsilon()))
+    values = nn.sparse_categorical_crossentropy(ids, p, from_logits)
     result: Tensor = values if valid is None else where(valid.reshape(ids.shape), values, 0.0)
     return result
 

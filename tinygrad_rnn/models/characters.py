@@ -11,6 +11,7 @@ from ..config import generator, no_grad, switched
 from ..core.tensor import Tensor
 from ..datasets.text import Vocabulary
 from ..layers import GRU, LSTM, RNN, Dense, Embedding, Input, SimpleRNN
+from ..ops.random import categorical
 from .model import Model
 from .sequential import Sequential
 
@@ -63,7 +64,6 @@ def stream(model: Model, start: str, temperature: float = 1.0, seed: Any = None)
         raise ValueError(f"sample: temperature must be a finite number ≥ 0, received {temperature}")
     ids = vocabulary.encode(start)
     rng = generator(seed)
-    model.reset_state()
     return _characters(model, vocabulary, [int(i) for i in ids], temperature, rng)
 
 
@@ -81,7 +81,7 @@ def _characters(
         if temperature == 0:
             current = int(logits.argmax())
         else:
-            current = int((logits / temperature + rng.gumbel(size=len(logits))).argmax())
+            current = int(categorical(logits[None] / temperature, 1, seed=rng))
         yield vocabulary.characters[current]
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from .. import activations, constraints, initializers, losses, metrics, optimizers, regularizers
-from ..config import no_grad
-from ..container import CheckpointError, read_archive, write_archive
+from ..config import SeedGenerator, no_grad
+from ..container import CheckpointError, match_arrays, read_archive, write_archive
 from ..core.tensor import Tensor
 from ..layers import LAYERS
 from ..layers.layer import Layer
@@ -115,7 +115,7 @@ def _model_config(model: Model) -> dict[str, Any]:
         )
     inputs = list(flatten(model.inputs))
     known = {id(s): ["input", i] for i, s in enumerate(inputs)}
-    layers = list({id(c.layer): c.layer for c in model._calls}.values())
+    layers = model._functional_layers
     index = {id(layer): i for i, layer in enumerate(layers)}
     order = {id(c): i for i, c in enumerate(model._calls)}
 
@@ -182,10 +182,11 @@ def save_model(model: Model, path: str | Path) -> None:
     manifest: dict[str, Any] = {"format": "tinygrad_rnn model", "version": 1, "model": _model_config(model)}
     manifest["extra"] = model.extra
     manifest["built_on"] = _to_plain(getattr(model, "built_on", None))
-    arrays = {f"weights/{i}": v.numpy() for i, v in enumerate(model.weights)}
-    manifest["weights"] = [v.path for v in model.weights]
+    manifest["streams"] = [s.state for s in _streams(model)]
+    manifest["trainable"] = [v.trainable for v in model.weights]
+    arrays = _weights(model, manifest)
     if model.optimizer is not None:
-        manifest["compile"] = _to_plain({**model.compile_arguments, "optimizer": None})
+        manifest["compile"] = _to_plain(model.compile_arguments)
         manifest["optimizer"] = optimizers.serialize(model.optimizer)
         arrays |= {f"optimizer/{k}": np.asarray(v) for k, v in model.optimizer.state().items()}
     write_archive(target, manifest, arrays)
@@ -198,8 +199,7 @@ def load_model(path: str | Path, custom_objects: dict[str, Any] | None = None, c
     over in `custom_objects`), `FileNotFoundError` for a missing one.
     """
     manifest, arrays = read_archive(path)
-    if manifest.get("format") != "tinygrad_rnn model":
-        raise CheckpointError(path, [f"expected a saved model, received {manifest.get('format')!r}"])
+    _check_kind(path, manifest, ("tinygrad_rnn model",))
     custom = custom_objects or {}
     try:
         model = _make_model(manifest["model"], custom)
@@ -211,18 +211,21 @@ def load_model(path: str | Path, custom_objects: dict[str, Any] | None = None, c
                         _from_plain(manifest["built_on"], custom),
                     )
                 )
-        model.set_weights([arrays[f"weights/{i}"] for i in range(len(manifest["weights"]))])
+        _assign(path, model, manifest, arrays)
+        for variable, trainable in zip(model.weights, manifest["trainable"], strict=True):
+            variable.trainable = trainable
+        for stream, state in zip(_streams(model), manifest["streams"], strict=True):
+            stream.state = state
         model.extra = manifest["extra"]
         if compile and "optimizer" in manifest:
             optimizer = optimizers.get(manifest["optimizer"])
-            model.compile(
-                optimizer,
-                **{k: v for k, v in _from_plain(manifest["compile"], custom).items() if k != "optimizer"},
-            )
+            model.compile(optimizer, **_from_plain(manifest["compile"], custom))
             optimizer.build(model.trainable_weights)
             optimizer.load_state(
                 {k.removeprefix("optimizer/"): v for k, v in arrays.items() if k.startswith("optimizer/")}
             )
+    except CheckpointError:
+        raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(path, [f"{type(error).__name__}: {error}"]) from error
     return model
@@ -230,21 +233,58 @@ def load_model(path: str | Path, custom_objects: dict[str, Any] | None = None, c
 
 def save_weights(model: Layer, path: str | Path) -> None:
     """Write the weights alone (`.weights.tgr`), atomically."""
-    arrays = {f"weights/{i}": v.numpy() for i, v in enumerate(model.weights)}
-    manifest = {"format": "tinygrad_rnn weights", "version": 1, "weights": [v.path for v in model.weights]}
+    manifest: dict[str, Any] = {"format": "tinygrad_rnn weights", "version": 1}
+    arrays = _weights(model, manifest)
     write_archive(_with_ending(path, ".weights.tgr"), manifest, arrays)
 
 
 def load_weights(model: Layer, path: str | Path) -> None:
-    """Read weights into a built model; all mismatches are listed, and nothing is changed then."""
+    """Read weights, in order, into a built model, from a file of weights or of a model.
+
+    Raises one `CheckpointError` with every wrong number, shape and dtype and with weights that are NaN or
+    infinite; then nothing is changed.
+    """
     manifest, arrays = read_archive(path)
-    if manifest.get("format") not in ("tinygrad_rnn weights", "tinygrad_rnn model"):
-        raise CheckpointError(path, [f"expected saved weights, received {manifest.get('format')!r}"])
+    _check_kind(path, manifest, ("tinygrad_rnn weights", "tinygrad_rnn model"))
     if not model.built:
         raise ValueError(
             f"load_weights: {model.name} is not built yet; call it on data (or give it an Input) first"
         )
-    model.set_weights([arrays[f"weights/{i}"] for i in range(len(manifest["weights"]))])
+    _assign(path, model, manifest, arrays)
+
+
+def _weights(model: Layer, manifest: dict[str, Any]) -> dict[str, Any]:
+    """The weights as arrays, numbered in order; their paths go into the manifest."""
+    manifest["weights"] = [v.path for v in model.weights]
+    return {f"weights/{i}": v.numpy() for i, v in enumerate(model.weights)}
+
+
+def _assign(path: str | Path, model: Layer, manifest: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """Give every weight its array, if all fit."""
+    own, paths = model.weights, manifest["weights"]
+    names = [f"{i}: {own[i].path if i < len(own) else p}" for i, p in enumerate(paths)]
+    stored = {name: arrays[f"weights/{i}"] for i, name in enumerate(names)}
+    values = match_arrays(path, stored, {f"{i}: {v.path}": v for i, v in enumerate(own)})
+    for variable, value in zip(own, values.values(), strict=True):
+        variable.assign(value)
+
+
+def _streams(model: Layer) -> list[SeedGenerator]:
+    """The random streams of all layers, in order: those that dropout draws from."""
+    found: dict[int, SeedGenerator] = {}
+    stack: list[Layer] = [model]
+    while stack:
+        layer = stack.pop()
+        found |= {id(s): s for s in vars(layer).values() if isinstance(s, SeedGenerator)}
+        stack.extend(layer.sublayers())
+    return list(found.values())
+
+
+def _check_kind(path: str | Path, manifest: dict[str, Any], kinds: tuple[str, ...]) -> None:
+    if manifest.get("format") not in kinds:
+        raise CheckpointError(path, [f"expected {' or '.join(kinds)}, received {manifest.get('format')!r}"])
+    if manifest.get("version") != 1:
+        raise CheckpointError(path, [f"expected version 1, received {manifest.get('version')!r}"])
 
 
 def _with_ending(path: str | Path, ending: str) -> Path:

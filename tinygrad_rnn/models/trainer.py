@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,9 +36,11 @@ class Trainer:
     stop_training = False
     history: History | None = None
     skipped_batches = 0
+    # what `Layer` has:
     weights: list[Any]
     trainable_weights: list[Any]
     losses: list[Any]
+    __call__: Callable[..., Any]
     name: str
 
     def compile(
@@ -61,7 +63,7 @@ class Trainer:
         if on_nonfinite not in ("raise", "skip"):
             raise ValueError(f"compile: on_nonfinite must be 'raise' or 'skip', received {on_nonfinite!r}")
         made_optimizer = optimizers.get(optimizer)
-        made_loss = None if loss is None else map_nested(_loss, loss)
+        made_loss = None if loss is None else map_nested(losses_module.as_loss, loss)
         self.optimizer, self.loss = made_optimizer, made_loss
         self.compile_arguments = {"loss": loss, "metrics": metrics, "on_nonfinite": on_nonfinite}
         self.on_nonfinite = on_nonfinite
@@ -98,8 +100,7 @@ class Trainer:
         return total  # type: ignore[no-any-return]
 
     def _forward(self, batch: Batch) -> tuple[Any, Tensor]:
-        self.clear_losses()  # type: ignore[attr-defined]
-        predictions = self(batch.x)  # type: ignore[operator]
+        predictions = self(batch.x)
         return predictions, self.compute_loss(batch, predictions)
 
     def train_step(self, batch: Batch) -> dict[str, float]:
@@ -138,10 +139,9 @@ class Trainer:
         return {"loss": float(loss), **self._update_metrics(batch, predictions)}
 
     def _update_metrics(self, batch: Batch, predictions: Any) -> dict[str, float]:
-        if self._metrics is None:
-            y, p = next(flatten(batch.y)), next(flatten(predictions))
-            self._metrics = [_metric(m, np.shape(y), p.shape) for m in self._metric_names]
         y, p = next(flatten(batch.y)), next(flatten(predictions))
+        if self._metrics is None:
+            self._metrics = [_metric(m, np.shape(y), p.shape) for m in self._metric_names]
         mask = getattr(p, "_mask", None)
         for metric in self._metrics:
             metric.update_state(y, np.asarray(p), sample_weight=None if mask is None else np.asarray(mask))
@@ -235,8 +235,7 @@ class Trainer:
         logs = self._evaluate(adapt(x, y, sample_weight, batch_size))
         if verbose not in (0, "0"):
             print("  ".join(f"{k}: {v:.4f}" for k, v in logs.items()))
-        values = list(logs.values())
-        return logs if return_dict else values[0] if len(values) == 1 else values
+        return _plain(logs, return_dict)
 
     def _evaluate(self, data: Any) -> dict[str, float]:
         mean, count = 0.0, 0
@@ -255,7 +254,7 @@ class Trainer:
         results = []
         with switched(training=False), no_grad():
             for batch in adapt(x, batch_size=batch_size).batches():
-                results.append(map_nested(np.asarray, self(batch.x)))  # type: ignore[operator]
+                results.append(map_nested(np.asarray, self(batch.x)))
         parts = zip(*(list(flatten(r)) for r in results), strict=True)
         joined = iter([np.concatenate(p) for p in parts])
         return map_nested(lambda _: next(joined), results[0])
@@ -263,7 +262,7 @@ class Trainer:
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as arrays."""
         with switched(training=False), no_grad():
-            return map_nested(np.asarray, self(map_nested(np.asarray, x)))  # type: ignore[operator]
+            return map_nested(np.asarray, self(map_nested(np.asarray, x)))
 
     def train_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
@@ -307,12 +306,6 @@ class _Hooks:
             getattr(callback, hook)(*args)
 
 
-def _loss(loss: Any) -> Any:
-    """A loss object; a function is averaged over the batch."""
-    found = losses_module.get(loss)
-    return found if isinstance(found, losses_module.Loss) else losses_module.LossFunctionWrapper(found)
-
-
 def _metric(metric: Any, y_shape: Any, p_shape: Any) -> Any:
     if metric in ("accuracy", "acc"):
         return metrics_module.resolve_accuracy(y_shape, p_shape)(name=metric)
@@ -322,6 +315,7 @@ def _metric(metric: Any, y_shape: Any, p_shape: Any) -> Any:
 
 
 def _plain(logs: dict[str, float], return_dict: bool) -> Any:
+    """Loss and metrics as Keras returns them: a float, a list, or a dict."""
     values = list(logs.values())
     return logs if return_dict else values[0] if len(values) == 1 else values
 
@@ -345,3 +339,5 @@ def _interrupt_between_batches() -> Iterator[threading.Event]:
         yield event
     finally:
         signal.signal(signal.SIGINT, before)
+    if event.is_set():
+        raise KeyboardInterrupt("fit was interrupted after its last batch; the model is as it was then")

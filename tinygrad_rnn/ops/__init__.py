@@ -143,7 +143,7 @@ from .shape import (
 
 # NumPy's function -> ours, where name and leading arguments agree (Tensor.__array_function__).
 _SAME_IN_NUMPY = """
-    all any argmax argmin broadcast_to clip concatenate cumsum dot einsum expand_dims flip max mean min moveaxis ndim
+    all any argmax argmin broadcast_to clip cumsum dot einsum expand_dims flip max mean min moveaxis ndim
     ones_like outer pad prod ravel repeat reshape roll round shape size split squeeze stack std sum swapaxes take
     take_along_axis tensordot tile transpose unstack var where zeros_like
 """

@@ -212,7 +212,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     5.0
     """
     if ord in (None, 2, "fro"):
-        return norm_op(x, axis=reduce.axes_of(x, axis), keepdims=keepdims)
+        return norm_op(x, axis=reduce.axes_of(x, axis, "norm"), keepdims=keepdims)
     if ord == 1:
         return reduce.sum(absolute(x), axis=axis, keepdims=keepdims)
     if ord == np.inf:

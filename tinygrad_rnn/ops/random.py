@@ -10,7 +10,6 @@ import numpy as np
 from ..config import floatx, generator
 from ..core.tensor import Tensor
 from .indexing import take
-from .reduce import argmax
 
 
 def normal(shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None) -> Tensor:
@@ -69,7 +68,7 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any =
     if scores.ndim != 2:
         raise ValueError(f"categorical: expected logits (batch, classes), received shape {scores.shape}")
     noise = generator(seed).gumbel(size=(scores.shape[0], num_samples, scores.shape[1]))
-    return _tensor(np.asarray(argmax(scores[:, None, :] + noise, axis=-1)), dtype)
+    return _tensor(np.argmax(scores[:, None, :] + noise, axis=-1), dtype)
 
 
 def dropout(x: Any, rate: float, noise_shape: Any = None, seed: Any = None) -> Any:
@@ -80,7 +79,8 @@ def dropout(x: Any, rate: float, noise_shape: Any = None, seed: Any = None) -> A
     >>> dropout(np.ones(4), 0.0).tolist()
     [1.0, 1.0, 1.0, 1.0]
     """
-    return x * dropout_mask(x.shape, rate, noise_shape, x.dtype, seed)
+    mask = dropout_mask(x.shape, rate, noise_shape, x.dtype, seed)
+    return x * (mask if isinstance(x, Tensor) else mask.numpy())
 
 
 def dropout_mask(shape: Any, rate: float, noise_shape: Any, dtype: Any, seed: Any) -> Tensor:

@@ -15,12 +15,12 @@ from .elementwise import exp, no_leak, sqrt, where
 from .shape import _axis, broadcast_to, expand_dims, flip, moveaxis, ndim, reshape, shape
 
 
-def axes_of(x: Any, axis: Any) -> tuple[int, ...]:
-    """The reduced axes as non-negative numbers in order."""
+def axes_of(x: Any, axis: Any, name: str) -> tuple[int, ...]:
+    """The reduced axes as non-negative numbers in order; `name` is the op, for the error."""
     if axis is None:
         return tuple(range(ndim(x)))
     named = (axis,) if isinstance(axis, (int, np.integer)) else axis
-    return tuple(sorted({_axis(int(a), ndim(x), "axis") for a in named}))
+    return tuple(sorted({_axis(int(a), ndim(x), name) for a in named}))
 
 
 def _kept(value: Any, x: Any, axis: tuple[int, ...]) -> Any:
@@ -101,12 +101,12 @@ def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     >>> sum(np.ones((2, 3)), axis=0).tolist()
     [2.0, 2.0, 2.0]
     """
-    return sum_op(x, axis=axes_of(x, axis), keepdims=keepdims)
+    return sum_op(x, axis=axes_of(x, axis, "sum"), keepdims=keepdims)
 
 
-def count(x: Any, axis: Any = None) -> int:
-    """Number of elements that a reduction over `axis` joins."""
-    return int(np.prod([shape(x)[a] for a in axes_of(x, axis)]))
+def _count(x: Any, axes: tuple[int, ...]) -> int:
+    """Number of elements that a reduction over `axes` joins."""
+    return int(np.prod([shape(x)[a] for a in axes]))
 
 
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -115,7 +115,8 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     >>> float(mean(np.array([1.0, 2.0])))
     1.5
     """
-    return sum(x, axis, keepdims) / float(np.maximum(count(x, axis), 1))
+    axes = axes_of(x, axis, "mean")
+    return sum(x, axes, keepdims) / float(np.maximum(_count(x, axes), 1))
 
 
 def var(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -138,8 +139,8 @@ def std(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def _nonempty(x: Any, axis: Any, name: str) -> tuple[int, ...]:
-    axes = axes_of(x, axis)
-    if count(x, axes) == 0:
+    axes = axes_of(x, axis, name)
+    if _count(x, axes) == 0:
         raise ValueError(f"{name}: no elements to choose from along axis {axis} of shape {shape(x)}")
     return axes
 
@@ -168,7 +169,7 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     >>> float(prod(np.array([2.0, 3.0])))
     6.0
     """
-    for a in reversed(axes_of(x, axis)):
+    for a in reversed(axes_of(x, axis, "prod")):
         x = prod_op(x, axis=(a,), keepdims=keepdims)
     return x
 
@@ -179,7 +180,7 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     >>> round(float(logsumexp(np.array([1e4, 1e4]))), 3)
     10000.693
     """
-    return logsumexp_op(x, axis=axes_of(x, axis), keepdims=keepdims)
+    return logsumexp_op(x, axis=axes_of(x, axis, "logsumexp"), keepdims=keepdims)
 
 
 def cumsum(x: Any, axis: Any = None) -> Any:
@@ -231,7 +232,7 @@ def all(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     >>> bool(all(np.array([True, False])))
     False
     """
-    return all_op(x, axis=axes_of(x, axis), keepdims=keepdims)
+    return all_op(x, axis=axes_of(x, axis, "all"), keepdims=keepdims)
 
 
 def any(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -240,7 +241,7 @@ def any(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     >>> bool(any(np.array([True, False])))
     True
     """
-    return any_op(x, axis=axes_of(x, axis), keepdims=keepdims)
+    return any_op(x, axis=axes_of(x, axis, "any"), keepdims=keepdims)
 
 
 amax, amin = max, min

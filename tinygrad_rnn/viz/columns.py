@@ -286,7 +286,7 @@ def _along_the_flow(source: Array, target: Array, first: Array) -> Array:
     for a, b in pairs:
         if a != b:
             after.setdefault(a, []).append(b)
-    order, heap, done = np.full(n, -1), [], 0
+    order, done = np.full(n, -1), 0
     heap = [(int(first[i]), i) for i in range(n) if not waiting[i]]
     heapq.heapify(heap)
     rest = iter(by_first.tolist())

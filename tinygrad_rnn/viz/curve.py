@@ -31,11 +31,11 @@ def line_chart(
     >>> line_chart({"loss": [2.0, 1.0]}, title="Loss").startswith("<svg")
     True
     """
-    levels = levels or {}
+    levels = {name: v for name, v in (levels or {}).items() if math.isfinite(v)}
     values = [v for line in series.values() for v in line if math.isfinite(v)]
     if not values:
         raise ValueError("line_chart: there is no finite value to draw")
-    values += [v for v in levels.values() if math.isfinite(v)]
+    values += levels.values()
     low, high, step = _round_range(min(values), max(values))
     count = max(len(line) for line in series.values())
     left, top, right, bottom = 62, 44, width - 150, height - 48
@@ -71,7 +71,8 @@ def line_chart(
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(f'<polyline class="line" stroke="{color}" points="{path}"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>' for x, y in points]
-        labels.append((points[-1][1], f"{name} {line[-1]:.3f}", color))
+        if points:
+            labels.append((points[-1][1], f"{name} {line[-1]:.3f}", color))
     for name, value in levels.items():
         y = y_of(value)
         parts.append(

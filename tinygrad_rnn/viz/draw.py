@@ -66,7 +66,7 @@ def draw_graph(
     """
     shown = _check(view, show, color_by, direction, params, max_nodes, theme, depth)
     graph = _graph_of(target, inputs, names, "value" in shown)
-    if "grad" in shown and color_by == "grad" and np.isnan(graph.grad).all():
+    if color_by == "grad" and np.isnan(graph.grad).all():
         raise ValueError("draw_graph: color_by='grad', but no leaf has a gradient; call backward() first")
     if "value" in shown and len(graph) and np.isnan(graph.value).all():
         raise ValueError("draw_graph: this Graph was taken without values; hand over the tensors instead")

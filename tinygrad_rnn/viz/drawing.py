@@ -49,7 +49,7 @@ class Drawing:
         """The same as a `graphviz.Digraph`; raises `ImportError` with the pip line without that package."""
         try:
             from graphviz import Digraph
-        except Exception as error:
+        except ImportError as error:
             raise ImportError(
                 f"Drawing.dot needs the Python package graphviz (pip install graphviz): {error}"
             ) from error

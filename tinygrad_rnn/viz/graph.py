@@ -98,7 +98,7 @@ def snapshot(
         shape=_column([x.shape for x in every]), dtype=_column([str(x.dtype) for x in every]),
         name=_column([labels.get(i) or x.name for i, x in enumerate(every)]),
         kind=_column(kind + ["constant"] * len(loose)),
-        nbytes=np.array([_nbytes(x.shape) * x.dtype.itemsize for x in every], np.int64),
+        nbytes=np.array([_size(x.shape) * x.dtype.itemsize for x in every], np.int64),
         grad=np.array([_norm(x.slot.value) if isinstance(x, Leaf) else np.nan for x in every], float),
         value=_values(nodes, pairs, row, n) if values else np.full(n, np.nan),
         start=start, parents=np.array(parents, np.int64), port=np.array(port, np.int64),
@@ -138,10 +138,8 @@ def _reach(stack: list[Node]) -> list[Node]:
     """Every node that the given ones depend on, parents first, without ports."""
     stack = list(map(_owner, stack))
     seen = set(stack)
-    nodes = []
     while stack:
         node = stack.pop()
-        nodes.append(node)
         if node.inputs is None:
             raise _freed(node)
         for parent in node.inputs:
@@ -149,9 +147,7 @@ def _reach(stack: list[Node]) -> list[Node]:
             if parent is not None and parent not in seen:
                 seen.add(parent)
                 stack.append(parent)
-    nodes = list(seen)
-    nodes.sort(key=lambda node: node.seq)
-    return nodes
+    return sorted(seen, key=lambda node: node.seq)
 
 
 def _owner(node: Node) -> Node:
@@ -174,10 +170,10 @@ def _column(values: list[Any]) -> Array:
     return np.fromiter(values, dtype=object, count=len(values))
 
 
-def _nbytes(shape: Any) -> int:
+def _size(shape: Any) -> int:
     """Number of elements of one shape, or of several (an op with several outputs)."""
     several = bool(shape) and isinstance(shape[0], tuple)
-    return sum(map(_nbytes, shape)) if several else math.prod(shape)
+    return sum(map(_size, shape)) if several else math.prod(shape)
 
 
 def _norm(value: Any) -> float:
@@ -187,7 +183,7 @@ def _norm(value: Any) -> float:
 def _kind(node: Node, weight: bool) -> str:
     if not isinstance(node, Leaf):
         return "op"
-    return "parameter" if weight or getattr(node, "variable", "/" in (node.label or "")) else "input"
+    return "parameter" if weight or node.variable else "input"
 
 
 def _constants(node: Node) -> tuple[tuple[int, tuple[int, ...] | None, str], ...]:

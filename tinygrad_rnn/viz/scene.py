@@ -14,7 +14,7 @@ class Chip:
     """A weight or a constant that is written into the box of the op that reads it."""
 
     text: str
-    kind: str  # "parameter" | "constant"
+    kind: str  # "parameter" | "constant" | "name"
     title: str
     row: int = -1
     fill: str = ""  # a colour, if color_by asks for one
@@ -126,10 +126,10 @@ def shape_text(shape: Any) -> str:
     return str(shape) if shape else "scalar"
 
 
-def bytes_text(n: int) -> str:
+def bytes_text(n: float) -> str:
     """`512 B`, `1.2 MB`."""
     for unit in ("B", "kB", "MB"):
         if n < 1000:
             return f"{n:.3g} {unit}"
-        n = n / 1000  # type: ignore[assignment]
+        n /= 1000
     return f"{n:.3g} GB"
