@@ -18,7 +18,8 @@ PACKAGE = "tinygrad_rnn"
 
 # From the ground up. A module sees its own floor and those below it; the longest name that fits counts.
 FLOORS = [
-    "config container manual utils.registry",
+    "config files",
+    "container manual utils.registry",
     "core",
     "ops",
     "bptt",

@@ -14,18 +14,17 @@ import json
 import math
 import os
 import re
-import secrets
 import stat
 import struct
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .files import replacing
 
 Array = NDArray[Any]
 
@@ -69,9 +68,8 @@ def write_archive(
 ) -> None:
     """Save a manifest (JSON values) and named arrays in one file, atomically.
 
-    The bytes go to a temporary file in the same folder, are flushed to the disk, and take the place of
-    `path` in one step; a failure removes the temporary file and leaves the old one as it was. Only a
-    killed process leaves a hidden `.NAME.….tmp` behind. Equal contents give equal files.
+    It takes the place of `path` in one step (`files.replacing`): the old file stays whole until the new one
+    is. Equal contents give equal files.
 
     Raises `TypeError` for an array that is not of plain numbers or a manifest that is not JSON,
     `ValueError` if the manifest uses the keys "arrays" or "format_version", `OSError` if the disk refuses.
@@ -88,31 +86,12 @@ def write_archive(
     ready = {name: _savable(name, value) for name, value in arrays.items()}
     records = {name: _record(i, value) for i, (name, value) in enumerate(ready.items())}
     text = json.dumps({"format_version": FORMAT_VERSION, **manifest, "arrays": records}, indent=1)
-    target = Path(os.path.realpath(path))  # a link stays a link
-    temporary = target.with_name(f".{target.name[:80]}.{secrets.token_hex(6)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            with zipfile.ZipFile(file, "w") as archive:
-                archive.writestr(_info(_MANIFEST), text)
-                for name, value in ready.items():
-                    with archive.open(_info(records[name]["member"]), "w", force_zip64=True) as stream:
-                        np.lib.format.write_array(stream, value, version=(1, 0), allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None:
-            message = f"{error.strerror} (while saving; a file that was there before is untouched)"
-            raise OSError(error.errno, message, os.fspath(path)) from error
-        raise
-    if os.name == "posix":  # make the renaming itself durable; elsewhere a folder cannot be opened
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    with replacing(path) as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(_info(_MANIFEST), text)
+            for name, value in ready.items():
+                with archive.open(_info(records[name]["member"]), "w", force_zip64=True) as stream:
+                    np.lib.format.write_array(stream, value, version=(1, 0), allow_pickle=False)
 
 
 def _savable(name: str, value: Any) -> Array:

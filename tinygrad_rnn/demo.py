@@ -10,6 +10,7 @@ import numpy as np
 from .compare import compare_twins
 from .config import set_random_seed
 from .datasets.text import Vocabulary, bigram_loss, load_text, split, windows
+from .files import replacing
 from .losses import SparseCategoricalCrossentropy
 from .models.characters import character_model, sample
 from .models.model import Model
@@ -112,7 +113,8 @@ def _write(
         levels={"bigram": bigram},
     )
     curve = folder / "loss.svg"
-    curve.write_text(chart, encoding="utf-8")
+    with replacing(curve) as file:
+        file.write(chart.encode())
     saved = folder / "model.tgr"
     model.save(saved)
     return [

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ..files import replacing
 from . import dot, svg
 from .columns import Graph
 from .layout import place
@@ -81,12 +82,8 @@ class Drawing:
             raise ValueError(f"save: expected svg, dot, html, png or pdf, received {kind!r}")
         if not target.parent.is_dir():
             raise FileNotFoundError(f"save: there is no folder {str(target.parent)!r}; make it first")
-        draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            draft.write_bytes(data)
-            os.replace(draft, target)
-        finally:
-            draft.unlink(missing_ok=True)
+        with replacing(target) as file:
+            file.write(data)
         return target
 
     def _repr_svg_(self) -> str:
