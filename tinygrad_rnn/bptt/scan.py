@@ -13,7 +13,7 @@ import numpy as np
 
 from ..config import Mode, Scope, mode, switched
 from ..core.tensor import Tensor
-from ..ops.creation import zeros_like
+from ..ops.creation import convert_to_tensor, zeros_like
 from ..ops.elementwise import where
 from ..ops.shape import stack, unstack
 
@@ -55,13 +55,13 @@ def scan(
         raise ValueError(
             "scan: this version runs unrolled only; leave derive and checkpoint at their defaults"
         )
-    sequences = [x if isinstance(x, Tensor) else Tensor(np.asarray(x), None) for x in _as_tuple(xs)]
+    sequences = [convert_to_tensor(x) for x in _as_tuple(xs)]
     length = _length(sequences)
     pieces = [unstack(x, axis=1) for x in sequences]
     keep = None if mask is None else _mask(mask, sequences[0].shape[:2])
     order = range(length - 1, -1, -1) if go_backwards else range(length)
     outputs: list[Any] = []
-    current = [s if isinstance(s, Tensor) else Tensor(np.asarray(s), None) for s in states]
+    current = [convert_to_tensor(s) for s in states]
     here = mode()
     several_in = isinstance(xs, tuple)
     for t in order:

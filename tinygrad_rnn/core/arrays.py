@@ -38,4 +38,6 @@ def copy_unless_frozen(value: Any) -> Any:
         if owner.flags.writeable:
             return freeze(value.copy())
         owner = owner.base
+    if isinstance(value, np.ndarray) and not (owner is None or isinstance(owner, bytes)):
+        return freeze(value.copy())  # memory of something else (a buffer, as_strided): who knows
     return value

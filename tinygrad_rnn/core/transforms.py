@@ -121,7 +121,7 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
         with switched(grad=False):
             y, gradient = f(*args)
         inputs = tuple(a._node if isinstance(a, Tensor) else None for a in args)
-        value = y._data if isinstance(y, Tensor) else np.asarray(y)
+        value = y._data if isinstance(y, Tensor) else np.array(y)
         if not mode().grad or all(n is None for n in inputs):
             return Tensor(value, None)
 

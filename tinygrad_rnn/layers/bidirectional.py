@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor import Tensor
+from ..initializers import Initializer
 from ..ops import add, concatenate, flip, multiply
 from .layer import Layer
 from .rnn import RNN
@@ -125,6 +126,8 @@ def clone(layer: Any, **changes: Any) -> Any:
     def fresh(value: Any) -> Any:
         if isinstance(value, Layer):
             return clone(value)
+        if isinstance(value, Initializer):
+            return type(value).from_config(value.get_config())  # an object repeats its values
         if isinstance(value, (list, tuple)):
             return type(value)([fresh(v) for v in value])
         return value

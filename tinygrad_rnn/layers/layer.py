@@ -120,10 +120,10 @@ class Layer:
         """Build on first use, cast the inputs to this layer's float type, pass masks on, and `call`."""
         if any(isinstance(a, Symbol) for a in flatten((args, kwargs))):
             return probe(self, args, kwargs)
-        if not mode().scope.layer:  # the outermost call: penalties are those of this call
-            self.clear_losses()
         training = kwargs.pop("training", None)
         args, kwargs = map_nested(self._cast, (args, kwargs))
+        if not mode().scope.layer:  # the outermost call: penalties are those of this call
+            self.clear_losses()
         inside = self._scope(mode().scope)
         changes = {"scope": inside} if training is None else {"scope": inside, "training": bool(training)}
         with switched(**changes):
@@ -187,6 +187,8 @@ class Layer:
             with no_grad():
                 self.build(input_shape)
             self.built = True
+            if not self._trainable:
+                self.trainable = False  # the layers inside as well
 
     def _call_arguments(self) -> frozenset[str]:
         return _parameters(type(self).call)
@@ -200,6 +202,12 @@ class Layer:
             if isinstance(item, Layer) and id(item) not in seen:
                 seen.add(id(item))
                 yield item
+
+    def all_layers(self) -> Iterator[Layer]:
+        """This layer and every layer inside it, at any depth."""
+        yield self
+        for layer in self.sublayers():
+            yield from layer.all_layers()
 
     def _tracked(self) -> list[Any]:
         """What the attributes hold, lists and dicts opened; not the constructor's arguments."""

@@ -47,8 +47,9 @@ class RNN(Layer):
         zero_output_for_mask: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
-        self.cell = as_cell(cell)
+        made = as_cell(cell)
+        super().__init__(**{"dtype": made.dtype, **options})
+        self.cell = made
         self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
         self.go_backwards, self.stateful = bool(go_backwards), bool(stateful)
         self.unroll, self.zero_output_for_mask = bool(unroll), bool(zero_output_for_mask)

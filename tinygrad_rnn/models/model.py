@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import Scope
 from ..layers.layer import Layer
+from ..layers.rnn import RNN
 from ..layers.symbolic import Symbol, flatten
 from .functional import calls_between, run
 from .trainer import Trainer
@@ -87,12 +88,9 @@ class Model(Trainer, Layer):
 
     def reset_state(self) -> None:
         """Reset the kept states of all recurrent layers, at any depth."""
-        stack: list[Layer] = [self]
-        while stack:
-            layer = stack.pop()
-            if layer is not self and hasattr(layer, "reset_state"):
+        for layer in self.all_layers():
+            if isinstance(layer, RNN):
                 layer.reset_state()
-            stack.extend(layer.sublayers())
 
     def summary(self, line_length: int | None = None, print_fn: Any = None) -> None:
         """Print the layers with output shapes and numbers of parameters."""

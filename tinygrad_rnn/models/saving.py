@@ -40,6 +40,8 @@ def _to_plain(value: Any) -> Any:
     """A configuration value as JSON data."""
     if isinstance(value, Symbol):
         return {"$symbol": list(value.shape), "dtype": value.dtype, "name": value.name}
+    if isinstance(value, Model) and not isinstance(value, Sequential):
+        return {"$model": _model_config(value)}
     if isinstance(value, Layer):
         return {"$layer": type(value).__name__, "config": _to_plain(value.get_config())}
     if isinstance(value, (list, tuple)):
@@ -59,7 +61,8 @@ def _describe(value: Any) -> dict[str, Any]:
     """An object or function of a registry as its kind and config; one of the user's by its name."""
     for kind, registry in _REGISTRIES.items():
         config = registry.serialize(value)
-        if isinstance(config, str) or (isinstance(config, dict) and registry.knows(config.get("class_name"))):
+        named = isinstance(config, dict) and registry.knows(config.get("class_name"))
+        if isinstance(config, str) or (named and registry.find(config["class_name"]) is type(value)):
             return {"$object": kind, "config": config}
     name = getattr(value, "__name__", type(value).__name__)
     if name == "<lambda>":
@@ -80,6 +83,8 @@ def _from_plain(value: Any, custom: dict[str, Any]) -> Any:
         return Symbol(tuple(value["$symbol"]), value["dtype"], name=value.get("name"))
     if "$layer" in value:
         return _class(value["$layer"], custom).from_config(_from_plain(value["config"], custom))
+    if "$model" in value:
+        return _make_model(value["$model"], custom)
     if "$array" in value:
         return np.asarray(value["$array"], dtype=value["dtype"])
     if "$object" in value:
@@ -188,6 +193,8 @@ def save_model(model: Model, path: str | Path) -> None:
     if model.optimizer is not None:
         manifest["compile"] = _to_plain(model.compile_arguments)
         manifest["optimizer"] = optimizers.serialize(model.optimizer)
+        place = {id(v): i for i, v in enumerate(model.weights)}
+        manifest["optimizer_variables"] = [place[id(v)] for v in model.optimizer.variables]
         arrays |= {f"optimizer/{k}": np.asarray(v) for k, v in model.optimizer.state().items()}
     write_archive(target, manifest, arrays)
 
@@ -220,7 +227,8 @@ def load_model(path: str | Path, custom_objects: dict[str, Any] | None = None, c
         if compile and "optimizer" in manifest:
             optimizer = optimizers.get(manifest["optimizer"])
             model.compile(optimizer, **_from_plain(manifest["compile"], custom))
-            optimizer.build(model.trainable_weights)
+            weights = model.weights
+            optimizer.build([weights[i] for i in manifest["optimizer_variables"]])
             optimizer.load_state(
                 {k.removeprefix("optimizer/"): v for k, v in arrays.items() if k.startswith("optimizer/")}
             )
@@ -271,13 +279,8 @@ def _assign(path: str | Path, model: Layer, manifest: dict[str, Any], arrays: di
 
 def _streams(model: Layer) -> list[SeedGenerator]:
     """The random streams of all layers, in order: those that dropout draws from."""
-    found: dict[int, SeedGenerator] = {}
-    stack: list[Layer] = [model]
-    while stack:
-        layer = stack.pop()
-        found |= {id(s): s for s in vars(layer).values() if isinstance(s, SeedGenerator)}
-        stack.extend(layer.sublayers())
-    return list(found.values())
+    held = [s for layer in model.all_layers() for s in vars(layer).values() if isinstance(s, SeedGenerator)]
+    return list({id(s): s for s in held}.values())
 
 
 def _check_kind(path: str | Path, manifest: dict[str, Any], kinds: tuple[str, ...]) -> None:

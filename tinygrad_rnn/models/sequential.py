@@ -43,6 +43,8 @@ class Sequential(Model):
             self.outputs = layer(self.outputs)
             self.built = True
         self._stack.append(layer)
+        if not self._trainable:
+            layer.trainable = False
 
     def pop(self) -> Layer:
         """Remove the last layer."""

@@ -7,6 +7,7 @@ waits for the end of the batch.
 from __future__ import annotations
 
 import itertools
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ class Trainer:
     weights: list[Any]
     trainable_weights: list[Any]
     losses: list[Any]
+    all_layers: Callable[[], Iterator[Any]]
     __call__: Callable[..., Any]
     name: str
 
@@ -105,17 +107,27 @@ class Trainer:
 
     def train_step(self, batch: Batch) -> dict[str, float]:
         """Forward, backward and update on one batch; returns the loss."""
-        with switched(training=True), enable_grad():
-            predictions, loss = self._forward(batch)
-            variables = self.trainable_weights
-            found = leaf_gradients(loss) if loss.requires_grad else {}
+        kept = [(layer, layer._states) for layer in self.all_layers() if hasattr(layer, "_states")]
+        try:
+            with switched(training=True), enable_grad():
+                predictions, loss = self._forward(batch)
+                variables = self.trainable_weights
+                found = leaf_gradients(loss) if loss.requires_grad else {}
+        except BaseException:
+            _restore(kept)
+            raise
         gradients = [found.get(v._node) for v in variables]
         bad = optimizers.first_nonfinite(gradients, variables)
         if bad is not None:
+            _restore(kept)
             if self.on_nonfinite == "raise":
-                self._explain_nonfinite(batch, bad)
+                try:
+                    self._explain_nonfinite(batch, bad)
+                finally:
+                    _restore(kept)
             self.skipped_batches += 1
-        elif any(g is not None for g in gradients):
+            return {}
+        if any(g is not None for g in gradients):
             self.optimizer.apply(gradients, variables)
         return {"loss": float(loss), **self._update_metrics(batch, predictions)}
 
@@ -203,21 +215,23 @@ class Trainer:
     def _epoch(
         self, data: Any, steps: int | None, shuffle: bool, hooks: Any, interrupted: Any
     ) -> dict[str, float]:
-        mean, count = 0.0, 0
+        mean, count, seen = 0.0, 0, False
         logs: dict[str, float] = {}
         self._reset_metrics()
         for index, batch in enumerate(itertools.islice(data.batches(shuffle), steps)):
             hooks.call("on_train_batch_begin", index)
-            logs = self.train_step(batch)
-            count += batch.size
-            mean += (logs["loss"] - mean) * batch.size / count
-            logs["loss"] = mean
+            seen = True
+            if step := self.train_step(batch):  # nothing, if it was skipped
+                logs = step
+                count += batch.size
+                mean += (logs["loss"] - mean) * batch.size / count
+            logs["loss"] = mean if count else math.nan
             hooks.call("on_train_batch_end", index, logs)
             if interrupted.is_set():
                 raise KeyboardInterrupt("fit was interrupted; the model is as it was after the last batch")
             if self.stop_training:
                 break
-        if count == 0:
+        if not seen:
             raise ValueError("fit: the data gave no batches (a generator serves one epoch only)")
         return logs
 
@@ -270,7 +284,8 @@ class Trainer:
         """One update on one batch: the loss, or a list with the metrics."""
         self._require_compiled("train_on_batch")
         self._reset_metrics()
-        return _plain(self.train_step(next(ArrayData(x, y, sample_weight, 2**62).batches())), return_dict)
+        logs = self.train_step(next(ArrayData(x, y, sample_weight, 2**62).batches()))
+        return _plain(logs or {"loss": math.nan}, return_dict)
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
@@ -287,6 +302,12 @@ class Trainer:
     def _require_compiled(self, caller: str) -> None:
         if self.optimizer is None or self.loss is None:
             raise ValueError(f"{self.name}.{caller}: call compile(optimizer=..., loss=...) first")
+
+
+def _restore(kept: list[tuple[Any, Any]]) -> None:
+    """Give recurrent layers back the states that they kept before a batch that failed."""
+    for layer, states in kept:
+        layer._states = states
 
 
 class _Hooks:

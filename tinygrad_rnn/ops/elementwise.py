@@ -63,7 +63,7 @@ reciprocal = elementwise(
     reads="y", numpy=np.reciprocal, doc="y = 1 / x;  ∂x = −g y²",
 )  # fmt: skip
 mod = elementwise(
-    "mod", quiet(np.mod), lambda g, y, a, b: g, lambda g, y, a, b: no_leak(g, -g * floor(a / b)),
+    "mod", quiet(np.mod), lambda g, y, a, b: g, lambda g, y, a, b: no_leak(g, -g * floor_divide(a, b)),
     reads="x", numpy=np.mod, analytic=False, doc="y = a mod b;  ∂a = g,  ∂b = −g · floor(a / b)",
 )  # fmt: skip
 rsqrt = elementwise(
@@ -149,7 +149,7 @@ _erf = np.frompyfunc(math.erf, 1, 1)
 
 @kernel
 def _erf_kernel(x: Array) -> Any:
-    return np.asarray(_erf(x), dtype=x.dtype)
+    return np.asarray(_erf(x), dtype=x.dtype if x.dtype.kind == "f" else np.float64)
 
 
 erf = elementwise(
@@ -208,7 +208,7 @@ greater = elementwise("greater", np.greater, None, None, reads="", doc="a > b")
 greater_equal = elementwise("greater_equal", np.greater_equal, None, None, reads="", doc="a ≥ b")
 logical_and = elementwise("logical_and", np.logical_and, None, None, reads="", doc="a and b")
 logical_or = elementwise("logical_or", np.logical_or, None, None, reads="", doc="a or b")
-floor_divide = elementwise(
+floor_divide: Any = elementwise(
     "floor_divide", quiet(np.floor_divide), None, None, reads="", numpy=np.floor_divide, doc="floor(a / b)"
 )
 
@@ -223,8 +223,7 @@ def where(condition: Any, x1: Any, x2: Any) -> Any:
     """
     if not any(isinstance(a, Tensor) for a in (condition, x1, x2)):
         return np.where(condition, x1, x2)
-    if not isinstance(condition, Tensor):
-        condition = np.asarray(condition)
+    condition = condition.detach() if isinstance(condition, Tensor) else np.asarray(condition)
     return where_op(condition, x1, x2)
 
 

@@ -58,7 +58,7 @@ def getitem(x: Any, index: Any) -> Any:
 
 def _as_index(part: Any) -> Any:
     if isinstance(part, list):
-        return np.asarray(part)
+        return np.asarray(part) if part else np.zeros(0, np.intp)
     if isinstance(part, Tensor):
         if part.dtype.kind not in "iub":
             raise IndexError(f"an index must be an integer or boolean tensor, received {part.dtype}")
@@ -207,6 +207,8 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
     widths = tuple((int(a), int(b)) for a, b in pairs)
     if mode == "constant":
         return pad_op(x, widths=widths, value=0 if constant_values is None else constant_values)
+    if mode not in ("edge", "reflect", "symmetric", "wrap"):
+        raise ValueError(f"pad: mode must be constant, edge, reflect, symmetric or wrap, received {mode!r}")
     for axis, width in enumerate(widths):  # every other mode copies elements: where from is NumPy's rule
         if width != (0, 0):
             x = take(x, np.pad(np.arange(shape(x)[axis]), width, mode=mode), axis=axis)  # type: ignore[call-overload]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from .shape import broadcast_to, expand_dims, ndim, reshape, swapaxes, transpose
 
 def _matmul(a: Array, b: Array, out: Array | None = None) -> Any:
     if a.ndim > 2 and b.ndim == 2 and a.shape[-1] == b.shape[0]:  # one large product, not many small ones
-        flat = np.matmul(a.reshape(-1, a.shape[-1]), b)
+        flat = np.matmul(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b)
         result = flat.reshape(*a.shape[:-1], b.shape[1])
         if out is None:
             return result
@@ -46,7 +47,8 @@ def _matmul_right(g: Any, y: Any, a: Any, b: Any) -> Any:
         return a.T @ g
     g2, a2, b2 = _as_matrices(g, a, b)
     if a2.ndim > 2 and b2.ndim == 2:  # a weight shared by a batch: one product sums over it
-        a2, g2 = reshape(a2, (-1, a2.shape[-1])), reshape(g2, (-1, g2.shape[-1]))
+        rows = math.prod(a2.shape[:-1])
+        a2, g2 = reshape(a2, (rows, a2.shape[-1])), reshape(g2, (rows, g2.shape[-1]))
     return reshape(sum_to(swapaxes(a2, -1, -2) @ g2, b2.shape), b.shape)
 
 
@@ -54,8 +56,12 @@ def _matmul_gather(uses: list[Any]) -> Any:
     """∂b from all products with the same b: the sum of aᵀ @ g over time is one product of the stacked a and g."""
     if len(uses) == 1 or uses[0][3].ndim != 2:
         return sum([_matmul_right(*use) for use in uses[1:]], _matmul_right(*uses[0]))
-    a = np.concatenate([a.reshape(-1, a.shape[-1]) for _, _, a, _ in uses])
-    return a.T @ np.concatenate([g.reshape(-1, g.shape[-1]) for g, *_ in uses])
+    a = np.concatenate([_rows(a) for _, _, a, _ in uses])
+    return a.T @ np.concatenate([_rows(g) for g, *_ in uses])
+
+
+def _rows(x: Array) -> Array:
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 matmul = primitive(
@@ -211,6 +217,15 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     >>> float(norm(np.array([3.0, 4.0])))
     5.0
     """
+    axes = reduce.axes_of(x, axis, "norm")
+    if len(axes) == 2 and ord in (1, 2, np.inf):
+        if ord == 2:
+            raise ValueError(
+                "norm: the spectral norm of a matrix (ord=2) is not offered; give one axis, or ord='fro'"
+            )
+        added = axes[0] if ord == 1 else axes[1]
+        y = reduce.max(reduce.sum(absolute(x), axis=added, keepdims=True), axis=axes, keepdims=True)
+        return y if keepdims else reshape(y, [n for i, n in enumerate(x.shape) if i not in axes])
     if ord in (None, 2, "fro"):
         return norm_op(x, axis=reduce.axes_of(x, axis, "norm"), keepdims=keepdims)
     if ord == 1:

@@ -135,7 +135,9 @@ def std(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     >>> float(std(np.array([1.0, 3.0])))
     1.0
     """
-    return sqrt(var(x, axis, keepdims))
+    square = var(x, axis, keepdims)
+    still = square == 0  # the gradient is 0 there, as that of `norm`, not 0 · inf
+    return where(still, 0, sqrt(where(still, 1, square)))
 
 
 def _nonempty(x: Any, axis: Any, name: str) -> tuple[int, ...]:

@@ -287,6 +287,9 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> tuple[Any, ...]:
         at = tuple(range(length // n, length, length // n)) if length else (0,) * (n - 1)
     else:
         at = tuple(int(i) for i in indices_or_sections)
+        places = [min(i + length if i < 0 else i, length) for i in at]
+        if places != sorted(places) or min(places, default=0) < 0:
+            raise ValueError(f"split: the indices must not decrease, received {at} for length {length}")
     parts: tuple[Any, ...] = split_op(x, at=at, axis=axis)
     return parts
 
