@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -46,7 +47,7 @@ examples:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
+    value = int(text) if text.isascii() and text.removeprefix("-").isdigit() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, received {text}")
     return value
@@ -121,7 +122,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             )  # fmt: skip
         else:
             _sample(arguments)
-    except (CheckpointError, ValueError, OSError) as error:
+    except BrokenPipeError:  # `| head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (CheckpointError, ValueError, OSError, MemoryError) as error:
         print(f"tinygrad-rnn {arguments.command}: {_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ def run(
     print(f"To beat: a bigram count model reaches a held-out loss of {bigram:.4f} nats per character.\n")
     model, history = _train(vocabulary, train, valid, cell, units, epochs, seed, verbose)
     final = history["val_loss"][-1]
-    verdict = "below" if final < bigram else "NOT below (more epochs or units would help)"
-    print(f"\nHeld-out loss {final:.4f}, bigram {bigram:.4f}: the network is {verdict} the bigram model.")
+    verdict = "below the bigram model" if final < bigram else "NOT below the bigram model; try more --epochs"
+    print(f"\nHeld-out loss {final:.4f}, bigram {bigram:.4f}: the network is {verdict}.")
 
     _title("2. Back-propagation through time: by hand, by the graph, by finite differences")
     print("float64; the hand derivations are in tinygrad_rnn/manual and share no code with the engine.\n")
@@ -56,8 +57,10 @@ def run(
     _title("3. Files")
     for path, meaning in _write(folder, model, valid, cell, history, bigram):
         print(f"{str(path):32} {meaning}")
+    start = "The " if all(c in vocabulary for c in "The ") else (words.split() or [words])[0][:20]
     print(
-        f'\nGo on with:  tinygrad-rnn sample {folder / "model.tgr"} --start "The " --length 400 --temperature 0.8'
+        f"\nGo on with:  tinygrad-rnn sample {shlex.quote(str(folder / 'model.tgr'))} --start {shlex.quote(start)} "
+        "--length 400 --temperature 0.8"
     )
     return model
 
@@ -84,7 +87,7 @@ def _train(
     print(_indented(sample(model, start, 120, TEMPERATURE, seed)) + "\n")
     history = model.fit(
         *windows(train, WINDOW),
-        batch_size=32,
+        batch_size=max(1, min(32, len(train) // WINDOW // 100)),  # a short text gets enough updates too
         epochs=epochs,
         validation_data=windows(valid, WINDOW),
         verbose=verbose,
@@ -102,7 +105,9 @@ def _indented(text: str) -> str:
 def _write(
     folder: Path, model: Model, valid: Any, cell: str, history: dict[str, list[float]], bigram: float
 ) -> list[tuple[Path, str]]:
-    """Save graph, curve and model; returns the paths and what they hold."""
+    """Save model, graph and curve; the model first, so that nothing that fails later costs the training."""
+    saved = folder / "model.tgr"
+    model.save(saved)
     x = valid[None, :8]
     folded = draw_graph(model, x, view="folded").save(folder / f"{cell}_folded.svg")
     unrolled = draw_graph(model, x, view="unrolled").save(folder / f"{cell}_unrolled.svg")
@@ -115,8 +120,6 @@ def _write(
     curve = folder / "loss.svg"
     with replacing(curve) as file:
         file.write(chart.encode())
-    saved = folder / "model.tgr"
-    model.save(saved)
     return [
         (folded, "the computation graph, folded over time"),
         (unrolled, "the same graph, unrolled: one column per time step"),

@@ -41,3 +41,17 @@ def copy_unless_frozen(value: Any) -> Any:
     if isinstance(value, np.ndarray) and not (owner is None or isinstance(owner, bytes)):
         return freeze(value.copy())  # memory of something else (a buffer, as_strided): who knows
     return value
+
+
+class ValueAt(ValueError):
+    """A wrong value at a position of an array; `text` says so, with `{}` for the position."""
+
+    def __init__(self, text: str, position: tuple[int, ...]) -> None:
+        super().__init__(text.replace("{}", str(position)))
+        self.text, self.position = text, position
+
+    def among(self, rows: Any) -> ValueAt:
+        """The same error where `rows[i]` is the place of example i in the user's arrays."""
+        if rows is None or not self.position or self.position[0] >= len(rows):
+            return self
+        return ValueAt(self.text, (int(rows[self.position[0]]), *self.position[1:]))

@@ -214,7 +214,12 @@ def step_of(cell: Any, z: Any, states: Any, constants: Any) -> tuple[Any, Any]:
         output, new = cell.step(z, list(flatten(states)) if isinstance(cell, Cell) else states, constants)
     else:
         training = {"training": mode().training} if "training" in cell._call_arguments() else {}
-        output, new = cell.call(z, states, **training)
+        made = cell.call(z, states, **training)
+        if not isinstance(made, (tuple, list)) or len(made) != 2:
+            raise TypeError(
+                f"{cell.name}: call(inputs, states) must return (output, new_states), received {type(made).__name__}"
+            )
+        output, new = made
     return output, new
 
 

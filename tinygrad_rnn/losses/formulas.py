@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..config import epsilon
+from ..core.arrays import ValueAt
 from ..core.tensor import Tensor
 from ..ops import nn
 from ..ops.creation import convert_to_tensor
@@ -29,7 +30,7 @@ def _loss(formula: Callable[..., Any]) -> Callable[..., Tensor]:
         name, y_pred, y_true = formula.__name__, predictions(y_pred), convert_to_tensor(y_true)
         if (bad := np.isnan(y_true.numpy())).any():
             position = tuple(int(i) for i in np.argwhere(bad)[0])
-            raise ValueError(f"{name}: y_true is NaN at position {position}; mask it, or drop the row")
+            raise ValueAt(f"{name}: y_true is NaN at position {{}}; mask it, or drop the row", position)
         result: Tensor = formula(*align(name, cast(y_true, y_pred.dtype), y_pred), *args, **options)
         return result
 

@@ -13,11 +13,12 @@ from ..layers.symbolic import flatten, map_nested
 
 
 class Batch(NamedTuple):
-    """Inputs, targets and weights of some examples."""
+    """Inputs, targets and weights of some examples; `rows` are their places in the user's arrays."""
 
     x: Any
     y: Any = None
     sample_weight: Any = None
+    rows: Any = None
 
     @property
     def size(self) -> int:
@@ -47,6 +48,7 @@ class ArrayData:
         self.n = sizes.pop()
         if self.n == 0:
             raise ValueError("the data has no examples (the first axis has length 0)")
+        self.data = self.data._replace(rows=np.arange(self.n))
 
     @property
     def steps(self) -> int:
@@ -60,8 +62,12 @@ class ArrayData:
         at = int(np.floor(self.n * (1 - fraction)))
         if at == 0 or at == self.n:
             raise ValueError(f"validation_split={fraction} of {self.n} examples leaves nothing on one side")
-        parts = [_pick(self.data, slice(None, at)), _pick(self.data, slice(at, None))]
-        return ArrayData(*parts[0], self.batch_size), ArrayData(*parts[1], self.batch_size)
+        made = []
+        for chosen in (slice(None, at), slice(at, None)):
+            part = _pick(self.data, chosen)
+            made.append(ArrayData(part.x, part.y, part.sample_weight, self.batch_size))
+            made[-1].data = part  # with the rows of the whole
+        return made[0], made[1]
 
     def batches(self, shuffle: bool = False) -> Iterator[Batch]:
         """One pass over the data."""

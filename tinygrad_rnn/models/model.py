@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +45,19 @@ class Model(Trainer, Layer):
             raise TypeError(
                 f"{type(self).__name__}: define call(self, inputs), or make it Model(inputs, outputs)"
             )
+        inputs = self._in_order(inputs)
         self._check_inputs(inputs)
         return run(self._calls, self.inputs, inputs, self.outputs)
+
+    def _in_order(self, inputs: Any) -> Any:
+        """A dict is matched by the names of the inputs, never by its order."""
+        if not isinstance(inputs, Mapping):
+            return inputs
+        own = self.inputs
+        names = list(own) if isinstance(own, Mapping) else [symbol.name for symbol in flatten(own)]
+        if sorted(map(str, names)) != sorted(map(str, inputs)):
+            raise ValueError(f"{self.name}: expected the inputs {names}, received {list(inputs)}")
+        return [inputs[name] for name in names]
 
     def _check_inputs(self, inputs: Any) -> None:
         """Compare the shapes given with those of `Input`, where both are known."""

@@ -21,6 +21,7 @@ from .. import metrics as metrics_module
 from .. import optimizers
 from ..callbacks import Callback, History
 from ..config import debug_nans, enable_grad, no_grad, switched
+from ..core.arrays import ValueAt
 from ..core.autodiff import leaf_gradients
 from ..core.tensor import Tensor
 from ..layers.symbolic import flatten, map_nested
@@ -107,24 +108,24 @@ class Trainer:
 
     def train_step(self, batch: Batch) -> dict[str, float]:
         """Forward, backward and update on one batch; returns the loss."""
-        kept = [(layer, layer._states) for layer in self.all_layers() if hasattr(layer, "_states")]
+        kept = self._kept_states()
         try:
             with switched(training=True), enable_grad():
                 predictions, loss = self._forward(batch)
                 variables = self.trainable_weights
                 found = leaf_gradients(loss) if loss.requires_grad else {}
         except BaseException:
-            _restore(kept)
+            _put_back(kept)
             raise
         gradients = [found.get(v._node) for v in variables]
         bad = optimizers.first_nonfinite(gradients, variables)
         if bad is not None:
-            _restore(kept)
+            _put_back(kept)
             if self.on_nonfinite == "raise":
                 try:
                     self._explain_nonfinite(batch, bad)
                 finally:
-                    _restore(kept)
+                    _put_back(kept)
             self.skipped_batches += 1
             return {}
         if any(g is not None for g in gradients):
@@ -197,6 +198,7 @@ class Trainer:
         steps = steps_per_epoch or data.steps
         hooks = _Hooks(self, [self.history, *(callbacks or []), ProgressBar(verbose)], epochs, steps)
         self.stop_training = False
+        before: Any = self._snapshot()
         with _interrupt_between_batches() as interrupted, blas_threads_for(self.weights):
             try:
                 hooks.call("on_train_begin")
@@ -205,12 +207,31 @@ class Trainer:
                     logs = self._epoch(data, steps, shuffle, hooks, interrupted)
                     if held_out is not None:
                         logs |= {f"val_{k}": v for k, v in self._evaluate(held_out).items()}
+                    before = None  # every example has been seen, and fits
                     hooks.call("on_epoch_end", epoch, logs)
                     if self.stop_training:
                         break
+            except (TypeError, ValueError):
+                if before is not None:
+                    self._restore(before)
+                raise
             finally:
                 hooks.call("on_train_end")
         return self.history
+
+    def _snapshot(self) -> tuple[Any, Any, Any]:
+        """What training changes: weights (arrays that nobody writes into), optimizer, kept states."""
+        return [(v, v._data) for v in self.weights], self.optimizer.snapshot(), self._kept_states()
+
+    def _restore(self, before: tuple[Any, Any, Any]) -> None:
+        weights, optimizer, states = before
+        for variable, array in weights:
+            variable.replace(array)
+        self.optimizer.restore(optimizer)
+        _put_back(states)
+
+    def _kept_states(self) -> list[tuple[Any, Any]]:
+        return [(layer, layer._states) for layer in self.all_layers() if hasattr(layer, "_states")]
 
     def _epoch(
         self, data: Any, steps: int | None, shuffle: bool, hooks: Any, interrupted: Any
@@ -221,7 +242,9 @@ class Trainer:
         for index, batch in enumerate(itertools.islice(data.batches(shuffle), steps)):
             hooks.call("on_train_batch_begin", index)
             seen = True
-            if step := self.train_step(batch):  # nothing, if it was skipped
+            with _places(batch):
+                step = self.train_step(batch)
+            if step:  # nothing, if it was skipped
                 logs = step
                 count += batch.size
                 mean += (logs["loss"] - mean) * batch.size / count
@@ -256,7 +279,8 @@ class Trainer:
         logs: dict[str, float] = {}
         self._reset_metrics()
         for batch in data.batches():
-            logs = self.test_step(batch)
+            with _places(batch):
+                logs = self.test_step(batch)
             count += batch.size
             mean += (logs["loss"] - mean) * batch.size / count
         if count == 0:
@@ -268,7 +292,8 @@ class Trainer:
         results = []
         with switched(training=False), no_grad():
             for batch in adapt(x, batch_size=batch_size).batches():
-                results.append(map_nested(np.asarray, self(batch.x)))
+                with _places(batch):
+                    results.append(map_nested(np.asarray, self(batch.x)))
         parts = zip(*(list(flatten(r)) for r in results), strict=True)
         joined = iter([np.concatenate(p) for p in parts])
         return map_nested(lambda _: next(joined), results[0])
@@ -304,7 +329,7 @@ class Trainer:
             raise ValueError(f"{self.name}.{caller}: call compile(optimizer=..., loss=...) first")
 
 
-def _restore(kept: list[tuple[Any, Any]]) -> None:
+def _put_back(kept: list[tuple[Any, Any]]) -> None:
     """Give recurrent layers back the states that they kept before a batch that failed."""
     for layer, states in kept:
         layer._states = states
@@ -333,6 +358,15 @@ def _metric(metric: Any, y_shape: Any, p_shape: Any) -> Any:
     found = metrics_module.get(metric)
     found.name = metric if isinstance(metric, str) else found.name
     return found
+
+
+@contextmanager
+def _places(batch: Batch) -> Iterator[None]:
+    """Wrong values are reported where the user's arrays have them, not where the batch does."""
+    try:
+        yield
+    except ValueAt as error:
+        raise error.among(batch.rows) from None
 
 
 def _plain(logs: dict[str, float], return_dict: bool) -> Any:

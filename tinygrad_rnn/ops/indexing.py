@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..config import floatx
-from ..core.arrays import copy_unless_frozen
+from ..core.arrays import ValueAt, copy_unless_frozen
 from ..core.op import Array
 from ..core.record import kernel, primitive
 from ..core.tensor import Tensor
@@ -96,16 +96,16 @@ def check_ids(ids: Any, size: int, what: str, lowest: int = 0) -> Array:
         whole = np.isfinite(array) & (array == np.floor(array))
         if not whole.all():
             position = tuple(int(i) for i in np.argwhere(~whole)[0])
-            raise ValueError(f"{what}: expected integers, received {array[position]} at position {position}")
+            raise ValueAt(f"{what}: expected integers, received {array[position]} at position {{}}", position)
         array = array.astype(np.int64)
     elif array.dtype.kind not in "iub":
         raise TypeError(f"{what}: expected integers, received {array.dtype}")
     wrong = (array < lowest) | (array >= size)
     if wrong.any():
         position = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(
-            f"{what}: value {array[position]} at position {position} is out of range; "
-            f"valid are {lowest}..{size - 1}"
+        raise ValueAt(
+            f"{what}: value {array[position]} at position {{}} is out of range; valid are {lowest}..{size - 1}",
+            position,
         )
     return array.astype(np.intp)
 

@@ -267,6 +267,15 @@ class Optimizer(Serializable):
 
     # --- state ----------------------------------------------------------------------------------
 
+    def snapshot(self) -> Any:
+        """What `restore` needs to undo all steps from here on, in this process."""
+        slots = {key: {name: a.copy() for name, a in arrays.items()} for key, arrays in self._arrays.items()}
+        return list(self._variables), slots, self._calls
+
+    def restore(self, snapshot: Any) -> None:
+        """Go back to a `snapshot`."""
+        self._variables, self._arrays, self._calls = snapshot
+
     def state(self) -> dict[str, Array]:
         """Copies of what `load_state` needs to go on bit for bit: counter, rate, slots by variable number."""
         state = {"calls": np.array(self._calls)}

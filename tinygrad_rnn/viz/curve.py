@@ -93,7 +93,9 @@ def _round_range(low: float, high: float) -> tuple[float, float, float]:
     span = (high - low) or max(abs(high), 1.0)
     unit = 10 ** math.floor(math.log10(span / 5))
     step = next(m * unit for m in (1, 2, 5, 10) if span / (m * unit) <= 6)
-    return round(math.floor(low / step) * step, 10), round(math.ceil(high / step) * step, 10), step
+    bottom = math.floor(low / step)
+    top = max(math.ceil(high / step), bottom + 1)  # a flat line needs an axis too
+    return round(bottom * step, 10), round(top * step, 10), step
 
 
 def _apart(labels: list[tuple[float, str, str]], distance: float = 16.0) -> list[tuple[float, str, str]]:

@@ -15,6 +15,7 @@ from .scene import FONT, SMALL, Box, Scene
 from .svg import COLOURS, INKS
 
 TIMEOUT = 20.0
+_SIDE = {"LR": "w", "RL": "e", "TB": "n", "BT": "s"}  # where data comes in
 
 
 class GraphvizNotFound(RuntimeError):
@@ -53,9 +54,8 @@ def body(scene: Scene, direction: str, dark: bool = False) -> list[str]:
         if edge.label:
             style.append(f'label="{_quoted(edge.label)}"')
         if edge.carried:
-            style.append(
-                f'constraint=false style=dashed class=carry color="{ink["carry"]}" fontcolor="{ink["carry"]}"'
-            )
+            ink_of = f'color="{ink["carry"]}" fontcolor="{ink["carry"]}"'
+            style.append(f"headport={_SIDE[rank]} constraint=false style=dashed class=carry {ink_of}")
         elif edge.source >= edge.target:
             style.append("constraint=false")
         lines.append(f'\t"{_quoted(a)}" -> "{_quoted(b)}" [{" ".join(style)}]\n')
