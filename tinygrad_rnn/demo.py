@@ -50,8 +50,13 @@ def run(
     verdict = "below the bigram model" if final < bigram else "NOT below the bigram model; try more --epochs"
     print(f"\nHeld-out loss {final:.4f}, bigram {bigram:.4f}: the network is {verdict}.")
 
-    _title("2. Back-propagation through time: by hand, by the graph, by finite differences")
-    print("float64; the hand derivations are in tinygrad_rnn/manual and share no code with the engine.\n")
+    _title("2. Back-propagation through time: by hand, by the graph, by numbers")
+    print(
+        "float64; the hand derivations are in tinygrad_rnn/manual and share no code with the engine. The numbers"
+    )
+    print(
+        "are the complex step where every op allows it (right to 1e-16), else Richardson differences (to 1e-11).\n"
+    )
     print(compare_twins(seed))
 
     _title("3. Files")

@@ -148,3 +148,17 @@ def test_an_error_inside_a_step_says_where():
 def test_bad_sequences_are_named(xs, options, message):
     with pytest.raises(ValueError, match=message):
         tg.scan(add_step, xs, [np.zeros((1, 2))], **options)
+
+
+def test_what_the_user_changes_later_does_not_change_the_gradient():
+    xs, start = np.ones((1, 3, 2)), np.zeros((1, 2))
+    w = tg.tensor(np.array([2.0, 3.0]), requires_grad=True)
+    out, _ = tg.scan(lambda x, s, c: (s[0] + x * w, [s[0] + x * w]), xs, [start])
+    xs[:], start[:] = 100, 100
+    assert tg.grad(out.sum(), w).tolist() == [6, 6]
+
+
+def test_nan_in_a_masked_first_step_stays_out():
+    xs = np.array([[[np.nan], [1.0]]])
+    out, _ = tg.scan(lambda x, s, c: (s[0] + x, [s[0] + x]), xs, [np.zeros((1, 1))], mask=[[False, True]])
+    assert out[0, :, 0].tolist() == [0, 1]

@@ -150,3 +150,31 @@ def test_types_frozen_layers_and_bad_weights(tmp_path):
         write_archive(tmp_path / "bad.tgr", {**kept, **change}, arrays)
         with pytest.raises(CheckpointError, match=message):
             load_model(tmp_path / "bad.tgr")
+
+
+def test_optimizer_slots_follow_their_weights(tmp_path):
+    model = tg.Sequential([tg.Input((2,)), layers.Dense(2), layers.Dense(2), layers.Dense(2)])
+    model.compile("adam", "mse")
+    x = np.random.default_rng(0).standard_normal((8, 2)).astype(np.float32)
+    model.layers[1].trainable = False
+    model.fit(x, x, verbose=0)
+    model.layers[1].trainable = True
+    model.fit(x, x, verbose=0)
+    model.save(tmp_path / "m.tgr")
+    loaded = load_model(tmp_path / "m.tgr")
+    for m in (model, loaded):
+        m.fit(x, x, verbose=0, shuffle=False)
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True))
+
+
+def test_nested_models_metric_objects_and_ops_as_activations(tmp_path):
+    x = tg.Input((3,))
+    inner = tg.Model(x, layers.Dense(2, activation=tg.ops.relu)(x))
+    y = tg.Input((3,))
+    outer = tg.Model(y, layers.Dense(1)(inner(y)))
+    outer.compile("sgd", "mse", metrics=[tg.metrics.MeanSquaredError()])
+    outer.save(tmp_path / "m.tgr")
+    loaded = load_model(tmp_path / "m.tgr")
+    data = np.ones((4, 3), np.float32)
+    np.testing.assert_array_equal(loaded.predict(data), outer.predict(data))
+    assert loaded.evaluate(data, np.zeros(4)) == outer.evaluate(data, np.zeros(4))

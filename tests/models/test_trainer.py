@@ -161,7 +161,8 @@ def test_a_non_finite_gradient_never_reaches_a_weight(error):
         model.fit(*regression(8, 1), epochs=epochs, verbose=0)
         before, state = model.get_weights(), model.optimizer.state()
         with pytest.raises(
-            FloatingPointError, match=r"gradient of gru/.*op '\w+'.*layer 'gru'.*weights are unchanged"
+            FloatingPointError,
+            match=r"x is NaN or infinite at position \(3, 2, 1\); the weights are unchanged",
         ):
             model.fit(x, y, verbose=0)
         assert same_weights(before, model.get_weights())
@@ -316,3 +317,82 @@ def test_frozen_layers_stay():
     model.fit(x, y, verbose=0)
     assert same_weights(before, model.layers[0].get_weights())
     assert len(model.trainable_weights) == 2
+
+
+@pytest.mark.parametrize("where", ["labels", "ids", "validation"])
+def test_bad_data_anywhere_names_the_users_row_and_undoes_the_epoch(where):
+    rng = np.random.default_rng(0)
+    ids, labels = rng.integers(0, 5, (100, 3)), rng.integers(0, 4, 100)
+    model = tg.Sequential([layers.Embedding(5, 2), layers.LSTM(3), layers.Dense(4)])
+    model.compile("adam", tg.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(ids, labels, verbose=0)
+    before, state = model.get_weights(), model.optimizer.state()
+    held_out = None
+    if where == "labels":
+        labels[99] = 7
+    elif where == "ids":
+        ids[99, 1] = 7
+    else:
+        held_out = (ids, np.where(np.arange(100) == 99, 7, labels))
+    place = r"\(99, 1\)" if where == "ids" else r"\(99,\)"
+    with pytest.raises(ValueError, match=f"value 7 at position {place}"):
+        model.fit(ids, labels, batch_size=16, epochs=2, verbose=0, validation_data=held_out)
+    assert same_weights(before, model.get_weights())
+    assert all(np.array_equal(v, model.optimizer.state()[k]) for k, v in state.items())
+    assert model.optimizer.iterations == 4
+
+
+def test_states_survive_a_bad_batch_and_skipped_batches_stay_out_of_the_mean():
+    x, y = regression(4)
+    model = tg.Sequential([layers.LSTM(2, stateful=True), layers.Dense(1)])
+    model.compile("sgd", "mse", on_nonfinite="skip")
+    model.train_on_batch(x, y)
+    kept = [s.numpy() for s in model.layers[0].states]
+    bad = x.copy()
+    bad[0, 0, 0] = np.nan
+    assert np.isnan(model.train_on_batch(bad, y))
+    assert all(np.array_equal(a, b) for a, b in zip(kept, model.layers[0].states, strict=True))
+    history = model.fit([(x, y), (bad, y)], verbose=0, shuffle=False)
+    assert np.isfinite(history.history["loss"][0])
+    assert model.skipped_batches == 2
+
+
+def test_dict_inputs_go_by_name():
+    a, b = tg.Input((2,), name="a"), tg.Input((3,), name="b")
+    model = tg.Model([a, b], [layers.Activation("linear")(a), layers.Activation("relu")(b)])
+    p, q = model.predict({"b": np.ones((1, 3)), "a": np.zeros((1, 2))})
+    assert (p.shape, q.shape) == ((1, 2), (1, 3))
+    with pytest.raises(ValueError, match=r"expected the inputs \['a', 'b'\], received \['a', 'x'\]"):
+        model.predict({"a": np.zeros((1, 2)), "x": np.ones((1, 3))})
+
+
+def test_frozen_containers_and_penalties_of_one_call():
+    x = np.ones((2, 3, 4), np.float32)
+    for make in (
+        lambda: layers.Bidirectional(layers.LSTM(3), trainable=False),
+        lambda: layers.RNN([layers.LSTMCell(2), layers.GRUCell(3)], trainable=False),
+        lambda: layers.TimeDistributed(layers.Dense(2), trainable=False),
+        lambda: tg.Sequential([layers.GRU(2)], trainable=False),
+    ):
+        layer = make()
+        layer(x)
+        assert layer.weights
+        assert not layer.trainable_weights
+    dense = layers.Dense(1, activity_regularizer="l2")
+    for _ in range(3):
+        dense(x)
+        assert len(dense.losses) == 1
+
+
+def test_the_op_and_layer_where_an_infinity_is_born_are_named():
+    x, y = regression(8)
+    model = small_model()
+    kernel = model.layers[0].cell.recurrent_kernel
+    kernel.assign(np.full(kernel.shape, 3e38))
+    model.layers[1].kernel.assign(np.full((4, 1), 3e38))
+    before = model.get_weights()
+    with pytest.raises(
+        FloatingPointError, match=r"gradient of .*op '\w+' \(layer '\w+'.*weights are unchanged"
+    ):
+        model.fit(x, y, verbose=0)
+    assert same_weights(before, model.get_weights())

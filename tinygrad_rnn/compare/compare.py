@@ -86,6 +86,8 @@ def compare_gradients(
     else:
         coarsest = _eps(*[a for a in (_array(v) for v in ours.values()) if a is not None])
         notes += _measure_floors(references, tensors, Carried(auto), loss_fn, inputs or (), coarsest)
+    if not references:
+        raise ValueError("compare_gradients: auto holds no gradients to compare with")
     pairs, extra = _pair(ours, list(references), map or {})
     sizes = [_size(r.gradient) for r in references.values() if r.gradient is not None]
     rows = [_row(name, pairs.get(name), r, max(sizes, default=0.0)) for name, r in references.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from typing import Any
 
 import numpy as np
@@ -200,6 +201,16 @@ class CellRNN(RNN):
 
     cell_class: type[Cell]
     cell_name = "cell"
+
+    def __init_subclass__(cls) -> None:
+        """Show in `help` what the constructor takes: the arguments of the cell, of RNN and of Layer."""
+        shown: dict[str, inspect.Parameter] = {}
+        for base in (*cls.cell_class.__mro__[:-1], *RNN.__mro__[:-1]):
+            for name, parameter in inspect.signature(base.__init__).parameters.items():  # type: ignore[misc]
+                if name not in ("self", "cell") and parameter.kind is not parameter.VAR_KEYWORD:
+                    shown.setdefault(name, parameter.replace(kind=parameter.KEYWORD_ONLY))
+        units = shown.pop("units").replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        cls.__signature__ = inspect.Signature([units, *shown.values()])  # type: ignore[attr-defined]
 
     def __init__(self, units: int, *args: Any, **options: Any) -> None:
         general = parameters(Layer)

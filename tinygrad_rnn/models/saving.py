@@ -65,6 +65,8 @@ def _describe(value: Any) -> dict[str, Any]:
         if isinstance(config, str) or (named and registry.find(config["class_name"]) is type(value)):
             return {"$object": kind, "config": config}
     name = getattr(value, "__name__", type(value).__name__)
+    if name in activations.FUNCTIONS and value.__module__ == "tinygrad_rnn.ops":  # the op instead of its twin
+        return {"$object": "activation", "config": name}
     if name == "<lambda>":
         raise ValueError(
             "save: a lambda cannot be saved, a file never holds code; give a named function, and hand it to "

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import signal
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,7 +16,7 @@ import numpy as np
 from .. import losses as losses_module
 from .. import metrics as metrics_module
 from .. import optimizers
-from ..callbacks import Callback, History
+from ..callbacks import History
 from ..config import debug_nans, enable_grad, no_grad, switched
 from ..core.arrays import ValueAt
 from ..core.autodiff import leaf_gradients
@@ -27,6 +24,7 @@ from ..core.tensor import Tensor
 from ..layers.symbolic import flatten, map_nested
 from ..utils.threads import blas_threads_for
 from .data import ArrayData, Batch, adapt
+from .loop import Hooks, interrupt_between_batches, places_of
 from .progress import ProgressBar
 
 
@@ -134,6 +132,12 @@ class Trainer:
 
     def _explain_nonfinite(self, batch: Batch, path: str) -> None:
         """Run the batch again with every op checked, and raise where the first NaN or infinity is born."""
+        for x in flatten(batch.x):
+            if x.dtype.kind == "f" and not np.isfinite(x).all():
+                place = ValueAt(
+                    "x is NaN or infinite at position {}", tuple(np.argwhere(~np.isfinite(x))[0].tolist())
+                )
+                raise FloatingPointError(f"{self.name}: {place.among(batch.rows)}; the weights are unchanged")
         remedy = (
             "the weights are unchanged. Lower the learning rate, clip the gradients (clipnorm=1.0), or "
             "compile(on_nonfinite='skip')"
@@ -196,10 +200,10 @@ class Trainer:
             held_out = None if validation_data is None else adapt(xs, ys, ws, size)
         self.history = History()
         steps = steps_per_epoch or data.steps
-        hooks = _Hooks(self, [self.history, *(callbacks or []), ProgressBar(verbose)], epochs, steps)
+        hooks = Hooks(self, [self.history, *(callbacks or []), ProgressBar(verbose)], epochs, steps)
         self.stop_training = False
         before: Any = self._snapshot()
-        with _interrupt_between_batches() as interrupted, blas_threads_for(self.weights):
+        with interrupt_between_batches() as interrupted, blas_threads_for(self.weights):
             try:
                 hooks.call("on_train_begin")
                 for epoch in range(initial_epoch, epochs):
@@ -242,7 +246,7 @@ class Trainer:
         for index, batch in enumerate(itertools.islice(data.batches(shuffle), steps)):
             hooks.call("on_train_batch_begin", index)
             seen = True
-            with _places(batch):
+            with places_of(batch):
                 step = self.train_step(batch)
             if step:  # nothing, if it was skipped
                 logs = step
@@ -279,7 +283,7 @@ class Trainer:
         logs: dict[str, float] = {}
         self._reset_metrics()
         for batch in data.batches():
-            with _places(batch):
+            with places_of(batch):
                 logs = self.test_step(batch)
             count += batch.size
             mean += (logs["loss"] - mean) * batch.size / count
@@ -292,7 +296,7 @@ class Trainer:
         results = []
         with switched(training=False), no_grad():
             for batch in adapt(x, batch_size=batch_size).batches():
-                with _places(batch):
+                with places_of(batch):
                     results.append(map_nested(np.asarray, self(batch.x)))
         parts = zip(*(list(flatten(r)) for r in results), strict=True)
         joined = iter([np.concatenate(p) for p in parts])
@@ -335,23 +339,6 @@ def _put_back(kept: list[tuple[Any, Any]]) -> None:
         layer._states = states
 
 
-class _Hooks:
-    """All callbacks, called in order."""
-
-    def __init__(self, model: Any, callbacks: list[Callback], epochs: int, steps: int | None) -> None:
-        self.callbacks = callbacks
-        for callback in callbacks:
-            if not isinstance(callback, Callback):
-                raise TypeError(f"fit: callbacks must be Callback objects, received {callback!r}")
-            callback.set_model(model)
-            callback.set_params({"epochs": epochs, "steps": steps})
-
-    def call(self, hook: str, *args: Any) -> None:
-        """Call `hook` of every callback."""
-        for callback in self.callbacks:
-            getattr(callback, hook)(*args)
-
-
 def _metric(metric: Any, y_shape: Any, p_shape: Any) -> Any:
     if metric in ("accuracy", "acc"):
         return metrics_module.resolve_accuracy(y_shape, p_shape)(name=metric)
@@ -360,39 +347,7 @@ def _metric(metric: Any, y_shape: Any, p_shape: Any) -> Any:
     return found
 
 
-@contextmanager
-def _places(batch: Batch) -> Iterator[None]:
-    """Wrong values are reported where the user's arrays have them, not where the batch does."""
-    try:
-        yield
-    except ValueAt as error:
-        raise error.among(batch.rows) from None
-
-
 def _plain(logs: dict[str, float], return_dict: bool) -> Any:
     """Loss and metrics as Keras returns them: a float, a list, or a dict."""
     values = list(logs.values())
     return logs if return_dict else values[0] if len(values) == 1 else values
-
-
-@contextmanager
-def _interrupt_between_batches() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event; a second one interrupts at once. Only the main thread gets signals."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def handle(number: int, frame: Any) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if event.is_set():
-        raise KeyboardInterrupt("fit was interrupted after its last batch; the model is as it was then")

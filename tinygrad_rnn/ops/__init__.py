@@ -158,6 +158,21 @@ def _swapped(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda self, other: function(other, self)
 
 
+def _boolean(function: Callable[..., Any], sign: str) -> Callable[..., Any]:
+    """`&`, `|` and `~` are those of truth values; for integers NumPy means bits, which have no op here."""
+
+    def method(self: Tensor, *others: Any) -> Any:
+        for value in (self, *others):
+            kind = np.asarray(value).dtype
+            if kind.kind != "b":
+                raise TypeError(
+                    f"{sign} on tensors joins truth values, received {kind}; compare first, e.g. x > 0"
+                )
+        return function(self, *others)
+
+    return method
+
+
 def _sizes(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """`f(2, 3)` and `f((2, 3))` mean the same."""
     return tuple(values[0]) if len(values) == 1 and isinstance(values[0], (tuple, list)) else values
@@ -182,8 +197,10 @@ _METHODS: dict[str, Any] = {
     "__floordiv__": floor_divide, "__rfloordiv__": _swapped(floor_divide), "__mod__": mod, "__rmod__": _swapped(mod),
     "__pow__": power, "__rpow__": _swapped(power), "__matmul__": matmul, "__rmatmul__": _swapped(matmul),
     "__neg__": negative, "__abs__": absolute, "__lt__": less, "__le__": less_equal, "__gt__": greater,
-    "__ge__": greater_equal, "__eq__": equal, "__ne__": not_equal, "__and__": logical_and, "__or__": logical_or,
-    "__rand__": _swapped(logical_and), "__ror__": _swapped(logical_or), "__invert__": logical_not,
+    "__ge__": greater_equal, "__eq__": equal, "__ne__": not_equal,
+    "__and__": _boolean(logical_and, "&"), "__or__": _boolean(logical_or, "|"),
+    "__rand__": _boolean(logical_and, "&"), "__ror__": _boolean(logical_or, "|"),
+    "__invert__": _boolean(logical_not, "~"),
     "__array_ufunc__": protocols.array_ufunc, "__array_function__": protocols.array_function,
     "__getitem__": getitem, "__iter__": _iterate, "T": property(lambda self: transpose(self)),
     "mT": property(_matrix_transpose),

@@ -67,6 +67,9 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any =
     scores = np.asarray(logits, dtype=np.float64)
     if scores.ndim != 2:
         raise ValueError(f"categorical: expected logits (batch, classes), received shape {scores.shape}")
+    if np.isnan(scores).any():
+        position = tuple(int(i) for i in np.argwhere(np.isnan(scores))[0])
+        raise ValueError(f"categorical: the logits are NaN at position {position}")
     noise = generator(seed).gumbel(size=(scores.shape[0], num_samples, scores.shape[1]))
     return _tensor(np.argmax(scores[:, None, :] + noise, axis=-1), dtype)
 
