@@ -93,3 +93,10 @@ def test_wrong_types_are_explained() -> None:
         ops.one_hot(["a"], 3)
     with pytest.raises(IndexError, match="must be an integer or boolean tensor, received float32"):
         tg.tensor([1.0])[tg.tensor([0.0])]
+
+
+def test_functions_of_real_numbers_take_integers() -> None:
+    i = tg.tensor([1, 2, 3])
+    for f in (ops.softmax, ops.log_softmax, ops.logsumexp, ops.sigmoid, ops.silu, ops.tanh, ops.erf):
+        assert f(i).dtype == np.float32, f
+        np.testing.assert_allclose(f(i), f(i.astype("float32")), rtol=1e-6)

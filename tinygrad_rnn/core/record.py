@@ -244,6 +244,10 @@ def _again(op: Op, data: list[Any], attrs: dict[str, Any], error: Exception, sco
     """After an exception in a kernel: run it quietly if NumPy only warned, else say what is wrong."""
     if isinstance(error, (RuntimeWarning, FloatingPointError)):
         return quiet(op.fwd)(*data, **attrs)
+    if isinstance(error, (TypeError, OverflowError)) and any(_to_float(v) is not v for v in data):
+        return run(
+            op, [_to_float(v) for v in data], attrs, scope
+        )  # a function of real numbers, given integers
     if isinstance(error, (ValueError, TypeError, IndexError)):
         raise explain(op, data, error, scope) from None
     raise error

@@ -36,7 +36,7 @@ def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> C
     picks = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        leaves = {i: _leaf(args[i]) for i in picks}
+        leaves = {i % len(args): _leaf(args[i]) for i in picks}
         with enable_grad():
             value = f(*[leaves.get(i, a) for i, a in enumerate(args)], **kwargs)
         grads = _grad_or_zeros(value, list(leaves.values()))

@@ -296,8 +296,9 @@ class Layer:
             raise ValueError(
                 f"{self.name}.set_weights: wrong shapes (nothing was changed): " + "; ".join(wrong)
             )
-        for variable, value in zip(own, weights, strict=True):
-            variable.assign(value)
+        values = [np.array(w, dtype=v.dtype) for v, w in zip(own, weights, strict=True)]
+        for variable, value in zip(own, values, strict=True):
+            variable.replace(value)
 
     # --- configuration --------------------------------------------------------------------------------
 
