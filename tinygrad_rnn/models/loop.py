@@ -60,3 +60,9 @@ def interrupt_between_batches() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
     if event.is_set():
         raise KeyboardInterrupt("fit was interrupted after its last batch; the model is as it was then")
+
+
+def put_back(kept: list[tuple[Any, Any]]) -> None:
+    """Give recurrent layers back the states that they kept before a batch that failed."""
+    for layer, states in kept:
+        layer._states = states

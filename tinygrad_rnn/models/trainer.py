@@ -24,7 +24,7 @@ from ..core.tensor import Tensor
 from ..layers.symbolic import flatten, map_nested
 from ..utils.threads import blas_threads_for
 from .data import ArrayData, Batch, adapt
-from .loop import Hooks, interrupt_between_batches, places_of
+from .loop import Hooks, interrupt_between_batches, places_of, put_back
 from .progress import ProgressBar
 
 
@@ -113,17 +113,17 @@ class Trainer:
                 variables = self.trainable_weights
                 found = leaf_gradients(loss) if loss.requires_grad else {}
         except BaseException:
-            _put_back(kept)
+            put_back(kept)
             raise
         gradients = [found.get(v._node) for v in variables]
         bad = optimizers.first_nonfinite(gradients, variables)
         if bad is not None:
-            _put_back(kept)
+            put_back(kept)
             if self.on_nonfinite == "raise":
                 try:
                     self._explain_nonfinite(batch, bad)
                 finally:
-                    _put_back(kept)
+                    put_back(kept)
             self.skipped_batches += 1
             return {}
         if any(g is not None for g in gradients):
@@ -232,7 +232,7 @@ class Trainer:
         for variable, array in weights:
             variable.replace(array)
         self.optimizer.restore(optimizer)
-        _put_back(states)
+        put_back(states)
 
     def _kept_states(self) -> list[tuple[Any, Any]]:
         return [(layer, layer._states) for layer in self.all_layers() if hasattr(layer, "_states")]
@@ -331,12 +331,6 @@ class Trainer:
     def _require_compiled(self, caller: str) -> None:
         if self.optimizer is None or self.loss is None:
             raise ValueError(f"{self.name}.{caller}: call compile(optimizer=..., loss=...) first")
-
-
-def _put_back(kept: list[tuple[Any, Any]]) -> None:
-    """Give recurrent layers back the states that they kept before a batch that failed."""
-    for layer, states in kept:
-        layer._states = states
 
 
 def _metric(metric: Any, y_shape: Any, p_shape: Any) -> Any:
