@@ -396,3 +396,25 @@ def test_the_op_and_layer_where_an_infinity_is_born_are_named():
     ):
         model.fit(x, y, verbose=0)
     assert same_weights(before, model.get_weights())
+
+
+def test_add_loss_joins_the_loss_of_its_call_only():
+    class Penalised(tg.Layer):
+        def call(self, inputs):
+            self.add_loss((inputs * inputs).sum() * 0.5)
+            return inputs
+
+    x, y = regression(4)
+    model = tg.Sequential([Penalised(), layers.LSTM(2), layers.Dense(1)])
+    model.compile(tg.optimizers.SGD(0.0), "mse")
+    expected = float(((model.predict(x)[:, 0] - y) ** 2).mean() + 0.5 * (x * x).sum())
+    for _ in range(2):
+        assert model.train_on_batch(x, y) == pytest.approx(expected, rel=1e-5)
+        assert model.evaluate(x, y) == pytest.approx(expected, rel=1e-5)
+
+
+def test_predict_on_batch_and_layers_by_position():
+    x, _ = regression(4)
+    model = small_model()
+    np.testing.assert_allclose(model.predict_on_batch(x), model.predict(x), rtol=1e-6)
+    assert model.get_layer(index=1) is model.layers[1]
