@@ -72,14 +72,29 @@ class Scope(NamedTuple):
         return ", ".join(parts + ([f"step {self.t}"] if self.t is not None else []))
 
 
+class Monitor:
+    """Sees every op of a context while it runs; this one looks away."""
+
+    def forward(self, op: Any, args: tuple[Any, ...], attrs: dict[str, Any], y: Any, scope: Scope) -> None:
+        """An op ran: `args` are Tensors, arrays or numbers, `y` its array (a tuple, if it has several)."""
+
+    def backward(self, op: Any, part: Any, scope: Scope) -> None:
+        """A backward pass computed `part`, the gradient of one input of an op."""
+
+    def read(self, tensor: Any) -> None:
+        """The value of a tensor left the world of ops: it became an array or a number."""
+
+
 class Mode(NamedTuple):
     """The switches of the current context."""
 
     grad: bool = True  # record ops
     training: bool = False  # dropout is active
     scope: Scope = Scope()  # stamped on every recorded node
-    monitor: Callable[[str, str, Any, Scope], None] | None = None  # sees every value (debug_nans)
+    monitor: Monitor | None = None  # sees every op (debug_nans, tracing)
     wide: bool = False  # the widest float type wins: products mix types, casts do not narrow
+    derive: bool = False  # recurrences run in derived mode
+    passes: frozenset[str] = frozenset()  # passes of derived mode that are switched off
 
 
 _MODE: ContextVar[Mode] = ContextVar("tinygrad_rnn_mode", default=Mode())  # noqa: B039 (a tuple)
@@ -128,13 +143,45 @@ def enable_grad() -> switched:
     return switched(grad=True)
 
 
-def _raise_on_nonfinite(op: str, direction: str, value: Any, scope: Scope) -> None:
-    if np.asarray(value).dtype.kind in "fc" and not np.isfinite(value).all():
-        where = f" ({scope})" if str(scope) else ""
-        kind = "NaN" if np.isnan(value).any() else "infinity"
-        raise FloatingPointError(
-            f"{kind} in the {direction} pass of op '{op}'{where}, result of shape {np.shape(value)}"
-        )
+def derived() -> switched:
+    """Context manager in which layers and scans run in derived mode: as loops written from the traced step.
+
+    >>> with derived():
+    ...     mode().derive
+    True
+    """
+    return switched(derive=True)
+
+
+def unrolled() -> switched:
+    """Context manager in which layers and scans record every time step.
+
+    >>> with unrolled():
+    ...     mode().derive
+    False
+    """
+    return switched(derive=False)
+
+
+class FiniteMonitor(Monitor):
+    """Raises at the first value that is not finite."""
+
+    def forward(self, op: Any, args: tuple[Any, ...], attrs: dict[str, Any], y: Any, scope: Scope) -> None:
+        """Look at the results of an op."""
+        for value in y if isinstance(y, tuple) else (y,):
+            self._check(op.name, "forward", value, scope)
+
+    def backward(self, op: Any, part: Any, scope: Scope) -> None:
+        """Look at one gradient."""
+        self._check(op.name, "backward", part, scope)
+
+    def _check(self, op: str, direction: str, value: Any, scope: Scope) -> None:
+        if np.asarray(value).dtype.kind in "fc" and not np.isfinite(value).all():
+            where = f" ({scope})" if str(scope) else ""
+            kind = "NaN" if np.isnan(value).any() else "infinity"
+            raise FloatingPointError(
+                f"{kind} in the {direction} pass of op '{op}'{where}, result of shape {np.shape(value)}"
+            )
 
 
 def debug_nans() -> switched:
@@ -150,7 +197,7 @@ def debug_nans() -> switched:
     ...
     FloatingPointError: infinity in the forward pass of op 'log', result of shape (1,)
     """
-    return switched(monitor=_raise_on_nonfinite)
+    return switched(monitor=FiniteMonitor())
 
 
 # --- random numbers -------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from ..config import Mode, Scope, mode, switched
 from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor, zeros_like
 from ..ops.elementwise import where
-from ..ops.shape import stack, unstack
+from ..ops.shape import flip, stack, unstack
+from .derived import run
 
 Step = Callable[[Any, list[Any], Any], tuple[Any, Any]]
 
@@ -41,8 +42,10 @@ def scan(
     False, every state is kept and the output repeats the previous one (0 before the first valid step).
     Tensors that `step` closes over get gradients too.
 
-    `derive` chooses between the derived and the unrolled mode; this version has the unrolled one, so
-    True raises `ValueError`, as does a `checkpoint`.
+    `derive` chooses between derived mode (True), where `step` is traced a few times and its loop and backward
+    pass are written as NumPy code, and unrolled mode (False), where every step is recorded; None follows
+    `tg.derived()` and `tg.unrolled()` around it. A step that cannot be derived runs unrolled, and a warning says
+    why.
 
     Raises `ValueError` for no time steps, sequences of unequal length, or a mask of another shape; and
     with the time step if `step` returns a wrong number, shape or kind of states.
@@ -51,19 +54,38 @@ def scan(
     >>> total[..., 0].tolist(), last[0].tolist()
     ([[1.0, 2.0, 3.0]], [[3.0, 3.0]])
     """
-    if derive or checkpoint is not None:
-        raise ValueError(
-            "scan: this version runs unrolled only; leave derive and checkpoint at their defaults"
-        )
     sequences = [convert_to_tensor(x) for x in _as_tuple(xs)]
-    length = _length(sequences)
-    pieces = [unstack(x, axis=1) for x in sequences]
+    _length(sequences)
     keep = None if mask is None else _mask(mask, sequences[0].shape[:2])
+    current = [convert_to_tensor(s) for s in states]
+    several_in = isinstance(xs, tuple)
+    here = mode()
+    wanted = here.derive if derive is None else derive
+    if wanted and here.monitor is None:
+        found = _derived(
+            step, sequences, current, constants, several_in, go_backwards, keep, return_sequences, checkpoint
+        )
+        if found is not None:
+            return found
+    return _unrolled(step, sequences, current, constants, several_in, go_backwards, keep, return_sequences)
+
+
+def _unrolled(
+    step: Step,
+    sequences: list[Tensor],
+    current: list[Tensor],
+    constants: Any,
+    several_in: bool,
+    go_backwards: bool,
+    keep: Any,
+    return_sequences: bool,
+) -> tuple[Any, list[Any]]:
+    """Record every step."""
+    length = sequences[0].shape[1]
+    pieces = [unstack(x, axis=1) for x in sequences]
     order = range(length - 1, -1, -1) if go_backwards else range(length)
     outputs: list[Any] = []
-    current = [convert_to_tensor(s) for s in states]
     here = mode()
-    several_in = isinstance(xs, tuple)
     for t in order:
         x_t = tuple(p[t] for p in pieces) if several_in else pieces[0][t]
         with switched(scope=Scope(here.scope.layer, t)):
@@ -82,6 +104,34 @@ def scan(
         for i in range(len(outputs[0]))
     )
     return (joined if several_out else joined[0]), current
+
+
+def _derived(
+    step: Step,
+    sequences: list[Tensor],
+    states: list[Tensor],
+    constants: Any,
+    several_in: bool,
+    go_backwards: bool,
+    keep: Any,
+    return_sequences: bool,
+    checkpoint: str | None,
+) -> tuple[Any, list[Any]] | None:
+    """Run in derived mode; None if that cannot be done."""
+    if keep is not None:
+        return None
+
+    def again(xs: list[Tensor], ss: list[Tensor]) -> Any:
+        return _unrolled(step, xs, ss, constants, several_in, False, None, True)
+
+    ordered = [flip(x, 1) for x in sequences] if go_backwards else sequences
+    found = run(step, ordered, states, constants, several_in, again, _place(mode()))
+    if found is None:
+        return None
+    outputs, last, several_out = found
+    if not return_sequences:
+        outputs = tuple(y[:, -1] for y in outputs)
+    return (outputs if several_out else outputs[0]), last
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

@@ -238,6 +238,8 @@ def _walk(
                     continue
                 if parts is not None:
                     part = vjp  # computed already
+                    if part is None:
+                        continue
                 elif two:
                     part = vjp(g, y, a, b)  # as below, but Python calls it in half the time
                 else:
@@ -249,7 +251,7 @@ def _walk(
                 if part.dtype is not parent.dtype and part.dtype != parent.dtype:
                     part = part.astype(parent.dtype)
                 if monitor is not None:
-                    monitor(op.name, "backward", part, node.scope)
+                    monitor.backward(op, part, node.scope)
                 total = cotangents.get(parent)
                 if total is None:
                     cotangents[parent] = part

@@ -110,8 +110,7 @@ def apply(op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
     data = [a._data if isinstance(a, Tensor) else a for a in args]
     result = run(op, data, attrs, state.scope)
     if state.monitor is not None:
-        for value in (result,) if op.outputs == 1 else result:
-            state.monitor(op.name, "forward", value, state.scope)
+        state.monitor.forward(op, args, attrs, result, state.scope)
     inputs = tuple([a._node if isinstance(a, Tensor) else None for a in args])
     if not state.grad or inputs.count(None) == len(inputs) or op.vjps == (None,):
         if op.outputs == 1:
@@ -160,7 +159,7 @@ def _unary(op: Op) -> Callable[[Any], Any]:
         if y.dtype is not data.dtype and grads:
             y = run(op, [_to_float(data)], {}, state.scope)
         if state.monitor is not None:
-            state.monitor(op.name, "forward", y, state.scope)
+            state.monitor.forward(op, (x,), NO_ATTRS, y, state.scope)
         if parent is None or not state.grad or not grads:
             return Tensor(y, None)
         saved = (y if reads_y else None, data if reads_x else parent)
@@ -206,7 +205,8 @@ def _binary(op: Op) -> Callable[[Any, Any], Any]:
             y = run(op, [_to_float(a), _to_float(b)], {}, state.scope)  # integers only
             dtype = y.dtype
         if state.monitor is not None:
-            state.monitor(op.name, "forward", y, state.scope)
+            pair = (x1 if isinstance(x1, Tensor) else a, x2 if isinstance(x2, Tensor) else b)
+            state.monitor.forward(op, pair, NO_ATTRS, y, state.scope)
         if (left is None and right is None) or not state.grad or not grads:
             return Tensor(y, None)
         if reads_a and left is None and a is x1:

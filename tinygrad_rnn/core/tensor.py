@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..config import floatx
+from ..config import floatx, mode
 from .arrays import freeze, to_array
 from .op import Array, GradSlot, Leaf, Node
 
@@ -72,16 +72,25 @@ class Tensor:
 
     def numpy(self) -> Array:
         """The value as a read-only NumPy array, without a copy (`.numpy().copy()` to write)."""
+        self._leaves()
         if not isinstance(self._data, np.ndarray):
             return freeze(np.asarray(self._data))
         return freeze(self._data)
 
+    def _leaves(self) -> None:
+        """Tell who watches that the value is about to leave the world of ops."""
+        monitor = mode().monitor
+        if monitor is not None:
+            monitor.read(self)
+
     def item(self) -> Any:
         """The only element, as a Python number; raises `ValueError` if there are several."""
+        self._leaves()
         return self._data.item()
 
     def tolist(self) -> Any:
         """The value as nested Python lists."""
+        self._leaves()
         return self._data.tolist()
 
     @property
@@ -138,19 +147,20 @@ class Tensor:
 
     def __bool__(self) -> bool:
         """Truth of the only element; several raise `ValueError`."""
+        self._leaves()
         return bool(self._data)
 
     def __float__(self) -> float:
         """The only element as a float."""
-        return float(self._data.item())
+        return float(self.item())
 
     def __int__(self) -> int:
         """The only element as an int."""
-        return int(self._data.item())
+        return int(self.item())
 
     def __index__(self) -> int:
         """The only element of an integer tensor, as an index."""
-        return int(self._data.__index__())
+        return int(self.numpy().__index__())
 
     __hash__ = object.__hash__
 

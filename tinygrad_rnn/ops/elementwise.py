@@ -254,7 +254,7 @@ def cast(x: Any, dtype: Any) -> Any:
     if x.dtype == dtype or (mode().wide and dtype.kind in "fc" and np.result_type(x.dtype, dtype) != dtype):
         return x
     if isinstance(x, Tensor) and dtype.kind not in "fc":
-        return Tensor(x._data.astype(dtype), None)
+        x = x.detach()  # integers have no gradient
     return cast_op(x, dtype=dtype)
 
 

@@ -1,0 +1,186 @@
+"""The backward pass of one step: the vjps of its ops, run on the traced Tensors and written down in turn.
+
+Going through the step from its end to its beginning, every value collects the cotangents that its users send
+back. What leaves the step is kept as a list of contributions: for every state (they become the carry of the
+step before), for every input, and for every constant, where they add up over time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..config import switched
+from ..core.autodiff import sum_to
+from ..core.op import OPS, Spec
+from ..core.record import apply
+from ..core.tensor import Tensor
+from .body import Body, Tracer, Underivable, Value, ancestors
+
+
+@dataclass
+class Adjoint:
+    """The backward pass of a body."""
+
+    cotangents: list[Value | None]  # of the outputs; None where no gradient can arrive
+    carries: list[list[Value]]  # of each state: one value for each contribution of the step after
+    values: list[Value] = field(default_factory=list)
+    states: list[list[Value]] = field(default_factory=list)  # contributions to the state before
+    xs: list[Value | None] = field(default_factory=list)
+    constants: list[list[Value]] = field(default_factory=list)  # contributions to each constant
+
+
+def derive(tracer: Tracer, once: set[Value], guarded: bool) -> Adjoint:
+    """Trace the backward pass of the body in `tracer`.
+
+    `once` holds the values that are the same at every step: contributions to them are added up over time
+    ("time_sum") before the gradient goes on to what they were computed from. `guarded` keeps what `where` does
+    not take out of the gradient, op by op, as the engine does.
+    """
+    body = tracer.body
+    users = ancestors([*body.outputs, *body.new_states])
+    values = [v for v in body.values if v in users]
+    terms = [1] * len(body.states)  # how many terms the gradient of each state has: known when it was traced
+    for _ in range(len(values) + 2):
+        result = _Walk(tracer, body, once, guarded).run(values, terms)
+        found = [max(len(parts), 1) for parts in result.states]
+        if found == terms:
+            tracer.body = body
+            return result
+        terms = found
+    raise Underivable("the gradients of the states do not settle")  # pragma: no cover
+
+
+class _Walk:
+    def __init__(self, tracer: Tracer, body: Body, once: set[Value], guarded: bool) -> None:
+        self.tracer, self.body, self.once, self.guarded = tracer, body, once, guarded
+        self.parts: dict[Value, list[Value]] = {}
+        tracer.deriving = True
+        tracer.body = Body([], [], constants=body.constants, bound=body.bound, tensors=body.tensors)
+
+    def run(self, values: list[Value], terms: list[int]) -> Adjoint:
+        body = self.body
+        self.leads = _leading(body, values)
+        result = Adjoint([], [], self.tracer.body.values)
+        carries = [
+            [self._input("carry", state, state.attrs["index"], k) for k in range(count)]
+            for state, count in zip(body.states, terms, strict=True)
+        ]
+        for i, output in enumerate(body.outputs):
+            cotangent = self._input("cotangent", output, i, 0) if output.active else None
+            result.cotangents.append(cotangent)
+            if cotangent is not None:
+                self._send(output, cotangent)
+        for new, arriving in zip(body.new_states, carries, strict=True):
+            for carry in arriving if new.active else ():
+                self._send(new, carry)
+        result.carries = carries
+        outputs: dict[Value, dict[int, Value]] = {}  # cotangents of the parts of ops with several outputs
+        with switched(grad=False, monitor=self.tracer), np.errstate(all="ignore"):
+            for value in reversed(values):
+                arrived = outputs.pop(value, None) if value.op != "part" else None
+                if arrived is None and value not in self.parts:
+                    continue
+                if value.op == "part":
+                    outputs.setdefault(value.inputs[0], {})[value.attrs["index"]] = self._total(value)
+                else:
+                    self._through(value, arrived if arrived is not None else self._total(value))
+        result.states = [self.parts.get(s, []) for s in body.states]
+        result.xs = []
+        with switched(grad=False, monitor=self.tracer):
+            for x in body.xs:
+                result.xs.append(self._total(x) if x.wanted and x in self.parts else None)
+        result.constants = [self.parts.get(c, []) if c.wanted else [] for c in body.constants]
+        return result
+
+    def _input(self, kind: str, of: Value, index: int, k: int) -> Value:
+        """A placeholder for a gradient that arrives."""
+        data = np.array(self.body.tensors[of]._data)
+        value = Value(kind, (), {"index": index, "k": k}, of.shape, of.dtype, True)
+        value.label = f"d{of.label}" if of.label else ""
+        return self.tracer.bind(data, value)
+
+    def _send(self, to: Value, part: Value) -> None:
+        self.parts.setdefault(to, []).append(part)
+
+    def _total(self, value: Value) -> Value:
+        """The sum of what has arrived, in the order of arrival."""
+        parts = self.parts.pop(value)
+        total = self.body.tensors[parts[0]]
+        for part in parts[1:]:
+            total = total + self.body.tensors[part]
+        found: Value = self.tracer.lookup(total)
+        if value.label and not found.label:
+            found.label = f"d{value.label}"
+        return found
+
+    def _through(self, value: Value, g: Any) -> None:
+        """Send the gradient of one op to its inputs."""
+        op = OPS[value.op]
+        sent = [isinstance(a, Value) and a.active and a in self.leads for a in value.args]
+        if not any(sent):
+            return
+        specs: list[Any] = []
+        for i, a in enumerate(value.args):
+            tensor = self.body.tensors.get(a) if isinstance(a, Value) else None
+            if not isinstance(a, Value):
+                specs.append(np.asarray(a))
+            elif not op.keeps_input(i):
+                specs.append(Spec(a.shape, a.dtype))
+            else:
+                specs.append(Tensor(self.body.tensors[a.inputs[0]]._data, None) if a.op == "stop" else tensor)
+        if op.outputs != 1:
+            got = [self._piece(g, i, value) for i in range(len(value.shape))]
+            y: Any = None
+        else:
+            got = self.body.tensors[g]  # type: ignore[assignment]
+            y = self.body.tensors[value] if "y" in op.reads else None
+        parts: Sequence[Any]
+        if op.vjp_all is not None:
+            parts = op.vjp_all(got, y, *specs, **value.attrs)
+        else:
+            parts = [
+                vjp(got, y, *specs, **value.attrs) if vjp and s else None
+                for vjp, s in zip(op.vjps, sent, strict=True)
+            ]
+        for a, part, send in zip(value.args, parts, sent, strict=True):
+            if send and part is not None:
+                self._arrive(a, self._fit(op, got, part, a, value), value)
+
+    def _fit(self, op: Any, g: Any, part: Any, a: Value, value: Value) -> Any:
+        """The gradient in the shape and type of its input."""
+        if not isinstance(part, Tensor):
+            part = Tensor(np.broadcast_to(np.asarray(part, a.dtype), value.shape).copy(), None)
+        if self.guarded and op.broadcasts:
+            part = apply(OPS["where"], (g == 0, np.zeros((), part.dtype), part), {})
+        if op.broadcasts and value.shape != a.shape:
+            part = sum_to(part, a.shape)
+        return part.astype(a.dtype) if part.dtype != a.dtype else part
+
+    def _arrive(self, a: Value, part: Tensor, value: Value) -> None:
+        found: Value = self.tracer.lookup(part)
+        if a in self.once and value not in self.once:
+            summed = Value("time_sum", (found,), {}, found.shape, found.dtype, True)
+            self.tracer.body.values.append(summed)
+            found = self.tracer.bind(np.array(part._data), summed)
+        self._send(a, found)
+
+    def _piece(self, arrived: dict[int, Value], i: int, value: Value) -> Tensor:
+        if i in arrived:
+            return self.body.tensors[arrived[i]]
+        zeros = Value("zeros", (), {}, value.shape[i], value.dtype)
+        self.tracer.body.values.append(zeros)
+        self.tracer.bind(np.zeros(zeros.shape, zeros.dtype), zeros)
+        return self.body.tensors[zeros]
+
+
+def _leading(body: Body, values: list[Value]) -> set[Value]:
+    """The values through which a gradient is asked for: those of states, and of inputs that want one."""
+    found = {v for v in (*body.states, *body.xs, *body.constants) if v.op == "state" or v.wanted}
+    for value in values:
+        if value.op != "stop" and any(a in found for a in value.inputs):
+            found.add(value)
+    return found

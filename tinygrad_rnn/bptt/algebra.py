@@ -1,0 +1,287 @@
+"""Passes over the ops of a step that change how a result is computed, not what it is.
+
+They rewrite the list of `Value`s; `schedule` then decides where each op runs. Every pass can be switched off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from ..core.record import apply
+from ..core.op import OPS
+from ..core.tensor import Tensor
+from .adjoint import Adjoint
+from .body import Body, Tracer, Value, ancestors, dependents
+
+
+def sums(tracer: Tracer) -> None:
+    """Add what does not depend on the states first: `(a_t + h U) + b = (a_t + b) + h U`.
+
+    A product with joined inputs is taken apart for the same reason: `[h, x] W = h W₁ + x W₂`. What is left inside
+    the loop is what needs the state.
+    """
+    body = tracer.body
+    _unjoin(tracer)
+    carried = dependents(body.values, body.states)
+    users = _users(body.values, [*body.outputs, *body.new_states])
+    made: list[Value] = []
+    for value in body.values:
+        if value.op == "add" and value in carried and not _inner(value, users, carried):
+            terms = [t for t in _terms(value, users, carried)]
+            free = [t for t in terms if not (isinstance(t, Value) and t in carried)]
+            if len(terms) > 2 and free and all(_shape(t) == value.shape for t in terms if t in carried):
+                bound = [t for t in terms if t not in free]
+                total = free[0]
+                for term in free[1:]:
+                    total = _apply(tracer, made, "add", total, term)
+                for term in bound[:-1]:
+                    total = _apply(tracer, made, "add", total, term)
+                value.args = (total, bound[-1])
+        made.append(value)
+    body.values = made
+
+
+def _inner(value: Value, users: dict[Value, list[Any]], carried: set[Value]) -> bool:
+    """Whether its only user is an addition that will absorb it."""
+    user = users.get(value, [])
+    return len(user) == 1 and isinstance(user[0], Value) and user[0].op == "add" and user[0].shape == value.shape
+
+
+def _terms(value: Value, users: dict[Value, list[Any]], carried: set[Value]) -> list[Any]:
+    found: list[Any] = []
+    for a in value.args:
+        if isinstance(a, Value) and a.op == "add" and a in carried and _inner(a, users, carried):
+            found += _terms(a, users, carried)
+        else:
+            found.append(a)
+    return found
+
+
+def _shape(term: Any) -> Any:
+    return term.shape if isinstance(term, Value) else ()
+
+
+def _unjoin(tracer: Tracer) -> None:
+    body = tracer.body
+    carried = dependents(body.values, body.states)
+    made: list[Value] = []
+    for value in body.values:
+        left = value.args[0] if value.op == "matmul" else None
+        right = value.args[1] if value.op == "matmul" else None
+        if (
+            isinstance(left, Value)
+            and left.op == "concatenate"
+            and isinstance(right, Value)
+            and len(right.shape) == 2
+            and len(left.shape) == 2
+            and left.attrs["axis"] == 1
+            and right not in carried
+            and any(isinstance(a, Value) and a not in carried for a in left.args)
+            and all(isinstance(a, Value) and a.shape[0] == left.shape[0] for a in left.args)
+        ):
+            cuts = [int(n) for n in np.cumsum([a.shape[1] for a in left.args])[:-1]]
+            blocks = _several(tracer, made, "split", right, at=tuple(cuts), axis=0)
+            products = [_apply(tracer, made, "matmul", a, w) for a, w in zip(left.args, blocks, strict=True)]
+            products.sort(key=lambda p: p.args[0] in carried)
+            total = products[0]
+            for p in products[1:-1]:
+                total = _apply(tracer, made, "add", total, p)
+            value.op, value.args = "add", (total, products[-1])
+            if any(p in carried or p.args[0] in carried for p in products):
+                carried |= {p for p in products if p.args[0] in carried}
+        made.append(value)
+    body.values = made
+
+
+def _apply(tracer: Tracer, made: list[Value], name: str, *args: Any, **attrs: Any) -> Value:
+    """A new value, computed like a traced one."""
+    tensors = tracer.body.tensors
+    data = apply(OPS[name], tuple([tensors[a].detach() if isinstance(a, Value) else a for a in args]), attrs)
+    active = any(isinstance(a, Value) and a.active for a in args)
+    value = Value(name, args, attrs, data.shape, data.dtype, active)
+    tracer.bind(data._data, value)
+    made.append(value)
+    return value
+
+
+def _several(tracer: Tracer, made: list[Value], name: str, x: Value, **attrs: Any) -> list[Value]:
+    pieces = apply(OPS[name], (tracer.body.tensors[x].detach(),), attrs)
+    whole = Value(name, (x,), attrs, tuple(p.shape for p in pieces), x.dtype, x.active)
+    made.append(whole)
+    parts = []
+    for i, piece in enumerate(pieces):
+        part = Value("part", (whole,), {"index": i}, piece.shape, piece.dtype, x.active)
+        tracer.bind(piece._data, part)
+        made.append(part)
+        parts.append(part)
+    return parts
+
+
+def _users(values: Iterable[Value], ends: Iterable[Value]) -> dict[Value, list[Any]]:
+    users: dict[Value, list[Any]] = {}
+    for value in values:
+        for a in value.inputs:
+            users.setdefault(a, []).append(value)
+    for end in ends:
+        users.setdefault(end, []).append("result")
+    return users
+
+
+# --- the backward pass ------------------------------------------------------------------------------
+
+
+def guards(adjoint: Adjoint) -> bool:
+    """Leave out `where(g == 0, 0, x)`, which keeps `0 · ∞` out of a gradient; tell whether there was any.
+
+    If a gradient is not finite after all, the recorded steps decide (see `derived`).
+    """
+    found = False
+    for value in adjoint.values:
+        if value.op == "where" and value.args[1] == 0 and isinstance(value.args[0], Value):
+            test = value.args[0]
+            if test.op == "equal" and test.args[1] == 0 and isinstance(value.args[2], Value) and value.args[2].shape == value.shape:
+                value.op, value.args = "alias", (value.args[2],)
+                found = True
+    _resolve(adjoint)
+    return found
+
+
+def factors(adjoint: Adjoint) -> None:
+    """Carry a gradient through elementwise ops as `base · factor`: `((dc · g) · i) · (1 − i) = dc · (g · i · (1 − i))`.
+
+    The factors are made of saved values only, so they can be computed for all steps at once before the loop.
+    Terms with one base are added by their factors: `dh · h − dh · n = dh · (h − n)`.
+    """
+    rewriter = _Factors(adjoint)
+    rewriter.run()
+    _resolve(adjoint)
+
+
+class _Factors:
+    def __init__(self, adjoint: Adjoint) -> None:
+        self.adjoint = adjoint
+        sources = [c for c in adjoint.cotangents if c] + [c for cs in adjoint.carries for c in cs]
+        self.linear = dependents(adjoint.values, sources) | set(sources)
+        self.form: dict[Value, tuple[Value, Any]] = {}  # base and factor (1.0: none)
+        self.made: list[Value] = []
+        self.known: dict[Any, Value] = {}
+
+    def run(self) -> None:
+        for value in self.adjoint.values:
+            form = self._form(value) if value in self.linear else None
+            if form is not None and form[0].shape == value.shape:
+                self.form[value] = form
+                continue
+            value.args = tuple([self._whole(a) for a in value.args])
+            self.made.append(value)
+        a = self.adjoint
+        a.states = [[self._whole(v) for v in parts] for parts in a.states]
+        a.xs = [None if v is None else self._whole(v) for v in a.xs]
+        a.constants = [[self._whole(v) for v in parts] for parts in a.constants]
+        a.values[:] = self.made
+
+    def _split(self, a: Any) -> tuple[Value, Any] | None:
+        if not isinstance(a, Value) or a not in self.linear:
+            return None
+        return self.form.get(a, (a, 1.0))
+
+    def _form(self, value: Value) -> tuple[Value, Any] | None:
+        """The value as base · factor, if it is one."""
+        op, args = value.op, value.args
+        if op not in ("multiply", "divide", "negative", "add", "subtract", "where"):
+            return None
+        left = self._split(args[0])
+        right = self._split(args[1]) if len(args) > 1 else None
+        if op == "multiply" and (left is None) != (right is None):
+            base, factor = left or right  # type: ignore[misc]
+            return base, self._op("multiply", factor, args[1] if left else args[0])
+        if op == "divide" and left and not right:
+            return left[0], self._op("divide", left[1], args[1])
+        if op == "negative" and left:
+            return left[0], self._op("negative", left[1])
+        if op in ("add", "subtract") and left and right and left[0] is right[0]:
+            return left[0], self._op(op, left[1], right[1])
+        if op == "where" and not left:
+            for pick, rest in ((1, 2), (2, 1)):
+                form = self._split(args[pick])
+                if form and not isinstance(args[rest], Value) and args[rest] == 0:
+                    chosen = (args[0], form[1], 0.0) if pick == 1 else (args[0], 0.0, form[1])
+                    return form[0], self._op("where", *chosen)
+        return None
+
+    def _whole(self, a: Any) -> Any:
+        """The value itself, for those that cannot use base and factor."""
+        if not isinstance(a, Value) or a not in self.form:
+            return a
+        base, factor = self.form[a]
+        if isinstance(factor, float) and factor == 1.0:
+            return base
+        if isinstance(factor, float) and factor == -1.0:
+            whole = self._make("negative", base)
+        else:
+            whole = self._make("multiply", base, factor)
+        whole.label = whole.label or a.label
+        return whole
+
+    def _op(self, name: str, *args: Any) -> Any:
+        """A factor; numbers are computed now."""
+        if name == "multiply" and 1.0 in [a for a in args if isinstance(a, float)]:
+            return args[1] if isinstance(args[0], float) and args[0] == 1.0 else args[0]
+        if not any(isinstance(a, Value) for a in args):
+            return float(OPS[name].fwd(*[np.float64(a) for a in args]))
+        return self._make(name, *args)
+
+    def _make(self, name: str, *args: Any) -> Value:
+        key = (name, args)
+        if key not in self.known:
+            values = [a for a in args if isinstance(a, Value)]
+            shape = np.broadcast_shapes(*[v.shape for v in values])
+            dtype = np.result_type(*[v.dtype for v in values if v.dtype.kind == "f"] or [self._dtype()])
+            self.known[key] = Value(name, args, {}, shape, dtype)
+            self.made.append(self.known[key])
+        return self.known[key]
+
+    def _dtype(self) -> Any:
+        return next(iter(self.linear)).dtype
+
+
+def tidy(adjoint: Adjoint) -> None:
+    """Compute the same thing once: `h · hᵀ` used twice is one op."""
+    known: dict[Any, Value] = {}
+    for value in adjoint.values:
+        value.args = tuple([_final(a) for a in value.args])
+        if value.op == "alias":
+            continue
+        try:
+            key = (value.op, value.args, repr(value.attrs))
+            twin = known.setdefault(key, value)
+        except TypeError:
+            continue
+        if twin is not value:
+            twin.label = twin.label or value.label
+            value.op, value.args = "alias", (twin,)
+    _resolve(adjoint)
+
+
+def _final(a: Any) -> Any:
+    while isinstance(a, Value) and a.op == "alias":
+        a = a.args[0]
+    return a
+
+
+def _resolve(adjoint: Adjoint) -> None:
+    """Take out aliases and what nobody uses."""
+    for value in adjoint.values:
+        if value.op != "alias":
+            value.args = tuple([_final(a) for a in value.args])
+    adjoint.states = [[_final(v) for v in parts] for parts in adjoint.states]
+    adjoint.xs = [_final(v) for v in adjoint.xs]
+    adjoint.constants = [[_final(v) for v in parts] for parts in adjoint.constants]
+    used = ancestors([v for parts in (*adjoint.states, *adjoint.constants) for v in parts] + [v for v in adjoint.xs if v])
+    adjoint.values[:] = [v for v in adjoint.values if v.op != "alias" and v in used]
+
+
+Pass = Callable[..., Any]

@@ -1,0 +1,299 @@
+"""Tracing: one run of a step function becomes a `Body`, the list of ops between its inputs and its results."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from ..config import Monitor, Scope, mode, switched
+from ..core.op import Array, GradSlot, Leaf, Op, tick
+from ..core.tensor import Tensor, Variable
+
+PACKAGE = str(Path(__file__).parents[1])
+ENGINE = tuple(str(Path(PACKAGE) / part) for part in ("core", "ops", "bptt", "config.py"))
+
+
+class Underivable(Exception):
+    """Why a step cannot be derived; the recurrence then runs unrolled."""
+
+
+class Value:
+    """One quantity of a time step: an input, or what an op computed.
+
+    `op` is a name in the table of ops, or one of "x", "state", "constant", "carry" (what arrives from the step
+    after), "cotangent" (of an output), "part" (output `index` of an op with several), "stop" (the same value, but no
+    gradient flows), "time_sum" (added up over the steps). `args` are Values and Python numbers.
+    """
+
+    __slots__ = ("active", "args", "attrs", "dtype", "label", "op", "shape", "site", "wanted")
+
+    def __init__(
+        self, op: str, args: tuple[Any, ...], attrs: dict[str, Any], shape: Any, dtype: Any, active: bool = False
+    ) -> None:
+        self.op, self.args, self.attrs = op, args, attrs
+        self.shape, self.dtype = shape, dtype
+        self.active = active  # a gradient can flow through it
+        self.label = ""  # the user's name for it
+        self.site = ""  # file and line that computed it
+        self.wanted = active  # its gradient is asked for (inputs)
+
+    @property
+    def inputs(self) -> list[Value]:
+        """The arguments that are Values."""
+        return [a for a in self.args if isinstance(a, Value)]
+
+    def __repr__(self) -> str:
+        """For debugging."""
+        return f"<{self.label or '?'} = {self.op} {self.shape}>"
+
+
+@dataclass
+class Body:
+    """A traced step."""
+
+    xs: list[Value]
+    states: list[Value]
+    outputs: list[Value] = field(default_factory=list)
+    new_states: list[Value] = field(default_factory=list)
+    constants: list[Value] = field(default_factory=list)  # weights and everything else from outside
+    values: list[Value] = field(default_factory=list)  # what ops computed, in order
+    several_out: bool = False  # the step returned a tuple of outputs
+    bound: list[Any] = field(default_factory=list)  # the Tensors and arrays that the constants were
+    tensors: dict[Value, Tensor] = field(default_factory=dict)
+
+    def key(self) -> Any:
+        """Two traces with equal keys did the same ops on the same shapes."""
+        number = {v: i for i, v in enumerate((*self.xs, *self.states, *self.constants, *self.values))}
+        ops = tuple(
+            (
+                v.op,
+                tuple([number[a] if isinstance(a, Value) else (type(a), a) for a in v.args]),
+                _hashable(v.attrs),
+                v.shape,
+                v.dtype,
+                v.active,
+            )
+            for v in self.values
+        )
+        inputs = tuple((v.shape, v.dtype, v.active) for v in (*self.xs, *self.states, *self.constants))
+        ends = tuple(number[v] for v in (*self.outputs, *self.new_states))
+        return (len(self.xs), len(self.states), inputs, ops, ends, self.several_out)
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return tuple((k, _hashable(v)) for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return tuple([_hashable(v) for v in value])
+    if isinstance(value, slice):
+        return ("slice", value.start, value.stop, value.step)
+    if isinstance(value, np.ndarray):
+        return (value.shape, value.dtype, value.tobytes())
+    return value
+
+
+class Tracer(Monitor):
+    """Writes down the ops that run; arrays are recognised by their identity."""
+
+    def __init__(self, naming: bool = False) -> None:
+        self.body = Body([], [])
+        self.known: dict[int, Value] = {}
+        self.kept: list[Any] = []  # so that no array's identity is used again
+        self.start = tick()
+        self.forward_constants = 0  # how many constants the step itself has; the rest is the backward pass's
+        self.names: dict[int, tuple[int, str]] = {}
+        self.naming = naming
+        self.deriving = False  # the backward pass is traced: there are no recorded nodes
+        self.steps_frame: FrameType | None = None
+
+    def bind(self, data: Any, value: Value, tensor: Tensor | None = None) -> Value:
+        """Recognise `data` as `value` from now on."""
+        self.known[id(data)] = value
+        self.kept.append(data)
+        self.body.tensors[value] = Tensor(data, None) if tensor is None else tensor
+        return value
+
+    def placeholder(self, op: str, data: Array, index: int, active: bool) -> tuple[Value, Tensor]:
+        """An input of the step: a Tensor with a node of its own."""
+        data = np.array(data)
+        node = Leaf(data.shape, data.dtype, None, GradSlot()) if data.dtype.kind in "fc" else None
+        tensor = Tensor(data, node)
+        value = Value(op, (), {"index": index}, data.shape, data.dtype, node is not None)
+        value.wanted = active and node is not None
+        self.bind(data, value, tensor)
+        return value, tensor
+
+    def lookup(self, a: Any) -> Any:
+        """The Value of an argument; numbers stay numbers, and what is new is a constant from outside."""
+        if isinstance(a, Tensor):
+            data = a._data
+        elif isinstance(a, np.ndarray) and a.ndim > 0:
+            data = a
+        else:
+            return a.item() if isinstance(a, (np.ndarray, np.generic)) else a
+        value = self.known.get(id(data))
+        if value is None:
+            return self._constant(a, data)
+        if value.active and not self.deriving and isinstance(a, Tensor) and a._node is None:
+            stopped = Value("stop", (value,), {}, value.shape, value.dtype)
+            self.body.values.append(stopped)
+            return stopped
+        return value
+
+    def _constant(self, a: Any, data: Any) -> Value:
+        node = a._node if isinstance(a, Tensor) else None
+        if node is not None and node.seq > self.start and not isinstance(node, Leaf):
+            raise Underivable(f"{self._here()}: {node.op.name!r} has a gradient of its own, which cannot be read")
+        value = Value("constant", (), {"index": len(self.body.constants)}, data.shape, data.dtype, node is not None)
+        if isinstance(a, Tensor):
+            name = a.path.rsplit("/", 1)[-1] if isinstance(a, Variable) else a.name
+            value.label = name or ""
+        self.body.constants.append(value)
+        self.body.bound.append(a)
+        return self.bind(data, value, a if isinstance(a, Tensor) else None)
+
+    # --- what the engine tells ----------------------------------------------------------------------
+
+    def forward(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any], y: Any, scope: Scope) -> None:
+        """Write down one op."""
+        found = tuple([self.lookup(a) for a in args])
+        active = op.vjps != (None,) and any([isinstance(a, Value) and a.active for a in found])
+        several = op.outputs != 1
+        shape = tuple([p.shape for p in y]) if several else np.shape(y)
+        dtype = y[0].dtype if several else y.dtype
+        value = Value(op.name, found, attrs, shape, dtype, active and (several or dtype.kind in "fc"))
+        self.body.values.append(value)
+        if self.naming:
+            value.site = self._here()
+            self._collect_names(sys._getframe(2))
+        if not several:
+            self.bind(y, value)
+            return
+        for i, piece in enumerate(y):
+            part = Value("part", (value,), {"index": i}, piece.shape, piece.dtype, value.active)
+            self.body.values.append(part)
+            self.bind(piece, part)
+
+    def read(self, tensor: Any) -> None:
+        """A traced value must not steer Python: the next steps would have to steer it again."""
+        value = self.known.get(id(tensor._data))
+        if value is not None and (self.deriving or value.op != "constant"):
+            raise Underivable(f"{self._here()} reads the value of a tensor (a branch, an index, a number)")
+
+    # --- places and names ---------------------------------------------------------------------------
+
+    def _here(self) -> str:
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code.co_filename.startswith(ENGINE):
+            frame = frame.f_back
+        return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}()"
+
+    def _collect_names(self, frame: FrameType | None) -> None:
+        while frame is not None and frame is not self.steps_frame:
+            if not frame.f_code.co_filename.startswith(ENGINE):
+                self._names_of(frame)
+            frame = frame.f_back
+
+    def _names_of(self, frame: FrameType) -> None:
+        code = frame.f_code
+        parameters = code.co_varnames[: code.co_argcount]
+        for name, item in list(frame.f_locals.items()):
+            found = [(name, item)]
+            if name == "self":
+                found = [(k, v) for k, v in getattr(item, "__dict__", {}).items() if isinstance(v, Tensor)]
+            for label, tensor in found:
+                if isinstance(tensor, Tensor):
+                    weak = int(label in parameters or label.startswith("_") or label in ("inputs", "z"))
+                    if self.names.get(id(tensor._data), (2, ""))[0] > weak:
+                        self.names[id(tensor._data)] = (weak, label)
+        for name in code.co_names:
+            item = frame.f_globals.get(name)
+            if isinstance(item, Tensor):
+                self.names.setdefault(id(item._data), (0, name))
+
+    def watch(self, frame: FrameType, event: str, arg: Any) -> None:
+        """For `sys.setprofile`: the names in a function that returns."""
+        if event == "return" and not frame.f_code.co_filename.startswith(ENGINE):
+            self._names_of(frame)
+
+    def apply_names(self) -> None:
+        """Give every value the name that the user gave it."""
+        for number, value in self.known.items():
+            weak, name = self.names.get(number, (2, ""))
+            if name and not value.label:
+                value.label = name
+
+
+def trace(
+    step: Callable[..., Any],
+    xs: Sequence[tuple[Array, bool]],
+    states: Sequence[tuple[Array, bool]],
+    constants: Any,
+    several_in: bool,
+    naming: bool = False,
+) -> Tracer:
+    """Run `step` once on placeholders; `xs` and `states` are arrays with whether their gradient is asked for.
+
+    Raises `Underivable` for what cannot be written down. Exceptions of the step itself come through.
+    """
+    tracer = Tracer(naming)
+    body = tracer.body
+    placed = [tracer.placeholder("x", a, i, w) for i, (a, w) in enumerate(xs)]
+    held = [tracer.placeholder("state", a, i, w) for i, (a, w) in enumerate(states)]
+    body.xs, body.states = [v for v, _ in placed], [v for v, _ in held]
+    x_t: Any = tuple(t for _, t in placed) if several_in else placed[0][1]
+    tracer.steps_frame = sys._getframe(0)
+    before = sys.getprofile()
+    with switched(grad=True, monitor=tracer, scope=Scope(mode().scope.layer)):
+        try:
+            if naming:
+                sys.setprofile(tracer.watch)
+            made = step(x_t, [t for _, t in held], constants)
+        finally:
+            if naming:
+                sys.setprofile(before)
+    if not isinstance(made, (tuple, list)) or len(made) != 2:
+        raise Underivable("the step does not return a pair (output, new states)")
+    output, new = made
+    body.several_out = isinstance(output, tuple)
+    outputs = list(output) if isinstance(output, tuple) else [output]
+    new = list(new) if isinstance(new, (list, tuple)) else [new]
+    if len(new) != len(held) or not all(isinstance(v, Tensor) for v in (*new, *outputs)):
+        raise Underivable("the step returns something else than Tensors, or another number of states")
+    for after, (before_, _) in zip(new, held, strict=True):
+        if after.shape != before_.shape or after.dtype != before_.dtype:
+            raise Underivable(
+                f"a state changes from {before_.shape} {before_.dtype} to {after.shape} {after.dtype}"
+            )
+    body.outputs = [tracer.lookup(v) for v in outputs]
+    body.new_states = [tracer.lookup(v) for v in new]
+    if naming:
+        tracer.apply_names()
+    return tracer
+
+
+def ancestors(values: Iterator[Value] | Sequence[Value]) -> set[Value]:
+    """The values and everything that they were computed from."""
+    found: set[Value] = set()
+    stack = list(values)
+    while stack:
+        value = stack.pop()
+        if value not in found:
+            found.add(value)
+            stack.extend(value.inputs)
+    return found
+
+
+def dependents(values: Sequence[Value], sources: Sequence[Value]) -> set[Value]:
+    """The sources, and those of the values (in order) that were computed from them."""
+    found = set(sources)
+    for value in values:
+        if any(a in found for a in value.inputs):
+            found.add(value)
+    return found

@@ -1,0 +1,261 @@
+"""Where each value lives: one buffer for all steps, or one that every step uses again; and which share one.
+
+Values are written where they are needed: gates over their pre-activations, gate gradients inside the buffer of
+their concatenation, a new state straight into the stacked states.
+"""
+
+from __future__ import annotations
+
+import keyword
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.op import OPS
+from .body import Value
+from .schedule import Program
+from .text import VIEWS, view_text
+
+RESERVED = {
+    "N", "T", "X", "t", "np", "math", "one", "zero", "top", "cache", "dtype", "forward", "backward", "list", "range",
+    "len", "zip", "slice", "Y", "dY", "dX", "dH", "grads",
+}  # fmt: skip
+
+
+class Names:
+    """Identifiers for the source: checked, and each given out once."""
+
+    def __init__(self, taken: set[str]) -> None:
+        self.taken = set(RESERVED) | taken
+
+    def new(self, wish: str) -> str:
+        """An identifier like `wish`."""
+        wish = re.sub(r"\W", "_", wish).strip("_") or "v"
+        if not wish.isidentifier() or not wish.isascii() or keyword.iskeyword(wish):
+            wish = "v_" + re.sub(r"[^A-Za-z0-9_]", "_", wish)
+        name, k = wish, 2
+        while name in self.taken or f"all_{name}" in self.taken:
+            name, k = f"{wish}_{k}", k + 1
+        self.taken |= {name, f"all_{name}"}
+        return name
+
+
+@dataclass
+class Place:
+    """A buffer (or a view of one): its name, whether it holds all steps, and by how many steps it is shifted."""
+
+    name: str
+    kind: str  # "stack": all steps; "ring": the last two; "temp": one step; "once": no steps
+    shift: int = 0
+    contiguous: bool = True
+    long: bool = False  # T + 1 steps: a state, before and after
+
+    @property
+    def whole(self) -> str:
+        """All steps as one array."""
+        return f"all_{self.name}"
+
+
+def is_view(value: Value) -> bool:
+    """Whether the op only looks at its argument in another way."""
+    return value.op in VIEWS and (value.op != "getitem" or view_text(value, "", 0, str) is not None)
+
+
+class Layout:
+    """Decides for every value of a program. `kept` is what the backward pass reads."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.forward, self.backward = program.forward.all(), program.backward.all()
+        self.order = {v: i for i, v in enumerate([*self.forward, *self.backward])}
+        self.users: dict[Value, list[Value]] = {}
+        for value in self.order:
+            for a in value.inputs:
+                self.users.setdefault(a, []).append(value)
+        self.region: dict[Value, str] = {}
+        for prefix, regions in (("f", program.forward), ("b", program.backward)):
+            for name in ("before", "loop", "after"):
+                self.region |= dict.fromkeys(getattr(regions, name), f"{prefix}-{name}")
+        self.same: dict[Value, Value] = {}  # written over
+        self.born: dict[Value, tuple[Value, int]] = {}  # inside the buffer of a concatenation, as part number
+        self.state_of: dict[Value, int] = {}  # written into the stacked states
+        self.carry_of: dict[Value, Value] = {}  # written into the buffer of a carry
+        self._results()
+        self._states()
+        self._joins()
+        self._overwrites()
+        self._carries()
+        self.stacked = self._stacked()
+
+    def _results(self) -> None:
+        """Values that leave the program must not be overwritten by later ones."""
+        p = self.program
+        self.ends = {*p.body.outputs, *p.body.new_states}
+        if p.adjoint:
+            self.ends |= {v for parts in (*p.adjoint.states, *p.adjoint.constants) for v in parts}
+            self.ends |= {v for v in p.adjoint.xs if v}
+
+    # --- who is written where -----------------------------------------------------------------------
+
+    def _states(self) -> None:
+        for j, v in enumerate(self.program.body.new_states):
+            if self.region.get(v) == "f-loop" and not is_view(v) and v not in self.state_of:
+                self.state_of[v] = j
+
+    def _joins(self) -> None:
+        for joined in self.order:
+            if joined.op not in ("concatenate", "stack") or joined in self.program.once:
+                continue
+            for k, a in enumerate(joined.args):
+                if (
+                    isinstance(a, Value)
+                    and self.region.get(a) == self.region[joined]
+                    and not is_view(a)
+                    and self.users[a] == [joined]
+                    and a not in self.ends
+                    and a.dtype == joined.dtype
+                    and a not in self.born
+                    and a.op not in ("zeros", "time_sum")
+                ):
+                    self.born[a] = (joined, k)
+
+    def _overwrites(self) -> None:
+        for v in self.order:
+            op = OPS.get(v.op)
+            if op is None or v.op == "concatenate" or not (op.broadcasts or v.op in ("softmax", "log_softmax")):
+                continue
+            for a in v.inputs:
+                if v not in self.same and self._may_overwrite(a, v):
+                    for fixed in (self.state_of, self.born):  # the argument goes where the result has to be
+                        if v in fixed:
+                            fixed[a] = fixed.pop(v)  # type: ignore[index]
+                    self.same[v] = a
+                    break
+
+    def fixed(self, v: Value) -> bool:
+        """Whether the place of a value is given already."""
+        return v in self.state_of or v in self.born or is_view(v) or v in self.same or v in self.carry_of
+
+    def _may_overwrite(self, a: Value, v: Value) -> bool:
+        if a.shape != v.shape or a.dtype != v.dtype or a in self.program.once or v in self.program.once:
+            return False
+        if a.op not in OPS and a.op not in ("part", "carry"):
+            return False
+        if self._buffer(a).op == "carry" and (self.region[v] != "b-loop" or self._needs_all(v)):
+            return False
+        if self.fixed(v):  # then the argument has to be free to go there
+            if a.op == "carry" or self.fixed(a) or self.region.get(a) != self.region.get(v):
+                return False
+        return self._dead_after(a, v)
+
+    def _buffer(self, v: Value) -> Value:
+        while v in self.same:
+            v = self.same[v]
+        return v
+
+    def _dead_after(self, a: Value, v: Value) -> bool:
+        """Whether nobody reads the memory of `a` after `v`."""
+        if (a in self.forward_set) != (v in self.forward_set):
+            return False
+        if a in self.ends or any(not self._before(u, v) for u in self._readers(a) if u is not v):
+            return False
+        child, parent = a, a
+        while is_view(child) or child in self.same:
+            parent = child.args[0] if is_view(child) else self.same[child]
+            if not isinstance(parent, Value) or child.op == "broadcast_to" or parent in self.program.once:
+                return False
+            if is_view(child):
+                if parent.op in ("split", "unstack"):
+                    child, parent = parent, parent.args[0]
+                if parent.op not in OPS and parent.op not in ("part",):
+                    return False
+                if parent in self.ends or parent in self.born or parent in self.state_of:
+                    return False
+                others = [u for u in self.users.get(parent, []) if u is not child]
+                if any(not self._before(u, v) for o in others for u in ([o] if not is_view(o) else self._readers(o))):
+                    return False
+            child = parent
+        return (child in self.forward_set) == (v in self.forward_set)
+
+    @property
+    def forward_set(self) -> set[Value]:
+        """The ops of the forward pass."""
+        if not hasattr(self, "_forward_set"):
+            self._forward_set = set(self.forward)
+        return self._forward_set
+
+    def _readers(self, a: Value) -> list[Value]:
+        """The ops that read the memory of `a`, also through views of it."""
+        found: list[Value] = []
+        for u in self.users.get(a, []):
+            found += self._readers(u) if is_view(u) else [u]
+            if is_view(u) and u in self.ends:
+                found.append(_NEVER)
+        return found
+
+    def _before(self, u: Value, v: Value) -> bool:
+        return u is not _NEVER and self.order[u] < self.order[v]
+
+    def _carries(self) -> None:
+        """Let the new value of a carry be written over the old one, where that is read no more."""
+        adjoint = self.program.adjoint
+        if adjoint is None:
+            return
+        ends = [v for parts in adjoint.states for v in parts]
+        for carries, parts in zip(adjoint.carries, adjoint.states, strict=True):
+            for carry, v in zip(carries, parts, strict=False):
+                if self.region.get(v) != "b-loop" or is_view(v) or ends.count(v) > 1 or v in self.born:
+                    continue
+                if v in self.same:
+                    root = self._buffer(v)
+                    if root.op == "carry" or self.fixed(root) or self.region.get(root) != "b-loop":
+                        continue
+                    v = root
+                in_carry = [u for u in self.order if u is not v and self._buffer(u) is carry]
+                readers = self._readers(carry) + [r for u in in_carry for r in self._readers(u)]
+                members = [u for u in self.order if self._buffer(u) is v]
+                if all(self.order[r] <= self.order[v] for r in readers if r is not _NEVER) and not (
+                    v.op not in ("multiply", "add") and any(r is v for r in readers)
+                ):
+                    if not any(self._needs_all(u) for u in (*members, *in_carry)):
+                        self.carry_of[v] = carry
+
+    # --- all steps, or one --------------------------------------------------------------------------
+
+    def _needs_all(self, v: Value) -> bool:
+        """Whether a value of the loop is read outside of it."""
+        here = self.region.get(v, "")
+        if not here.endswith("loop"):
+            return True
+        if here == "f-loop" and v in self.program.body.outputs:
+            return True
+        if self.program.adjoint and v in [x for x in self.program.adjoint.xs if x]:
+            return True
+        return any(u is _NEVER or self.region[u] != here for u in self.users.get(v, []))
+
+    def _stacked(self) -> set[Value]:
+        found: set[Value] = set()
+        for v in self.order:
+            if v not in self.program.once and v.op != "zeros" and self._needs_all(v):
+                stack = [v]
+                while stack:
+                    u = stack.pop()
+                    if u in found or not isinstance(u, Value) or u in self.program.once:
+                        continue
+                    found.add(u)
+                    if is_view(u):
+                        stack.append(u.args[0])
+                    if u in self.same:
+                        stack.append(self.same[u])
+                    if u in self.born:
+                        stack.append(self.born[u][0])
+        return found
+
+
+_NEVER = Value("never", (), {}, (), None)
+
+
+def size(shape: Any) -> int:
+    """Number of elements."""
+    return math.prod(shape)

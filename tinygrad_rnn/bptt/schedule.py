@@ -1,0 +1,179 @@
+"""Where each op runs: before the loop for all steps at once, inside it, or after it.
+
+What does not depend on the carry does not belong inside the loop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .adjoint import Adjoint
+from .body import Body, Value, ancestors, dependents
+from .text import batchable
+
+LARGE = 8  # a value this many times larger than inputs and states is not kept for all steps
+
+
+@dataclass
+class Regions:
+    """One direction: its ops in order, by place."""
+
+    before: list[Value] = field(default_factory=list)
+    loop: list[Value] = field(default_factory=list)
+    after: list[Value] = field(default_factory=list)
+
+    def all(self) -> list[Value]:
+        """Every op, in the order in which they run."""
+        return [*self.before, *self.loop, *self.after]
+
+
+@dataclass
+class Program:
+    """A body and its backward pass, scheduled."""
+
+    body: Body
+    adjoint: Adjoint | None
+    forward: Regions
+    backward: Regions
+    once: set[Value]  # the same at every step: weights, and what is made of them alone
+    deferred: bool
+
+
+def program(body: Body, adjoint: Adjoint | None, hoist: bool, deferred: bool) -> Program:
+    """Schedule both directions."""
+    limit = largest(body)
+    once = set(body.constants)
+    known = {*body.xs, *body.states, *body.constants, *body.values}
+    reads: list[Value] = []
+    if adjoint:
+        reads = [a for v in adjoint.values for a in v.inputs if a in known]
+        reads += [v for parts in (*adjoint.states, *adjoint.constants) for v in parts if v in known]
+    needed = ancestors([*body.outputs, *body.new_states, *reads])
+    forward = _regions(
+        [v for v in body.values if v in needed], body.xs, body.states, body.new_states, once, hoist, limit, False
+    )
+    if adjoint is None:
+        return Program(body, None, forward, Regions(), once, deferred)
+    carries = [c for cs in adjoint.carries for c in cs]
+    ends = [v for parts in adjoint.states for v in parts]
+    saved = [c for c in adjoint.cotangents if c] + list(needed - once)
+    backward = _regions(adjoint.values, saved, carries, ends, once, hoist, limit, deferred)
+    return Program(body, adjoint, forward, backward, once, deferred)
+
+
+def largest(body: Body) -> int:
+    """How many elements a value may have that is kept for all steps."""
+    return LARGE * max([math.prod(v.shape) for v in (*body.xs, *body.states, *body.outputs)])
+
+
+def _regions(
+    values: Sequence[Value],
+    given: Iterable[Value],
+    carries: Sequence[Value],
+    ends: Sequence[Value],
+    once: set[Value],
+    hoist: bool,
+    limit: int,
+    deferred: bool,
+) -> Regions:
+    """Sort ops into regions. `given` are there for all steps from the beginning; `ends` are the next carries."""
+    result = Regions()
+    sums = dependents(values, [v for v in values if v.op == "time_sum"]) - set(given)
+    if not hoist:
+        for v in values:
+            if v in sums and v.op != "time_sum":
+                once.add(v)
+            (result.after if v in sums and (deferred or v.op != "time_sum") else result.loop).append(v)
+            if v.op == "time_sum":
+                once.add(v)
+        return result
+    carried = dependents(values, carries)
+    ready = {*given, *once}
+
+    def per_step(a: Any) -> bool:
+        return isinstance(a, Value) and a not in once
+
+    def together(v: Value) -> bool:
+        sizes = v.shape if v.op in ("split", "unstack") else (v.shape,)
+        return batchable(v, per_step) and max(math.prod(s) for s in sizes) <= limit
+
+    for v in values:  # what is the same at every step, then what the carry does not reach
+        if v in sums:
+            continue
+        if all(a in once for a in v.inputs) and v not in carried:
+            once.add(v)
+            ready.add(v)
+        elif v not in carried and all(a in ready for a in v.inputs) and together(v):
+            ready.add(v)
+    inside = ancestors(ends)
+    late: set[Value] = set()
+    for v in reversed(values):
+        if v in ready or v in sums:
+            continue
+        if v in inside or not together(v):
+            inside |= ancestors([v])
+        else:
+            late.add(v)
+    if not deferred:
+        inside |= ancestors([v for v in values if v.op == "time_sum"])
+        late -= inside
+    for v in values:
+        if v.op == "time_sum":
+            once.add(v)
+            big = math.prod(v.args[0].shape) > limit
+            (result.loop if not deferred or big else result.after).append(v)
+        elif v in sums:
+            once.add(v)
+            result.after.append(v)
+        else:
+            (result.before if v in ready else result.loop if v in inside else result.after).append(v)
+    return result
+
+
+def defer(adjoint: Adjoint, once: set[Value], limit: int) -> None:
+    """One product over all steps in place of one per step: `Σ_t a_tᵀ g_t = [a_1; …; a_T]ᵀ [g_1; …; g_T]`.
+
+    Sums over the batch and over time become one sum, and reshapes move behind it.
+    """
+    made: list[Value] = []
+    for value in adjoint.values:
+        if value.op == "time_sum":
+            _push(value, made, once, limit)
+        made.append(value)
+    adjoint.values[:] = made
+
+
+def _push(total: Value, made: list[Value], once: set[Value], limit: int) -> None:
+    term = total.args[0]
+    if term.op in ("reshape", "transpose", "negative"):
+        inner = Value("time_sum", (term.args[0],), {}, term.args[0].shape, term.dtype, True)
+        _push(inner, made, once, limit)
+        made.append(inner)
+        total.op, total.args, total.attrs = term.op, (inner,), term.attrs
+        return
+    if term.op == "matmul":
+        left, right = term.args
+        if left.op == "transpose" and len(left.shape) == len(right.shape) == 2 and left not in once and right not in once:
+            total.attrs = {"product": True}
+            total.args = (left.args[0], right)
+            return
+    if term.op == "sum" and math.prod(term.args[0].shape) <= limit:
+        total.attrs = {"axis": term.attrs["axis"], "keepdims": term.attrs["keepdims"]}
+        total.args = (term.args[0],)
+
+
+def order_carries(program: Program) -> None:
+    """Inside the loop, what only the step before needs comes last, so that it can overwrite what it is made of."""
+    adjoint = program.adjoint
+    assert adjoint is not None
+    loop = program.backward.loop
+    last = [v for parts in adjoint.states for v in parts]
+    used = {a for v in program.backward.all() for a in v.inputs}
+    late = [v for v in loop if v in last and v not in used and v.op == "multiply"]
+    program.backward.loop = [v for v in loop if v not in late] + late
+
+
+Place = Callable[[Value], str]

@@ -1,0 +1,253 @@
+"""How each op is written in NumPy: statements that leave the result in a given array, or a view.
+
+A statement is written for one time step, or with `lead=1` for all steps at once, with time as the first axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .body import Underivable, Value
+
+Lines = list[str]
+
+
+def _plain(name: str) -> Callable[..., Lines]:
+    """A NumPy function with `out=`."""
+    return lambda y, a, attrs, lead: [f"{name}({', '.join(a)}, out={y})"]
+
+
+UFUNCS = {
+    name: name
+    for name in (
+        "add subtract multiply divide negative square sqrt reciprocal exp expm1 log log1p log2 log10 logaddexp sin cos "
+        "tan sinh cosh arcsin arccos arctan arctanh absolute maximum minimum tanh power mod sign floor ceil isfinite "
+        "isnan isinf logical_not equal not_equal less less_equal greater greater_equal logical_and logical_or "
+        "floor_divide"
+    ).split()
+}
+
+
+def _axes(attrs: dict[str, Any], lead: int) -> str:
+    return repr(tuple(a + lead for a in attrs["axis"]))
+
+
+def _reduction(name: str) -> Callable[..., Lines]:
+    def lines(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
+        keep = f", keepdims={attrs['keepdims']}" if attrs["keepdims"] else ""
+        return [f"{name}({a[0]}, axis={_axes(attrs, lead)}{keep}, out={y})"]
+
+    return lines
+
+
+def _softmax(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
+    axis = attrs["axis"] + lead
+    return [
+        f"subtract({a[0]}, np.max({a[0]}, axis={axis}, keepdims=True, initial=-np.inf), out={y})",
+        f"exp({y}, out={y})",
+        f"divide({y}, np.sum({y}, axis={axis}, keepdims=True), out={y})",
+    ]
+
+
+def _log_softmax(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
+    axis = attrs["axis"] + lead
+    return [
+        f"subtract({a[0]}, np.max({a[0]}, axis={axis}, keepdims=True, initial=-np.inf), out={y})",
+        f"subtract({y}, np.log(np.sum(np.exp({y}), axis={axis}, keepdims=True)), out={y})",
+    ]
+
+
+def _logsumexp(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
+    axes, x = _axes(attrs, lead), a[0]
+    squeeze = "" if attrs["keepdims"] else f".squeeze({axes})"
+    return [
+        f"top = np.max({x}, axis={axes}, keepdims=True, initial=-np.inf)",
+        f"top = np.where(np.isfinite(top), top, 0).astype({x}.dtype)",
+        f"{y}[...] = (np.log(np.sum(np.exp({x} - top), axis={axes}, keepdims=True)) + top){squeeze}",
+    ]
+
+
+def _norm(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
+    keep = attrs["keepdims"]
+    return [f"{y}[...] = np.sqrt(np.sum({a[0]} * {a[0]}, axis={_axes(attrs, lead)}, keepdims={keep}))"]
+
+
+def _expression(form: str) -> Callable[..., Lines]:
+    """`{0}`, `{1}` … stand for the arguments."""
+    return lambda y, a, attrs, lead: [f"{y}[...] = {form.format(*a)}"]
+
+
+def _clip(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
+    return [f"np.clip({a[0]}, {number(attrs['low'])}, {number(attrs['high'])}, out={y})"]
+
+
+def _along(name: str, key: str = "axis") -> Callable[..., Lines]:
+    def lines(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
+        axis = attrs[key]
+        return [f"{name}({a[0]}, axis={None if axis is None else axis + lead}, out={y})"]
+
+    return lines
+
+
+def _argument(name: str) -> Callable[..., Lines]:
+    def lines(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
+        if attrs["axis"] is None and lead:
+            return [f"{y}[...] = np.{name}({a[0]}.reshape(len({a[0]}), -1), axis=1)"]
+        axis = attrs["axis"] if attrs["axis"] is None or attrs["axis"] < 0 else attrs["axis"] + lead
+        return [f"{y}[...] = np.{name}({a[0]}, axis={axis})"]
+
+    return lines
+
+
+def _joined(name: str) -> Callable[..., Lines]:
+    return lambda y, a, attrs, lead: [f"np.{name}(({', '.join(a)},), axis={attrs['axis'] + lead}, out={y})"]
+
+
+def _einsum(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
+    return [f"np.einsum({attrs['subscripts']!r}, {', '.join(a)}, out={y})"]
+
+
+def _roll(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
+    return [f"{y}[...] = np.roll({a[0]}, {attrs['shift']!r}, {_axes(attrs, lead)})"]
+
+
+def _pad(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
+    widths = ((0, 0),) * lead + attrs["widths"]
+    return [f"{y}[...] = np.pad({a[0]}, {widths!r}, constant_values={attrs['value']!r})"]
+
+
+def _take(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
+    return [f"np.take({a[0]}, {a[1]}, axis={attrs['axis']}, out={y}, mode='clip')"]
+
+
+def _scatter_add(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
+    if attrs["axis"] != 0:
+        raise Underivable("scatter_add along another axis than the first")
+    return [f"{y}[...] = 0", f"np.add.at({y}, {a[1]}, {a[0]})"]
+
+
+def _put_back(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
+    index = index_text(attrs["index"], lead)
+    if basic(attrs["index"]):
+        return [f"{y}[...] = 0", f"{y}[{index}] = {a[0]}"]
+    return [f"{y}[...] = 0", f"np.add.at({y}, ({index}), {a[0]})"]
+
+
+def _getitem(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
+    return [f"{y}[...] = {a[0]}[{index_text(attrs['index'], lead)}]"]
+
+
+STATEMENTS: dict[str, Callable[..., Lines]] = {
+    **{name: _plain(f) for name, f in UFUNCS.items()},
+    "sigmoid": lambda y, a, attrs, lead: [
+        f"negative({a[0]}, out={y})", f"exp({y}, out={y})", f"add({y}, one, out={y})", f"reciprocal({y}, out={y})"
+    ],
+    "relu": lambda y, a, attrs, lead: [f"maximum({a[0]}, zero, out={y})"],
+    "rsqrt": lambda y, a, attrs, lead: [f"sqrt({a[0]}, out={y})", f"divide(one, {y}, out={y})"],
+    "softplus": _expression("np.maximum({0}, 0) + np.log1p(np.exp(-np.abs({0})))"),
+    "softsign": _expression("{0} / (1.0 + np.abs({0}))"),
+    "silu": _expression("{0} * np.reciprocal(np.exp(-{0}) + 1.0)"),
+    "erf": _expression("np.frompyfunc(math.erf, 1, 1)({0})"),
+    "round": _expression("np.round({0})"),
+    "where": lambda y, a, attrs, lead: [f"{y}[...] = np.where({a[0]}, {a[1]}, {a[2]})"],
+    "binary_cross_entropy": _expression("np.maximum({0}, 0) - {0} * {1} + np.log1p(np.exp(-np.abs({0})))"),
+    "cast": _expression("{0}"),
+    "clip": _clip,
+    "sum": _reduction("np.add.reduce"), "prod": _reduction("np.multiply.reduce"),
+    "max": _reduction("np.maximum.reduce"), "min": _reduction("np.minimum.reduce"),
+    "all": _reduction("np.all"), "any": _reduction("np.any"),
+    "argmax": _argument("argmax"), "argmin": _argument("argmin"),
+    "softmax": _softmax, "log_softmax": _log_softmax, "logsumexp": _logsumexp, "norm": _norm,
+    "cumsum": _along("np.cumsum"),
+    "stack": _joined("stack"), "concatenate": _joined("concatenate"),
+    "einsum": _einsum, "roll": _roll, "pad": _pad, "take": _take, "scatter_add": _scatter_add,
+    "put_back": _put_back, "getitem": _getitem,
+    "matmul": _plain("np.matmul"),
+}  # fmt: skip
+
+# Several statements, or an expression: an argument is still read after the result was begun.
+READS_AGAIN = {"put_back", "scatter_add", "softmax_", "matmul", "einsum", "take", "stack", "concatenate"}
+
+
+def number(value: Any) -> str:
+    """A Python number as text."""
+    text = repr(value)
+    return {"inf": "np.inf", "-inf": "-np.inf", "nan": "np.nan"}.get(text, text)
+
+
+def basic(index: Any) -> bool:
+    """Whether an index takes a view: numbers, slices, `...` and None only."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(p is None or p is Ellipsis or isinstance(p, (int, np.integer, slice)) for p in parts)
+
+
+def index_text(index: Any, lead: int) -> str:
+    """An index as it is written between brackets."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return ", ".join([":"] * lead + [_index_part(p) for p in parts])
+
+
+def _index_part(part: Any) -> str:
+    if isinstance(part, slice):
+        ends = ["" if e is None else str(int(e)) for e in (part.start, part.stop)]
+        return ":".join(ends) + ("" if part.step is None else f":{int(part.step)}")
+    if part is Ellipsis:
+        return "..."
+    if isinstance(part, np.ndarray):
+        if part.size > 256:
+            raise Underivable("an index array of more than 256 elements")
+        return f"np.array({part.tolist()!r}, dtype={str(part.dtype)!r})"
+    return "None" if part is None else str(int(part))
+
+
+# --- views ------------------------------------------------------------------------------------------
+
+
+def view_text(value: Value, x: str, lead: int, shape: Callable[[Any], str]) -> str | None:
+    """The expression for an op that only looks at its argument in another way; None for other ops.
+
+    `shape` writes a shape. A reshape is a view of a contiguous array only.
+    """
+    attrs, colon = value.attrs, ":, " * lead
+    if value.op == "part":
+        parent = value.args[0]
+        if parent.op == "split":
+            axis, at = parent.attrs["axis"], (0, *parent.attrs["at"], None)
+            start, stop = at[attrs["index"]], at[attrs["index"] + 1]
+            ends = f"{start or ''}:{'' if stop is None else stop}"
+            return f"{x}[{colon}{':, ' * axis}{ends}]"
+        return f"{x}[{colon}{':, ' * parent.attrs['axis']}{attrs['index']}]"
+    if value.op == "reshape":
+        return f"{x}.reshape({shape((*('T',) * lead, *value.shape))})"
+    if value.op == "transpose":
+        axes = (*range(lead), *[a + lead for a in attrs["axes"]])
+        return f"{x}.transpose({', '.join(map(str, axes))})"
+    if value.op == "broadcast_to":
+        return f"np.broadcast_to({x}, {shape((*('T',) * lead, *value.shape))})"
+    if value.op == "flip":
+        return f"np.flip({x}, {_axes(attrs, lead)})"
+    if value.op == "getitem" and basic(attrs["index"]):
+        return f"{x}[{index_text(attrs['index'], lead)}]"
+    return x if value.op == "stop" else None
+
+
+def batchable(value: Value, per_step: Callable[[Any], bool]) -> bool:
+    """Whether the op can run for all steps at once; `per_step` tells which arguments have a time axis."""
+    op = value.op
+    if op == "einsum" or op == "scatter_add":
+        return False
+    if op == "take":
+        return not per_step(value.args[0]) and value.attrs["axis"] == 0
+    if op in ("getitem", "put_back"):
+        return basic(value.attrs["index"])
+    if op in ("broadcast_to", "cumsum", "concatenate", "stack"):
+        return all(per_step(a) for a in value.inputs) and not (op == "broadcast_to" and len(value.inputs[0].shape) != len(value.shape))
+    if op == "matmul":
+        return all(len(a.shape) >= 2 for a in value.inputs) and len(value.inputs) == 2
+    return op in STATEMENTS or op in VIEWS
+
+
+VIEWS = ("part", "split", "unstack", "reshape", "transpose", "broadcast_to", "flip", "stop", "getitem")
