@@ -6,16 +6,20 @@ one, so each intermediate value has its node, stamped with its time step.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..config import Mode, Scope, mode, switched
+from ..core.arrays import freeze
 from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor, zeros_like
 from ..ops.elementwise import where
 from ..ops.shape import flip, stack, unstack
+from .body import Underivable
+from .build import examine
 from .derived import run
 
 Step = Callable[[Any, list[Any], Any], tuple[Any, Any]]
@@ -59,14 +63,22 @@ def scan(
     keep = None if mask is None else _mask(mask, sequences[0].shape[:2])
     current = [convert_to_tensor(s) for s in states]
     several_in = isinstance(xs, tuple)
-    here = mode()
-    wanted = here.derive if derive is None else derive
-    if wanted and here.monitor is None:
-        found = _derived(
-            step, sequences, current, constants, several_in, go_backwards, keep, return_sequences, checkpoint
-        )
-        if found is not None:
-            return found
+    if checkpoint not in (None, "sqrt"):
+        raise ValueError(f"{_place(mode())}: checkpoint must be None or 'sqrt', received {checkpoint!r}")
+    wanted = mode().derive if derive is None else derive
+    if checkpoint or (wanted and mode().monitor is None):
+        reason = ""
+        try:
+            return _derived(
+                step, sequences, current, constants, several_in, go_backwards, keep, return_sequences, checkpoint
+            )
+        except Underivable as error:
+            reason = str(error)
+        result = _unrolled(step, sequences, current, constants, several_in, go_backwards, keep, return_sequences)
+        if checkpoint:
+            raise ValueError(f"{_place(mode())}: checkpoint needs derived mode, and {reason}")
+        _say(f"{_place(mode())}: {reason}; the recurrence runs unrolled")
+        return result
     return _unrolled(step, sequences, current, constants, several_in, go_backwards, keep, return_sequences)
 
 
@@ -116,22 +128,28 @@ def _derived(
     keep: Any,
     return_sequences: bool,
     checkpoint: str | None,
-) -> tuple[Any, list[Any]] | None:
-    """Run in derived mode; None if that cannot be done."""
-    if keep is not None:
-        return None
+) -> tuple[Any, list[Any]]:
+    """Run in derived mode; raises `Underivable`."""
+    owner = getattr(step, "__self__", step)
+    count = len(states)
 
     def again(xs: list[Tensor], ss: list[Tensor]) -> Any:
-        return _unrolled(step, xs, ss, constants, several_in, False, None, True)
+        return _unrolled(run_step, xs, ss, constants, several, False, None, True)
 
     ordered = [flip(x, 1) for x in sequences] if go_backwards else sequences
-    found = run(step, ordered, states, constants, several_in, again, _place(mode()))
-    if found is None:
-        return None
-    outputs, last, several_out = found
+    run_step, several = step, several_in
+    if keep is not None:
+        masked = Masked.of(step, ordered, states, constants, several_in)
+        run_step, several = masked, True
+        valid = keep[:, ::-1] if go_backwards else keep
+        ordered = [*ordered, Tensor(freeze(valid.copy()), None)]
+        states = [*states, *masked.first_outputs()]
+    outputs, last, several_out = run(
+        run_step, ordered, states, constants, several, again, owner, checkpoint is not None
+    )
     if not return_sequences:
         outputs = tuple(y[:, -1] for y in outputs)
-    return (outputs if several_out else outputs[0]), last
+    return (outputs if several_out else outputs[0]), last[:count]
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
@@ -171,6 +189,70 @@ def _mask(mask: Any, expected: tuple[int, ...]) -> np.ndarray[Any, Any]:
 def _select(valid: np.ndarray[Any, Any], new: Tensor, old: Any) -> Any:
     """`new` in the valid rows of the batch, `old` in the others."""
     return where(valid.reshape(valid.shape + (1,) * (new.ndim - 1)), new, old)
+
+
+class UnrolledWarning(UserWarning):
+    """A recurrence could not be derived, and runs unrolled; the message says why."""
+
+
+_said: set[str] = set()
+
+
+def _say(message: str) -> None:
+    """Warn once."""
+    if message not in _said:
+        _said.add(message)
+        warnings.warn(message, UnrolledWarning, stacklevel=4)
+
+
+class Masked:
+    """A step that keeps states and output where the last of its inputs is False.
+
+    The previous outputs are states of it, unless an output is a state that starts from zeros anyway.
+    """
+
+    def __init__(self, step: Step, several_in: bool, outputs: list[Tensor], repeated: list[int | None]) -> None:
+        self.step, self.several_in, self.outputs, self.repeated = step, several_in, outputs, repeated
+
+    @staticmethod
+    def of(
+        step: Step, sequences: list[Tensor], states: list[Tensor], constants: Any, several_in: bool
+    ) -> Masked:
+        """Find out what the outputs of `step` are."""
+        inputs = [[(x._data[:, 0], False) for x in sequences], [(s._data, False) for s in states]]
+        body = examine(step, inputs, constants, several_in, getattr(step, "__self__", step)).body
+        zero = [not np.any(s._data) for s in states]
+        repeated: list[int | None] = []
+        for output in body.outputs:
+            places = [j for j, new in enumerate(body.new_states) if new is output and zero[j]]
+            repeated.append(places[0] if places else None)
+        outputs = [Tensor(np.zeros(o.shape, o.dtype), None) for o in body.outputs]
+        return Masked(step, several_in, outputs, repeated)
+
+    def first_outputs(self) -> list[Tensor]:
+        """What is repeated before the first valid step: zeros."""
+        return [o for o, j in zip(self.outputs, self.repeated, strict=True) if j is None]
+
+    def __call__(self, x_t: Any, states: list[Any], constants: Any) -> tuple[Any, list[Any]]:
+        *inputs, valid = x_t
+        previous = states[len(states) - len(self.first_outputs()) :]
+        own = states[: len(states) - len(previous)]
+        output, new = self.step(tuple(inputs) if self.several_in else inputs[0], own, constants)
+        several_out, outputs = isinstance(output, tuple), _as_tuple(output)
+        new = new if isinstance(new, (list, tuple)) else [new]
+        new = [_where(valid, n, s) for n, s in zip(new, own, strict=True)]
+        remaining = iter(previous)
+        kept = [
+            _where(valid, o, next(remaining)) if j is None else new[j]
+            for o, j in zip(outputs, self.repeated, strict=True)
+        ]
+        last = [o for o, j in zip(kept, self.repeated, strict=True) if j is None]
+        return (tuple(kept) if several_out else kept[0]), [*new, *last]
+
+
+def _where(valid: Tensor, new: Any, old: Any) -> Any:
+    """`_select` for a mask that is a Tensor."""
+    return where(valid[(slice(None), *(None,) * (new.ndim - 1))], new, old)
 
 
 def _checked(new: Any, current: list[Tensor], here: Mode, t: int) -> list[Tensor]:

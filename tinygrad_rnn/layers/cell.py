@@ -89,7 +89,7 @@ class Cell(Layer):
     # --- one sequence: masks, projection, steps ------------------------------------------------------
 
     def prepare(self, batch: int, features: int) -> Any:
-        """What stays the same over a sequence: the dropout masks of inputs and previous outputs."""
+        """What is drawn once for a sequence: the dropout masks of inputs and previous outputs."""
         if not mode().training:
             return (None, None)
         return tuple(
@@ -104,6 +104,10 @@ class Cell(Layer):
             else None
             for rate, size in ((self.dropout, features), (self.recurrent_dropout, self.units))
         )
+
+    def share(self, masks: Any) -> Any:
+        """What every step uses beside inputs and states: the masks, and parts of weights."""
+        return masks
 
     def project(self, x: Any, constants: Any) -> Any:
         """`x @ kernel + bias`, for one step or for all steps of a sequence at once."""
@@ -124,7 +128,7 @@ class Cell(Layer):
 
     def call(self, inputs: Any, states: Any) -> tuple[Any, Any]:
         """One time step: `(output, new states)`."""
-        constants = self.prepare(*inputs.shape)
+        constants = self.share(self.prepare(*inputs.shape))
         return self.step(self.project(inputs, constants), list(flatten(states)), constants)
 
 
@@ -171,6 +175,10 @@ class StackedRNNCells(Layer):
         sizes = [features, *(_output_size(c) for c in self.cells[:-1])]
         return [prepare(c, batch, n) for c, n in zip(self.cells, sizes, strict=True)]
 
+    def share(self, masks: Any) -> list[Any]:
+        """What the steps of every cell use."""
+        return [share(c, m) for c, m in zip(self.cells, masks, strict=True)]
+
     def project(self, x: Any, constants: Any) -> Any:
         """The first cell's projection; those above have to wait for its output."""
         return project(self.cells[0], x, constants[0])
@@ -191,7 +199,7 @@ class StackedRNNCells(Layer):
 
     def call(self, inputs: Any, states: Any) -> tuple[Any, Any]:
         """One time step: `(output, new states)`."""
-        constants = self.prepare(*inputs.shape)
+        constants = self.share(self.prepare(*inputs.shape))
         return self.step(self.project(inputs, constants), states, constants)
 
 
@@ -199,8 +207,13 @@ class StackedRNNCells(Layer):
 
 
 def prepare(cell: Any, batch: int, features: int) -> Any:
-    """What stays the same over a sequence, for cells that have something."""
+    """What is drawn once for a sequence, for cells that draw something."""
     return cell.prepare(batch, features) if hasattr(cell, "prepare") else None
+
+
+def share(cell: Any, masks: Any) -> Any:
+    """What every step uses beside inputs and states, for cells that have something."""
+    return cell.share(masks) if hasattr(cell, "share") else masks
 
 
 def project(cell: Any, x: Any, constants: Any) -> Any:

@@ -62,9 +62,8 @@ class GRUCell(Cell):
         """Row 0 of the bias, or all of it."""
         return self.bias[0] if self.reset_after else self.bias  # type: ignore[index]
 
-    def prepare(self, batch: int, features: int) -> Any:
+    def share(self, masks: Any) -> Any:
         """The dropout masks, and the parts of weights that every step uses."""
-        masks = super().prepare(batch, features)
         if self.reset_after:
             return (*masks, None if self.bias is None else self.bias[1])
         return (*masks, split(self.recurrent_kernel, [2 * self.units], axis=1))

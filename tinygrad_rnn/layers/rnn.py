@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..bptt import scan
-from ..config import Scope, switched
+from ..config import Scope, mode, switched
 from ..core.tensor import Tensor
 from ..ops import where
 from ..utils.registry import parameters
-from .cell import Cell, StackedRNNCells, as_cell, nest, prepare, project, step_of
+from .cell import Cell, StackedRNNCells, as_cell, nest, prepare, project, share, step_of
 from .layer import Layer
 from .symbolic import flatten
 
@@ -133,10 +133,12 @@ class RNN(Layer):
             states = self._given_states(initial_state, batch)
         else:
             states = self._kept_states(batch) if self.stateful else self.get_initial_state(batch)
-        constants = prepare(self.cell, batch, features)
+        masks = prepare(self.cell, batch, features)
+        whole = mode().derive or "hoist" in mode().passes  # the step projects its own inputs
+        constants = masks if whole else share(self.cell, masks)
         outputs, last = scan(
-            self._one_step,
-            project(self.cell, sequences, constants),
+            self._whole_step if whole else self._one_step,
+            sequences if whole else project(self.cell, sequences, constants),
             states,
             constants,
             go_backwards=self.go_backwards,
@@ -161,6 +163,11 @@ class RNN(Layer):
         output, new = step_of(self.cell, z, nest(list(states), self.cell.state_size), constants)
         return output, list(flatten(new))
 
+    def _whole_step(self, x: Any, states: Any, masks: Any) -> tuple[Any, list[Any]]:
+        """A step from the inputs themselves, as derived mode wants it: it finds out what can be done beforehand."""
+        constants = share(self.cell, masks)
+        return self._one_step(project(self.cell, x, constants), states, constants)
+
     def step(self, x_t: Any, states: Any = None) -> Any:
         """One time step on `x_t` `(batch, features)`: streaming.
 
@@ -177,8 +184,7 @@ class RNN(Layer):
         batch = x_t.shape[0]
         before = self._kept_states(batch) if states is None else self._given_states(states, batch)
         with switched(scope=Scope(self.name)):
-            constants = prepare(self.cell, *x_t.shape)
-            output, new = self._one_step(project(self.cell, x_t, constants), before, constants)
+            output, new = self._whole_step(x_t, before, prepare(self.cell, *x_t.shape))
         if states is not None:
             return output, new
         self._states = [s.detach() for s in new]

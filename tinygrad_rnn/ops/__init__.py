@@ -163,7 +163,7 @@ def _boolean(function: Callable[..., Any], sign: str) -> Callable[..., Any]:
 
     def method(self: Tensor, *others: Any) -> Any:
         for value in (self, *others):
-            kind = np.asarray(value).dtype
+            kind = value.dtype if isinstance(value, Tensor) else np.asarray(value).dtype
             if kind.kind != "b":
                 raise TypeError(
                     f"{sign} on tensors joins truth values, received {kind}; compare first, e.g. x > 0"

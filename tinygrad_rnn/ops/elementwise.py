@@ -237,7 +237,7 @@ def clip(x: Any, x_min: Any = None, x_max: Any = None) -> Any:
     limits = np.iinfo(dtype) if dtype.kind in "iu" else None  # integers stay integers
     low = x_min if x_min is not None else -math.inf if limits is None else limits.min
     high = x_max if x_max is not None else math.inf if limits is None else limits.max
-    if np.any(np.asarray(low) > np.asarray(high)):
+    if not any(isinstance(b, Tensor) for b in (low, high)) and np.any(np.asarray(low) > np.asarray(high)):
         raise ValueError(f"clip: x_min must not exceed x_max, received {x_min} and {x_max}")
     if all(not isinstance(b, Tensor) and np.ndim(b) == 0 for b in (low, high)):
         return clip_op(x, low=np.asarray(low).item(), high=np.asarray(high).item())

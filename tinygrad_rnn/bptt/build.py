@@ -1,0 +1,192 @@
+"""From a step function to its source: examined, traced, derived, and written for any batch size."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ..config import mode
+from ..core.op import Array
+from ..core.tensor import Tensor
+from . import algebra, schedule, source
+from .adjoint import derive
+from .body import Tracer, Underivable, Value, dependents, trace
+from .purity import Surroundings, _content
+
+
+@dataclass
+class Built:
+    """What is known about one structure."""
+
+    text: str
+    outputs: int
+    several_out: bool
+    gradients: list[tuple[str, int]]  # in the order of backward's results: of which input
+    guarded: bool  # `0 · ∞` was taken for granted not to happen
+    static: list[Any]  # arrays that the backward pass made up
+
+
+_examined: OrderedDict[Any, Any] = OrderedDict()  # steps without side effects: True; others: the reason
+_layers: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()  # the same, for methods of objects
+EXAMINED_KEPT = 256
+
+
+def examine(step: Any, inputs: Any, constants: Any, several_in: bool, owner: Any) -> Tracer:
+    """Trace a step; the first time, make sure that it depends on its inputs alone and changes nothing else.
+
+    Raises `Underivable` with the reason, also for whatever the step itself raises: unrolled, it says where.
+    """
+    known, key = _record_of(owner, inputs)
+    if isinstance(known.get(key), str):
+        raise Underivable(known[key])
+    surroundings = None if key in known else Surroundings(step)
+    try:
+        tracer = trace(step, *inputs, constants, several_in)
+        if surroundings is not None:
+            _check_pure(step, inputs, constants, several_in, tracer, surroundings)
+            known[key] = True
+    except Exception as error:
+        if surroundings is not None:
+            surroundings.undo()
+        if not isinstance(error, Underivable):
+            raise Underivable(f"the step raised {type(error).__name__}: {error}") from error
+        known[key] = str(error)
+        raise
+    finally:
+        while len(_examined) > EXAMINED_KEPT:
+            _examined.popitem(last=False)
+    return tracer
+
+
+def _record_of(owner: Any, inputs: Any) -> tuple[dict[Any, Any], Any]:
+    """Where it is written down what a step was found to be."""
+    shapes = tuple([(a.shape, a.dtype) for group in inputs for a, _ in group])
+    code = getattr(owner, "__code__", None)
+    if code is None:
+        try:
+            return _layers.setdefault(owner, {}), shapes
+        except TypeError:  # cannot be referred to weakly
+            return {}, shapes
+    cells = tuple([type(_content(c)) for c in owner.__closure__ or ()])
+    return _examined, (code, cells, shapes)
+
+
+def build(step: Any, inputs: Any, constants: Any, several_in: bool, saving: bool) -> Built:
+    """Trace with names and write the source, for any batch size if that can be."""
+    surroundings = Surroundings(step)
+    try:
+        tracer = trace(step, *inputs, constants, several_in, naming=True)
+        body = tracer.body
+        text, gradients, guarded = compose(tracer, saving)
+        static = body.bound[tracer.forward_constants :]
+        try:
+            larger = _enlarged(inputs, constants)
+            other = trace(step, *larger[0], larger[1], several_in, naming=True)
+            text = _with_batch(text, compose(other, saving)[0], inputs[0][0][0].shape[0])
+        except Exception:  # noqa: S110 - the step needs this batch size: its source holds for this one only
+            pass
+    finally:
+        surroundings.undo()
+    return Built(text, len(body.outputs), body.several_out, gradients, guarded, static)
+
+
+def _check_pure(
+    step: Any, inputs: Any, constants: Any, several_in: bool, tracer: Tracer, around: Surroundings
+) -> None:
+    """Run the step on other values: what it does must not depend on them, nor on how often it was called."""
+    rng = np.random.default_rng(0)
+    other = [[(_other(a, rng), w) for a, w in group] for group in inputs]
+    again = trace(step, *other, constants, several_in)
+    if again.body.key() != tracer.body.key():
+        raise Underivable("the step does something else when it is called again, or with other values")
+    for a, b in zip(tracer.body.bound, again.body.bound, strict=True):
+        if a is not b and not np.array_equal(np.asarray(a), np.asarray(b), equal_nan=np.asarray(a).dtype.kind in "fc"):
+            raise Underivable("the step makes arrays that are random, or depend on values that are no longer Tensors")
+    changed = around.undo()
+    if changed:
+        raise Underivable(f"the step changes {changed}")
+
+
+def _other(array: Array, rng: np.random.Generator) -> Array:
+    if array.dtype.kind not in "fc":
+        return array
+    return rng.standard_normal(array.shape).astype(array.dtype)
+
+
+def _enlarged(inputs: Any, constants: Any) -> Any:
+    """Inputs with one more example in the batch."""
+    batch = inputs[0][0][0].shape[0]
+
+    def grow(a: Any) -> Any:
+        if isinstance(a, (list, tuple)):
+            return type(a)([grow(v) for v in a])
+        data = a._data if isinstance(a, Tensor) else a
+        if not isinstance(data, np.ndarray) or data.ndim == 0 or data.shape[0] != batch:
+            return a
+        more = np.concatenate([data, data[:1]])
+        return Tensor(more, a._node) if isinstance(a, Tensor) else more
+
+    return [[(grow(a), w) for a, w in group] for group in inputs], grow(constants)
+
+
+_INTEGER = re.compile(r"(?<![\w.])(\d+)(?![\w.])")
+
+
+def _with_batch(text: str, other: str, batch: int) -> str:
+    """Write `N` for every number that follows the batch size; two sources for sizes n and n + 1 tell which."""
+    a, b = _INTEGER.split(text), _INTEGER.split(other)
+    if len(a) != len(b) or a[::2] != b[::2]:
+        return text
+    for i in range(1, len(a), 2):
+        if a[i] == b[i]:
+            continue
+        times = int(b[i]) - int(a[i])
+        if times <= 0 or int(a[i]) != times * batch:
+            return text
+        a[i] = "N" if times == 1 else f"{times} * N"
+    joined = "".join(a)
+    if "N" not in a:
+        return text
+    joined = re.sub(r"    T, dtype = (X\w*)\.shape\[1\], ", r"    N, T, dtype = *\1.shape[:2], ", joined)
+    return re.sub(r"    T = (X\w*)\.shape\[1\]\n", r"    N, T = \1.shape[:2]\n", joined)
+
+
+def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], bool]:
+    """Passes, schedule and text; with the inputs that get gradients, in order."""
+    off = mode().passes
+    body = tracer.body
+    if "sums" not in off:
+        algebra.sums(tracer)
+    tracer.forward_constants = len(body.bound)
+    if not saving:
+        return source.write(schedule.program(body, None, "hoist" not in off, True)), [], False
+    once = set(body.constants)
+    if "hoist" not in off:
+        once |= set(body.values) - dependents(body.values, [*body.xs, *body.states])
+    masked = any(v.op == "where" for v in body.values)
+    adjoint = derive(tracer, once, masked and "guards" in off)
+    guarded = masked
+    if "guards" not in off:
+        guarded = algebra.guards(adjoint) or masked
+    if "factors" not in off:
+        algebra.factors(adjoint)
+        algebra.tidy(adjoint)
+    if "defer" not in off:
+        schedule.defer(adjoint, once, schedule.largest(body))
+    algebra._resolve(adjoint)
+    program = schedule.program(body, adjoint, "hoist" not in off, "defer" not in off)
+    if "factors" not in off:
+        schedule.order_carries(program)
+    gradients: list[tuple[str, int]] = []
+    inputs: list[Value] = [*body.xs, *body.states, *body.constants]
+    for i, v in enumerate(inputs):
+        if v.op == "x" and adjoint.xs[i] or v.op == "state" and v.active:
+            gradients.append((v.op, i))
+        elif v.op == "constant" and adjoint.constants[i - len(body.xs) - len(body.states)]:
+            gradients.append((v.op, i))
+    return source.write(program), gradients, guarded
