@@ -20,6 +20,7 @@ from ..core.autodiff import grad
 from ..core.op import Array, Node, Op, Port
 from ..core.tensor import Tensor
 from .build import Built, build, examine
+from .tight import tighten
 
 PLANS_KEPT = 64  # structures whose source is kept
 CACHES_KEPT = 4  # sets of buffers that wait for another call with the same structure
@@ -31,7 +32,7 @@ class Plan:
     def __init__(self, built: Built) -> None:
         self.built = built
         self.functions: dict[str, Any] = {}
-        exec(compile(built.text, "<derived BPTT>", "exec"), self.functions)
+        exec(compile(tighten(built.text), "<derived BPTT>", "exec"), self.functions)
         self.idle: OrderedDict[int, tuple[int, Any]] = OrderedDict()
         self.count = itertools.count()
         self.lock = threading.Lock()

@@ -156,7 +156,7 @@ class _Writer:
             return Place(name, "ring", base.shift, False)
         text = view_text(v, base.name, 0, self._shape) or ""
         if base.kind == "once":
-            return Place(text if re.fullmatch(r"[\w.]+\.T|\w+", text) else f"{text}", "once", 0, False)
+            return Place(text, "once", 0, False)
         self._hold(name, text)
         return Place(name, "temp", 0, False)
 
@@ -278,7 +278,8 @@ class _Writer:
             x = f"{a[0]}.reshape({rows}, {left.shape[-1]})"
             if place.contiguous:
                 return [f"np.matmul({x}, {a[1]}, out={y}.reshape({rows}, {right.shape[1]}))"]
-        return [f"np.matmul({a[0]}, {a[1]}, out={y})"]
+        two = len(left.shape) == len(right.shape) == 2 and inside and self.place(v).contiguous
+        return [f"dot({a[0]}, {a[1]}, out={y})" if two and v.dtype.kind == "f" else f"np.matmul({a[0]}, {a[1]}, out={y})"]
 
     def _time_sum(self, v: Value, inside: bool) -> list[str]:
         name = self.place(v).name

@@ -224,6 +224,8 @@ def view_text(value: Value, x: str, lead: int, shape: Callable[[Any], str]) -> s
         return f"{x}.reshape({shape((*('T',) * lead, *value.shape))})"
     if value.op == "transpose":
         axes = (*range(lead), *[a + lead for a in attrs["axes"]])
+        if axes == (1, 0):
+            return f"{x}.T"
         return f"{x}.transpose({', '.join(map(str, axes))})"
     if value.op == "broadcast_to":
         return f"np.broadcast_to({x}, {shape((*('T',) * lead, *value.shape))})"
