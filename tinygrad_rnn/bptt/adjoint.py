@@ -100,7 +100,7 @@ class _Walk:
         """A placeholder for a gradient that arrives."""
         data = np.array(self.body.tensors[of]._data)
         value = Value(kind, (), {"index": index, "k": k}, of.shape, of.dtype, True)
-        value.label = f"d{of.label}" if of.label else ""
+        value.label = "dy" if kind == "cotangent" else f"d{of.label}" if of.label else ""
         return self.tracer.bind(data, value)
 
     def _send(self, to: Value, part: Value) -> None:

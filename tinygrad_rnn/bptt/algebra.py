@@ -166,6 +166,7 @@ class _Factors:
         sources = [c for c in adjoint.cotangents if c] + [c for cs in adjoint.carries for c in cs]
         self.linear = dependents(adjoint.values, sources) | set(sources)
         self.form: dict[Value, tuple[Value, Any]] = {}  # base and factor (1.0: none)
+        self.joined: dict[Value, list[tuple[Value, Any]]] = {}  # a concatenation of such products
         self.made: list[Value] = []
         self.known: dict[Any, Value] = {}
 
@@ -174,6 +175,10 @@ class _Factors:
             form = self._form(value) if value in self.linear else None
             if form is not None and form[0].shape == value.shape:
                 self.form[value] = form
+                continue
+            pieces = self._pieces(value) if value in self.linear else None
+            if pieces is not None:
+                self.joined[value] = pieces
                 continue
             value.args = tuple([self._whole(a) for a in value.args])
             self.made.append(value)
@@ -186,7 +191,53 @@ class _Factors:
     def _split(self, a: Any) -> tuple[Value, Any] | None:
         if not isinstance(a, Value) or a not in self.linear:
             return None
+        if a in self.joined:
+            a = self._whole(a)
         return self.form.get(a, (a, 1.0))
+
+    def _pieces(self, value: Value) -> list[tuple[Value, Any]] | None:
+        """The value as a concatenation of products, if it is one: what acts on all of it acts on each piece."""
+        op, args = value.op, value.args
+        if op == "concatenate" and value.attrs["axis"] == len(value.shape) - 1:
+            if not all(isinstance(a, Value) and (a in self.linear or a.op == "zeros") for a in args):
+                return None
+            found: list[tuple[Value, Any]] = []
+            for a in args:
+                found += self.joined.get(a) or [self.form.get(a, (a, 1.0))]
+            return found
+        sides = [self.joined.get(a) if isinstance(a, Value) else None for a in args]
+        if op == "multiply" and sides[0] is not None and sides[1] is None:
+            factors = self._cut(args[1], sides[0], value)
+            if factors is not None:
+                return [(b, self._op("multiply", f, g)) for (b, f), g in zip(sides[0], factors, strict=True)]
+        if op == "negative" and sides[0] is not None:
+            return [(b, self._op("negative", f)) for b, f in sides[0]]
+        if op in ("add", "subtract") and sides[0] is not None and sides[1] is not None:
+            if [b for b, _ in sides[0]] == [b for b, _ in sides[1]]:
+                return [(b, self._op(op, f, g)) for (b, f), (_, g) in zip(sides[0], sides[1], strict=True)]
+        return None
+
+    def _cut(self, factor: Any, pieces: list[tuple[Value, Any]], value: Value) -> list[Any] | None:
+        """A factor cut like the pieces that it multiplies."""
+        if not isinstance(factor, Value):
+            return [factor] * len(pieces)
+        if factor in self.linear or factor.shape != value.shape:
+            return None
+        key = ("cut", factor, tuple(b.shape for b, _ in pieces))
+        if key not in self.known:
+            axis = len(value.shape) - 1
+            at = tuple(int(n) for n in np.cumsum([b.shape[-1] for b, _ in pieces])[:-1])
+            split = Value("split", (factor,), {"at": at, "axis": axis}, tuple(b.shape for b, _ in pieces), factor.dtype)
+            self.made.append(split)
+            self.known[key] = split
+        split = self.known[key]
+        parts = []
+        for i, (b, _) in enumerate(pieces):
+            if (key, i) not in self.known:
+                self.known[key, i] = Value("part", (split,), {"index": i}, b.shape, factor.dtype)
+                self.made.append(self.known[key, i])
+            parts.append(self.known[key, i])
+        return parts
 
     def _form(self, value: Value) -> tuple[Value, Any] | None:
         """The value as base · factor, if it is one."""
@@ -214,16 +265,29 @@ class _Factors:
 
     def _whole(self, a: Any) -> Any:
         """The value itself, for those that cannot use base and factor."""
+        if isinstance(a, Value) and a in self.joined:
+            wholes = tuple([self._product(b, f, "") for b, f in self.joined[a]])
+            key = ("concatenate", wholes)
+            if key not in self.known:
+                joined = Value("concatenate", wholes, {"axis": len(a.shape) - 1}, a.shape, a.dtype, True)
+                joined.label = a.label
+                self.known[key] = joined
+                self.linear.add(joined)
+                self.made.append(joined)
+            return self.known[key]
         if not isinstance(a, Value) or a not in self.form:
             return a
-        base, factor = self.form[a]
+        return self._product(*self.form[a], a.label)
+
+    def _product(self, base: Value, factor: Any, label: str) -> Value:
         if isinstance(factor, float) and factor == 1.0:
             return base
         if isinstance(factor, float) and factor == -1.0:
             whole = self._make("negative", base)
         else:
             whole = self._make("multiply", base, factor)
-        whole.label = whole.label or a.label
+        whole.label = whole.label or label
+        self.linear.add(whole)
         return whole
 
     def _op(self, name: str, *args: Any) -> Any:

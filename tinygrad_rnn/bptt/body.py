@@ -195,10 +195,13 @@ class Tracer(Monitor):
         return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}()"
 
     def _collect_names(self, frame: FrameType | None) -> None:
+        frames: list[FrameType] = []
         while frame is not None and frame is not self.steps_frame:
             if not frame.f_code.co_filename.startswith(ENGINE):
-                self._names_of(frame)
+                frames.append(frame)
             frame = frame.f_back
+        for frame in reversed(frames):  # names in the step itself go before those in what it calls
+            self._names_of(frame)
 
     def _names_of(self, frame: FrameType) -> None:
         code = frame.f_code

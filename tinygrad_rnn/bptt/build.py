@@ -13,7 +13,7 @@ import numpy as np
 from ..config import mode
 from ..core.op import Array
 from ..core.tensor import Tensor
-from . import algebra, schedule, source
+from . import algebra, gates, schedule, source
 from .adjoint import derive
 from .body import Tracer, Underivable, Value, dependents, trace
 from .purity import Surroundings, _content
@@ -162,8 +162,12 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     body = tracer.body
     if "sums" not in off:
         algebra.sums(tracer)
+    if "gates" not in off:
+        gates.gates(tracer)
     tracer.forward_constants = len(body.bound)
     if not saving:
+        if "merge" not in off:
+            gates.merge(body, None)
         return source.write(schedule.program(body, None, "hoist" not in off, True)), [], False
     once = set(body.constants)
     if "hoist" not in off:
@@ -179,6 +183,8 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     if "defer" not in off:
         schedule.defer(adjoint, once, schedule.largest(body))
     algebra._resolve(adjoint)
+    if "merge" not in off:
+        gates.merge(body, adjoint)
     program = schedule.program(body, adjoint, "hoist" not in off, "defer" not in off)
     if "factors" not in off:
         schedule.order_carries(program)

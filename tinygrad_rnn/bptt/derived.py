@@ -10,6 +10,7 @@ import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,12 @@ from ..config import enable_grad, mode, switched
 from ..core.arrays import copy_unless_frozen
 from ..core.autodiff import grad
 from ..core.op import Array, Node, Op, Port
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, Variable
 from .build import Built, build, examine
 from .tight import tighten
 
 PLANS_KEPT = 64  # structures whose source is kept
+TRACES_KEPT = 8  # shapes for which a layer remembers its plan
 CACHES_KEPT = 4  # sets of buffers that wait for another call with the same structure
 
 
@@ -109,6 +111,38 @@ _plans: OrderedDict[Any, Plan] = OrderedDict()
 _lock = threading.Lock()
 
 
+def _traced(
+    step: Any, inputs: Any, constants: Any, several_in: bool, owner: Any, recording: bool
+) -> tuple[Plan, list[Any]]:
+    """The plan for a step, and the Tensors and arrays from outside that it uses.
+
+    A step is traced at every call, as what it closes over may be another thing now. Layers of this package say by
+    `trace_key` what that could be, and are traced again only if one of these objects was replaced.
+    """
+    same = getattr(owner, "trace_key", None) if getattr(step, "__self__", None) is owner else None
+    objects = same(constants) if same else None
+    shapes = None
+    if objects is not None:
+        flags = (recording, mode().passes)
+        shapes = (flags, *[(a.shape, a.dtype, w) for group in inputs for a, w in group])
+        known = owner.traces.get(shapes)
+        if known is not None:
+            before, plan, bound, leaves = known
+            if len(before) == len(objects) and all(map(is_, before, objects)):
+                if all([(b._node is not None) == leaf for b, leaf in zip(bound, leaves, strict=True)]):
+                    return plan, bound
+    tracer = examine(step, inputs, constants, several_in, owner)
+    body = tracer.body
+    asked = tuple([v.wanted for v in (*body.xs, *body.states, *body.constants)])
+    saving = recording and any(asked)
+    plan = _plan((body.key(), asked, saving, mode().passes), step, inputs, constants, several_in, saving)
+    if shapes is not None and all(isinstance(b, Variable) for b in body.bound):
+        while len(owner.traces) >= TRACES_KEPT:
+            owner.traces.pop(next(iter(owner.traces)))
+        owner.traces[shapes] = (objects, plan, body.bound, [b._node is not None for b in body.bound])
+    return plan, body.bound
+
+
 def _plan(key: Any, step: Any, inputs: Any, constants: Any, several_in: bool, saving: bool) -> Plan:
     """The plan of a structure, made if there is none."""
     with _lock:
@@ -144,13 +178,9 @@ def run(
         [(t._data[:, 0], w) for t, w in zip(sequences, wanted[0], strict=True)],
         [(t._data, w) for t, w in zip(states, wanted[1], strict=True)],
     ]
-    tracer = examine(step, inputs, constants, several_in, owner)
-    body = tracer.body
-    asked = tuple([v.wanted for v in (*body.xs, *body.states, *body.constants)])
-    saving = recording and any(asked)
-    plan = _plan((body.key(), asked, saving, mode().passes), step, inputs, constants, several_in, saving)
+    plan, bound = _traced(step, inputs, constants, several_in, owner, recording)
+    saving = bool(plan.built.gradients)
     length = sequences[0].shape[1]
-    bound = tracer.body.bound
     arrays = [t._data for t in (*sequences, *states)]
     arrays += [b._data if isinstance(b, Tensor) else copy_unless_frozen(b) for b in bound] + plan.built.static
     cache = plan.take(length)

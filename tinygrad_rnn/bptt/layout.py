@@ -78,6 +78,7 @@ class Layout:
             for name in ("before", "loop", "after"):
                 self.region |= dict.fromkeys(getattr(regions, name), f"{prefix}-{name}")
         self.same: dict[Value, Value] = {}  # written over
+        self.blocked = {v.args[0] for v in self.order if v.op == "rows"}
         self.born: dict[Value, tuple[Value, int]] = {}  # inside the buffer of a concatenation, as part number
         self.state_of: dict[Value, int] = {}  # written into the stacked states
         self.carry_of: dict[Value, Value] = {}  # written into the buffer of a carry
@@ -86,6 +87,7 @@ class Layout:
         self._joins()
         self._overwrites()
         self._carries()
+        self.blocks = {v.args[0]: v for v in self.order if v.op == "rows"}  # blocks written as rows, by their users
         self.stacked = self._stacked()
 
     def _results(self) -> None:
@@ -104,6 +106,7 @@ class Layout:
                 self.state_of[v] = j
 
     def _joins(self) -> None:
+        self.pieces: dict[Value, list[Value]] = {}
         for joined in self.order:
             if joined.op not in ("concatenate", "stack") or joined in self.program.once:
                 continue
@@ -112,13 +115,14 @@ class Layout:
                     isinstance(a, Value)
                     and self.region.get(a) == self.region[joined]
                     and not is_view(a)
-                    and self.users[a] == [joined]
+                    and all(self.order[u] >= self.order[joined] for u in self._readers(a) if u is not _NEVER)
                     and a not in self.ends
                     and a.dtype == joined.dtype
                     and a not in self.born
                     and a.op not in ("zeros", "time_sum")
                 ):
                     self.born[a] = (joined, k)
+                    self.pieces.setdefault(joined, []).append(a)
 
     def _overwrites(self) -> None:
         for v in self.order:
@@ -135,7 +139,7 @@ class Layout:
 
     def fixed(self, v: Value) -> bool:
         """Whether the place of a value is given already."""
-        return v in self.state_of or v in self.born or is_view(v) or v in self.same or v in self.carry_of
+        return v in self.blocked or v in self.state_of or v in self.born or is_view(v) or v in self.same or v in self.carry_of
 
     def _may_overwrite(self, a: Value, v: Value) -> bool:
         if a.shape != v.shape or a.dtype != v.dtype or a in self.program.once or v in self.program.once:
@@ -188,6 +192,8 @@ class Layout:
     def _readers(self, a: Value) -> list[Value]:
         """The ops that read the memory of `a`, also through views of it."""
         found: list[Value] = []
+        for piece in getattr(self, "pieces", {}).get(a, ()):
+            found += [u for u in self._readers(piece) if u is not a]
         for u in self.users.get(a, []):
             found += self._readers(u) if is_view(u) else [u]
             if is_view(u) and u in self.ends:
@@ -248,6 +254,8 @@ class Layout:
                         stack.append(u.args[0])
                     if u in self.same:
                         stack.append(self.same[u])
+                    if u in self.blocks:
+                        stack.append(self.blocks[u])
                     if u in self.born:
                         stack.append(self.born[u][0])
         return found

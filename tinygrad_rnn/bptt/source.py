@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.op import OPS
 from .body import Underivable, Value
 from .layout import Layout, Names, Place, is_view
 from .schedule import Program
@@ -126,6 +127,15 @@ class _Writer:
             base = self.place(v.args[0])
             if v.op != "reshape" or base.contiguous:
                 return self._view(v, v.args[0])
+        if v in lay.blocks:
+            rows = lay.blocks[v]
+            base, (n, batch, width) = self.place(rows), v.shape
+            name = self.names.new(f"{base.name}_blocks")
+            if base.kind == "stack":
+                self._hold(f"all_{name}", f"{base.whole}.reshape(T, {batch}, {n}, {width}).transpose(0, 2, 1, 3)")
+            else:
+                self._hold(name, f"{base.name}.reshape({batch}, {n}, {width}).transpose(1, 0, 2)")
+            return Place(name, base.kind, base.shift, False, base.long)
         if v in lay.born:
             return self._inside(v, *lay.born[v])
         return self._buffer(v, v in lay.stacked or v.op in ("cotangent",))
@@ -135,9 +145,14 @@ class _Writer:
         kind = "once" if v in self.program.once or v.op == "zeros" else "stack" if stacked else "temp"
         if kind == "stack":
             self._hold(f"all_{name}", self._empty(v, "T"))
-        elif v.op != "time_sum" or self.layout.region[v] == "b-loop":
+        elif not self._fresh(v):
             self._hold(name, self._empty(v))
         return Place(name, kind)
+
+    def _fresh(self, v: Value) -> bool:
+        """Whether the statement that computes a value makes a new array."""
+        after = v in self.program.once and self.layout.region.get(v) == "b-after"
+        return after and v.op in ("time_sum", "concatenate", "stack")
 
     def _view(self, v: Value, base_value: Value) -> Place:
         base = self.place(base_value)
@@ -220,11 +235,11 @@ class _Writer:
         if v.op == "time_sum":
             return self._time_sum(v, inside)
         place = self.place(v)
-        if v.op == "zeros" or (is_view(v) and (v.op != "reshape" or place.name != "")) and self._is_aliased(v):
+        if v.op == "rows" or v.op == "zeros" or (is_view(v) and (v.op != "reshape" or place.name != "")) and self._is_aliased(v):
             return []
         once = v in self.program.once
         lead = 0 if inside or once else 1
-        ref = self.step if inside else (lambda a: self.whole(a) if a in self.program.once or not isinstance(a, Value) else self.whole(a, len(v.shape) if v.op != "matmul" else None))
+        ref = self.step if inside else (lambda a: self.whole(a) if a in self.program.once or not isinstance(a, Value) else self.whole(a, len(v.shape) if v.op in OPS and OPS[v.op].broadcasts else None))
         if v.op == "reshape":
             return [f"{ref(v)}[...] = {view_text(v, ref(v.args[0]), lead, self._shape)}"]
         if v.op in ("concatenate", "stack"):
@@ -252,6 +267,12 @@ class _Writer:
         return self.place(v.args[0]).contiguous
 
     def _join(self, v: Value, ref: Any, lead: int) -> list[str]:
+        if v in self.program.once:
+            axis = f"axis={v.attrs['axis']}"
+            pieces = f"np.{v.op}(({', '.join(ref(a) for a in v.args)},), {axis}"
+            if self.layout.region[v] == "b-after":
+                return [f"{self.place(v).name} = {pieces})"]
+            return [f"{pieces}, out={ref(v)})"]
         lines = []
         for k, a in enumerate(v.args):
             if self.layout.born.get(self.layout._buffer(a) if isinstance(a, Value) else a) == (v, k):
@@ -466,9 +487,11 @@ class _Writer:
         for n, parts in zip(self.constant_names, adjoint.constants, strict=True):
             if parts:
                 names = list(dict.fromkeys(self.place(p).name for p in parts))
-                total = " + ".join(names)
-                inner = any(p.op == "time_sum" and self.layout.region[p] == "b-loop" for p in parts)
-                results.append(f'"d{n}": {total + ".copy()" if len(names) == 1 and inner else total},')
+                root = parts[0]
+                while is_view(root):
+                    root = root.args[0]
+                copied = len(names) == 1 and not self._fresh(root)
+                results.append(f'"d{n}": {" + ".join(names)}{".copy()" * copied},')
         return [*(f"    {s}" for s in start), *lines, "    return {", *(f"        {r}" for r in results), "    }"]
 
     def _in_carry(self, v: Value) -> bool:

@@ -249,7 +249,7 @@ def batchable(value: Value, per_step: Callable[[Any], bool]) -> bool:
         return all(per_step(a) for a in value.inputs) and not (op == "broadcast_to" and len(value.inputs[0].shape) != len(value.shape))
     if op == "matmul":
         return all(len(a.shape) >= 2 for a in value.inputs) and len(value.inputs) == 2
-    return op in STATEMENTS or op in VIEWS
+    return op in STATEMENTS or op in VIEWS or op == "rows"
 
 
 VIEWS = ("part", "split", "unstack", "reshape", "transpose", "broadcast_to", "flip", "stop", "getitem")

@@ -30,6 +30,7 @@ class Cell(Layer):
 
     gates = 1
     state_size: Any  # an int, or a list with one for each state
+    known_step = False  # set by classes whose step depends on attributes alone; not inherited
 
     def __init__(
         self,
@@ -66,6 +67,11 @@ class Cell(Layer):
         self.dropout, self.recurrent_dropout = float(dropout), float(recurrent_dropout)
         self.mask_per_gate = recurrent_dropout > 0 or implementation == 1
         self.seed_generator = SeedGenerator(seed)
+
+    def known_activations(self) -> bool:
+        """Whether the activations are functions of this package, which depend on nothing else."""
+        found = [self.activation, getattr(self, "recurrent_activation", self.activation)]
+        return all(str(getattr(f, "__module__", "")).startswith(__package__.split(".")[0]) for f in found)
 
     def bias_shape(self) -> tuple[int, ...]:
         """Shape of the bias."""

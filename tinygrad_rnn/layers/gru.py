@@ -28,6 +28,7 @@ class GRUCell(Cell):
     (2, 3)
     """
 
+    known_step = True
     gates = 3
 
     def __init__(

@@ -10,6 +10,7 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from ..utils.registry import parameters, snake_case
 from .symbolic import Symbol, flatten, map_nested, probe
 
 _counts: Counter[str] = Counter()
+_with_losses: WeakSet[Layer] = WeakSet()  # layers that hold penalties: mostly there are none to look for
 
 
 def unique_name(base: str) -> str:
@@ -113,6 +115,7 @@ class Layer:
     def add_loss(self, loss: Any) -> None:
         """Add a scalar to the loss of the model for this call."""
         self._losses.append(loss)
+        _with_losses.add(self)
 
     # --- calling ------------------------------------------------------------------------------------
 
@@ -152,7 +155,7 @@ class Layer:
                 first._mask = out_mask
         if self.activity_regularizer is not None:
             for out in flatten(outputs):
-                self._losses.append(self.activity_regularizer(out) / float(max(out.shape[0], 1)))
+                self.add_loss(self.activity_regularizer(out) / float(max(out.shape[0], 1)))
 
     def _cast(self, value: Any) -> Any:
         """Arrays become Tensors; floats get the layer's type."""
@@ -268,7 +271,10 @@ class Layer:
 
     def clear_losses(self) -> None:
         """Forget the penalties of earlier calls."""
+        if not _with_losses:
+            return
         self._losses.clear()
+        _with_losses.discard(self)
         for layer in self.sublayers():
             layer.clear_losses()
 

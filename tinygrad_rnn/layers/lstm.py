@@ -28,6 +28,7 @@ class LSTMCell(Cell):
     ((2, 3), (2, 3))
     """
 
+    known_step = True
     gates = 4
 
     def __init__(

@@ -56,6 +56,7 @@ class RNN(Layer):
         self.unroll, self.zero_output_for_mask = bool(unroll), bool(zero_output_for_mask)
         self._features: int | None = None
         self._states: list[Any] | None = None  # flat; of the batch before (stateful), or of step()
+        self.traces: dict[Any, Any] = {}  # what derived mode knows about the step
 
     # --- weights and states ---------------------------------------------------------------------------
 
@@ -167,6 +168,16 @@ class RNN(Layer):
         """A step from the inputs themselves, as derived mode wants it: it finds out what can be done beforehand."""
         constants = share(self.cell, masks)
         return self._one_step(project(self.cell, x, constants), states, constants)
+
+    def trace_key(self, masks: Any) -> list[Any] | None:
+        """The objects that the step depends on, beside its arguments; None if it may depend on others."""
+        cells = self.cell.cells if isinstance(self.cell, StackedRNNCells) else [self.cell]
+        objects: list[Any] = [mode().training]
+        for cell in cells:
+            if not vars(type(cell)).get("known_step") or not cell.known_activations():
+                return None
+            objects += vars(cell).values()
+        return objects if all(m is None for m in flatten(masks)) else None
 
     def step(self, x_t: Any, states: Any = None) -> Any:
         """One time step on `x_t` `(batch, features)`: streaming.
