@@ -162,12 +162,10 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     body = tracer.body
     if "sums" not in off:
         algebra.sums(tracer)
-    if "gates" not in off:
-        gates.gates(tracer)
     tracer.forward_constants = len(body.bound)
     if not saving:
         if "merge" not in off:
-            gates.merge(body, None)
+            gates.merge(body, None, "fold" not in off)
         return source.write(schedule.program(body, None, "hoist" not in off, True)), [], False
     once = set(body.constants)
     if "hoist" not in off:
@@ -184,7 +182,7 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
         schedule.defer(adjoint, once, schedule.largest(body))
     algebra._resolve(adjoint)
     if "merge" not in off:
-        gates.merge(body, adjoint)
+        gates.merge(body, adjoint, "fold" not in off)
     program = schedule.program(body, adjoint, "hoist" not in off, "defer" not in off)
     if "factors" not in off:
         schedule.order_carries(program)

@@ -1,37 +1,50 @@
-"""Passes that make one call of several: gates side by side in memory, equal ones activated together."""
+"""Passes that make one call of several: gates side by side in memory, activated together.
+
+They rewrite the forward pass when the backward pass is known, which keeps the user's weights and order of gates.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from ..core.op import OPS
 from .adjoint import Adjoint
-from .algebra import _apply, _several, _users
-from .body import Body, Tracer, Value, dependents
+from .algebra import _users
+from .body import Body, Value, dependents
 
 
-def gates(tracer: Tracer) -> None:
-    """Put gates with the same activation side by side: `[i f g o] → [i f o g]`, by the columns of the weights.
+def _has_fast_tanh() -> bool:
+    """Whether tanh costs less than the exponential, division and two additions of a sigmoid: with AVX-512."""
+    features = getattr(np._core._multiarray_umath, "__cpu_features__", {})
+    return bool(features.get("AVX512F"))
 
-    The weights are reordered once before the loop, and their gradients put back in order after it.
+
+def merge(body: Body, adjoint: Adjoint | None, fold: bool) -> None:
+    """Activate gates together, in blocks: `(batch, 4 · units)` is kept as `(4, batch, units)`.
+
+    The addition that computes the pre-activations writes them into blocks, so that each gate lies in one piece.
+    Gates with the same activation are put side by side by the columns of the weights, and with `fold` these
+    carry a factor: `σ(z) = ½ + ½ tanh(½ z)` needs one tanh for all gates of an LSTM if the ½ inside is in the
+    weights (float32), and `σ(z) = 1 / (1 + exp(−z))` no change of sign. Factors ½ and −1 are exact.
     """
-    body = tracer.body
-    users = _users(body.values, [*body.outputs, *body.new_states])
+    values = [*body.values, *(adjoint.values if adjoint else [])]
+    ends: list[Value] = [*body.outputs, *body.new_states]
+    if adjoint:
+        ends += [v for parts in (*adjoint.states, *adjoint.constants) for v in parts]
+    users = _users(values, ends)
     carried = dependents(body.values, body.states)
+    varying = dependents(body.values, [*body.xs, *body.states])
     made: list[Value] = []
     for value in body.values:
         if value.op == "split" and value in carried and _equal_parts(value):
-            parts = [u for u in users.get(value, []) if isinstance(u, Value)]
-            order = _order(parts, users, len(value.shape))
-            source = value.args[0]
-            if order != sorted(order) and _permutable(source, value, users, carried):
-                value.args = (_permuted(tracer, made, source, order, carried),)
-                value.args[0].label = source.label
-                for part in parts:
-                    part.attrs = {"index": order.index(part.attrs["index"])}
-        made.append(value)
+            made += _Gates(value, users, varying, fold).run()
+        elif value not in made:
+            made.append(value)
     body.values = made
+    if adjoint is not None:
+        _spread(adjoint)
 
 
 def _equal_parts(value: Value) -> bool:
@@ -40,148 +53,143 @@ def _equal_parts(value: Value) -> bool:
     return len(shapes) > 1 and len(shapes[0]) == 2 and value.attrs["axis"] == 1 and len(set(shapes)) == 1
 
 
-def _activation(part: Value, users: dict[Value, list[Any]]) -> str:
-    """The elementwise function that alone uses a part; empty if there is none."""
-    found = users.get(part, [])
-    if len(found) == 1 and isinstance(found[0], Value) and len(found[0].args) == 1:
-        op = OPS.get(found[0].op)
-        if op is not None and op.broadcasts and found[0].dtype == part.dtype:
-            return str(found[0].op)
-    return ""
+class _Gates:
+    """The parts of one split, and the functions that activate them."""
 
+    def __init__(self, split: Value, users: dict[Value, list[Any]], varying: set[Value], fold: bool) -> None:
+        self.split, self.users, self.varying, self.fold = split, users, varying, fold
+        self.count, (self.batch, self.width) = len(split.shape), split.shape[0]
+        self.parts: list[Value | None] = [None] * self.count
+        for part in users.get(split, []):
+            self.parts[part.attrs["index"]] = part
+        self.kinds = [self._activation(p) for p in self.parts]
+        self.half = split.dtype == np.float32 and _has_fast_tanh()
+        self.made: list[Value] = []
 
-def _order(parts: Sequence[Value], users: dict[Value, list[Any]], count: int) -> list[int]:
-    """The parts, those with equal activations together, in the order of their first."""
-    kinds = [""] * count
-    for part in parts:
-        kinds[part.attrs["index"]] = _activation(part, users) or f"#{part.attrs['index']}"
-    return sorted(range(count), key=lambda i: kinds.index(kinds[i]))
+    def _activation(self, part: Value | None) -> str:
+        """The elementwise function that alone uses a part; empty if there is none."""
+        found = self.users.get(part, []) if part is not None else []
+        if len(found) == 1 and isinstance(found[0], Value) and len(found[0].args) == 1:
+            op = OPS.get(found[0].op)
+            if op is not None and op.broadcasts and part is not None and found[0].dtype == part.dtype:
+                return str(found[0].op)
+        return ""
 
+    def run(self) -> list[Value]:
+        """The ops that replace the split, its parts and their activations."""
+        source = self.split.args[0]
+        free = self.fold and self._permutable(source, self.split)
+        order = list(range(self.count))
+        if free:
+            first = [self.kinds.index(k) if k else i for i, k in enumerate(self.kinds)]
+            order.sort(key=lambda i: (self.half and self.kinds[i] != "sigmoid", first[i]))
+            scales = [(0.5 if self.half else -1.0) if self.kinds[i] == "sigmoid" else 1.0 for i in order]
+            if order != sorted(order) or any(s != 1.0 for s in scales):
+                source = self._folded(source, order, scales)
+            self.kinds = ["folded" if k == "sigmoid" else k for k in self.kinds]
+        whole, blocks = self._blocks(source)
+        self._activate(whole, blocks, order)
+        return self.made
 
-def _permutable(value: Value, user: Value, users: dict[Value, list[Any]], carried: set[Value]) -> bool:
-    """Whether the columns of a sum of products can be reordered in the weights."""
-    if value not in carried and not _varies(value):
-        return bool(value.shape)
-    if users.get(value) != [user]:
-        return False
-    if value.op == "add":
-        return all(
-            isinstance(a, Value) and a.shape and a.shape[-1] == value.shape[-1] and _permutable(a, value, users, carried)
-            for a in value.args
-        )
-    right = value.args[1] if value.op == "matmul" else None
-    return isinstance(right, Value) and len(right.shape) == 2 and not _varies(right)
+    def _new(self, op: str, args: tuple[Any, ...], attrs: dict[str, Any], shape: Any, label: str = "") -> Value:
+        value = Value(op, args, attrs, shape, self.split.dtype)
+        value.label = label
+        self.made.append(value)
+        return value
 
+    # --- the weights --------------------------------------------------------------------------------
 
-def _varies(value: Value) -> bool:
-    """Whether a value depends on inputs or states."""
-    return value.op in ("x", "state") or any(_varies(a) for a in value.inputs)
+    def _permutable(self, value: Value, user: Value) -> bool:
+        """Whether the columns of a sum of products can be reordered and scaled in the weights."""
+        if value not in self.varying:
+            return bool(value.shape)
+        if self.users.get(value) != [user]:
+            return False
+        if value.op == "add":
+            width = value.shape[-1]
+            return all(
+                isinstance(a, Value) and a.shape and a.shape[-1] == width and self._permutable(a, value)
+                for a in value.args
+            )
+        right = value.args[1] if value.op == "matmul" else None
+        return isinstance(right, Value) and len(right.shape) == 2 and right not in self.varying
 
+    def _folded(self, value: Value, order: list[int], scales: list[float]) -> Value:
+        if value not in self.varying:
+            label = f"{value.label}_folded" if value.label else "folded"
+            attrs = {"order": tuple(order), "scales": tuple(scales), "width": self.width}
+            return self._new("fold", (value,), attrs, value.shape, label)
+        if value.op == "add":
+            sides = tuple([self._folded(a, order, scales) for a in value.args])
+            return self._new("add", sides, {}, value.shape, value.label)
+        left, right = value.args
+        return self._new("matmul", (left, self._folded(right, order, scales)), {}, value.shape, value.label)
 
-def _permuted(tracer: Tracer, made: list[Value], value: Value, order: list[int], carried: set[Value]) -> Value:
-    if not _varies(value):
-        return _reordered(tracer, made, value, order)
-    if value.op == "add":
-        sides = [_permuted(tracer, made, a, order, carried) for a in value.args]
-        return _apply(tracer, made, "add", *sides)
-    left, right = value.args
-    return _apply(tracer, made, "matmul", left, _reordered(tracer, made, right, order))
+    # --- the gates ----------------------------------------------------------------------------------
 
-
-def _reordered(tracer: Tracer, made: list[Value], weight: Value, order: list[int]) -> Value:
-    axis, width = len(weight.shape) - 1, weight.shape[-1] // len(order)
-    at = tuple(range(width, weight.shape[-1], width))
-    blocks = _several(tracer, made, "split", weight, at=at, axis=axis)
-    joined = _apply(tracer, made, "concatenate", *[blocks[i] for i in order], axis=axis)
-    joined.label = weight.label
-    return joined
-
-
-# --- when the backward pass is known ----------------------------------------------------------------
-
-
-def merge(body: Body, adjoint: Adjoint | None) -> None:
-    """Activate equal neighbours in one call, in blocks: gates `(batch, 4 · units)` are kept as `(4, batch, units)`.
-
-    The addition that computes the pre-activations writes them into blocks, so that each gate lies in one piece.
-    """
-    values = [*body.values, *(adjoint.values if adjoint else [])]
-    ends: list[Value] = [*body.outputs, *body.new_states]
-    if adjoint:
-        ends += [v for parts in (*adjoint.states, *adjoint.constants) for v in parts]
-    users = _users(values, ends)
-    carried = dependents(body.values, body.states)
-    made: list[Value] = []
-    for value in body.values:
-        if value.op == "split" and value in carried and _equal_parts(value):
-            made += _merged(value, users)
-        elif value not in made:
-            made.append(value)
-    body.values = made
-    if adjoint is not None:
-        _spread(adjoint)
-
-
-def _merged(split: Value, users: dict[Value, list[Any]]) -> list[Value]:
-    """The split and what follows from it, with the parts of a group kept together."""
-    count, (batch, width) = len(split.shape), split.shape[0]
-    parts: list[Value | None] = [None] * count
-    for part in users.get(split, []):
-        parts[part.attrs["index"]] = part
-    made: list[Value] = []
-    source = split.args[0]
-    blocks = (
-        source.op == "add"
-        and users.get(source) == [split]
-        and all(isinstance(a, Value) and a.shape == source.shape and a.op in ("add", "matmul") for a in source.args)
-    )
-    if blocks:
+    def _blocks(self, source: Value) -> tuple[Value, bool]:
+        """The pre-activations as `(gates, batch, units)`, where an addition can write them so."""
+        n, batch, width = self.count, self.batch, self.width
+        summed = source.op == "add" and (self.users.get(source, [self.split]) == [self.split])
+        if not summed or not all(
+            isinstance(a, Value) and a.shape == source.shape and a.op in ("add", "matmul") for a in source.args
+        ):
+            return source, False
         views = []
         for a in source.args:
-            cut = Value("reshape", (a,), {"shape": (batch, count, width)}, (batch, count, width), a.dtype)
-            views.append(Value("transpose", (cut,), {"axes": (1, 0, 2)}, (count, batch, width), a.dtype))
-            made += [cut, views[-1]]
-        total = Value("add", tuple(views), {}, (count, batch, width), source.dtype)
-        total.label = source.label
-        made.append(total)
-        split.args = (total,)
-    groups: list[list[Value]] = []
-    kinds = ["" if p is None else _activation(p, users) for p in parts]
-    bounds: list[int] = []
-    for i in range(count):
-        if i == 0 or not kinds[i] or kinds[i] != kinds[i - 1]:
-            bounds.append(i)
-    bounds.append(count)
-    axis, unit = (0, 1) if blocks else (1, width)
-    split.attrs = {"at": tuple(b * unit for b in bounds[1:-1]), "axis": axis}
-    shapes = []
-    made.append(split)
-    for k, (a, b) in enumerate(zip(bounds, bounds[1:], strict=False)):
-        shape = (b - a, batch, width) if blocks else (batch, (b - a) * width)
-        shapes.append(shape)
-        group = Value("part", (split,), {"index": k}, shape, source.dtype)
-        group.label = "_".join(p.label for p in parts[a:b] if p is not None and p.label)
-        made.append(group)
-        whole = group
-        if kinds[a]:
-            whole = Value(kinds[a], (group,), {}, shape, source.dtype)
-            whole.label = group.label
-            made.append(whole)
+            cut = self._new("reshape", (a,), {"shape": (batch, n, width)}, (batch, n, width))
+            views.append(self._new("transpose", (cut,), {"axes": (1, 0, 2)}, (n, batch, width)))
+        return self._new("add", tuple(views), {"own": True}, (n, batch, width), source.label), True
+
+    def _activate(self, whole: Value, blocks: bool, order: list[int]) -> None:
+        kinds = [self.kinds[i] for i in order]
+        if self.half:  # one tanh for those whose ½ is in the weights, and those that are a tanh anyway
+            kinds = ["tanh" if k == "folded" else k for k in kinds]
+        bounds = [i for i in range(self.count) if i == 0 or not kinds[i] or kinds[i] != kinds[i - 1]]
+        bounds.append(self.count)
+        groups = self._cut(whole, bounds, blocks, self.split)
+        for group, a, b in zip(groups, bounds, bounds[1:], strict=False):
+            members = [self.parts[order[i]] for i in range(a, b)]
+            group.label = "_".join(p.label for p in members if p is not None and p.label)
+            done = group
+            if kinds[a]:
+                op = "sigmoid_of_negative" if kinds[a] == "folded" else kinds[a]
+                done = self._new(op, (group,), {}, group.shape, group.label)
+            folded = sum(self.kinds[order[i]] == "folded" for i in range(a, b)) if self.half else 0
+            if folded:
+                first, *rest = self._cut(done, sorted({0, folded, b - a}), blocks)
+                first.label = "_".join(p.label for p in members[:folded] if p is not None and p.label)
+                half = self._new("half_plus_half", (first,), {}, first.shape, first.label)
+                self._members(half, members[:folded], kinds[a], blocks)
+                if rest:
+                    self._members(rest[0], members[folded:], kinds[a], blocks)
+            else:
+                self._members(done, members, kinds[a], blocks)
+
+    def _cut(self, whole: Value, bounds: list[int], blocks: bool, split: Value | None = None) -> list[Value]:
+        """Cut gates at the bounds."""
+        axis, unit = (0, 1) if blocks else (1, self.width)
+        sizes = [b - a for a, b in zip(bounds, bounds[1:], strict=False)]
+        shapes = tuple((n, self.batch, self.width) if blocks else (self.batch, n * self.width) for n in sizes)
+        cut = split or Value("split", (), {}, shapes, whole.dtype)
+        cut.args, cut.shape = (whole,), shapes
+        cut.attrs = {"at": tuple(b * unit for b in bounds[1:-1]), "axis": axis}
+        self.made.append(cut)
+        return [self._new("part", (cut,), {"index": k}, shape) for k, shape in enumerate(shapes)]
+
+    def _members(self, group: Value, members: list[Value | None], kind: str, blocks: bool) -> None:
+        """The single gates of a group; they keep their identity, as the backward pass refers to them."""
+        n, shape = len(members), (self.batch, self.width)
         attrs: dict[str, Any] = {"axis": 0}
         if not blocks:
-            attrs = {"axis": 1, "at": tuple(range(width, (b - a) * width, width))}
-        opened = Value("unstack" if blocks else "split", (whole,), attrs, ((batch, width),) * (b - a), source.dtype)
-        made.append(opened)
-        for j, part in enumerate(parts[a:b]):
-            if part is None:
-                continue
-            target = users[part][0] if kinds[a] else part
-            target.label = target.label or part.label
-            target.op, target.args, target.attrs = "part", (opened,), {"index": j}
-            made.append(target)
-    split.shape = tuple(shapes)
-    groups.clear()
-    return made
+            attrs = {"axis": 1, "at": tuple(range(self.width, n * self.width, self.width))}
+        opened = self._new("unstack" if blocks else "split", (group,), attrs, (shape,) * n)
+        for j, part in enumerate(members):
+            if part is not None:
+                target = self.users[part][0] if kind else part
+                target.label = target.label or part.label
+                target.op, target.args, target.attrs = "part", (opened,), {"index": j}
+                self.made.append(target)
 
 
 def _spread(adjoint: Adjoint) -> None:

@@ -18,7 +18,7 @@ from .schedule import Program
 from .text import VIEWS, view_text
 
 RESERVED = {
-    "N", "T", "X", "t", "np", "math", "one", "zero", "top", "cache", "dtype", "forward", "backward", "list", "range",
+    "N", "T", "X", "t", "np", "math", "one", "zero", "half", "top", "cache", "dtype", "forward", "backward", "list", "range",
     "len", "zip", "slice", "Y", "dY", "dX", "dH", "grads",
 }  # fmt: skip
 
@@ -126,8 +126,8 @@ class Layout:
 
     def _overwrites(self) -> None:
         for v in self.order:
-            op = OPS.get(v.op)
-            if op is None or v.op == "concatenate" or not (op.broadcasts or v.op in ("softmax", "log_softmax")):
+            op = OPS.get(_KIN.get(v.op, v.op))
+            if op is None or v.attrs.get("own") or v.op == "concatenate" or not (op.broadcasts or v.op in ("softmax", "log_softmax")):
                 continue
             for a in v.inputs:
                 if v not in self.same and self._may_overwrite(a, v):
@@ -144,7 +144,7 @@ class Layout:
     def _may_overwrite(self, a: Value, v: Value) -> bool:
         if a.shape != v.shape or a.dtype != v.dtype or a in self.program.once or v in self.program.once:
             return False
-        if a.op not in OPS and a.op not in ("part", "carry"):
+        if a.op not in OPS and a.op not in ("part", "carry", *_KIN):
             return False
         if self._buffer(a).op == "carry" and (self.region[v] != "b-loop" or self._needs_all(v)):
             return False
@@ -261,6 +261,7 @@ class Layout:
         return found
 
 
+_KIN = {"sigmoid_of_negative": "sigmoid", "half_plus_half": "sigmoid"}  # activations whose weights carry a factor
 _NEVER = Value("never", (), {}, (), None)
 
 

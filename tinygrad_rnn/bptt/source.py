@@ -221,7 +221,7 @@ class _Writer:
     def _literal(self, value: Any) -> str:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or value in (np.inf, -np.inf):
             return number(value)
-        known = {1.0: "one", 0.0: "zero"}
+        known = {1.0: "one", 0.0: "zero", 0.5: "half"}
         if float(value) not in self.literals:
             self.literals[float(value)] = known.get(float(value)) or self.names.new(
                 "c" + re.sub(r"\W", "_", repr(value))
@@ -251,11 +251,11 @@ class _Writer:
             raise Underivable(f"op {v.op!r} has no NumPy text")
         lines = STATEMENTS[v.op](y, [ref(a) for a in v.args], v.attrs, lead)
         text = "\n".join(lines)
-        for name, value in (("one", 1.0), ("zero", 0.0)):
+        for name, value in (("one", 1.0), ("zero", 0.0), ("half", 0.5)):
             if re.search(rf"\b{name}\b", text):
                 self._literal(value)
         if v.dtype != self.dtype or not inside:
-            lines = [re.sub(r"\bone\b", "1.0", re.sub(r"\bzero\b", "0.0", line)) for line in lines]
+            lines = [_spelled(line) for line in lines]
         if v.dtype != self.dtype or any(isinstance(a, Value) and a.dtype != self.dtype for a in v.args):
             for value, name in self.literals.items():
                 lines = [re.sub(rf"\b{name}\b", number(value), line) for line in lines]
@@ -513,6 +513,13 @@ class _Writer:
 
     def _returned(self, results: list[str]) -> list[str]:
         return ["    return (", *(f"        {r}," for r in results), "    )"]
+
+
+def _spelled(line: str) -> str:
+    """Numbers in place of their names."""
+    for name, value in (("one", "1.0"), ("zero", "0.0"), ("half", "0.5")):
+        line = re.sub(rf"\b{name}\b", value, line)
+    return line
 
 
 def _fill(names: list[str]) -> list[str]:

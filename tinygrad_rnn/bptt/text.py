@@ -140,11 +140,26 @@ def _getitem(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     return [f"{y}[...] = {a[0]}[{index_text(attrs['index'], lead)}]"]
 
 
+def _fold(y: str, x: str, attrs: dict[str, Any]) -> Lines:
+    """The columns of a weight, gate by gate in another order and with a factor each."""
+    width, lines = attrs["width"], []
+    for place, (gate, scale) in enumerate(zip(attrs["order"], attrs["scales"], strict=True)):
+        to = f"{y}[..., {place * width}:{(place + 1) * width}]"
+        of = f"{x}[..., {gate * width}:{(gate + 1) * width}]"
+        lines.append(f"{to} = {of}" if scale == 1.0 else f"np.multiply({of}, {scale}, out={to})")
+    return lines
+
+
 STATEMENTS: dict[str, Callable[..., Lines]] = {
     **{name: _plain(f) for name, f in UFUNCS.items()},
     "sigmoid": lambda y, a, attrs, lead: [
         f"negative({a[0]}, out={y})", f"exp({y}, out={y})", f"add({y}, one, out={y})", f"reciprocal({y}, out={y})"
     ],
+    "sigmoid_of_negative": lambda y, a, attrs, lead: [
+        f"exp({a[0]}, out={y})", f"add({y}, one, out={y})", f"reciprocal({y}, out={y})"
+    ],
+    "half_plus_half": lambda y, a, attrs, lead: [f"multiply({a[0]}, half, out={y})", f"add({y}, half, out={y})"],
+    "fold": lambda y, a, attrs, lead: _fold(y, a[0], attrs),
     "relu": lambda y, a, attrs, lead: [f"maximum({a[0]}, zero, out={y})"],
     "rsqrt": lambda y, a, attrs, lead: [f"sqrt({a[0]}, out={y})", f"divide(one, {y}, out={y})"],
     "softplus": _expression("np.maximum({0}, 0) + np.log1p(np.exp(-np.abs({0})))"),
