@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import config, ops
-from .config import debug_nans, enable_grad, epsilon, floatx, no_grad, set_epsilon, set_floatx
+from .config import debug_nans, derived, enable_grad, epsilon, floatx, no_grad, set_epsilon, set_floatx, unrolled
 from .core.autodiff import grad
 from .core.tensor import Tensor, Variable, tensor
 from .core.transforms import custom_gradient, hvp, jacobian, stop_gradient, value_and_grad
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         utils,
         viz,
     )  # fmt: skip
-    from .bptt import scan
+    from .bptt import bptt_source, explain, scan
     from .compare import GradReport, check_gradients, compare_gradients
     from .layers import Input, Layer
     from .models import Model, Sequential
@@ -47,7 +47,7 @@ _MODULES = (
     "manual", "metrics", "models", "optimizers", "regularizers", "utils", "viz",
 )  # fmt: skip
 _NAMES = {  # public name -> module it comes from
-    "scan": "bptt",
+    "bptt_source": "bptt", "explain": "bptt", "scan": "bptt",
     "Input": "layers", "Layer": "layers",
     "Model": "models", "Sequential": "models",
     "Drawing": "viz", "Graph": "viz", "draw_graph": "viz", "graph": "viz", "step": "viz",
@@ -70,9 +70,9 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Drawing", "GradReport", "Graph", "Input", "Layer", "Model", "Sequential", "Tensor", "Variable", "activations",
-    "callbacks", "check_gradients", "compare", "compare_gradients", "config", "constraints", "custom_gradient",
-    "datasets", "debug_nans", "draw_graph", "enable_grad", "epsilon", "floatx", "grad", "graph", "hvp",
+    "bptt_source", "callbacks", "check_gradients", "compare", "compare_gradients", "config", "constraints", "custom_gradient",
+    "datasets", "debug_nans", "derived", "draw_graph", "enable_grad", "epsilon", "explain", "floatx", "grad", "graph", "hvp",
     "initializers", "jacobian", "layers", "losses", "manual", "metrics", "models", "no_grad", "ops", "optimizers",
-    "random", "regularizers", "scan", "set_epsilon", "set_floatx", "step", "stop_gradient", "tensor", "utils",
+    "random", "regularizers", "scan", "set_epsilon", "set_floatx", "step", "stop_gradient", "tensor", "unrolled", "utils",
     "value_and_grad", "viz",
 ]  # fmt: skip

@@ -84,6 +84,7 @@ class _Walk:
                 arrived = outputs.pop(value, None) if value.op != "part" else None
                 if arrived is None and value not in self.parts:
                     continue
+                self.tracer.eq = f"∂{value.eq}" if value.eq else ""
                 if value.op == "part":
                     outputs.setdefault(value.inputs[0], {})[value.attrs["index"]] = self._total(value)
                 else:
@@ -164,6 +165,7 @@ class _Walk:
         found: Value = self.tracer.lookup(part)
         if a in self.once and value not in self.once:
             summed = Value("time_sum", (found,), {}, found.shape, found.dtype, True)
+            summed.eq, summed.label = self.tracer.eq, f"d{a.label}" if a.label else ""
             self.tracer.body.values.append(summed)
             found = self.tracer.bind(np.array(part._data), summed)
         self._send(a, found)

@@ -102,6 +102,7 @@ def _apply(tracer: Tracer, made: list[Value], name: str, *args: Any, **attrs: An
     data = apply(OPS[name], tuple([tensors[a].detach() if isinstance(a, Value) else a for a in args]), attrs)
     active = any(isinstance(a, Value) and a.active for a in args)
     value = Value(name, args, attrs, data.shape, data.dtype, active)
+    value.eq = next((a.eq for a in args[::-1] if isinstance(a, Value) and a.eq), "")
     tracer.bind(data._data, value)
     made.append(value)
     return value
@@ -166,19 +167,21 @@ class _Factors:
         sources = [c for c in adjoint.cotangents if c] + [c for cs in adjoint.carries for c in cs]
         self.linear = dependents(adjoint.values, sources) | set(sources)
         self.form: dict[Value, tuple[Value, Any]] = {}  # base and factor (1.0: none)
-        self.joined: dict[Value, list[tuple[Value, Any]]] = {}  # a concatenation of such products
+        self.joined: dict[Value, list[tuple[Value, Any, str]]] = {}  # a concatenation of such products
         self.made: list[Value] = []
         self.known: dict[Any, Value] = {}
+        self.eq = ""
 
     def run(self) -> None:
         for value in self.adjoint.values:
-            form = self._form(value) if value in self.linear else None
-            if form is not None and form[0].shape == value.shape:
-                self.form[value] = form
-                continue
+            self.eq = value.eq
             pieces = self._pieces(value) if value in self.linear else None
             if pieces is not None:
                 self.joined[value] = pieces
+                continue
+            form = self._form(value) if value in self.linear else None
+            if form is not None and form[0].shape == value.shape:
+                self.form[value] = form
                 continue
             value.args = tuple([self._whole(a) for a in value.args])
             self.made.append(value)
@@ -195,44 +198,44 @@ class _Factors:
             a = self._whole(a)
         return self.form.get(a, (a, 1.0))
 
-    def _pieces(self, value: Value) -> list[tuple[Value, Any]] | None:
+    def _pieces(self, value: Value) -> list[tuple[Value, Any, str]] | None:
         """The value as a concatenation of products, if it is one: what acts on all of it acts on each piece."""
         op, args = value.op, value.args
         if op == "concatenate" and value.attrs["axis"] == len(value.shape) - 1:
             if not all(isinstance(a, Value) and (a in self.linear or a.op == "zeros") for a in args):
                 return None
-            found: list[tuple[Value, Any]] = []
+            found: list[tuple[Value, Any, str]] = []
             for a in args:
-                found += self.joined.get(a) or [self.form.get(a, (a, 1.0))]
+                found += self.joined.get(a) or [(*self.form.get(a, (a, 1.0)), a.label)]
             return found
         sides = [self.joined.get(a) if isinstance(a, Value) else None for a in args]
         if op == "multiply" and sides[0] is not None and sides[1] is None:
             factors = self._cut(args[1], sides[0], value)
             if factors is not None:
-                return [(b, self._op("multiply", f, g)) for (b, f), g in zip(sides[0], factors, strict=True)]
+                return [(b, self._op("multiply", f, g), n) for (b, f, n), g in zip(sides[0], factors, strict=True)]
         if op == "negative" and sides[0] is not None:
-            return [(b, self._op("negative", f)) for b, f in sides[0]]
+            return [(b, self._op("negative", f), n) for b, f, n in sides[0]]
         if op in ("add", "subtract") and sides[0] is not None and sides[1] is not None:
-            if [b for b, _ in sides[0]] == [b for b, _ in sides[1]]:
-                return [(b, self._op(op, f, g)) for (b, f), (_, g) in zip(sides[0], sides[1], strict=True)]
+            if [b for b, *_ in sides[0]] == [b for b, *_ in sides[1]]:
+                return [(b, self._op(op, f, g), n) for (b, f, n), (_, g, _) in zip(sides[0], sides[1], strict=True)]
         return None
 
-    def _cut(self, factor: Any, pieces: list[tuple[Value, Any]], value: Value) -> list[Any] | None:
+    def _cut(self, factor: Any, pieces: list[tuple[Value, Any, str]], value: Value) -> list[Any] | None:
         """A factor cut like the pieces that it multiplies."""
         if not isinstance(factor, Value):
             return [factor] * len(pieces)
         if factor in self.linear or factor.shape != value.shape:
             return None
-        key = ("cut", factor, tuple(b.shape for b, _ in pieces))
+        key = ("cut", factor, tuple(b.shape for b, *_ in pieces))
         if key not in self.known:
             axis = len(value.shape) - 1
-            at = tuple(int(n) for n in np.cumsum([b.shape[-1] for b, _ in pieces])[:-1])
-            split = Value("split", (factor,), {"at": at, "axis": axis}, tuple(b.shape for b, _ in pieces), factor.dtype)
+            at = tuple(int(n) for n in np.cumsum([b.shape[-1] for b, *_ in pieces])[:-1])
+            split = Value("split", (factor,), {"at": at, "axis": axis}, tuple(b.shape for b, *_ in pieces), factor.dtype)
             self.made.append(split)
             self.known[key] = split
         split = self.known[key]
         parts = []
-        for i, (b, _) in enumerate(pieces):
+        for i, (b, *_) in enumerate(pieces):
             if (key, i) not in self.known:
                 self.known[key, i] = Value("part", (split,), {"index": i}, b.shape, factor.dtype)
                 self.made.append(self.known[key, i])
@@ -266,7 +269,7 @@ class _Factors:
     def _whole(self, a: Any) -> Any:
         """The value itself, for those that cannot use base and factor."""
         if isinstance(a, Value) and a in self.joined:
-            wholes = tuple([self._product(b, f, "") for b, f in self.joined[a]])
+            wholes = tuple([self._product(b, f, n) for b, f, n in self.joined[a]])
             key = ("concatenate", wholes)
             if key not in self.known:
                 joined = Value("concatenate", wholes, {"axis": len(a.shape) - 1}, a.shape, a.dtype, True)
@@ -287,6 +290,8 @@ class _Factors:
         else:
             whole = self._make("multiply", base, factor)
         whole.label = whole.label or label
+        if label and isinstance(factor, Value) and not factor.label and base.label:
+            factor.label = f"{label}_by_{base.label}"
         self.linear.add(whole)
         return whole
 
@@ -305,6 +310,7 @@ class _Factors:
             shape = np.broadcast_shapes(*[v.shape for v in values])
             dtype = np.result_type(*[v.dtype for v in values if v.dtype.kind == "f"] or [self._dtype()])
             self.known[key] = Value(name, args, {}, shape, dtype)
+            self.known[key].eq = self.eq
             self.made.append(self.known[key])
         return self.known[key]
 

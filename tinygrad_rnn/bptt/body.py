@@ -31,7 +31,7 @@ class Value:
     gradient flows), "time_sum" (added up over the steps). `args` are Values and Python numbers.
     """
 
-    __slots__ = ("active", "args", "attrs", "dtype", "label", "op", "shape", "site", "wanted")
+    __slots__ = ("active", "args", "attrs", "dtype", "eq", "label", "op", "shape", "site", "wanted")
 
     def __init__(
         self, op: str, args: tuple[Any, ...], attrs: dict[str, Any], shape: Any, dtype: Any, active: bool = False
@@ -41,6 +41,7 @@ class Value:
         self.active = active  # a gradient can flow through it
         self.label = ""  # the user's name for it
         self.site = ""  # file and line that computed it
+        self.eq = ""  # the number of the equation that it belongs to
         self.wanted = active  # its gradient is asked for (inputs)
 
     @property
@@ -66,6 +67,7 @@ class Body:
     several_out: bool = False  # the step returned a tuple of outputs
     bound: list[Any] = field(default_factory=list)  # the Tensors and arrays that the constants were
     tensors: dict[Value, Tensor] = field(default_factory=dict)
+    equations: list[str] = field(default_factory=list)
 
     def key(self) -> Any:
         """Two traces with equal keys did the same ops on the same shapes."""
@@ -109,6 +111,7 @@ class Tracer(Monitor):
         self.forward_constants = 0  # how many constants the step itself has; the rest is the backward pass's
         self.names: dict[int, tuple[int, str]] = {}
         self.naming = naming
+        self.eq = ""  # for ops of the backward pass: the equation that they are the derivative of
         self.deriving = False  # the backward pass is traced: there are no recorded nodes
         self.steps_frame: FrameType | None = None
 
@@ -168,8 +171,9 @@ class Tracer(Monitor):
         shape = tuple([p.shape for p in y]) if several else np.shape(y)
         dtype = y[0].dtype if several else y.dtype
         value = Value(op.name, found, attrs, shape, dtype, active and (several or dtype.kind in "fc"))
+        value.eq = self.eq
         self.body.values.append(value)
-        if self.naming:
+        if self.naming and not self.deriving:
             value.site = self._here()
             self._collect_names(sys._getframe(2))
         if not several:

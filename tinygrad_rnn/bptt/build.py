@@ -15,8 +15,20 @@ from ..core.op import Array
 from ..core.tensor import Tensor
 from . import algebra, gates, schedule, source
 from .adjoint import derive
+from .equations import number_equations
 from .body import Tracer, Underivable, Value, dependents, trace
 from .purity import Surroundings, _content
+
+
+PASSES: dict[str, Any] = {  # in the order in which they are applied; each can be switched off
+    "sums": algebra.sums,
+    "guards": algebra.guards,
+    "factors": algebra.factors,
+    "hoist": schedule.program,
+    "defer": schedule.defer,
+    "merge": gates.merge,
+    "fold": gates.fold,
+}
 
 
 @dataclass
@@ -160,6 +172,7 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     """Passes, schedule and text; with the inputs that get gradients, in order."""
     off = mode().passes
     body = tracer.body
+    body.equations = number_equations(body)
     if "sums" not in off:
         algebra.sums(tracer)
     tracer.forward_constants = len(body.bound)

@@ -5,6 +5,7 @@ They rewrite the forward pass when the backward pass is known, which keeps the u
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,11 @@ def _has_fast_tanh() -> bool:
     return bool(features.get("AVX512F"))
 
 
-def merge(body: Body, adjoint: Adjoint | None, fold: bool) -> None:
-    """Activate gates together, in blocks: `(batch, 4 · units)` is kept as `(4, batch, units)`.
+def merge(body: Body, adjoint: Adjoint | None, folded: bool) -> None:
+    """Activate equal gates in one call: `(batch, 4 · units)` is kept as `(4, batch, units)`, gate after gate.
 
-    The addition that computes the pre-activations writes them into blocks, so that each gate lies in one piece.
-    Gates with the same activation are put side by side by the columns of the weights, and with `fold` these
-    carry a factor: `σ(z) = ½ + ½ tanh(½ z)` needs one tanh for all gates of an LSTM if the ½ inside is in the
-    weights (float32), and `σ(z) = 1 / (1 + exp(−z))` no change of sign. Factors ½ and −1 are exact.
+    The addition that computes the pre-activations writes them into these blocks, so that each gate lies in one
+    piece. With `folded` the weights may be changed for it, see `fold`.
     """
     values = [*body.values, *(adjoint.values if adjoint else [])]
     ends: list[Value] = [*body.outputs, *body.new_states]
@@ -39,7 +38,7 @@ def merge(body: Body, adjoint: Adjoint | None, fold: bool) -> None:
     made: list[Value] = []
     for value in body.values:
         if value.op == "split" and value in carried and _equal_parts(value):
-            made += _Gates(value, users, varying, fold).run()
+            made += _Gates(value, users, varying, folded).run()
         elif value not in made:
             made.append(value)
     body.values = made
@@ -56,8 +55,8 @@ def _equal_parts(value: Value) -> bool:
 class _Gates:
     """The parts of one split, and the functions that activate them."""
 
-    def __init__(self, split: Value, users: dict[Value, list[Any]], varying: set[Value], fold: bool) -> None:
-        self.split, self.users, self.varying, self.fold = split, users, varying, fold
+    def __init__(self, split: Value, users: dict[Value, list[Any]], varying: set[Value], folded: bool) -> None:
+        self.split, self.users, self.varying, self.folded = split, users, varying, folded
         self.count, (self.batch, self.width) = len(split.shape), split.shape[0]
         self.parts: list[Value | None] = [None] * self.count
         for part in users.get(split, []):
@@ -78,22 +77,40 @@ class _Gates:
     def run(self) -> list[Value]:
         """The ops that replace the split, its parts and their activations."""
         source = self.split.args[0]
-        free = self.fold and self._permutable(source, self.split)
+        if self._opens(source):
+            return self.made
+        free = self.folded and self._permutable(source, self.split)
         order = list(range(self.count))
         if free:
             first = [self.kinds.index(k) if k else i for i, k in enumerate(self.kinds)]
             order.sort(key=lambda i: (self.half and self.kinds[i] != "sigmoid", first[i]))
             scales = [(0.5 if self.half else -1.0) if self.kinds[i] == "sigmoid" else 1.0 for i in order]
             if order != sorted(order) or any(s != 1.0 for s in scales):
-                source = self._folded(source, order, scales)
+                source = fold(source, order, scales, self._new, self.varying, self.width)
             self.kinds = ["folded" if k == "sigmoid" else k for k in self.kinds]
         whole, blocks = self._blocks(source)
         self._activate(whole, blocks, order)
         return self.made
 
+    def _opens(self, source: Value) -> bool:
+        """Gates that were activated together before they were split: only the sum is written in blocks."""
+        op = OPS.get(source.op)
+        if len(source.args) != 1 or op is None or not op.broadcasts or self.users.get(source) != [self.split]:
+            return False
+        total = source.args[0]
+        if not isinstance(total, Value) or total.op != "add" or self.users.get(total) != [source]:
+            return False
+        whole, blocks = self._blocks(total, source)
+        if not blocks:
+            return False
+        done = self._new(source.op, (whole,), {}, whole.shape, source.label)
+        done.eq = source.eq
+        self._members(done, self.parts, "", True)
+        return True
+
     def _new(self, op: str, args: tuple[Any, ...], attrs: dict[str, Any], shape: Any, label: str = "") -> Value:
         value = Value(op, args, attrs, shape, self.split.dtype)
-        value.label = label
+        value.label, value.eq = label, self.split.eq
         self.made.append(value)
         return value
 
@@ -114,30 +131,21 @@ class _Gates:
         right = value.args[1] if value.op == "matmul" else None
         return isinstance(right, Value) and len(right.shape) == 2 and right not in self.varying
 
-    def _folded(self, value: Value, order: list[int], scales: list[float]) -> Value:
-        if value not in self.varying:
-            label = f"{value.label}_folded" if value.label else "folded"
-            attrs = {"order": tuple(order), "scales": tuple(scales), "width": self.width}
-            return self._new("fold", (value,), attrs, value.shape, label)
-        if value.op == "add":
-            sides = tuple([self._folded(a, order, scales) for a in value.args])
-            return self._new("add", sides, {}, value.shape, value.label)
-        left, right = value.args
-        return self._new("matmul", (left, self._folded(right, order, scales)), {}, value.shape, value.label)
-
     # --- the gates ----------------------------------------------------------------------------------
 
-    def _blocks(self, source: Value) -> tuple[Value, bool]:
+    def _blocks(self, source: Value, user: Value | None = None) -> tuple[Value, bool]:
         """The pre-activations as `(gates, batch, units)`, where an addition can write them so."""
         n, batch, width = self.count, self.batch, self.width
-        summed = source.op == "add" and (self.users.get(source, [self.split]) == [self.split])
+        user = user or self.split
+        summed = source.op == "add" and (self.users.get(source, [user]) == [user])
         if not summed or not all(
-            isinstance(a, Value) and a.shape == source.shape and a.op in ("add", "matmul") for a in source.args
+            isinstance(a, Value) and a.shape == source.shape and a.op in ("add", "matmul", "part")
+            for a in source.args
         ):
             return source, False
         views = []
         for a in source.args:
-            cut = self._new("reshape", (a,), {"shape": (batch, n, width)}, (batch, n, width))
+            cut = self._new("reshape", (a,), {"shape": (batch, n, width), "rows": True}, (batch, n, width))
             views.append(self._new("transpose", (cut,), {"axes": (1, 0, 2)}, (n, batch, width)))
         return self._new("add", tuple(views), {"own": True}, (n, batch, width), source.label), True
 
@@ -155,16 +163,23 @@ class _Gates:
             if kinds[a]:
                 op = "sigmoid_of_negative" if kinds[a] == "folded" else kinds[a]
                 done = self._new(op, (group,), {}, group.shape, group.label)
+                done.eq = self._eq(members)
             folded = sum(self.kinds[order[i]] == "folded" for i in range(a, b)) if self.half else 0
             if folded:
                 first, *rest = self._cut(done, sorted({0, folded, b - a}), blocks)
                 first.label = "_".join(p.label for p in members[:folded] if p is not None and p.label)
                 half = self._new("half_plus_half", (first,), {}, first.shape, first.label)
+                half.eq = self._eq(members[:folded])
                 self._members(half, members[:folded], kinds[a], blocks)
                 if rest:
                     self._members(rest[0], members[folded:], kinds[a], blocks)
             else:
                 self._members(done, members, kinds[a], blocks)
+
+    def _eq(self, members: list[Value | None]) -> str:
+        """The equations in which gates are activated."""
+        users = [self.users[p][0].eq for p in members if p is not None]
+        return ", ".join(dict.fromkeys(e for e in users if e))
 
     def _cut(self, whole: Value, bounds: list[int], blocks: bool, split: Value | None = None) -> list[Value]:
         """Cut gates at the bounds."""
@@ -190,6 +205,25 @@ class _Gates:
                 target.label = target.label or part.label
                 target.op, target.args, target.attrs = "part", (opened,), {"index": j}
                 self.made.append(target)
+
+
+def fold(
+    value: Value, order: list[int], scales: list[float], new: Callable[..., Value], varying: set[Value], width: int
+) -> Value:
+    """Put gates with the same activation side by side, and its inner factor into the weights: `½ (x W) = x (½ W)`.
+
+    `σ(z) = ½ + ½ tanh(½ z)` then needs one tanh for all gates of an LSTM (float32, where tanh is fast), and
+    `σ(z) = 1 / (1 + exp(−z))` no change of sign. The factors ½ and −1 are exact. `value` is a sum of products.
+    """
+    if value not in varying:
+        attrs = {"order": tuple(order), "scales": tuple(scales), "width": width}
+        return new("fold", (value,), attrs, value.shape, f"{value.label}_folded" if value.label else "folded")
+    if value.op == "add":
+        sides = tuple([fold(a, order, scales, new, varying, width) for a in value.args])
+        return new("add", sides, {}, value.shape, value.label)
+    left, right = value.args
+    right = fold(right, order, scales, new, varying, width)
+    return new("matmul", (left, right), {}, value.shape, value.label)
 
 
 def _spread(adjoint: Adjoint) -> None:
@@ -223,6 +257,7 @@ def _grouped(
             block.label = "_".join(f"{a.label}" for a, _, _ in run if a.label) + f"_by_{run[0][1].label or 'base'}"
             product = Value("multiply", (run[0][1], block), {}, (n, batch, width), dtype, True)
             rows = Value("rows", (product,), {}, (batch, n * width), dtype, True)
+            block.eq, product.eq = run[0][0].eq, ", ".join(dict.fromkeys(a.eq for a, _, _ in run if a.eq))
             rows.label = "_".join(a.label for a, _, _ in run if a.label)
             made.extend([block, product, rows])
             result.append(rows)

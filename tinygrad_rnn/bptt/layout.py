@@ -148,6 +148,8 @@ class Layout:
             return False
         if self._buffer(a).op == "carry" and (self.region[v] != "b-loop" or self._needs_all(v)):
             return False
+        if a.op == "part" and a.args[0].attrs["axis"] > 0:
+            return False  # columns of a matrix: what is computed from them is better kept in one piece
         if self.fixed(v):  # then the argument has to be free to go there
             if a.op == "carry" or self.fixed(a) or self.region.get(a) != self.region.get(v):
                 return False

@@ -77,9 +77,8 @@ class _Writer:
     def _label(self, v: Value) -> str:
         if v.label:
             return v.label
-        for a in v.inputs:
-            if v.op in ("sigmoid", "tanh", "relu", "exp") and a.label:
-                return a.label
+        if len(v.args) == 1 and v.inputs and v.inputs[0].label and v.op in OPS and OPS[v.op].broadcasts:
+            return f"{v.op}_{v.inputs[0].label}"
         return "tmp"
 
     def _hold(self, name: str, expression: str) -> None:
@@ -125,7 +124,7 @@ class _Writer:
             return self._view(v, v.args[0].args[0])
         if is_view(v):
             base = self.place(v.args[0])
-            if v.op != "reshape" or base.contiguous:
+            if v.op != "reshape" or base.contiguous or _cuts_rows(v):
                 return self._view(v, v.args[0])
         if v in lay.blocks:
             rows = lay.blocks[v]
@@ -261,10 +260,17 @@ class _Writer:
                 lines = [re.sub(rf"\b{name}\b", number(value), line) for line in lines]
         return lines
 
+    def _marked(self, v: Value, inside: bool) -> list[str]:
+        """The statements of a value, the first with the number of its equation."""
+        lines = self.statements(v, inside)
+        if lines and v.eq and len(lines[0]) < 96:
+            lines[0] = f"{lines[0]:<72}  # {v.eq}"
+        return lines
+
     def _is_aliased(self, v: Value) -> bool:
         if v.op in ("split", "unstack", "part", "stop", "transpose", "broadcast_to", "flip", "getitem"):
             return True
-        return self.place(v.args[0]).contiguous
+        return self.place(v.args[0]).contiguous or _cuts_rows(v)
 
     def _join(self, v: Value, ref: Any, lead: int) -> list[str]:
         if v in self.program.once:
@@ -338,9 +344,9 @@ class _Writer:
 
     def _sections(self, regions: Any, loop: str, ends: list[str], backward: bool) -> list[str]:
         lines: list[str] = []
-        before = [s for v in regions.before for s in self.statements(v, False)]
-        inner = [s for v in regions.loop for s in self.statements(v, True)]
-        after = [s for v in regions.after for s in self.statements(v, False)]
+        before = [s for v in regions.before for s in self._marked(v, False)]
+        inner = [s for v in regions.loop for s in self._marked(v, True)]
+        after = [s for v in regions.after for s in self._marked(v, False)]
         if backward:
             before = self._accumulators(regions) + before
         reason = "from what was saved, for all steps at once" if backward else "what does not need the states, for all steps at once"
@@ -431,6 +437,8 @@ class _Writer:
             lines += [f"        {n}: the gradient of {what}" for n, what in self._cotangent_arguments()]
             lines += ["        cache: the last result of forward"]
             ending = f"    Returns a dict: {', '.join(self._gradient_names())}."
+        if body.equations:
+            first += "\n\n    One step:\n" + "\n".join(f"        {e}" for e in body.equations)
         return [f'    """{first}', "", "    Arguments:", *lines, "", *_wrapped(ending.strip(), "    "), '    """']
 
     def _outputs(self) -> list[str]:
@@ -513,6 +521,12 @@ class _Writer:
 
     def _returned(self, results: list[str]) -> list[str]:
         return ["    return (", *(f"        {r}," for r in results), "    )"]
+
+
+def _cuts_rows(v: Value) -> bool:
+    """Whether a reshape cuts the columns of a matrix, or of some columns of one: then it is a view of these too."""
+    a = v.args[0]
+    return bool(v.attrs.get("rows")) and len(a.shape) == 2 and (a.op == "part" or a.op not in OPS)
 
 
 def _spelled(line: str) -> str:

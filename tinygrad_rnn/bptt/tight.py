@@ -27,7 +27,7 @@ def tighten(text: str) -> str:
         body: list[str] = []
         backwards = _LOOPS[line]
         while following.startswith("        "):
-            body.append(following[8:])
+            body.append(following[8:].partition("  #")[0].rstrip())
             following = next(lines)
         made += _loop(body, backwards)
         line = following

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..bptt import Source
 from ..core.tensor import Tensor
 from ..initializers import Initializer
 from ..ops import add, concatenate, flip, multiply
@@ -96,6 +97,10 @@ class Bidirectional(Layer):
         if not self.return_state:
             return merged
         return (*(merged if isinstance(merged, tuple) else (merged,)), *results[0][1:], *results[1][1:])
+
+    def bptt_source(self) -> Source:
+        """The derived source of the forward direction; that of the other is the same on the reversed sequence."""
+        return self.forward_layer.bptt_source()
 
     def reset_state(self) -> None:
         """Forget the kept states of both directions."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..bptt import scan
+from ..bptt import Source, bptt_source, scan
 from ..config import Scope, mode, switched
 from ..core.tensor import Tensor
 from ..ops import where
@@ -168,6 +168,22 @@ class RNN(Layer):
         """A step from the inputs themselves, as derived mode wants it: it finds out what can be done beforehand."""
         constants = share(self.cell, masks)
         return self._one_step(project(self.cell, x, constants), states, constants)
+
+    def bptt_source(self) -> Source:
+        """The derived forward and backward pass of this layer as Python source: `tinygrad_rnn.bptt_source`.
+
+        The layer must be built; raises `ValueError` otherwise.
+        """
+        if not self.built or self._features is None:
+            raise ValueError(f"{self.name}.bptt_source: call the layer on data (or build it) first")
+        x = np.zeros((2, self._features), self.dtype)
+        return bptt_source(self, x, self.get_initial_state(2))
+
+    def derivable_step(self, x: Any, constants: Any) -> tuple[Any, Any]:
+        """The step for `bptt_source` and `explain`, and its constants."""
+        if not self.built:
+            self.build_at(self.path, (None, None, np.shape(x)[1]))
+        return self._whole_step, prepare(self.cell, *np.shape(x))
 
     def trace_key(self, masks: Any) -> list[Any] | None:
         """The objects that the step depends on, beside its arguments; None if it may depend on others."""

@@ -1,0 +1,63 @@
+"""The equations of a traced step in the user's names: what the comments of the source refer to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .body import Body, Value
+
+_SIGNS = {"add": "+", "subtract": "−", "multiply": "·", "divide": "/", "matmul": "@", "power": "**"}
+_BINDING = {"+": 1, "−": 1, "·": 2, "/": 2, "@": 2, "**": 3}
+LONGEST = 100
+
+
+def number_equations(body: Body) -> list[str]:
+    """Number the named values of a step, mark every op with the equation it belongs to, and write them down."""
+    lines: list[str] = []
+    targets: dict[Value, str] = {}
+    states = {new: s for s, new in zip(body.states, body.new_states, strict=True)}
+    groups = {v.args[0]: [] for v in body.values if v.op == "part"}
+    for v in body.values:
+        if v.op == "part":
+            groups[v.args[0]].append(v)
+    for v in body.values:
+        if v in groups and any(p.label for p in groups[v]):
+            names = ", ".join(p.label or "_" for p in groups[v])
+            targets[v] = names
+        elif v.op != "part" and (v.label or v in states or v in body.outputs):
+            targets[v] = v.label or (states[v].label if v in states else "") or "y"
+    for v in body.values:
+        if v in targets:
+            number = f"({len(lines) + 1})"
+            _mark(v, number, targets)
+            lines.append(f"{number} {targets[v]} = {_text(v, targets, True)}")
+    return lines
+
+
+def _mark(v: Value, number: str, targets: dict[Value, str]) -> None:
+    v.eq = number
+    for a in v.inputs:
+        if a not in targets and not a.eq:
+            _mark(a, number, targets)
+
+
+def _text(v: Any, targets: dict[Value, str], top: bool = False, binding: int = 0) -> str:
+    """An expression; what has a name of its own is not written out."""
+    if not isinstance(v, Value):
+        return f"{v:g}" if isinstance(v, float) else str(v)
+    if not top and (v.label or v in targets):
+        return v.label or targets[v]
+    if v.op in ("x", "state", "constant"):
+        return {"x": "x", "state": f"s{v.attrs['index']}", "constant": f"w{v.attrs['index']}"}[v.op]
+    if v.op == "part":
+        return f"{_text(v.args[0], targets, binding=9)}[{v.attrs['index']}]"
+    sign = _SIGNS.get(v.op)
+    if sign is None or len(v.args) != 2:
+        inner = f"{v.op}({', '.join(_text(a, targets) for a in v.args)})"
+        return inner if len(inner) <= LONGEST else f"{v.op}(…)"
+    own = _BINDING[sign]
+    left, right = _text(v.args[0], targets, binding=own), _text(v.args[1], targets, binding=own + 1)
+    text = f"{left} {sign} {right}"
+    if len(text) > LONGEST:
+        return f"{left[: LONGEST // 2]} … {sign} …"
+    return f"({text})" if own < binding else text

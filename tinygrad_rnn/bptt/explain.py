@@ -1,0 +1,141 @@
+"""`bptt_source` and `explain`: the derived source as text, and what every pass did to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..config import mode, switched
+from ..core.tensor import Tensor
+from ..ops.creation import convert_to_tensor
+from .build import PASSES, build, examine
+
+
+class Source(str):
+    """Python source: a `str` that shows in colour in a notebook and through `rich`.
+
+    >>> Source("x = 1").upper()
+    'X = 1'
+    """
+
+    def show(self) -> None:
+        """Print in colour."""
+        from rich.console import Console
+
+        Console().print(self.__rich__())
+
+    def __rich__(self) -> Any:
+        from rich.syntax import Syntax
+
+        return Syntax(str(self), "python", theme="ansi_dark", word_wrap=False)
+
+    def _repr_html_(self) -> str:
+        import io
+
+        from rich.console import Console
+
+        console = Console(record=True, file=io.StringIO(), width=122, force_jupyter=False)
+        console.print(self.__rich__())
+        return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+
+
+def bptt_source(
+    step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any = (), *, gradients: str = "all"
+) -> Source:
+    """The forward and backward pass of a recurrence as Python that needs NumPy only.
+
+    `step_or_cell` is a step function or a recurrent layer; `x` the input of one time step, `(batch, ...)`, or a
+    tuple of them; `states` the states before it. The text holds the functions `forward` and `backward`; their
+    docstrings give arguments, shapes and the equations of a step, to which the comments refer.
+    `gradients="used"` leaves out those of inputs that were not recorded.
+
+    Raises `ValueError` with the reason for a step that cannot be derived.
+
+    >>> from tinygrad_rnn import Variable, ops
+    >>> W = Variable(np.eye(2), name="W")
+    >>> def step(x, states, constants):
+    ...     (h,) = states
+    ...     h = ops.tanh(x + h @ W)
+    ...     return h, [h]
+    >>> text = bptt_source(step, np.zeros((1, 2)), [np.zeros((1, 2))])
+    >>> [line for line in text.splitlines() if line.startswith("def ")]
+    ['def forward(X, h0, W, cache=None):', 'def backward(X, h0, W, dY, dH, cache):']
+    """
+    return Source(_built(step_or_cell, x, states, constants, gradients == "all").text)
+
+
+def _built(step: Any, x: Any, states: Sequence[Any], constants: Any, everything: bool) -> Any:
+    from_layer = getattr(step, "derivable_step", None)
+    if from_layer is not None:
+        step, constants = from_layer(x, constants)
+    several = isinstance(x, tuple)
+    xs = [convert_to_tensor(v) for v in (x if several else (x,))]
+    given = [convert_to_tensor(s) for s in states]
+
+    def pairs(tensors: Iterable[Tensor]) -> list[Any]:
+        return [(t._data, everything or t._node is not None) for t in tensors]
+
+    inputs = [pairs(xs), pairs(given)]
+    with switched(grad=True, monitor=None):
+        examine(step, inputs, constants, several, getattr(step, "__self__", step))
+        return build(step, inputs, constants, several, True)
+
+
+def explain(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any = ()) -> str:
+    """What every scheduling pass does to a step: the NumPy calls inside the two loops, before and after it.
+
+    The arguments are those of `bptt_source`. Passes can be switched off with `without`.
+    """
+    off = [name for name in PASSES if name not in mode().passes]
+    rows = []
+    before = None
+    for k in range(len(off) + 1):
+        with switched(passes=frozenset(off[k:]) | mode().passes):
+            text = _built(step_or_cell, x, states, constants, True).text
+        count = calls_in_loops(text)
+        if before is not None:
+            rows.append((off[k - 1], before, count))
+        else:
+            rows.append(("(the step as it is)", count, count))
+        before = count
+    lines = [f"{'pass':<20} {'forward':>16} {'backward':>16}   calls inside the loop"]
+    for name, (f0, b0), (f1, b1) in rows:
+        lines.append(f"{name:<20} {f'{f0} -> {f1}':>16} {f'{b0} -> {b1}':>16}   {_sentence(PASSES.get(name))}".rstrip())
+    return "\n".join(lines)
+
+
+def _sentence(function: Callable[..., Any] | None) -> str:
+    return "" if function is None else (function.__doc__ or "").strip().splitlines()[0]
+
+
+def calls_in_loops(text: str) -> tuple[int, int]:
+    """The statements inside the forward and the backward loop."""
+    counts = []
+    for part in text.split("\ndef ")[1:]:
+        inside, count = False, 0
+        for line in part.splitlines():
+            if line.startswith("    for t in range"):
+                inside = True
+            elif inside and not line.startswith("        "):
+                break
+            elif inside and not line.strip().startswith("#"):
+                count += 1
+        counts.append(count)
+    return counts[0], counts[1] if len(counts) > 1 else 0
+
+
+def without(*passes: str) -> switched:
+    """Context manager in which some passes of derived mode are off; no names: all of them.
+
+    With all of them off, derived mode does what unrolled mode does, op by op, and gives the same bits.
+
+    >>> with without("hoist"):
+    ...     sorted(mode().passes)
+    ['hoist']
+    """
+    unknown = [p for p in passes if p not in PASSES]
+    if unknown:
+        raise ValueError(f"without: unknown pass {unknown[0]!r}; there are {', '.join(PASSES)}")
+    return switched(passes=frozenset(passes or PASSES))
