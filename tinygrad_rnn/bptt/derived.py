@@ -7,6 +7,7 @@ is kept by the structure of its ops, so that a new batch size or length costs no
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -86,6 +87,79 @@ class Call:
         values = {id(w): g for w, g in zip(targets, found, strict=True)}
         gradients = [values.get(id(w)) for w in wanted]
         return gradients if create_graph else [None if g is None else g._data for g in gradients]
+
+
+class Segments(Call):
+    """A run that kept nothing but the states between segments; the backward pass runs each segment again."""
+
+    def __init__(
+        self, plan: Plan, arrays: list[Array], counts: tuple[int, int], again: Callable[[], Any], keeping_none: Plan
+    ) -> None:
+        super().__init__(plan, 0, arrays, None, again)
+        (self.xs, self.states), self.keeping_none = counts, keeping_none
+        self.inputs = len(arrays) - len(plan.built.static)  # the arrays that the backward pass made up come last
+        length = arrays[0].shape[1]
+        size = math.ceil(math.sqrt(length))
+        self.segments = [(a, min(a + size, length)) for a in range(0, length, size)]
+        self.starts: list[list[Array]] = []  # the states at the beginning of each segment
+
+    def __del__(self) -> None:
+        """There is no memory to give back."""
+
+    def _arrays(self, a: int, b: int, states: list[Array]) -> list[Array]:
+        rest = self.arrays[self.xs + self.states :]
+        return [*[x[:, a:b] for x in self.arrays[: self.xs]], *states, *rest]
+
+    def forward(self) -> list[Array]:
+        """Outputs and last states, segment by segment."""
+        outputs: list[Array] = []
+        states = self.arrays[self.xs : self.xs + self.states]
+        length = self.segments[-1][1]
+        for a, b in self.segments:
+            self.starts.append(states)
+            made = _forward_only(self.keeping_none, b - a, self._arrays(a, b, states)[: self.inputs])
+            pieces, states = made[: self.plan.built.outputs], made[self.plan.built.outputs :]
+            if not outputs:
+                outputs = [np.empty((p.shape[0], length, *p.shape[2:]), p.dtype) for p in pieces]
+            for whole, piece in zip(outputs, pieces, strict=True):
+                whole[:, a:b] = piece
+        return [*outputs, *states]
+
+    def backward(self, cotangents: Sequence[Array]) -> list[Any]:
+        """The gradient of every input: those of weights add up over the segments."""
+        built, count = self.plan.built, self.plan.built.outputs
+        carry = list(cotangents[count:])
+        totals: dict[int, Any] = {}
+        for (a, b), states in zip(reversed(self.segments), reversed(self.starts), strict=True):
+            arrays = self._arrays(a, b, states)
+            cache = self.plan.take(b - a)
+            with np.errstate(all="ignore"):
+                *_, cache = self.plan.functions["forward"](*arrays, cache=cache)
+                pieces = [g[:, a:b] for g in cotangents[:count]]
+                found = self.plan.functions["backward"](*arrays, *pieces, *carry, cache)
+            self.plan.give_back(b - a, cache)
+            for (kind, i), value in zip(built.gradients, found.values(), strict=True):
+                if kind == "x":
+                    if i not in totals:
+                        totals[i] = np.empty(self.arrays[i].shape, value.dtype)
+                    totals[i][:, a:b] = value
+                elif kind == "state":
+                    totals[i] = carry[i - self.xs] = value
+                else:
+                    totals[i] = value if i not in totals else totals[i] + value
+        values = [totals[i] for _, i in built.gradients]
+        if built.guarded and not all(np.isfinite(np.sum(v)) for v in values):
+            return self.unrolled(cotangents, False)
+        return values
+
+
+def _forward_only(plan: Plan, length: int, arrays: list[Array]) -> list[Array]:
+    """Run forwards and keep nothing."""
+    cache = plan.take(length)
+    with np.errstate(all="ignore"):
+        *results, cache = plan.functions["forward"](*arrays, cache=cache)
+    plan.give_back(length, cache)
+    return results
 
 
 def _scan_vjps(g: Sequence[Any], call: Any, *inputs: Any) -> list[Any]:
@@ -183,25 +257,31 @@ def run(
     length = sequences[0].shape[1]
     arrays = [t._data for t in (*sequences, *states)]
     arrays += [b._data if isinstance(b, Tensor) else copy_unless_frozen(b) for b in bound] + plan.built.static
-    cache = plan.take(length)
-    with np.errstate(all="ignore"):
-        *results, cache = plan.functions["forward"](*arrays, cache=cache)
     if not saving:
-        plan.give_back(length, cache)
-        made = [Tensor(r, None) for r in results]
+        made = [Tensor(r, None) for r in _forward_only(plan, length, arrays)]
+        return tuple(made[: plan.built.outputs]), made[plan.built.outputs :], plan.built.several_out
+    leaves = [*sequences, *states, *[b if isinstance(b, Tensor) else Tensor(b, None) for b in bound]]
+
+    def unrolled() -> Any:
+        inner = [Tensor(t._data, t._node) for t in (*sequences, *states)]
+        outputs, last = again(inner[: len(sequences)], inner[len(sequences) :])
+        return [*(outputs if isinstance(outputs, tuple) else (outputs,)), *last], leaves
+
+    call: Call
+    if checkpoint:
+        unasked = [[(a, False) for a, _ in group] for group in inputs]
+        keeping_none = _traced(step, unasked, constants, several_in, owner, False)[0]
+        call = Segments(plan, arrays, (len(sequences), len(states)), unrolled, keeping_none)
+        results = call.forward()
     else:
-        leaves = [*sequences, *states, *[b if isinstance(b, Tensor) else Tensor(b, None) for b in bound]]
-
-        def unrolled() -> Any:
-            inner = [Tensor(t._data, t._node) for t in (*sequences, *states)]
-            outputs, last = again(inner[: len(sequences)], inner[len(sequences) :])
-            return [*(outputs if isinstance(outputs, tuple) else (outputs,)), *last], leaves
-
+        cache = plan.take(length)
+        with np.errstate(all="ignore"):
+            *results, cache = plan.functions["forward"](*arrays, cache=cache)
         call = Call(plan, length, arrays, cache, unrolled)
-        nodes = tuple(t._node for t in leaves)
-        shapes = tuple(r.shape for r in results)
-        node = Node(SCAN, {}, nodes, (call, *[None] * len(nodes)), shapes, results[0].dtype, mode().scope)
-        made = [Tensor(r, Port(node, i, r)) for i, r in enumerate(results)]
+    nodes = tuple(t._node for t in leaves)
+    shapes = tuple(r.shape for r in results)
+    node = Node(SCAN, {}, nodes, (call, *[None] * len(nodes)), shapes, results[0].dtype, mode().scope)
+    made = [Tensor(r, Port(node, i, r)) for i, r in enumerate(results)]
     return tuple(made[: plan.built.outputs]), made[plan.built.outputs :], plan.built.several_out
 
 

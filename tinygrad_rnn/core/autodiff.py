@@ -191,6 +191,7 @@ def _walk(
         cotangents[node] = cotangents[node] + seed if node in cotangents else seed
     with np.errstate(all="ignore"), switched(grad=create_graph):
         monitor = mode().monitor
+        together = monitor is None and "defer" not in mode().passes  # debug_nans looks at each use
         guarded = False  # a `where` was passed: what it did not take has cotangent 0, and stays out
         for node in nodes:
             g = cotangents.pop(node, None)
@@ -222,7 +223,7 @@ def _walk(
                         vjps = parts = _all_vjps(node, g, _revive(node), active)
                 else:
                     vjps = parts = _all_vjps(node, g, saved, active)
-            elif op.gather is not None and monitor is None:  # debug_nans looks at each use
+            elif op.gather is not None and together:
                 parent = inputs[-1]
                 if parent is not None and (active is None or parent in active):
                     inputs = inputs[:-1]
