@@ -5,133 +5,13 @@ They rewrite the list of `Value`s; `schedule` then decides where each op runs. E
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from ..core.record import apply
 from ..core.op import OPS
-from ..core.tensor import Tensor
 from .adjoint import Adjoint
-from .body import Body, Tracer, Value, ancestors, dependents
-
-
-def sums(tracer: Tracer) -> None:
-    """Add what does not depend on the states first: `(a_t + h U) + b = (a_t + b) + h U`.
-
-    A product with joined inputs is taken apart for the same reason: `[h, x] W = h W₁ + x W₂`. What is left inside
-    the loop is what needs the state.
-    """
-    body = tracer.body
-    _unjoin(tracer)
-    carried = dependents(body.values, body.states)
-    users = _users(body.values, [*body.outputs, *body.new_states])
-    made: list[Value] = []
-    for value in body.values:
-        if value.op == "add" and value in carried and not _inner(value, users, carried):
-            terms = [t for t in _terms(value, users, carried)]
-            free = [t for t in terms if not (isinstance(t, Value) and t in carried)]
-            if len(terms) > 2 and free and all(_shape(t) == value.shape for t in terms if t in carried):
-                bound = [t for t in terms if t not in free]
-                total = free[0]
-                for term in free[1:]:
-                    total = _apply(tracer, made, "add", total, term)
-                for term in bound[:-1]:
-                    total = _apply(tracer, made, "add", total, term)
-                value.args = (total, bound[-1])
-        made.append(value)
-    body.values = made
-
-
-def _inner(value: Value, users: dict[Value, list[Any]], carried: set[Value]) -> bool:
-    """Whether its only user is an addition that will absorb it."""
-    user = users.get(value, [])
-    return len(user) == 1 and isinstance(user[0], Value) and user[0].op == "add" and user[0].shape == value.shape
-
-
-def _terms(value: Value, users: dict[Value, list[Any]], carried: set[Value]) -> list[Any]:
-    found: list[Any] = []
-    for a in value.args:
-        if isinstance(a, Value) and a.op == "add" and a in carried and _inner(a, users, carried):
-            found += _terms(a, users, carried)
-        else:
-            found.append(a)
-    return found
-
-
-def _shape(term: Any) -> Any:
-    return term.shape if isinstance(term, Value) else ()
-
-
-def _unjoin(tracer: Tracer) -> None:
-    body = tracer.body
-    carried = dependents(body.values, body.states)
-    made: list[Value] = []
-    for value in body.values:
-        left = value.args[0] if value.op == "matmul" else None
-        right = value.args[1] if value.op == "matmul" else None
-        if (
-            isinstance(left, Value)
-            and left.op == "concatenate"
-            and isinstance(right, Value)
-            and len(right.shape) == 2
-            and len(left.shape) == 2
-            and left.attrs["axis"] == 1
-            and right not in carried
-            and any(isinstance(a, Value) and a not in carried for a in left.args)
-            and all(isinstance(a, Value) and a.shape[0] == left.shape[0] for a in left.args)
-        ):
-            cuts = [int(n) for n in np.cumsum([a.shape[1] for a in left.args])[:-1]]
-            blocks = _several(tracer, made, "split", right, at=tuple(cuts), axis=0)
-            products = [_apply(tracer, made, "matmul", a, w) for a, w in zip(left.args, blocks, strict=True)]
-            products.sort(key=lambda p: p.args[0] in carried)
-            total = products[0]
-            for p in products[1:-1]:
-                total = _apply(tracer, made, "add", total, p)
-            value.op, value.args = "add", (total, products[-1])
-            if any(p in carried or p.args[0] in carried for p in products):
-                carried |= {p for p in products if p.args[0] in carried}
-        made.append(value)
-    body.values = made
-
-
-def _apply(tracer: Tracer, made: list[Value], name: str, *args: Any, **attrs: Any) -> Value:
-    """A new value, computed like a traced one."""
-    tensors = tracer.body.tensors
-    data = apply(OPS[name], tuple([tensors[a].detach() if isinstance(a, Value) else a for a in args]), attrs)
-    active = any(isinstance(a, Value) and a.active for a in args)
-    value = Value(name, args, attrs, data.shape, data.dtype, active)
-    value.eq = next((a.eq for a in args[::-1] if isinstance(a, Value) and a.eq), "")
-    tracer.bind(data._data, value)
-    made.append(value)
-    return value
-
-
-def _several(tracer: Tracer, made: list[Value], name: str, x: Value, **attrs: Any) -> list[Value]:
-    pieces = apply(OPS[name], (tracer.body.tensors[x].detach(),), attrs)
-    whole = Value(name, (x,), attrs, tuple(p.shape for p in pieces), x.dtype, x.active)
-    made.append(whole)
-    parts = []
-    for i, piece in enumerate(pieces):
-        part = Value("part", (whole,), {"index": i}, piece.shape, piece.dtype, x.active)
-        tracer.bind(piece._data, part)
-        made.append(part)
-        parts.append(part)
-    return parts
-
-
-def _users(values: Iterable[Value], ends: Iterable[Value]) -> dict[Value, list[Any]]:
-    users: dict[Value, list[Any]] = {}
-    for value in values:
-        for a in value.inputs:
-            users.setdefault(a, []).append(value)
-    for end in ends:
-        users.setdefault(end, []).append("result")
-    return users
-
-
-# --- the backward pass ------------------------------------------------------------------------------
+from .body import Value, ancestors, dependents
 
 
 def guards(adjoint: Adjoint) -> bool:
@@ -143,10 +23,15 @@ def guards(adjoint: Adjoint) -> bool:
     for value in adjoint.values:
         if value.op == "where" and value.args[1] == 0 and isinstance(value.args[0], Value):
             test = value.args[0]
-            if test.op == "equal" and test.args[1] == 0 and isinstance(value.args[2], Value) and value.args[2].shape == value.shape:
+            if (
+                test.op == "equal"
+                and test.args[1] == 0
+                and isinstance(value.args[2], Value)
+                and value.args[2].shape == value.shape
+            ):
                 value.op, value.args = "alias", (value.args[2],)
                 found = True
-    _resolve(adjoint)
+    resolve(adjoint)
     return found
 
 
@@ -158,7 +43,7 @@ def factors(adjoint: Adjoint) -> None:
     """
     rewriter = _Factors(adjoint)
     rewriter.run()
-    _resolve(adjoint)
+    resolve(adjoint)
 
 
 class _Factors:
@@ -196,7 +81,8 @@ class _Factors:
             return None
         if a in self.joined:
             a = self._whole(a)
-        return self.form.get(a, (a, 1.0))
+        form: tuple[Value, Any] = self.form.get(a, (a, 1.0))
+        return form
 
     def _pieces(self, value: Value) -> list[tuple[Value, Any, str]] | None:
         """The value as a concatenation of products, if it is one: what acts on all of it acts on each piece."""
@@ -212,12 +98,17 @@ class _Factors:
         if op == "multiply" and sides[0] is not None and sides[1] is None:
             factors = self._cut(args[1], sides[0], value)
             if factors is not None:
-                return [(b, self._op("multiply", f, g), n) for (b, f, n), g in zip(sides[0], factors, strict=True)]
+                return [
+                    (b, self._op("multiply", f, g), n) for (b, f, n), g in zip(sides[0], factors, strict=True)
+                ]
         if op == "negative" and sides[0] is not None:
             return [(b, self._op("negative", f), n) for b, f, n in sides[0]]
         if op in ("add", "subtract") and sides[0] is not None and sides[1] is not None:
             if [b for b, *_ in sides[0]] == [b for b, *_ in sides[1]]:
-                return [(b, self._op(op, f, g), n) for (b, f, n), (_, g, _) in zip(sides[0], sides[1], strict=True)]
+                return [
+                    (b, self._op(op, f, g), n)
+                    for (b, f, n), (_, g, _) in zip(sides[0], sides[1], strict=True)
+                ]
         return None
 
     def _cut(self, factor: Any, pieces: list[tuple[Value, Any, str]], value: Value) -> list[Any] | None:
@@ -230,7 +121,9 @@ class _Factors:
         if key not in self.known:
             axis = len(value.shape) - 1
             at = tuple(int(n) for n in np.cumsum([b.shape[-1] for b, *_ in pieces])[:-1])
-            split = Value("split", (factor,), {"at": at, "axis": axis}, tuple(b.shape for b, *_ in pieces), factor.dtype)
+            split = Value(
+                "split", (factor,), {"at": at, "axis": axis}, tuple(b.shape for b, *_ in pieces), factor.dtype
+            )
             self.made.append(split)
             self.known[key] = split
         split = self.known[key]
@@ -250,7 +143,7 @@ class _Factors:
         left = self._split(args[0])
         right = self._split(args[1]) if len(args) > 1 else None
         if op == "multiply" and (left is None) != (right is None):
-            base, factor = left or right  # type: ignore[misc]
+            base, factor = left or right or (value, 1.0)
             return base, self._op("multiply", factor, args[1] if left else args[0])
         if op == "divide" and left and not right:
             return left[0], self._op("divide", left[1], args[1])
@@ -333,7 +226,7 @@ def tidy(adjoint: Adjoint) -> None:
         if twin is not value:
             twin.label = twin.label or value.label
             value.op, value.args = "alias", (twin,)
-    _resolve(adjoint)
+    resolve(adjoint)
 
 
 def _final(a: Any) -> Any:
@@ -342,7 +235,7 @@ def _final(a: Any) -> Any:
     return a
 
 
-def _resolve(adjoint: Adjoint) -> None:
+def resolve(adjoint: Adjoint) -> None:
     """Take out aliases and what nobody uses."""
     for value in adjoint.values:
         if value.op != "alias":
@@ -350,8 +243,7 @@ def _resolve(adjoint: Adjoint) -> None:
     adjoint.states = [[_final(v) for v in parts] for parts in adjoint.states]
     adjoint.xs = [_final(v) for v in adjoint.xs]
     adjoint.constants = [[_final(v) for v in parts] for parts in adjoint.constants]
-    used = ancestors([v for parts in (*adjoint.states, *adjoint.constants) for v in parts] + [v for v in adjoint.xs if v])
+    used = ancestors(
+        [v for parts in (*adjoint.states, *adjoint.constants) for v in parts] + [v for v in adjoint.xs if v]
+    )
     adjoint.values[:] = [v for v in adjoint.values if v.op != "alias" and v in used]
-
-
-Pass = Callable[..., Any]

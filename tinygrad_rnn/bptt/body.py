@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -34,7 +34,13 @@ class Value:
     __slots__ = ("active", "args", "attrs", "dtype", "eq", "label", "op", "shape", "site", "wanted")
 
     def __init__(
-        self, op: str, args: tuple[Any, ...], attrs: dict[str, Any], shape: Any, dtype: Any, active: bool = False
+        self,
+        op: str,
+        args: tuple[Any, ...],
+        attrs: dict[str, Any],
+        shape: Any,
+        dtype: Any,
+        active: bool = False,
     ) -> None:
         self.op, self.args, self.attrs = op, args, attrs
         self.shape, self.dtype = shape, dtype
@@ -152,8 +158,12 @@ class Tracer(Monitor):
     def _constant(self, a: Any, data: Any) -> Value:
         node = a._node if isinstance(a, Tensor) else None
         if node is not None and node.seq > self.start and not isinstance(node, Leaf):
-            raise Underivable(f"{self._here()}: {node.op.name!r} has a gradient of its own, which cannot be read")
-        value = Value("constant", (), {"index": len(self.body.constants)}, data.shape, data.dtype, node is not None)
+            raise Underivable(
+                f"{self._here()}: {node.op.name!r} has a gradient of its own, which cannot be read"
+            )
+        value = Value(
+            "constant", (), {"index": len(self.body.constants)}, data.shape, data.dtype, node is not None
+        )
         if isinstance(a, Tensor):
             name = a.path.rsplit("/", 1)[-1] if isinstance(a, Variable) else a.name
             value.label = name or ""
@@ -196,7 +206,11 @@ class Tracer(Monitor):
         frame: FrameType | None = sys._getframe(1)
         while frame is not None and frame.f_code.co_filename.startswith(ENGINE):
             frame = frame.f_back
-        return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}()"
+        return (
+            ""
+            if frame is None
+            else f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}()"
+        )
 
     def _collect_names(self, frame: FrameType | None) -> None:
         frames: list[FrameType] = []
@@ -304,3 +318,14 @@ def dependents(values: Sequence[Value], sources: Sequence[Value]) -> set[Value]:
         if any(a in found for a in value.inputs):
             found.add(value)
     return found
+
+
+def users_of(values: Iterable[Value], ends: Iterable[Value]) -> dict[Value, list[Any]]:
+    """Who uses each value; "result" for those that leave."""
+    users: dict[Value, list[Any]] = {}
+    for value in values:
+        for a in value.inputs:
+            users.setdefault(a, []).append(value)
+    for end in ends:
+        users.setdefault(end, []).append("result")
+    return users

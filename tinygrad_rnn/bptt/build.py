@@ -13,15 +13,14 @@ import numpy as np
 from ..config import mode
 from ..core.op import Array
 from ..core.tensor import Tensor
-from . import algebra, gates, schedule, source
+from . import algebra, gates, schedule, source, sums
 from .adjoint import derive
-from .equations import number_equations
 from .body import Tracer, Underivable, Value, dependents, trace
-from .purity import Surroundings, _content
-
+from .equations import number_equations
+from .purity import Surroundings, content
 
 PASSES: dict[str, Any] = {  # in the order in which they are applied; each can be switched off
-    "sums": algebra.sums,
+    "sums": sums.sums,
     "guards": algebra.guards,
     "factors": algebra.factors,
     "hoist": schedule.program,
@@ -58,7 +57,7 @@ def examine(step: Any, inputs: Any, constants: Any, several_in: bool, owner: Any
         raise Underivable(known[key])
     surroundings = None if key in known else Surroundings(step)
     try:
-        tracer = trace(step, *inputs, constants, several_in)
+        tracer = trace(step, inputs[0], inputs[1], constants, several_in)
         if surroundings is not None:
             _check_pure(step, inputs, constants, several_in, tracer, surroundings)
             known[key] = True
@@ -84,7 +83,7 @@ def _record_of(owner: Any, inputs: Any) -> tuple[dict[Any, Any], Any]:
             return _layers.setdefault(owner, {}), shapes
         except TypeError:  # cannot be referred to weakly
             return {}, shapes
-    cells = tuple([type(_content(c)) for c in owner.__closure__ or ()])
+    cells = tuple([type(content(c)) for c in owner.__closure__ or ()])
     return _examined, (code, cells, shapes)
 
 
@@ -92,15 +91,15 @@ def build(step: Any, inputs: Any, constants: Any, several_in: bool, saving: bool
     """Trace with names and write the source, for any batch size if that can be."""
     surroundings = Surroundings(step)
     try:
-        tracer = trace(step, *inputs, constants, several_in, naming=True)
+        tracer = trace(step, inputs[0], inputs[1], constants, several_in, naming=True)
         body = tracer.body
         text, gradients, guarded = compose(tracer, saving)
         static = body.bound[tracer.forward_constants :]
         try:
             larger = _enlarged(inputs, constants)
-            other = trace(step, *larger[0], larger[1], several_in, naming=True)
+            other = trace(step, larger[0][0], larger[0][1], larger[1], several_in, naming=True)
             text = _with_batch(text, compose(other, saving)[0], inputs[0][0][0].shape[0])
-        except Exception:  # noqa: S110 - the step needs this batch size: its source holds for this one only
+        except Exception:
             pass
     finally:
         surroundings.undo()
@@ -113,12 +112,16 @@ def _check_pure(
     """Run the step on other values: what it does must not depend on them, nor on how often it was called."""
     rng = np.random.default_rng(0)
     other = [[(_other(a, rng), w) for a, w in group] for group in inputs]
-    again = trace(step, *other, constants, several_in)
+    again = trace(step, other[0], other[1], constants, several_in)
     if again.body.key() != tracer.body.key():
         raise Underivable("the step does something else when it is called again, or with other values")
     for a, b in zip(tracer.body.bound, again.body.bound, strict=True):
-        if a is not b and not np.array_equal(np.asarray(a), np.asarray(b), equal_nan=np.asarray(a).dtype.kind in "fc"):
-            raise Underivable("the step makes arrays that are random, or depend on values that are no longer Tensors")
+        if a is not b and not np.array_equal(
+            np.asarray(a), np.asarray(b), equal_nan=np.asarray(a).dtype.kind in "fc"
+        ):
+            raise Underivable(
+                "the step makes arrays that are random, or depend on values that are no longer Tensors"
+            )
     changed = around.undo()
     if changed:
         raise Underivable(f"the step changes {changed}")
@@ -174,7 +177,7 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     body = tracer.body
     body.equations = number_equations(body)
     if "sums" not in off:
-        algebra.sums(tracer)
+        sums.sums(tracer)
     tracer.forward_constants = len(body.bound)
     if not saving:
         if "merge" not in off:
@@ -193,7 +196,7 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
         algebra.tidy(adjoint)
     if "defer" not in off:
         schedule.defer(adjoint, once, schedule.largest(body))
-    algebra._resolve(adjoint)
+    algebra.resolve(adjoint)
     if "merge" not in off:
         gates.merge(body, adjoint, "fold" not in off)
     program = schedule.program(body, adjoint, "hoist" not in off, "defer" not in off)

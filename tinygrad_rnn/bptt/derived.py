@@ -60,7 +60,9 @@ class Plan:
 class Call:
     """One run of a plan: what its backward pass needs. Its memory goes back to the plan when nobody needs it."""
 
-    def __init__(self, plan: Plan, length: int, arrays: list[Array], cache: Any, again: Callable[[], Any]) -> None:
+    def __init__(
+        self, plan: Plan, length: int, arrays: list[Array], cache: Any, again: Callable[[], Any]
+    ) -> None:
         self.plan, self.length, self.arrays, self.cache = plan, length, arrays, cache
         self.again = again  # runs the recurrence unrolled: (results, inputs)
 
@@ -83,7 +85,9 @@ class Call:
             pairs = [(r, g) for r, g in zip(results, cotangents, strict=True) if r.requires_grad]
             wanted = [inputs[i] for _, i in self.plan.built.gradients]
             targets = [w for w in wanted if w.requires_grad]
-            found = grad([r for r, _ in pairs], targets, [g for _, g in pairs], create_graph, retain_graph=True)
+            found = grad(
+                [r for r, _ in pairs], targets, [g for _, g in pairs], create_graph, retain_graph=True
+            )
         values = {id(w): g for w, g in zip(targets, found, strict=True)}
         gradients = [values.get(id(w)) for w in wanted]
         return gradients if create_graph else [None if g is None else g._data for g in gradients]
@@ -93,11 +97,18 @@ class Segments(Call):
     """A run that kept nothing but the states between segments; the backward pass runs each segment again."""
 
     def __init__(
-        self, plan: Plan, arrays: list[Array], counts: tuple[int, int], again: Callable[[], Any], keeping_none: Plan
+        self,
+        plan: Plan,
+        arrays: list[Array],
+        counts: tuple[int, int],
+        again: Callable[[], Any],
+        keeping_none: Plan,
     ) -> None:
         super().__init__(plan, 0, arrays, None, again)
         (self.xs, self.states), self.keeping_none = counts, keeping_none
-        self.inputs = len(arrays) - len(plan.built.static)  # the arrays that the backward pass made up come last
+        self.inputs = len(arrays) - len(
+            plan.built.static
+        )  # the arrays that the backward pass made up come last
         length = arrays[0].shape[1]
         size = math.ceil(math.sqrt(length))
         self.segments = [(a, min(a + size, length)) for a in range(0, length, size)]
@@ -156,6 +167,7 @@ class Segments(Call):
 def _forward_only(plan: Plan, length: int, arrays: list[Array]) -> list[Array]:
     """Run forwards and keep nothing."""
     cache = plan.take(length)
+    results: list[Array]
     with np.errstate(all="ignore"):
         *results, cache = plan.functions["forward"](*arrays, cache=cache)
     plan.give_back(length, cache)
@@ -283,5 +295,3 @@ def run(
     node = Node(SCAN, {}, nodes, (call, *[None] * len(nodes)), shapes, results[0].dtype, mode().scope)
     made = [Tensor(r, Port(node, i, r)) for i, r in enumerate(results)]
     return tuple(made[: plan.built.outputs]), made[plan.built.outputs :], plan.built.several_out
-
-

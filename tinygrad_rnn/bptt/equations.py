@@ -16,7 +16,7 @@ def number_equations(body: Body) -> list[str]:
     lines: list[str] = []
     targets: dict[Value, str] = {}
     states = {new: s for s, new in zip(body.states, body.new_states, strict=True)}
-    groups = {v.args[0]: [] for v in body.values if v.op == "part"}
+    groups: dict[Value, list[Value]] = {v.args[0]: [] for v in body.values if v.op == "part"}
     for v in body.values:
         if v.op == "part":
             groups[v.args[0]].append(v)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..config import mode, switched
 from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor
@@ -102,7 +100,9 @@ def explain(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any = (
         before = count
     lines = [f"{'pass':<20} {'forward':>16} {'backward':>16}   calls inside the loop"]
     for name, (f0, b0), (f1, b1) in rows:
-        lines.append(f"{name:<20} {f'{f0} -> {f1}':>16} {f'{b0} -> {b1}':>16}   {_sentence(PASSES.get(name))}".rstrip())
+        lines.append(
+            f"{name:<20} {f'{f0} -> {f1}':>16} {f'{b0} -> {b1}':>16}   {_sentence(PASSES.get(name))}".rstrip()
+        )
     return "\n".join(lines)
 
 

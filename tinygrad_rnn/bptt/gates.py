@@ -12,14 +12,13 @@ import numpy as np
 
 from ..core.op import OPS
 from .adjoint import Adjoint
-from .algebra import _users
-from .body import Body, Value, dependents
+from .body import Body, Value, dependents, users_of
 
 
 def _has_fast_tanh() -> bool:
     """Whether tanh costs less than the exponential, division and two additions of a sigmoid: with AVX-512."""
-    features = getattr(np._core._multiarray_umath, "__cpu_features__", {})
-    return bool(features.get("AVX512F"))
+    core: Any = np._core  # type: ignore[attr-defined]
+    return bool(getattr(core._multiarray_umath, "__cpu_features__", {}).get("AVX512F"))
 
 
 def merge(body: Body, adjoint: Adjoint | None, folded: bool) -> None:
@@ -32,7 +31,7 @@ def merge(body: Body, adjoint: Adjoint | None, folded: bool) -> None:
     ends: list[Value] = [*body.outputs, *body.new_states]
     if adjoint:
         ends += [v for parts in (*adjoint.states, *adjoint.constants) for v in parts]
-    users = _users(values, ends)
+    users = users_of(values, ends)
     carried = dependents(body.values, body.states)
     varying = dependents(body.values, [*body.xs, *body.states])
     made: list[Value] = []
@@ -55,7 +54,9 @@ def _equal_parts(value: Value) -> bool:
 class _Gates:
     """The parts of one split, and the functions that activate them."""
 
-    def __init__(self, split: Value, users: dict[Value, list[Any]], varying: set[Value], folded: bool) -> None:
+    def __init__(
+        self, split: Value, users: dict[Value, list[Any]], varying: set[Value], folded: bool
+    ) -> None:
         self.split, self.users, self.varying, self.folded = split, users, varying, folded
         self.count, (self.batch, self.width) = len(split.shape), split.shape[0]
         self.parts: list[Value | None] = [None] * self.count
@@ -108,7 +109,9 @@ class _Gates:
         self._members(done, self.parts, "", True)
         return True
 
-    def _new(self, op: str, args: tuple[Any, ...], attrs: dict[str, Any], shape: Any, label: str = "") -> Value:
+    def _new(
+        self, op: str, args: tuple[Any, ...], attrs: dict[str, Any], shape: Any, label: str = ""
+    ) -> Value:
         value = Value(op, args, attrs, shape, self.split.dtype)
         value.label, value.eq = label, self.split.eq
         self.made.append(value)
@@ -208,7 +211,12 @@ class _Gates:
 
 
 def fold(
-    value: Value, order: list[int], scales: list[float], new: Callable[..., Value], varying: set[Value], width: int
+    value: Value,
+    order: list[int],
+    scales: list[float],
+    new: Callable[..., Value],
+    varying: set[Value],
+    width: int,
 ) -> Value:
     """Put gates with the same activation side by side, and its inner factor into the weights: `½ (x W) = x (½ W)`.
 
@@ -230,11 +238,18 @@ def _spread(adjoint: Adjoint) -> None:
     """Gradients of neighbouring gates with one base, as one product with their factors in a block."""
     sources = [c for cs in adjoint.carries for c in cs]
     carried = dependents(adjoint.values, sources)
-    ends = [v for parts in (*adjoint.states, *adjoint.constants) for v in parts] + [v for v in adjoint.xs if v]
-    users = _users(adjoint.values, ends)
+    ends = [v for parts in (*adjoint.states, *adjoint.constants) for v in parts] + [
+        v for v in adjoint.xs if v
+    ]
+    users = users_of(adjoint.values, ends)
     made: list[Value] = []
     for value in adjoint.values:
-        if value.op == "concatenate" and value in carried and value.attrs["axis"] == 1 and len(value.shape) == 2:
+        if (
+            value.op == "concatenate"
+            and value in carried
+            and value.attrs["axis"] == 1
+            and len(value.shape) == 2
+        ):
             value.args = tuple(_grouped(value, users, carried, made))
         made.append(value)
     used = {a for v in made for a in v.inputs} | set(ends)
@@ -254,7 +269,9 @@ def _grouped(
         else:
             n, (batch, width), dtype = len(run), run[0][0].shape, joined.dtype
             block = Value("stack", tuple(f for _, _, f in run), {"axis": 0}, (n, batch, width), dtype)
-            block.label = "_".join(f"{a.label}" for a, _, _ in run if a.label) + f"_by_{run[0][1].label or 'base'}"
+            block.label = (
+                "_".join(f"{a.label}" for a, _, _ in run if a.label) + f"_by_{run[0][1].label or 'base'}"
+            )
             product = Value("multiply", (run[0][1], block), {}, (n, batch, width), dtype, True)
             rows = Value("rows", (product,), {}, (batch, n * width), dtype, True)
             block.eq, product.eq = run[0][0].eq, ", ".join(dict.fromkeys(a.eq for a, _, _ in run if a.eq))
@@ -272,7 +289,12 @@ def _grouped(
         found = None
         if isinstance(a, Value) and a.op == "multiply" and _after(a, joined, users, made):
             for base, factor in (a.args, a.args[::-1]):
-                if isinstance(base, Value) and base in carried and isinstance(factor, Value) and factor not in carried:
+                if (
+                    isinstance(base, Value)
+                    and base in carried
+                    and isinstance(factor, Value)
+                    and factor not in carried
+                ):
                     if base.shape == factor.shape == a.shape:
                         found = (a, base, factor)
         if found is None:

@@ -18,8 +18,8 @@ from .schedule import Program
 from .text import VIEWS, view_text
 
 RESERVED = {
-    "N", "T", "X", "t", "np", "math", "one", "zero", "half", "top", "cache", "dtype", "forward", "backward", "list", "range",
-    "len", "zip", "slice", "Y", "dY", "dX", "dH", "grads",
+    "N", "T", "X", "t", "np", "math", "one", "zero", "half", "top", "cache", "dtype", "forward", "backward", "list",
+    "range", "len", "zip", "slice", "Y", "dY", "dX", "dH", "grads",
 }  # fmt: skip
 
 
@@ -87,7 +87,9 @@ class Layout:
         self._joins()
         self._overwrites()
         self._carries()
-        self.blocks = {v.args[0]: v for v in self.order if v.op == "rows"}  # blocks written as rows, by their users
+        self.blocks = {
+            v.args[0]: v for v in self.order if v.op == "rows"
+        }  # blocks written as rows, by their users
         self.stacked = self._stacked()
 
     def _results(self) -> None:
@@ -127,19 +129,32 @@ class Layout:
     def _overwrites(self) -> None:
         for v in self.order:
             op = OPS.get(_KIN.get(v.op, v.op))
-            if op is None or v.attrs.get("own") or v.op == "concatenate" or not (op.broadcasts or v.op in ("softmax", "log_softmax")):
+            if (
+                op is None
+                or v.attrs.get("own")
+                or v.op == "concatenate"
+                or not (op.broadcasts or v.op in ("softmax", "log_softmax"))
+            ):
                 continue
             for a in v.inputs:
                 if v not in self.same and self._may_overwrite(a, v):
-                    for fixed in (self.state_of, self.born):  # the argument goes where the result has to be
-                        if v in fixed:
-                            fixed[a] = fixed.pop(v)  # type: ignore[index]
+                    if v in self.state_of:  # the argument goes where the result has to be
+                        self.state_of[a] = self.state_of.pop(v)
+                    if v in self.born:
+                        self.born[a] = self.born.pop(v)
                     self.same[v] = a
                     break
 
     def fixed(self, v: Value) -> bool:
         """Whether the place of a value is given already."""
-        return v in self.blocked or v in self.state_of or v in self.born or is_view(v) or v in self.same or v in self.carry_of
+        return (
+            v in self.blocked
+            or v in self.state_of
+            or v in self.born
+            or is_view(v)
+            or v in self.same
+            or v in self.carry_of
+        )
 
     def _may_overwrite(self, a: Value, v: Value) -> bool:
         if a.shape != v.shape or a.dtype != v.dtype or a in self.program.once or v in self.program.once:
@@ -179,7 +194,11 @@ class Layout:
                 if parent in self.ends or parent in self.born or parent in self.state_of:
                     return False
                 others = [u for u in self.users.get(parent, []) if u is not child]
-                if any(not self._before(u, v) for o in others for u in ([o] if not is_view(o) else self._readers(o))):
+                if any(
+                    not self._before(u, v)
+                    for o in others
+                    for u in ([o] if not is_view(o) else self._readers(o))
+                ):
                     return False
             child = parent
         return (child in self.forward_set) == (v in self.forward_set)
@@ -263,7 +282,10 @@ class Layout:
         return found
 
 
-_KIN = {"sigmoid_of_negative": "sigmoid", "half_plus_half": "sigmoid"}  # activations whose weights carry a factor
+_KIN = {
+    "sigmoid_of_negative": "sigmoid",
+    "half_plus_half": "sigmoid",
+}  # activations whose weights carry a factor
 _NEVER = Value("never", (), {}, (), None)
 
 

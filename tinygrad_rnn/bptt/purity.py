@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from types import CellType
 from typing import Any
@@ -28,8 +29,10 @@ class Surroundings:
         for name, value in _reached(step):
             self._enter(name, value, 0)
         for cell_name, cell in _cells(step):
-            if isinstance(_content(cell), (int, float, str, Tensor, np.ndarray)):
-                self._note(f"the variable {cell_name!r}", lambda c=cell: _content(c), _cell_setter(cell))
+            if isinstance(content(cell), (int, float, str, Tensor, np.ndarray)):
+                self._note(
+                    f"the variable {cell_name!r}", functools.partial(content, cell), _cell_setter(cell)
+                )
 
     def _note(self, name: str, read: Callable[[], Any], write: Callable[[Any], None]) -> None:
         self.found.append((name, read, read(), write))
@@ -39,22 +42,41 @@ class Surroundings:
             return
         self.seen.add(id(value))
         if isinstance(value, (list, dict, set)):
-            self._note(f"the {type(value).__name__} {name!r}", lambda: _copy(value), lambda old: _restore(value, old))
-            items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+            self._note(
+                f"the {type(value).__name__} {name!r}", lambda: _copy(value), lambda old: _restore(value, old)
+            )
+            items = (
+                value.items()
+                if isinstance(value, dict)
+                else enumerate(value)
+                if isinstance(value, list)
+                else ()
+            )
             for key, item in list(items)[:100]:
                 self._enter(f"{name}[{key!r}]", item, depth + 1)
         elif isinstance(value, SeedGenerator):
-            self._note(f"the random stream {name!r}", lambda: value.state, lambda old: setattr(value, "state", old))
+            self._note(
+                f"the random stream {name!r}", lambda: value.state, lambda old: setattr(value, "state", old)
+            )
         elif isinstance(value, np.random.Generator):
             self._note(f"the random stream {name!r}", lambda: value.bit_generator.state, _state_setter(value))
-        elif hasattr(value, "__dict__") and not isinstance(value, (type, Tensor)) and not callable(getattr(value, "__code__", None)):
-            if type(value).__module__ in ("builtins", "numpy") or type(value).__name__ in ("module", "function"):
+        elif (
+            hasattr(value, "__dict__")
+            and not isinstance(value, (type, Tensor))
+            and not callable(getattr(value, "__code__", None))
+        ):
+            if type(value).__module__ in ("builtins", "numpy") or type(value).__name__ in (
+                "module",
+                "function",
+            ):
                 return
             inner = vars(value)
             if name != "self" or not isinstance(value, dict):
                 self._note(f"an attribute of {name!r}", lambda: dict(inner), lambda old: _restore(inner, old))
             for key, item in list(inner.items()):
-                if isinstance(item, (list, dict, set, SeedGenerator, np.random.Generator)) or hasattr(item, "__dict__"):
+                if isinstance(item, (list, dict, set, SeedGenerator, np.random.Generator)) or hasattr(
+                    item, "__dict__"
+                ):
                     self._enter(f"{name}.{key}", item, depth + 1)
 
     def undo(self) -> str:
@@ -88,11 +110,13 @@ def _function(step: Any) -> Any:
 def _cells(step: Any) -> Iterator[tuple[str, CellType]]:
     function = _function(step)
     code = getattr(function, "__code__", None)
-    for name, cell in zip(getattr(code, "co_freevars", ()), getattr(function, "__closure__", None) or (), strict=False):
-        yield name, cell
+    yield from zip(
+        getattr(code, "co_freevars", ()), getattr(function, "__closure__", None) or (), strict=False
+    )
 
 
-def _content(cell: CellType) -> Any:
+def content(cell: CellType) -> Any:
+    """What a closure holds; None if it was not assigned yet."""
     try:
         return cell.cell_contents
     except ValueError:  # not assigned yet
@@ -105,7 +129,7 @@ def _reached(step: Any) -> Iterator[tuple[str, Any]]:
     if owner is not None:
         yield "self", owner
     for name, cell in _cells(step):
-        yield name, _content(cell)
+        yield name, content(cell)
     function = _function(step)
     code = getattr(function, "__code__", None)
     module = getattr(function, "__globals__", {})

@@ -70,11 +70,21 @@ def scan(
         reason = ""
         try:
             return _derived(
-                step, sequences, current, constants, several_in, go_backwards, keep, return_sequences, checkpoint
+                step,
+                sequences,
+                current,
+                constants,
+                several_in,
+                go_backwards,
+                keep,
+                return_sequences,
+                checkpoint,
             )
         except Underivable as error:
             reason = str(error)
-        result = _unrolled(step, sequences, current, constants, several_in, go_backwards, keep, return_sequences)
+        result = _unrolled(
+            step, sequences, current, constants, several_in, go_backwards, keep, return_sequences
+        )
         if checkpoint:
             raise ValueError(f"{_place(mode())}: checkpoint needs derived mode, and {reason}")
         _say(f"{_place(mode())}: {reason}; the recurrence runs unrolled")
@@ -211,7 +221,9 @@ class Masked:
     The previous outputs are states of it, unless an output is a state that starts from zeros anyway.
     """
 
-    def __init__(self, step: Step, several_in: bool, outputs: list[Tensor], repeated: list[int | None]) -> None:
+    def __init__(
+        self, step: Step, several_in: bool, outputs: list[Tensor], repeated: list[int | None]
+    ) -> None:
         self.step, self.several_in, self.outputs, self.repeated = step, several_in, outputs, repeated
 
     @staticmethod
@@ -234,6 +246,7 @@ class Masked:
         return [o for o, j in zip(self.outputs, self.repeated, strict=True) if j is None]
 
     def __call__(self, x_t: Any, states: list[Any], constants: Any) -> tuple[Any, list[Any]]:
+        """One step; where it is not valid, nothing changes."""
         *inputs, valid = x_t
         previous = states[len(states) - len(self.first_outputs()) :]
         own = states[: len(states) - len(previous)]

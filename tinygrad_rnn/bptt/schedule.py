@@ -6,7 +6,7 @@ What does not depend on the carry does not belong inside the loop.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,7 +53,14 @@ def program(body: Body, adjoint: Adjoint | None, hoist: bool, deferred: bool) ->
         reads += [v for parts in (*adjoint.states, *adjoint.constants) for v in parts if v in known]
     needed = ancestors([*body.outputs, *body.new_states, *reads])
     forward = _regions(
-        [v for v in body.values if v in needed], body.xs, body.states, body.new_states, once, hoist, limit, False
+        [v for v in body.values if v in needed],
+        body.xs,
+        body.states,
+        body.new_states,
+        once,
+        hoist,
+        limit,
+        False,
     )
     if adjoint is None:
         return Program(body, None, forward, Regions(), once, deferred)
@@ -66,7 +73,8 @@ def program(body: Body, adjoint: Adjoint | None, hoist: bool, deferred: bool) ->
 
 def largest(body: Body) -> int:
     """How many elements a value may have that is kept for all steps."""
-    return LARGE * max([math.prod(v.shape) for v in (*body.xs, *body.states, *body.outputs)])
+    size: int = LARGE * max([math.prod(v.shape) for v in (*body.xs, *body.states, *body.outputs)])
+    return size
 
 
 def _regions(
@@ -156,7 +164,12 @@ def _push(total: Value, made: list[Value], once: set[Value], limit: int) -> None
         return
     if term.op == "matmul":
         left, right = term.args
-        if left.op == "transpose" and len(left.shape) == len(right.shape) == 2 and left not in once and right not in once:
+        if (
+            left.op == "transpose"
+            and len(left.shape) == len(right.shape) == 2
+            and left not in once
+            and right not in once
+        ):
             total.attrs = {"product": True}
             total.args = (left.args[0], right)
             return
@@ -174,6 +187,3 @@ def order_carries(program: Program) -> None:
     used = {a for v in program.backward.all() for a in v.inputs}
     late = [v for v in loop if v in last and v not in used and v.op == "multiply"]
     program.backward.loop = [v for v in loop if v not in late] + late
-
-
-Place = Callable[[Value], str]

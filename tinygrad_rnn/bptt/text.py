@@ -261,7 +261,9 @@ def batchable(value: Value, per_step: Callable[[Any], bool]) -> bool:
     if op in ("getitem", "put_back"):
         return basic(value.attrs["index"])
     if op in ("broadcast_to", "cumsum", "concatenate", "stack"):
-        return all(per_step(a) for a in value.inputs) and not (op == "broadcast_to" and len(value.inputs[0].shape) != len(value.shape))
+        return all(per_step(a) for a in value.inputs) and not (
+            op == "broadcast_to" and len(value.inputs[0].shape) != len(value.shape)
+        )
     if op == "matmul":
         return all(len(a.shape) >= 2 for a in value.inputs) and len(value.inputs) == 2
     return op in STATEMENTS or op in VIEWS or op == "rows"

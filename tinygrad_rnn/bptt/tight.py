@@ -10,7 +10,9 @@ import re
 
 _LOOPS = {"    for t in range(T):": False, "    for t in range(T - 1, -1, -1):": True}
 _AT = re.compile(r"\b(\w+)\[t( \+ 1)?\]")
-_OUT = re.compile(r"^((?!maximum|minimum)[a-z]\w*\(|np\.matmul\()(.*), out=([^=]+)\)$")  # these two want a keyword
+_OUT = re.compile(
+    r"^((?!maximum|minimum)[a-z]\w*\(|np\.matmul\()(.*), out=([^=]+)\)$"
+)  # these two want a keyword
 _DOT = re.compile(r"^dot\((\w+), ([\w.()]+), out=(\w+)\)$")
 
 

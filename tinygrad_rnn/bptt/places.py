@@ -1,0 +1,260 @@
+"""The buffers of a program by name: made when they are first asked for, as statements for the source."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from ..core.op import OPS
+from .body import Underivable, Value
+from .layout import Layout, Names, Place, is_view
+from .schedule import Program
+from .text import UFUNCS, number, view_text
+
+
+class Places:
+    """Names, buffers and views for the values of a program, and how each is written in the source."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.body, self.adjoint = program.body, program.adjoint
+        self.layout = Layout(program)
+        self.names = Names(set(UFUNCS) | {"dot"})
+        self.places: dict[Any, Place] = {}
+        self.memory: list[str] = []  # statements that make the buffers, and the views of them
+        self.held: list[str] = []  # the names in the cache
+        self.listed: set[str] = set()
+        self.literals: dict[float, str] = {}
+        self.lead = 0
+        self.dtype = self.body.states[0].dtype if self.body.states else self.body.xs[0].dtype
+        self._name_inputs()
+
+    # --- names ----------------------------------------------------------------------------------------
+
+    def _name_inputs(self) -> None:
+        body, letters = self.body, "hcsuvw"
+        single = len(body.xs) == 1
+        self.x_arguments = ["X" if single else f"X{i}" for i in range(len(body.xs))]
+        self.names.taken |= set(self.x_arguments)
+        self.state_names: list[str] = []
+        for j, state in enumerate(body.states):
+            label = state.label or body.new_states[j].label or (letters[j] if j < len(letters) else "s")
+            self.state_names.append(self.names.new(label.rstrip("0123456789") or label))
+        self.state_arguments = [self.names.new(f"{n}0") for n in self.state_names]
+        self.constant_names = [self.names.new(c.label or "w") for c in body.constants]
+        for x, i in zip(body.xs, range(len(body.xs)), strict=True):
+            label = x.label if x.label and x.label not in ("X", "inputs") else "x"
+            self.places[x] = Place(self.names.new(label if single else f"{label}"), "stack")
+            self.hold(
+                self.places[x].whole,
+                f"np.empty({self.shape_text(('T', *x.shape))}, {self.x_arguments[i]}.dtype)",
+            )
+        for c, name in zip(body.constants, self.constant_names, strict=True):
+            self.places[c] = Place(name, "once")
+        for j, state in enumerate(body.states):
+            self._state_buffer(j, state)
+
+    def _state_buffer(self, j: int, state: Value) -> None:
+        name = self.state_names[j]
+        members = [v for v, k in self.layout.state_of.items() if k == j]
+        group = [u for u in self.layout.order if self.layout._buffer(u) in members] + members
+        outside = [u for v in (state, *group) for u in self.layout._readers(v)]
+        loops = {self.layout.region[u] for u in outside if u.op != "never"}
+        kept = (
+            loops - {"f-loop"} or any(v in self.layout.stacked for v in group) or state in self.body.outputs
+        )
+        kept = kept or state in self.layout.ends or any(is_view(u) for u in self.layout.users.get(state, []))
+        if kept:
+            self.places[state] = Place(name, "stack", long=True)
+            self.hold(f"all_{name}", self.empty(state, "T + 1"))
+        else:
+            self.places[state] = Place(name, "ring")
+            shape = self.shape_text(state.shape)
+            self.hold(name, f"[np.empty({shape}, {self._type(state)}) for _ in range(2)] * (T // 2 + 1)")
+
+    def _label(self, v: Value) -> str:
+        if v.label:
+            return v.label
+        if len(v.args) == 1 and v.inputs and v.inputs[0].label and v.op in OPS and OPS[v.op].broadcasts:
+            return f"{v.op}_{v.inputs[0].label}"
+        return "tmp"
+
+    def hold(self, name: str, expression: str) -> None:
+        """A buffer, a view or a list that belongs to the cache."""
+        self.memory.append(f"{name} = {expression}")
+        self.held.append(name)
+
+    # --- shapes and types ---------------------------------------------------------------------------
+
+    def shape_text(self, shape: Any) -> str:
+        """A shape as it is written."""
+        inner = ", ".join(str(n) for n in shape)
+        return f"({inner},)" if len(shape) == 1 else f"({inner})"
+
+    def _type(self, v: Value) -> str:
+        return "dtype" if v.dtype == self.dtype else repr(str(v.dtype))
+
+    def empty(self, v: Value, steps: str = "") -> str:
+        """The expression that makes a buffer."""
+        shape = (steps, *v.shape) if steps else v.shape
+        return f"np.{'zeros' if v.op == 'zeros' else 'empty'}({self.shape_text(shape)}, {self._type(v)})"
+
+    # --- places -----------------------------------------------------------------------------------------
+
+    def place(self, v: Value) -> Place:
+        """Where a value lives; buffers and views are made when they are first asked for."""
+        if v not in self.places:
+            self.places[v] = self._find(v)
+        return self.places[v]
+
+    def _find(self, v: Value) -> Place:
+        lay = self.layout
+        if v.op == "carry":
+            return self._buffer(v, False)
+        if v in lay.same:
+            return self.place(lay.same[v])
+        if v in lay.carry_of:
+            return self.place(lay.carry_of[v])
+        if v in lay.state_of:
+            state = self.body.states[lay.state_of[v]]
+            first = self.place(state)
+            return Place(first.name, first.kind, 1, True, first.long)
+        if v.op in ("split", "unstack"):
+            return self.place(v.args[0])
+        if v.op == "part":
+            return self._view(v, v.args[0].args[0])
+        if is_view(v):
+            base = self.place(v.args[0])
+            if v.op != "reshape" or base.contiguous or cuts_rows(v):
+                return self._view(v, v.args[0])
+        if v in lay.blocks:
+            rows = lay.blocks[v]
+            base, (n, batch, width) = self.place(rows), v.shape
+            name = self.names.new(f"{base.name}_blocks")
+            if base.kind == "stack":
+                self.hold(
+                    f"all_{name}", f"{base.whole}.reshape(T, {batch}, {n}, {width}).transpose(0, 2, 1, 3)"
+                )
+            else:
+                self.hold(name, f"{base.name}.reshape({batch}, {n}, {width}).transpose(1, 0, 2)")
+            return Place(name, base.kind, base.shift, False, base.long)
+        if v in lay.born:
+            return self.inside(v, *lay.born[v])
+        return self._buffer(v, v in lay.stacked or v.op in ("cotangent",))
+
+    def _buffer(self, v: Value, stacked: bool) -> Place:
+        name = self.names.new(self._label(v))
+        kind = "once" if v in self.program.once or v.op == "zeros" else "stack" if stacked else "temp"
+        if kind == "stack":
+            self.hold(f"all_{name}", self.empty(v, "T"))
+        elif not self.fresh(v):
+            self.hold(name, self.empty(v))
+        return Place(name, kind)
+
+    def fresh(self, v: Value) -> bool:
+        """Whether the statement that computes a value makes a new array."""
+        after = v in self.program.once and self.layout.region.get(v) == "b-after"
+        return after and v.op in ("time_sum", "concatenate", "stack")
+
+    def _view(self, v: Value, base_value: Value) -> Place:
+        base = self.place(base_value)
+        name = self.names.new(v.label or f"{base.name}_{'T' if v.op == 'transpose' else 'part'}")
+        whole = v.op == "stop"
+        if whole:
+            return base
+        if base.kind == "stack":
+            shape = (
+                (lambda s: self.shape_text(["T + 1" if n == "T" else n for n in s]))
+                if base.long
+                else self.shape_text
+            )
+            self.hold(f"all_{name}", view_text(v, base.whole, 1, shape) or "")
+            return Place(name, "stack", base.shift, False, base.long)
+        if base.kind == "ring":
+            self.list_steps(base.name)
+            self.hold(name, f"[{view_text(v, 's', 0, self.shape_text)} for s in {base.name}]")
+            self.listed.add(name)
+            return Place(name, "ring", base.shift, False)
+        text = view_text(v, base.name, 0, self.shape_text) or ""
+        if base.kind == "once":
+            return Place(text, "once", 0, False)
+        self.hold(name, text)
+        return Place(name, "temp", 0, False)
+
+    def inside(self, v: Value, joined: Value, k: int) -> Place:
+        """The place of part k of a concatenation."""
+        outer = self.place(joined)
+        name = self.names.new(self._label(v))
+        axis, sizes = (
+            joined.attrs["axis"],
+            [a.shape[joined.attrs["axis"]] if joined.op == "concatenate" else 1 for a in joined.args],
+        )
+        start = sum(sizes[:k])
+        lead = 1 if outer.kind == "stack" else 0
+        cut = f"{start}:{start + sizes[k]}" if joined.op == "concatenate" else f"{k}"
+        index = ", ".join([":"] * (axis + lead) + [cut])
+        source = outer.whole if lead else outer.name
+        self.hold(f"all_{name}" if lead else name, f"{source}[{index}]")
+        return Place(name, outer.kind, outer.shift, False, outer.long)
+
+    def list_steps(self, name: str) -> None:
+        """Make the list of steps of a stacked buffer."""
+        if name not in self.listed and f"all_{name}" in self.held:
+            self.listed.add(name)
+            self.hold(name, f"list(all_{name})")
+
+    def step(self, v: Any) -> str:
+        """The text of a value inside the loop."""
+        if not isinstance(v, Value):
+            return self.literal(v)
+        place = self.place(v)
+        if place.kind in ("stack", "ring"):
+            self.list_steps(place.name)
+            return f"{place.name}[t + 1]" if place.shift else f"{place.name}[t]"
+        return place.name
+
+    def step_of(self, place: Place) -> str:
+        """The text of a place inside the loop."""
+        if place.kind in ("stack", "ring"):
+            self.list_steps(place.name)
+            return f"{place.name}[t + 1]" if place.shift else f"{place.name}[t]"
+        return place.name
+
+    def whole(self, v: Any, ndim: int | None = None) -> str:
+        """The text of a value outside the loop; per-step values get the axes that broadcasting needs."""
+        if not isinstance(v, Value):
+            return number(v)
+        place = self.place(v)
+        if place.kind != "stack":
+            if place.kind in ("temp", "ring"):
+                raise Underivable(f"{v!r} is needed for all steps, but is not kept")  # pragma: no cover
+            return place.name
+        text = place.whole
+        if place.long:
+            text += "[1:]" if place.shift else "[:-1]"
+        missing = 0 if ndim is None else ndim - len(v.shape)
+        return text if missing <= 0 else f"{text}[:{', None' * missing}]"
+
+    def literal(self, value: Any) -> str:
+        """A number inside the loop: the name of an array of one element, which NumPy takes faster."""
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or value != value
+            or value in (np.inf, -np.inf)
+        ):
+            return number(value)
+        known = {1.0: "one", 0.0: "zero", 0.5: "half"}
+        if float(value) not in self.literals:
+            self.literals[float(value)] = known.get(float(value)) or self.names.new(
+                "c" + re.sub(r"\W", "_", repr(value))
+            )
+        return self.literals[float(value)]
+
+
+def cuts_rows(v: Value) -> bool:
+    """Whether a reshape cuts the columns of a matrix, or of some columns of one: then it is a view of these too."""
+    a = v.args[0]
+    return bool(v.attrs.get("rows")) and len(a.shape) == 2 and (a.op == "part" or a.op not in OPS)

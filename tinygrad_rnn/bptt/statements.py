@@ -1,0 +1,136 @@
+"""What computes one value: the statements of an op, inside the loop or for all steps at once."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ..core.op import OPS
+from .body import Underivable, Value
+from .layout import is_view
+from .places import Places, cuts_rows
+from .text import STATEMENTS, number, view_text
+
+
+class Statements(Places):
+    """Writes the statements of values, one by one."""
+
+    def statements(self, v: Value, inside: bool) -> list[str]:
+        """What computes a value."""
+        if v.op == "time_sum":
+            return self._time_sum(v, inside)
+        place = self.place(v)
+        if (
+            v.op == "rows"
+            or v.op == "zeros"
+            or (is_view(v) and (v.op != "reshape" or place.name != ""))
+            and self._is_aliased(v)
+        ):
+            return []
+        once = v in self.program.once
+        lead = 0 if inside or once else 1
+        ref = (
+            self.step
+            if inside
+            else (
+                lambda a: (
+                    self.whole(a)
+                    if a in self.program.once or not isinstance(a, Value)
+                    else self.whole(a, len(v.shape) if v.op in OPS and OPS[v.op].broadcasts else None)
+                )
+            )
+        )
+        if v.op == "reshape":
+            return [f"{ref(v)}[...] = {view_text(v, ref(v.args[0]), lead, self.shape_text)}"]
+        if v.op in ("concatenate", "stack"):
+            return self._join(v, ref, lead)
+        y = ref(v)
+        if v.op == "matmul":
+            return self._matmul(v, y, [ref(a) for a in v.args], lead, inside)
+        if v.op not in STATEMENTS:
+            raise Underivable(f"op {v.op!r} has no NumPy text")
+        lines = STATEMENTS[v.op](y, [ref(a) for a in v.args], v.attrs, lead)
+        text = "\n".join(lines)
+        for name, value in (("one", 1.0), ("zero", 0.0), ("half", 0.5)):
+            if re.search(rf"\b{name}\b", text):
+                self.literal(value)
+        if v.dtype != self.dtype or not inside:
+            lines = [_spelled(line) for line in lines]
+        if v.dtype != self.dtype or any(isinstance(a, Value) and a.dtype != self.dtype for a in v.args):
+            for value, name in self.literals.items():
+                lines = [re.sub(rf"\b{name}\b", number(value), line) for line in lines]
+        return lines
+
+    def _marked(self, v: Value, inside: bool) -> list[str]:
+        """The statements of a value, the first with the number of its equation."""
+        lines = self.statements(v, inside)
+        if lines and v.eq and len(lines[0]) < 96:
+            lines[0] = f"{lines[0]:<72}  # {v.eq}"
+        return lines
+
+    def _is_aliased(self, v: Value) -> bool:
+        if v.op in ("split", "unstack", "part", "stop", "transpose", "broadcast_to", "flip", "getitem"):
+            return True
+        return self.place(v.args[0]).contiguous or cuts_rows(v)
+
+    def _join(self, v: Value, ref: Any, lead: int) -> list[str]:
+        if v in self.program.once:
+            axis = f"axis={v.attrs['axis']}"
+            pieces = f"np.{v.op}(({', '.join(ref(a) for a in v.args)},), {axis}"
+            if self.layout.region[v] == "b-after":
+                return [f"{self.place(v).name} = {pieces})"]
+            return [f"{pieces}, out={ref(v)})"]
+        lines = []
+        for k, a in enumerate(v.args):
+            if self.layout.born.get(self.layout._buffer(a) if isinstance(a, Value) else a) == (v, k):
+                self.place(a)
+                continue
+            inner = self.inside(Value("gap", (), {}, a.shape, a.dtype), v, k)
+            self.list_steps(inner.name) if not lead else None
+            target = inner.whole if lead else self.step_of(inner)
+            lines.append(f"{target}[...] = {ref(a)}")
+        return lines
+
+    def _matmul(self, v: Value, y: str, a: list[str], lead: int, inside: bool) -> list[str]:
+        left, right = v.inputs
+        flat = len(left.shape) > 2 - lead and len(right.shape) == 2 and right in self.program.once
+        if (
+            flat
+            and (lead or len(left.shape) > 2)
+            and left.shape[-1] == right.shape[0]
+            and left not in self.program.once
+        ):
+            place = self.place(v)
+            rows = " * ".join((*("T",) * lead, *map(str, left.shape[:-1])))
+            x = f"{a[0]}.reshape({rows}, {left.shape[-1]})"
+            if place.contiguous:
+                return [f"np.matmul({x}, {a[1]}, out={y}.reshape({rows}, {right.shape[1]}))"]
+        two = len(left.shape) == len(right.shape) == 2 and inside and self.place(v).contiguous
+        return [
+            f"dot({a[0]}, {a[1]}, out={y})"
+            if two and v.dtype.kind == "f"
+            else f"np.matmul({a[0]}, {a[1]}, out={y})"
+        ]
+
+    def _time_sum(self, v: Value, inside: bool) -> list[str]:
+        name = self.place(v).name
+        if inside:
+            return [f"add({name}, {self.step(v.args[0])}, out={name})"]
+        if v.attrs.get("product"):
+            a, g = v.args
+            x, d = (f"{self.whole(u)}.reshape(T * {u.shape[0]}, {u.shape[1]})" for u in (a, g))
+            return [f"{name} = np.matmul({x}.T, {d})"]
+        axis: Any = 0
+        if "axis" in v.attrs:
+            axis = (0, *[k + 1 for k in v.attrs["axis"]])
+        keep = ""
+        if v.attrs.get("keepdims"):
+            keep = ", keepdims=True).reshape(" + self.shape_text(v.shape)
+        return [f"{name} = np.add.reduce({self.whole(v.args[0])}, axis={axis}{keep})"]
+
+
+def _spelled(line: str) -> str:
+    """Numbers in place of their names."""
+    for name, value in (("one", "1.0"), ("zero", "0.0"), ("half", "0.5")):
+        line = re.sub(rf"\b{name}\b", value, line)
+    return line
