@@ -44,13 +44,17 @@ def derive(tracer: Tracer, once: set[Value], guarded: bool) -> Adjoint:
     users = ancestors([*body.outputs, *body.new_states])
     values = [v for v in body.values if v in users]
     terms = [1] * len(body.states)  # how many terms the gradient of each state has: known when it was traced
-    for _ in range(len(values) + 2):
-        result = _Walk(tracer, body, once, guarded).run(values, terms)
+    single: set[int] = (
+        set()
+    )  # states whose terms are added up in the step: they would become more at every step
+    for attempt in range(4):
+        result = _Walk(tracer, body, once, guarded).run(values, terms, single)
         found = [max(len(parts), 1) for parts in result.states]
         if found == terms:
             tracer.body = body
             return result
-        terms = found
+        single |= {j for j, (a, b) in enumerate(zip(found, terms, strict=True)) if attempt and a != b}
+        terms = [1 if j in single else n for j, n in enumerate(found)]
     raise Underivable("the gradients of the states do not settle")  # pragma: no cover
 
 
@@ -61,7 +65,7 @@ class _Walk:
         tracer.deriving = True
         tracer.body = Body([], [], constants=body.constants, bound=body.bound, tensors=body.tensors)
 
-    def run(self, values: list[Value], terms: list[int]) -> Adjoint:
+    def run(self, values: list[Value], terms: list[int], single: set[int]) -> Adjoint:
         body = self.body
         self.leads = _leading(body, values)
         result = Adjoint([], [], self.tracer.body.values)
@@ -73,10 +77,10 @@ class _Walk:
             cotangent = self._input("cotangent", output, i, 0) if output.active else None
             result.cotangents.append(cotangent)
             if cotangent is not None:
-                self._send(output, cotangent)
+                self._enter(output, cotangent)
         for new, arriving in zip(body.new_states, carries, strict=True):
             for carry in arriving if new.active else ():
-                self._send(new, carry)
+                self._enter(new, carry)
         result.carries = carries
         outputs: dict[Value, dict[int, Value]] = {}  # cotangents of the parts of ops with several outputs
         with switched(grad=False, monitor=self.tracer), np.errstate(all="ignore"):
@@ -89,11 +93,14 @@ class _Walk:
                     outputs.setdefault(value.inputs[0], {})[value.attrs["index"]] = self._total(value)
                 else:
                     self._through(value, arrived if arrived is not None else self._total(value))
-        result.states = [self.parts.get(s, []) for s in body.states]
         result.xs = []
         with switched(grad=False, monitor=self.tracer):
+            for j, state in enumerate(body.states):
+                if j in single and len(self.parts.get(state, [])) > 1:
+                    self.parts[state] = [self._total(state)]
             for x in body.xs:
                 result.xs.append(self._total(x) if x.wanted and x in self.parts else None)
+        result.states = [self.parts.get(s, []) for s in body.states]
         result.constants = [self.parts.get(c, []) if c.wanted else [] for c in body.constants]
         return result
 
@@ -163,12 +170,19 @@ class _Walk:
 
     def _arrive(self, a: Value, part: Tensor, value: Value) -> None:
         found: Value = self.tracer.lookup(part)
-        if a in self.once and value not in self.once:
-            summed = Value("time_sum", (found,), {}, found.shape, found.dtype, True)
+        if value in self.once:
+            self._send(a, found)
+        else:
+            self._enter(a, found)
+
+    def _enter(self, a: Value, part: Value) -> None:
+        """A gradient of every step arrives at a value; one that is the same at every step gets the sum."""
+        if a in self.once:
+            summed = Value("time_sum", (part,), {}, part.shape, part.dtype, True)
             summed.eq, summed.label = self.tracer.eq, f"d{a.label}" if a.label else ""
             self.tracer.body.values.append(summed)
-            found = self.tracer.bind(np.array(part._data), summed)
-        self._send(a, found)
+            part = self.tracer.bind(np.array(self.body.tensors[part]._data), summed)
+        self._send(a, part)
 
     def _piece(self, arrived: dict[int, Value], i: int, value: Value) -> Tensor:
         if i in arrived:

@@ -81,7 +81,7 @@ class Body:
         ops = tuple(
             (
                 v.op,
-                tuple([number[a] if isinstance(a, Value) else (type(a), a) for a in v.args]),
+                tuple([number[a] if isinstance(a, Value) else (type(a), repr(a)) for a in v.args]),
                 _hashable(v.attrs),
                 v.shape,
                 v.dtype,
@@ -277,6 +277,7 @@ def trace(
                 sys.setprofile(tracer.watch)
             made = step(x_t, [t for _, t in held], constants)
         finally:
+            tracer.steps_frame = None  # a frame would keep everything that it holds alive
             if naming:
                 sys.setprofile(before)
     if not isinstance(made, (tuple, list)) or len(made) != 2:

@@ -6,7 +6,6 @@ import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -15,9 +14,9 @@ from ..core.op import Array
 from ..core.tensor import Tensor
 from . import algebra, gates, schedule, source, sums
 from .adjoint import derive
-from .body import Tracer, Underivable, Value, dependents, trace
+from .body import Body, Tracer, Underivable, Value, dependents, trace
 from .equations import number_equations
-from .purity import Surroundings, content
+from .purity import Surroundings, kind_of
 
 PASSES: dict[str, Any] = {  # in the order in which they are applied; each can be switched off
     "sums": sums.sums,
@@ -30,6 +29,9 @@ PASSES: dict[str, Any] = {  # in the order in which they are applied; each can b
 }
 
 
+NEED_HOIST = frozenset(("factors", "merge", "fold"))
+
+
 @dataclass
 class Built:
     """What is known about one structure."""
@@ -37,54 +39,46 @@ class Built:
     text: str
     outputs: int
     several_out: bool
+    recorded: list[bool]  # which results have gradients
     gradients: list[tuple[str, int]]  # in the order of backward's results: of which input
     guarded: bool  # `0 · ∞` was taken for granted not to happen
     static: list[Any]  # arrays that the backward pass made up
 
 
-_examined: OrderedDict[Any, Any] = OrderedDict()  # steps without side effects: True; others: the reason
-_layers: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()  # the same, for methods of objects
-EXAMINED_KEPT = 256
+_examined: OrderedDict[Any, Any] = (
+    OrderedDict()
+)  # what was found about steps: a set of structures, or the reason
+EXAMINED_KEPT = 512
 
 
-def examine(step: Any, inputs: Any, constants: Any, several_in: bool, owner: Any) -> Tracer:
+def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
     """Trace a step; the first time, make sure that it depends on its inputs alone and changes nothing else.
 
     Raises `Underivable` with the reason, also for whatever the step itself raises: unrolled, it says where.
     """
-    known, key = _record_of(owner, inputs)
-    if isinstance(known.get(key), str):
-        raise Underivable(known[key])
-    surroundings = None if key in known else Surroundings(step)
+    shapes = tuple([(a.shape, a.dtype) for group in inputs for a, _ in group])
+    key = (kind_of(step), shapes, mode().training)
+    known = _examined.setdefault(key, set())
+    if isinstance(known, str):
+        raise Underivable(known)
+    surroundings = Surroundings(step) if not known else None
     try:
         tracer = trace(step, inputs[0], inputs[1], constants, several_in)
-        if surroundings is not None:
-            _check_pure(step, inputs, constants, several_in, tracer, surroundings)
-            known[key] = True
+        structure = tracer.body.key()
+        if structure not in known:
+            _check_pure(step, inputs, constants, several_in, tracer, surroundings or Surroundings(step))
+            known.add(structure)
     except Exception as error:
         if surroundings is not None:
             surroundings.undo()
         if not isinstance(error, Underivable):
             raise Underivable(f"the step raised {type(error).__name__}: {error}") from error
-        known[key] = str(error)
+        _examined[key] = str(error)
         raise
     finally:
         while len(_examined) > EXAMINED_KEPT:
             _examined.popitem(last=False)
     return tracer
-
-
-def _record_of(owner: Any, inputs: Any) -> tuple[dict[Any, Any], Any]:
-    """Where it is written down what a step was found to be."""
-    shapes = tuple([(a.shape, a.dtype) for group in inputs for a, _ in group])
-    code = getattr(owner, "__code__", None)
-    if code is None:
-        try:
-            return _layers.setdefault(owner, {}), shapes
-        except TypeError:  # cannot be referred to weakly
-            return {}, shapes
-    cells = tuple([type(content(c)) for c in owner.__closure__ or ()])
-    return _examined, (code, cells, shapes)
 
 
 def build(step: Any, inputs: Any, constants: Any, several_in: bool, saving: bool) -> Built:
@@ -103,7 +97,19 @@ def build(step: Any, inputs: Any, constants: Any, several_in: bool, saving: bool
             pass
     finally:
         surroundings.undo()
-    return Built(text, len(body.outputs), body.several_out, gradients, guarded, static)
+    recorded = _recorded(body)
+    return Built(text, len(body.outputs), body.several_out, recorded, gradients, guarded, static)
+
+
+def _recorded(body: Body) -> list[bool]:
+    """Which outputs and last states depend on what has a gradient, also through the states of earlier steps."""
+    sources = [v for v in (*body.xs, *body.states, *body.constants) if v.wanted]
+    while True:
+        reached = dependents(body.values, sources)
+        more = [s for s, new in zip(body.states, body.new_states, strict=True) if new in reached and s not in reached]
+        if not more:
+            return [v in reached and v.active for v in (*body.outputs, *body.new_states)]
+        sources += more
 
 
 def _check_pure(

@@ -21,8 +21,10 @@ from ..core.arrays import copy_unless_frozen
 from ..core.autodiff import grad
 from ..core.op import Array, Node, Op, Port
 from ..core.tensor import Tensor, Variable
+from .body import Underivable
 from .build import Built, build, examine
 from .tight import tighten
+from .trial import Again, try_out
 
 PLANS_KEPT = 64  # structures whose source is kept
 TRACES_KEPT = 8  # shapes for which a layer remembers its plan
@@ -168,10 +170,18 @@ def _forward_only(plan: Plan, length: int, arrays: list[Array]) -> list[Array]:
     """Run forwards and keep nothing."""
     cache = plan.take(length)
     results: list[Array]
-    with np.errstate(all="ignore"):
-        *results, cache = plan.functions["forward"](*arrays, cache=cache)
+    *results, cache = _forward(plan, arrays, cache)
     plan.give_back(length, cache)
     return results
+
+
+def _forward(plan: Plan, arrays: list[Array], cache: Any) -> Any:
+    """Run forwards; what NumPy refuses, such as an index out of range, the recorded steps will say better."""
+    try:
+        with np.errstate(all="ignore"):
+            return plan.functions["forward"](*arrays, cache=cache)
+    except (LookupError, TypeError, ValueError) as error:
+        raise Underivable(f"its loop raised {type(error).__name__}: {error}") from error
 
 
 def _scan_vjps(g: Sequence[Any], call: Any, *inputs: Any) -> list[Any]:
@@ -198,7 +208,7 @@ _lock = threading.Lock()
 
 
 def _traced(
-    step: Any, inputs: Any, constants: Any, several_in: bool, owner: Any, recording: bool
+    step: Any, inputs: Any, constants: Any, several_in: bool, owner: Any, recording: bool, again: Again
 ) -> tuple[Plan, list[Any]]:
     """The plan for a step, and the Tensors and arrays from outside that it uses.
 
@@ -217,11 +227,20 @@ def _traced(
             if len(before) == len(objects) and all(map(is_, before, objects)):
                 if all([(b._node is not None) == leaf for b, leaf in zip(bound, leaves, strict=True)]):
                     return plan, bound
-    tracer = examine(step, inputs, constants, several_in, owner)
+    tracer = examine(step, inputs, constants, several_in)
     body = tracer.body
     asked = tuple([v.wanted for v in (*body.xs, *body.states, *body.constants)])
     saving = recording and any(asked)
-    plan = _plan((body.key(), asked, saving, mode().passes), step, inputs, constants, several_in, saving)
+    plan = _plan(
+        (body.key(), asked, saving, mode().passes),
+        step,
+        inputs,
+        constants,
+        several_in,
+        saving,
+        body.bound,
+        again,
+    )
     if shapes is not None and all(isinstance(b, Variable) for b in body.bound):
         while len(owner.traces) >= TRACES_KEPT:
             owner.traces.pop(next(iter(owner.traces)))
@@ -229,13 +248,27 @@ def _traced(
     return plan, body.bound
 
 
-def _plan(key: Any, step: Any, inputs: Any, constants: Any, several_in: bool, saving: bool) -> Plan:
-    """The plan of a structure, made if there is none."""
+def _plan(
+    key: Any,
+    step: Any,
+    inputs: Any,
+    constants: Any,
+    several_in: bool,
+    saving: bool,
+    bound: list[Any],
+    again: Again,
+) -> Plan:
+    """The plan of a structure, made and tried out if there is none; raises `Underivable`."""
     with _lock:
         if key in _plans:
             _plans.move_to_end(key)
             return _plans[key]
-    plan = Plan(build(step, inputs, constants, several_in, saving))
+    try:
+        plan = Plan(build(step, inputs, constants, several_in, saving))
+        try_out(plan.built, plan.functions, inputs, bound, again)
+    except (ArithmeticError, LookupError, NameError, SyntaxError, TypeError, ValueError) as error:
+        reason = f"deriving it failed ({type(error).__name__}: {error}); please report this step"
+        raise Underivable(reason) from error
     with _lock:
         _plans[key] = plan
         while len(_plans) > PLANS_KEPT:
@@ -249,7 +282,7 @@ def run(
     states: list[Tensor],
     constants: Any,
     several_in: bool,
-    again: Callable[[list[Tensor], list[Tensor]], Any],
+    again: Again,
     owner: Any,
     checkpoint: bool,
 ) -> tuple[tuple[Tensor, ...], list[Tensor], bool]:
@@ -264,7 +297,7 @@ def run(
         [(t._data[:, 0], w) for t, w in zip(sequences, wanted[0], strict=True)],
         [(t._data, w) for t, w in zip(states, wanted[1], strict=True)],
     ]
-    plan, bound = _traced(step, inputs, constants, several_in, owner, recording)
+    plan, bound = _traced(step, inputs, constants, several_in, owner, recording, again)
     saving = bool(plan.built.gradients)
     length = sequences[0].shape[1]
     arrays = [t._data for t in (*sequences, *states)]
@@ -282,16 +315,15 @@ def run(
     call: Call
     if checkpoint:
         unasked = [[(a, False) for a, _ in group] for group in inputs]
-        keeping_none = _traced(step, unasked, constants, several_in, owner, False)[0]
+        keeping_none = _traced(step, unasked, constants, several_in, owner, False, again)[0]
         call = Segments(plan, arrays, (len(sequences), len(states)), unrolled, keeping_none)
         results = call.forward()
     else:
         cache = plan.take(length)
-        with np.errstate(all="ignore"):
-            *results, cache = plan.functions["forward"](*arrays, cache=cache)
+        *results, cache = _forward(plan, arrays, cache)
         call = Call(plan, length, arrays, cache, unrolled)
     nodes = tuple(t._node for t in leaves)
     shapes = tuple(r.shape for r in results)
     node = Node(SCAN, {}, nodes, (call, *[None] * len(nodes)), shapes, results[0].dtype, mode().scope)
-    made = [Tensor(r, Port(node, i, r)) for i, r in enumerate(results)]
+    made = [Tensor(r, Port(node, i, r) if plan.built.recorded[i] else None) for i, r in enumerate(results)]
     return tuple(made[: plan.built.outputs]), made[plan.built.outputs :], plan.built.several_out

@@ -8,7 +8,7 @@ from typing import Any
 from ..config import mode, switched
 from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor
-from .build import PASSES, build, examine
+from .build import NEED_HOIST, PASSES, build, examine
 
 
 class Source(str):
@@ -77,7 +77,7 @@ def _built(step: Any, x: Any, states: Sequence[Any], constants: Any, everything:
 
     inputs = [pairs(xs), pairs(given)]
     with switched(grad=True, monitor=None):
-        examine(step, inputs, constants, several, getattr(step, "__self__", step))
+        examine(step, inputs, constants, several)
         return build(step, inputs, constants, several, True)
 
 
@@ -129,13 +129,16 @@ def calls_in_loops(text: str) -> tuple[int, int]:
 def without(*passes: str) -> switched:
     """Context manager in which some passes of derived mode are off; no names: all of them.
 
-    With all of them off, derived mode does what unrolled mode does, op by op, and gives the same bits.
+    Those that need `hoist` go with it. With all of them off, derived mode does what unrolled mode does, op by op, and gives the same bits.
 
     >>> with without("hoist"):
     ...     sorted(mode().passes)
-    ['hoist']
+    ['factors', 'fold', 'hoist', 'merge']
     """
     unknown = [p for p in passes if p not in PASSES]
     if unknown:
         raise ValueError(f"without: unknown pass {unknown[0]!r}; there are {', '.join(PASSES)}")
-    return switched(passes=frozenset(passes or PASSES))
+    wanted = set(passes or PASSES)
+    if "hoist" in wanted:
+        wanted |= NEED_HOIST
+    return switched(passes=frozenset(wanted))

@@ -80,6 +80,7 @@ class Layout:
         self.same: dict[Value, Value] = {}  # written over
         self.blocked = {v.args[0] for v in self.order if v.op == "rows"}
         self.born: dict[Value, tuple[Value, int]] = {}  # inside the buffer of a concatenation, as part number
+        self.pieces: dict[Value, list[Value]] = {}  # what was born inside a concatenation
         self.state_of: dict[Value, int] = {}  # written into the stacked states
         self.carry_of: dict[Value, Value] = {}  # written into the buffer of a carry
         self._results()
@@ -108,7 +109,6 @@ class Layout:
                 self.state_of[v] = j
 
     def _joins(self) -> None:
-        self.pieces: dict[Value, list[Value]] = {}
         for joined in self.order:
             if joined.op not in ("concatenate", "stack") or joined in self.program.once:
                 continue
@@ -211,12 +211,20 @@ class Layout:
         return self._forward_set
 
     def _readers(self, a: Value) -> list[Value]:
-        """The ops that read the memory of `a`, also through views of it."""
+        """The ops that read the memory of `a`: through views of it, inside a concatenation, or of its parts."""
+        found = self._users_of(a)
+        for piece in self.pieces.get(a, ()):
+            found += [u for u in self._users_of(piece) if u is not a]
+        inside = self._buffer(a)
+        while inside in self.born:
+            inside = self.born[inside][0]
+            found += self._users_of(inside)
+        return found
+
+    def _users_of(self, a: Value) -> list[Value]:
         found: list[Value] = []
-        for piece in getattr(self, "pieces", {}).get(a, ()):
-            found += [u for u in self._readers(piece) if u is not a]
         for u in self.users.get(a, []):
-            found += self._readers(u) if is_view(u) else [u]
+            found += self._readers(u) if is_view(u) or u.op == "rows" else [u]
             if is_view(u) and u in self.ends:
                 found.append(_NEVER)
         return found
@@ -230,9 +238,12 @@ class Layout:
         if adjoint is None:
             return
         ends = [v for parts in adjoint.states for v in parts]
+        passed = {self._buffer(v) for v in ends if v.op == "carry" or self._buffer(v).op == "carry"}
         for carries, parts in zip(adjoint.carries, adjoint.states, strict=True):
             for carry, v in zip(carries, parts, strict=False):
                 if self.region.get(v) != "b-loop" or is_view(v) or ends.count(v) > 1 or v in self.born:
+                    continue
+                if carry in passed and self._buffer(v) is not carry:  # another state is given it as it is
                     continue
                 if v in self.same:
                     root = self._buffer(v)

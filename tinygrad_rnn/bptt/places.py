@@ -26,7 +26,8 @@ class Places:
         self.memory: list[str] = []  # statements that make the buffers, and the views of them
         self.held: list[str] = []  # the names in the cache
         self.listed: set[str] = set()
-        self.literals: dict[float, str] = {}
+        self.scalars: set[str] = set()  # buffers whose steps have no axes
+        self.literals: dict[str, str] = {}
         self.lead = 0
         self.dtype = self.body.states[0].dtype if self.body.states else self.body.xs[0].dtype
         self._name_inputs()
@@ -46,7 +47,9 @@ class Places:
         self.constant_names = [self.names.new(c.label or "w") for c in body.constants]
         for x, i in zip(body.xs, range(len(body.xs)), strict=True):
             label = x.label if x.label and x.label not in ("X", "inputs") else "x"
-            self.places[x] = Place(self.names.new(label if single else f"{label}"), "stack")
+            self.places[x] = Place(self.names.new(label), "stack")
+            if x.shape == ():
+                self.scalars.add(self.places[x].name)
             self.hold(
                 self.places[x].whole,
                 f"np.empty({self.shape_text(('T', *x.shape))}, {self.x_arguments[i]}.dtype)",
@@ -55,6 +58,8 @@ class Places:
             self.places[c] = Place(name, "once")
         for j, state in enumerate(body.states):
             self._state_buffer(j, state)
+            if state.shape == ():
+                self.scalars.add(self.places[state].name)
 
     def _state_buffer(self, j: int, state: Value) -> None:
         name = self.state_names[j]
@@ -107,6 +112,8 @@ class Places:
         """Where a value lives; buffers and views are made when they are first asked for."""
         if v not in self.places:
             self.places[v] = self._find(v)
+            if v.shape == ():
+                self.scalars.add(self.places[v].name)
         return self.places[v]
 
     def _find(self, v: Value) -> Place:
@@ -203,7 +210,8 @@ class Places:
         """Make the list of steps of a stacked buffer."""
         if name not in self.listed and f"all_{name}" in self.held:
             self.listed.add(name)
-            self.hold(name, f"list(all_{name})")
+            scalars = f"[all_{name}[k : k + 1].reshape(()) for k in range(len(all_{name}))]"  # arrays, to write into
+            self.hold(name, scalars if name in self.scalars else f"list(all_{name})")
 
     def step(self, v: Any) -> str:
         """The text of a value inside the loop."""
@@ -244,14 +252,15 @@ class Places:
             or not isinstance(value, (int, float))
             or value != value
             or value in (np.inf, -np.inf)
+            or repr(value) == "-0.0"
         ):
             return number(value)
         known = {1.0: "one", 0.0: "zero", 0.5: "half"}
-        if float(value) not in self.literals:
-            self.literals[float(value)] = known.get(float(value)) or self.names.new(
+        if repr(float(value)) not in self.literals:
+            self.literals[repr(float(value))] = known.get(float(value)) or self.names.new(
                 "c" + re.sub(r"\W", "_", repr(value))
             )
-        return self.literals[float(value)]
+        return self.literals[repr(float(value))]
 
 
 def cuts_rows(v: Value) -> bool:

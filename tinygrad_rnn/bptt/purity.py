@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from types import CellType
+from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from ..config import SeedGenerator, generator
 from ..core.tensor import Tensor
+from .body import PACKAGE, Underivable
 
-Undo = Callable[[], None]
+LARGE_ARRAY = 1_000_000  # elements; larger ones are not watched
 
 
 class Surroundings:
@@ -25,11 +26,14 @@ class Surroundings:
         self.found: list[tuple[str, Any, Any, Callable[[Any], None]]] = []
         self.seen: set[int] = set()
         rng = generator()
+        functions: list[Any] = []
         self._note("the package's random stream", lambda: rng.bit_generator.state, _state_setter(rng))
-        for name, value in _reached(step):
+        for name, value in _reached(step, functions):
             self._enter(name, value, 0)
-        for cell_name, cell in _cells(step):
-            if isinstance(content(cell), (int, float, str, Tensor, np.ndarray)):
+        for function in functions:
+            self._names_of_numbers(function)
+        for cell_name, cell in [pair for function in functions for pair in _cells(function)]:
+            if isinstance(content(cell), (int, float, str, Tensor)):
                 self._note(
                     f"the variable {cell_name!r}", functools.partial(content, cell), _cell_setter(cell)
                 )
@@ -37,14 +41,21 @@ class Surroundings:
     def _note(self, name: str, read: Callable[[], Any], write: Callable[[Any], None]) -> None:
         self.found.append((name, read, read(), write))
 
+    def _names_of_numbers(self, function: Any) -> None:
+        """Numbers in the module of a function that it could assign (`global`)."""
+        module = getattr(function, "__globals__", {})
+        for name in getattr(getattr(function, "__code__", None), "co_names", ()):
+            if isinstance(module.get(name), (int, float, str)):
+                read = functools.partial(module.get, name)
+                self._note(f"the global {name!r}", read, functools.partial(module.__setitem__, name))
+
     def _enter(self, name: str, value: Any, depth: int) -> None:
         if id(value) in self.seen or depth > 4:
             return
         self.seen.add(id(value))
         if isinstance(value, (list, dict, set)):
-            self._note(
-                f"the {type(value).__name__} {name!r}", lambda: _copy(value), lambda old: _restore(value, old)
-            )
+            kind = f"the {type(value).__name__} {name!r}"
+            self._note(kind, lambda: _copy(value), lambda old: _restore(value, old))
             items = (
                 value.items()
                 if isinstance(value, dict)
@@ -59,25 +70,34 @@ class Surroundings:
                 f"the random stream {name!r}", lambda: value.state, lambda old: setattr(value, "state", old)
             )
         elif isinstance(value, np.random.Generator):
-            self._note(f"the random stream {name!r}", lambda: value.bit_generator.state, _state_setter(value))
-        elif (
-            hasattr(value, "__dict__")
-            and not isinstance(value, (type, Tensor))
-            and not callable(getattr(value, "__code__", None))
-        ):
-            if type(value).__module__ in ("builtins", "numpy") or type(value).__name__ in (
-                "module",
-                "function",
-            ):
-                return
-            inner = vars(value)
-            if name != "self" or not isinstance(value, dict):
-                self._note(f"an attribute of {name!r}", lambda: dict(inner), lambda old: _restore(inner, old))
-            for key, item in list(inner.items()):
-                if isinstance(item, (list, dict, set, SeedGenerator, np.random.Generator)) or hasattr(
-                    item, "__dict__"
-                ):
-                    self._enter(f"{name}.{key}", item, depth + 1)
+            stream = value.bit_generator
+            self._note(f"the random stream {name!r}", lambda: stream.state, _state_setter(value))
+        elif isinstance(value, np.ndarray):
+            if value.flags.writeable and value.size <= LARGE_ARRAY:
+                self._note(f"the array {name!r}", value.copy, functools.partial(np.copyto, value))
+        elif isinstance(value, Iterator):
+            raise Underivable(
+                f"the step uses the iterator {name!r}, whose next value depends on how often it was asked"
+            )
+        elif not isinstance(value, (type, Tensor, ModuleType, FunctionType, BuiltinFunctionType)):
+            self._enter_object(name, value, depth)
+
+    def _enter_object(self, name: str, value: Any, depth: int) -> None:
+        slots = [s for c in type(value).__mro__ for s in vars(c).get("__slots__", ()) if isinstance(s, str)]
+        held = (
+            {s: getattr(value, s) for s in slots if hasattr(value, s)}
+            if type(value).__module__ != "builtins"
+            else {}
+        )
+        inner = getattr(value, "__dict__", None)
+        if isinstance(inner, dict):
+            self._note(f"an attribute of {name!r}", lambda: dict(inner), lambda old: _restore(inner, old))
+            held |= inner
+        for slot in held.keys() - (inner or {}).keys():
+            read = functools.partial(getattr, value, slot)
+            self._note(f"the attribute {slot!r} of {name!r}", read, functools.partial(setattr, value, slot))
+        for key, item in held.items():
+            self._enter(f"{name}.{key}", item, depth + 1)
 
     def undo(self) -> str:
         """Put back what has changed since; say what it was, or nothing."""
@@ -123,19 +143,40 @@ def content(cell: CellType) -> Any:
         return None
 
 
-def _reached(step: Any) -> Iterator[tuple[str, Any]]:
-    """What the function refers to: its object, its closure, and the globals that it names."""
+def _reached(step: Any, functions: list[Any]) -> Iterator[tuple[str, Any]]:
+    """What the function refers to: its object, closure, defaults, and the globals that it names.
+
+    Functions of the user's that it refers to are looked into as well; `functions` collects them.
+    """
     owner = getattr(step, "__self__", None)
     if owner is not None:
         yield "self", owner
-    for name, cell in _cells(step):
-        yield name, content(cell)
     function = _function(step)
     code = getattr(function, "__code__", None)
+    if code is None:
+        yield "self", step
+        function = _function(getattr(step, "__call__", None))  # noqa: B004
+        code = getattr(function, "__code__", None)
+    if function in functions or len(functions) > 50 or (code and code.co_filename.startswith(PACKAGE)):
+        return
+    functions.append(function)
+    for partial_name, value in getattr(step, "keywords", {}).items():
+        yield partial_name, value
+    yield from ((f"argument {i}", v) for i, v in enumerate(getattr(step, "args", ())))
+    for value in getattr(function, "__defaults__", None) or ():
+        yield "a default argument", value
+    yield from (getattr(function, "__kwdefaults__", None) or {}).items()
+    for name, cell in _cells(function):
+        yield name, content(cell)
+        if isinstance(content(cell), FunctionType):
+            yield from _reached(content(cell), functions)
     module = getattr(function, "__globals__", {})
     for name in getattr(code, "co_names", ()):
-        if isinstance(module.get(name), (list, dict, set, SeedGenerator, np.random.Generator)):
-            yield name, module[name]
+        value = module.get(name)
+        if isinstance(value, (list, dict, set, SeedGenerator, np.random.Generator, np.ndarray, Iterator)):
+            yield name, value
+        elif isinstance(value, FunctionType):
+            yield from _reached(value, functions)
 
 
 def _copy(value: Any) -> Any:
@@ -160,6 +201,24 @@ def _same(a: Any, b: Any) -> bool:
         return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, np.ndarray):
+        return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
     if isinstance(a, (int, float, str, bool, set)):
         return bool(a == b)
     return False
+
+
+def kind_of(value: Any, depth: int = 3) -> Any:
+    """What decides whether a step that was looked at once may be another one now: code, switches, types."""
+    function = getattr(value, "__func__", value)
+    code = getattr(function, "__code__", None)
+    if code is not None:
+        held = [getattr(value, "__self__", None)] if function is not value else []
+        cells = [content(c) for c in function.__closure__ or ()]
+        return (code, tuple([kind_of(v, depth - 1) for v in (*held, *cells)]) if depth else ())
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    inner = getattr(value, "__dict__", None)
+    if depth and isinstance(inner, dict) and not isinstance(value, (type, Tensor, ModuleType)):
+        return (type(value), tuple([kind_of(v, depth - 1) for v in inner.values()]))
+    return type(value)

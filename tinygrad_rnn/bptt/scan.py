@@ -232,7 +232,7 @@ class Masked:
     ) -> Masked:
         """Find out what the outputs of `step` are."""
         inputs = [[(x._data[:, 0], False) for x in sequences], [(s._data, False) for s in states]]
-        body = examine(step, inputs, constants, several_in, getattr(step, "__self__", step)).body
+        body = examine(step, inputs, constants, several_in).body
         zero = [not np.any(s._data) for s in states]
         repeated: list[int | None] = []
         for output in body.outputs:

@@ -68,7 +68,26 @@ def program(body: Body, adjoint: Adjoint | None, hoist: bool, deferred: bool) ->
     ends = [v for parts in adjoint.states for v in parts]
     saved = [c for c in adjoint.cotangents if c] + list(needed - once)
     backward = _regions(adjoint.values, saved, carries, ends, once, hoist, limit, deferred)
+    _keep_carries(adjoint, backward)
     return Program(body, adjoint, forward, backward, once, deferred)
+
+
+def _keep_carries(adjoint: Adjoint, regions: Regions) -> None:
+    """What arrives from the step after is overwritten in the loop: where it is read outside, it is copied first."""
+    copies: dict[Value, Value] = {}
+
+    def kept(a: Any) -> Any:
+        if not isinstance(a, Value) or a.op != "carry":
+            return a
+        if a not in copies:
+            copies[a] = Value("copy", (a,), {}, a.shape, a.dtype, True)
+            copies[a].label = a.label
+        return copies[a]
+
+    for v in (*regions.before, *regions.after):
+        v.args = tuple([kept(a) for a in v.args])
+    adjoint.xs = [kept(v) for v in adjoint.xs]
+    regions.loop[:0] = copies.values()
 
 
 def largest(body: Body) -> int:

@@ -38,7 +38,11 @@ class _Writer(Statements):
             head += ["import math", ""]
         head += ["import numpy as np"]
         if used:
-            head += _wrapped(f"from numpy import {', '.join(used)}")
+            names = _fill(used)
+            line = f"from numpy import {', '.join(used)}"
+            head += (
+                [line] if len(line) <= WIDTH else ["from numpy import (", *(f"    {n}" for n in names), ")"]
+            )
         return "\n".join([*head, "", "", *forward, *(["", ""] if backward else []), *backward, ""])
 
     def _arguments(self) -> list[str]:
@@ -46,11 +50,10 @@ class _Writer(Statements):
 
     def _sections(self, regions: Any, loop: str, ends: list[str], backward: bool) -> list[str]:
         lines: list[str] = []
-        before = [s for v in regions.before for s in self._marked(v, False)]
+        zeroed = self._accumulators(regions) if backward else []
+        before = zeroed + [s for v in regions.before for s in self._marked(v, False)]
         inner = [s for v in regions.loop for s in self._marked(v, True)]
         after = [s for v in regions.after for s in self._marked(v, False)]
-        if backward:
-            before = self._accumulators(regions) + before
         reason = (
             "from what was saved, for all steps at once"
             if backward
@@ -222,7 +225,7 @@ class _Writer(Statements):
                 results.append(f'"d{n}": {total if len(carries) > 1 else total + ".copy()"},')
         for n, parts in zip(self.constant_names, adjoint.constants, strict=True):
             if parts:
-                names = list(dict.fromkeys(self.place(p).name for p in parts))
+                names = self._summands(parts)
                 root = parts[0]
                 while is_view(root):
                     root = root.args[0]
@@ -235,6 +238,16 @@ class _Writer(Statements):
             *(f"        {r}" for r in results),
             "    }",
         ]
+
+    def _summands(self, parts: list[Value]) -> list[str]:
+        """The contributions to one constant; those that the loop adds up share one sum."""
+        names: list[str] = []
+        for part in parts:
+            name = self.place(part).name
+            inner = part.op == "time_sum" and self.layout.region[part] == "b-loop"
+            if not (inner and name in names):
+                names.append(name)
+        return names
 
     def _in_carry(self, v: Value) -> bool:
         while is_view(v):

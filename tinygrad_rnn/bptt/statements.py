@@ -45,6 +45,8 @@ class Statements(Places):
         if v.op in ("concatenate", "stack"):
             return self._join(v, ref, lead)
         y = ref(v)
+        if inside and not self._plain_type(v):  # numbers as they are, not as arrays of the main type
+            ref = self._number_or_step
         if v.op == "matmul":
             return self._matmul(v, y, [ref(a) for a in v.args], lead, inside)
         if v.op not in STATEMENTS:
@@ -54,12 +56,16 @@ class Statements(Places):
         for name, value in (("one", 1.0), ("zero", 0.0), ("half", 0.5)):
             if re.search(rf"\b{name}\b", text):
                 self.literal(value)
-        if v.dtype != self.dtype or not inside:
+        if not self._plain_type(v) or not inside:
             lines = [_spelled(line) for line in lines]
-        if v.dtype != self.dtype or any(isinstance(a, Value) and a.dtype != self.dtype for a in v.args):
-            for value, name in self.literals.items():
-                lines = [re.sub(rf"\b{name}\b", number(value), line) for line in lines]
         return lines
+
+    def _plain_type(self, v: Value) -> bool:
+        """Whether a value and all that it is computed from have the type of the first state."""
+        return v.dtype == self.dtype and all(a.dtype == self.dtype for a in v.inputs)
+
+    def _number_or_step(self, a: Any) -> str:
+        return self.step(a) if isinstance(a, Value) else number(a)
 
     def _marked(self, v: Value, inside: bool) -> list[str]:
         """The statements of a value, the first with the number of its equation."""

@@ -124,16 +124,20 @@ def _take(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
 
 
 def _scatter_add(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
-    if attrs["axis"] != 0:
-        raise Underivable("scatter_add along another axis than the first")
-    return [f"{y}[...] = 0", f"np.add.at({y}, {a[1]}, {a[0]})"]
+    axis = attrs["axis"]
+    if axis == 0:
+        return [f"{y}[...] = 0", f"np.add.at({y}, {a[1]}, {a[0]})"]
+    return [
+        f"{y}[...] = 0",
+        f"np.add.at(np.moveaxis({y}, {axis}, 0), {a[1]}, np.moveaxis({a[0]}, {axis}, 0))",
+    ]
 
 
 def _put_back(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     index = index_text(attrs["index"], lead)
     if basic(attrs["index"]):
         return [f"{y}[...] = 0", f"{y}[{index}] = {a[0]}"]
-    return [f"{y}[...] = 0", f"np.add.at({y}, ({index}), {a[0]})"]
+    return [f"{y}[...] = 0", f"np.add.at({y}, np.s_[{index}], {a[0]})"]
 
 
 def _getitem(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
@@ -167,6 +171,7 @@ STATEMENTS: dict[str, Callable[..., Lines]] = {
     "silu": _expression("{0} * np.reciprocal(np.exp(-{0}) + 1.0)"),
     "erf": _expression("np.frompyfunc(math.erf, 1, 1)({0})"),
     "round": _expression("np.round({0})"),
+    "copy": _expression("{0}"),
     "where": lambda y, a, attrs, lead: [f"{y}[...] = np.where({a[0]}, {a[1]}, {a[2]})"],
     "binary_cross_entropy": _expression("np.maximum({0}, 0) - {0} * {1} + np.log1p(np.exp(-np.abs({0})))"),
     "cast": _expression("{0}"),
@@ -265,7 +270,10 @@ def batchable(value: Value, per_step: Callable[[Any], bool]) -> bool:
             op == "broadcast_to" and len(value.inputs[0].shape) != len(value.shape)
         )
     if op == "matmul":
-        return all(len(a.shape) >= 2 for a in value.inputs) and len(value.inputs) == 2
+        left, right = (len(a.shape) for a in value.inputs)
+        once = [not per_step(a) for a in value.inputs]
+        fits = left == right or (once[0] and left < right) or (once[1] and right < left)
+        return min(left, right) >= 2 and fits
     return op in STATEMENTS or op in VIEWS or op == "rows"
 
 

@@ -95,9 +95,18 @@ def compare_gradients(
 
 
 def compare_three(
-    manual: Any, auto: Any, numeric: Mapping[str, Any], *, tolerance: float = 1e-4, **options: Any
+    manual: Any,
+    auto: Any,
+    numeric: Mapping[str, Any],
+    *,
+    derived: Mapping[str, Any] | None = None,
+    tolerance: float = 1e-4,
+    **options: Any,
 ) -> GradReport:
     """Three gradients side by side: by hand, by autodiff, and by numbers (`numeric_gradients`).
+
+    `derived` adds a fourth: those of derived mode (computed under `tinygrad_rnn.derived()`), which are held to the
+    rounding of autodiff on the unrolled graph (1e-10 in float64, 1e-4 in float32, relative to the largest element).
 
     Rows are those of `compare_gradients`, which also takes `options`; they gain the largest difference of
     the numerical gradient from autodiff, absolute and relative to the largest element. Above `tolerance`
@@ -114,21 +123,31 @@ def compare_three(
     """
     report = compare_gradients(manual, auto, **options)
     references, _ = _references(auto)
-    numbers = flatten(numeric)
-    pairs, _ = _pair(numbers, list(references), {})
+    numbers, others = (_pair(flatten(g), list(references), {})[0] for g in (numeric, derived or {}))
     for row in report.rows:
         reference = references.get(row.parameter)
-        n = _array(pairs.get(row.parameter))
         g = None if reference is None else reference.gradient
-        if n is None or g is None or n.shape != g.shape:
-            continue
-        gap, size = float(np.abs(n - g).max(initial=0)), float(np.abs(g).max(initial=0))
-        row.numeric = (gap, 0.0 if gap == 0 else gap / size if size else math.inf)
-        if not row.numeric[1] <= tolerance and not row.failed:
-            row.verdict = "differs"
-            row.diagnosis = "the numerical gradient disagrees with autodiff: see check_gradients"
+        row.numeric, row.derived = _gap(numbers.get(row.parameter), g), _gap(others.get(row.parameter), g)
+        exact = 1e-10 if g is not None and g.dtype == np.float64 else 1e-4
+        for gap, bar, what in (
+            (row.numeric, tolerance, "the numerical gradient disagrees with autodiff: see check_gradients"),
+            (row.derived, exact, "derived mode disagrees with the unrolled graph: please report this cell"),
+        ):
+            if gap is not None and not gap[1] <= bar and not row.failed:
+                row.verdict, row.diagnosis = "differs", what
     report.title = "three gradients: by hand, by autodiff, by numbers"
+    if derived is not None:
+        report.title = "four gradients: differences from autodiff on the unrolled graph"
     return report
+
+
+def _gap(value: Any, reference: Array | None) -> tuple[float, float] | None:
+    """The largest difference, absolute and relative to the largest element; None if there is nothing to compare."""
+    array = _array(value)
+    if array is None or reference is None or array.shape != reference.shape:
+        return None
+    gap, size = float(np.abs(array - reference).max(initial=0)), float(np.abs(reference).max(initial=0))
+    return gap, 0.0 if gap == 0 else gap / size if size else math.inf
 
 
 # --- what was handed over -------------------------------------------------------------------------

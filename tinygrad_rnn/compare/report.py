@@ -37,7 +37,7 @@ class Row:
     them; `ratio = ⟨a, b⟩ / ⟨b, b⟩`; `ulp = max_abs` in units of the last place of `max |b|`. Numbers that
     could not be computed are NaN. `t` is the time step, None for totals.
 
-    `numeric` holds `(max |n − b|, max |n − b| / max |b|)` of a numeric gradient `n` where there is one;
+    `derived` holds the same of the gradient that derived mode gives. `numeric` holds `(max |n − b|, max |n − b| / max |b|)` of a numeric gradient `n` where there is one;
     `extra` marks a gradient under test for which autodiff has no counterpart (no failure by itself).
     """
 
@@ -56,6 +56,7 @@ class Row:
     float64: bool = False  # evaluated in a float64 copy
     extra: bool = False
     numeric: tuple[float, float] | None = None
+    derived: tuple[float, float] | None = None
 
     @property
     def failed(self) -> bool:
@@ -132,6 +133,16 @@ _THREE: tuple[Column, ...] = (
     ("relative", lambda row: number(row.numeric[1]) if row.numeric else "-"),
     _COLUMNS[-1],
 )
+_FOUR: tuple[Column, ...] = (
+    *_THREE[:2],
+    ("by hand", _THREE[2][1]),
+    ("relative", _THREE[3][1]),
+    ("derived", lambda row: number(row.derived[0]) if row.derived else "-"),
+    ("relative", lambda row: number(row.derived[1]) if row.derived else "-"),
+    ("numeric", _THREE[4][1]),
+    ("relative", _THREE[5][1]),
+    _COLUMNS[-1],
+)
 _LEFT = ("parameter", "shape", "verdict")  # the other columns are aligned on the right
 
 
@@ -167,6 +178,8 @@ class GradReport:
         return f"{counts or 'no parameters'}: {'passed' if self else 'FAILED'}"
 
     def _columns(self) -> tuple[Column, ...]:
+        if any(row.derived is not None for row in self.rows):
+            return _FOUR
         return _THREE if any(row.numeric is not None for row in self.rows) else _COLUMNS
 
     def _remarks(self) -> list[str]:

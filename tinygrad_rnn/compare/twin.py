@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import config
 from ..core.autodiff import grad
 from ..core.op import Array
 from ..core.tensor import Tensor, Variable
@@ -63,11 +64,16 @@ class Twin:
         return {name: g.numpy() for name, g in zip(self.variables, found, strict=True)}
 
     def report(self) -> GradReport:
-        """Three gradients side by side: by hand, by autodiff, by numbers. Leaves autodiff's in `.grad`."""
+        """Four gradients side by side: by hand, by autodiff on the unrolled graph, by derived BPTT, by numbers.
+
+        Leaves autodiff's in `.grad`.
+        """
         numeric = numeric_gradients(self.loss_fn, self.variables)
+        with config.derived():
+            derived = self.gradients()
         for name, gradient in self.gradients().items():
             self.variables[name].grad = gradient
-        return compare_three(self.manual_gradients, self.variables, numeric, loss_fn=self.loss_fn)
+        return compare_three(self.manual_gradients, self.variables, numeric, derived=derived, loss_fn=self.loss_fn)
 
 
 def weighted(

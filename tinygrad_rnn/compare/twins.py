@@ -31,7 +31,7 @@ TWINS: dict[str, Callable[..., Twin]] = {
 def compare_twins(
     seed: int = 0, names: Iterable[str] = ("vanilla_rnn", "lstm", "gru", "bidirectional")
 ) -> GradReport:
-    """The three-way table of several twins in one report, rows named `twin/parameter`.
+    """The four-way table of several twins in one report, rows named `twin/parameter`.
 
     Raises `KeyError` for a name that is not in `TWINS`.
 

@@ -17,14 +17,13 @@ from .. import losses as losses_module
 from .. import metrics as metrics_module
 from .. import optimizers
 from ..callbacks import History
-from ..config import debug_nans, enable_grad, no_grad, switched
-from ..core.arrays import ValueAt
+from ..config import debug_nans, switched
 from ..core.autodiff import leaf_gradients
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, Variable
 from ..layers.symbolic import flatten, map_nested
 from ..utils.threads import blas_threads_for
 from .data import ArrayData, Batch, adapt
-from .loop import Hooks, interrupt_between_batches, places_of, put_back
+from .loop import Hooks, Snapshot, bad_input, interrupt_between_batches, kept_states, places_of, put_back
 from .progress import ProgressBar
 
 
@@ -36,6 +35,8 @@ class Trainer:
     stop_training = False
     history: History | None = None
     skipped_batches = 0
+    run_eagerly = False
+    jit_compile: bool | str = "auto"
     # what `Layer` has:
     weights: list[Any]
     trainable_weights: list[Any]
@@ -50,7 +51,7 @@ class Trainer:
         loss: Any = None,
         metrics: Any = None,
         run_eagerly: bool = False,
-        jit_compile: Any = "auto",
+        jit_compile: bool | str = "auto",
         on_nonfinite: str = "raise",
     ) -> None:
         """Choose optimizer, loss and metrics, by name or as objects.
@@ -59,15 +60,21 @@ class Trainer:
         gradients never reach the weights: `on_nonfinite="raise"` stops with the op, layer and time step
         where the first non-finite value was born, "skip" leaves the batch out and counts it in
         `skipped_batches`. Raises `ValueError` for unknown names, with the nearest known one.
-        `run_eagerly` and `jit_compile` are accepted; recurrences run unrolled in this version.
+        `jit_compile`: "auto" and True run recurrences as derived loops where they can be derived, False, or
+        `run_eagerly=True`, step by step; both hold in training, evaluation and prediction.
         """
+        if not isinstance(run_eagerly, bool):
+            raise ValueError(f"compile: run_eagerly must be True or False, received {run_eagerly!r}")
+        if not isinstance(jit_compile, (bool, str)) or jit_compile not in (True, False, "auto"):
+            raise ValueError(f"compile: jit_compile must be True, False or 'auto', received {jit_compile!r}")
         if on_nonfinite not in ("raise", "skip"):
             raise ValueError(f"compile: on_nonfinite must be 'raise' or 'skip', received {on_nonfinite!r}")
         made_optimizer = optimizers.get(optimizer)
         made_loss = None if loss is None else map_nested(losses_module.as_loss, loss)
         self.optimizer, self.loss = made_optimizer, made_loss
-        self.compile_arguments = {"loss": loss, "metrics": metrics, "on_nonfinite": on_nonfinite}
-        self.on_nonfinite = on_nonfinite
+        switches = {"on_nonfinite": on_nonfinite, "run_eagerly": run_eagerly, "jit_compile": jit_compile}
+        self.compile_arguments = {"loss": loss, "metrics": metrics, **switches}
+        self.run_eagerly, self.jit_compile, self.on_nonfinite = run_eagerly, jit_compile, on_nonfinite
         self.skipped_batches = 0
         self._metric_names = (
             [] if metrics is None else metrics if isinstance(metrics, (list, tuple)) else [metrics]
@@ -78,6 +85,11 @@ class Trainer:
                 metrics_module.get(metric)
 
     # --- one batch ------------------------------------------------------------------------------------
+
+    def _mode(self, training: bool, grad: bool) -> switched:
+        """The switches under which the model runs: recurrences in derived mode, unless `compile` said otherwise."""
+        derive = not self.run_eagerly and self.jit_compile is not False
+        return switched(training=training, grad=grad, derive=derive)
 
     def compute_loss(self, batch: Batch, predictions: Any) -> Tensor:
         """The compiled loss plus all penalties."""
@@ -105,45 +117,54 @@ class Trainer:
         return predictions, self.compute_loss(batch, predictions)
 
     def train_step(self, batch: Batch) -> dict[str, float]:
-        """Forward, backward and update on one batch; returns the loss."""
-        kept = self._kept_states()
+        """Forward, backward and update on one batch; returns the loss. One that raises changes nothing."""
+        kept, bad = kept_states(self), None
         try:
-            with switched(training=True), enable_grad():
+            with self._mode(training=True, grad=True):
                 predictions, loss = self._forward(batch)
-                variables = self.trainable_weights
                 found = leaf_gradients(loss) if loss.requires_grad else {}
+            variables, gradients = self._gradients(found)
+            if any(g is not None for g in gradients):
+                self.optimizer.apply(gradients, variables)
+        except optimizers.NonFiniteGradient as error:
+            bad = error.path
         except BaseException:
             put_back(kept)
             raise
-        gradients = [found.get(v._node) for v in variables]
-        bad = optimizers.first_nonfinite(gradients, variables)
         if bad is not None:
             put_back(kept)
-            if self.on_nonfinite == "raise":
-                try:
+            try:
+                if self.on_nonfinite == "raise":
                     self._explain_nonfinite(batch, bad)
-                finally:
-                    put_back(kept)
+            finally:
+                put_back(kept)
             self.skipped_batches += 1
             return {}
-        if any(g is not None for g in gradients):
-            self.optimizer.apply(gradients, variables)
         return {"loss": float(loss), **self._update_metrics(batch, predictions)}
+
+    def _gradients(self, found: dict[Any, Any]) -> tuple[list[Variable], list[Any]]:
+        """The trainable weights and their gradients.
+
+        If the leaves found are just the variables that the optimizer knows, nothing was added, frozen or taken
+        away since the last batch, and there is no need to look through all layers.
+        """
+        variables = self.optimizer.variables
+        gradients = [found.get(v._node) for v in variables]
+        if len(gradients) != len(found) or any(g is None for g in gradients):
+            variables = self.trainable_weights
+            gradients = [found.get(v._node) for v in variables]
+        return variables, gradients
 
     def _explain_nonfinite(self, batch: Batch, path: str) -> None:
         """Run the batch again with every op checked, and raise where the first NaN or infinity is born."""
-        for x in flatten(batch.x):
-            if x.dtype.kind == "f" and not np.isfinite(x).all():
-                place = ValueAt(
-                    "x is NaN or infinite at position {}", tuple(np.argwhere(~np.isfinite(x))[0].tolist())
-                )
-                raise FloatingPointError(f"{self.name}: {place.among(batch.rows)}; the weights are unchanged")
+        if (bad := bad_input(batch)) is not None:
+            raise FloatingPointError(f"{self.name}: {bad}; the weights are unchanged")
         remedy = (
             "the weights are unchanged. Lower the learning rate, clip the gradients (clipnorm=1.0), or "
             "compile(on_nonfinite='skip')"
         )
         try:
-            with debug_nans(), switched(training=True), enable_grad():
+            with debug_nans(), self._mode(training=True, grad=True):
                 leaf_gradients(self._forward(batch)[1])
         except FloatingPointError as error:
             raise FloatingPointError(f"non-finite gradient of {path}: {error}; {remedy}") from None
@@ -151,14 +172,14 @@ class Trainer:
 
     def test_step(self, batch: Batch) -> dict[str, float]:
         """Loss and metrics on one batch, without training."""
-        with switched(training=False), no_grad():
+        with self._mode(training=False, grad=False):
             predictions, loss = self._forward(batch)
         return {"loss": float(loss), **self._update_metrics(batch, predictions)}
 
     def _update_metrics(self, batch: Batch, predictions: Any) -> dict[str, float]:
         y, p = next(flatten(batch.y)), next(flatten(predictions))
         if self._metrics is None:
-            self._metrics = [_metric(m, np.shape(y), p.shape) for m in self._metric_names]
+            self._metrics = [metrics_module.fitting(m, np.shape(y), p.shape) for m in self._metric_names]
         mask = getattr(p, "_mask", None)
         for metric in self._metrics:
             metric.update_state(y, np.asarray(p), sample_weight=None if mask is None else np.asarray(mask))
@@ -202,7 +223,7 @@ class Trainer:
         steps = steps_per_epoch or data.steps
         hooks = Hooks(self, [self.history, *(callbacks or []), ProgressBar(verbose)], epochs, steps)
         self.stop_training = False
-        before: Any = self._snapshot()
+        before: Snapshot | None = Snapshot(self)
         with interrupt_between_batches() as interrupted, blas_threads_for(self.weights):
             try:
                 hooks.call("on_train_begin")
@@ -217,25 +238,11 @@ class Trainer:
                         break
             except (TypeError, ValueError):
                 if before is not None:
-                    self._restore(before)
+                    before.restore()
                 raise
             finally:
                 hooks.call("on_train_end")
         return self.history
-
-    def _snapshot(self) -> tuple[Any, Any, Any]:
-        """What training changes: weights (arrays that nobody writes into), optimizer, kept states."""
-        return [(v, v._data) for v in self.weights], self.optimizer.snapshot(), self._kept_states()
-
-    def _restore(self, before: tuple[Any, Any, Any]) -> None:
-        weights, optimizer, states = before
-        for variable, array in weights:
-            variable.replace(array)
-        self.optimizer.restore(optimizer)
-        put_back(states)
-
-    def _kept_states(self) -> list[tuple[Any, Any]]:
-        return [(layer, layer._states) for layer in self.all_layers() if hasattr(layer, "_states")]
 
     def _epoch(
         self, data: Any, steps: int | None, shuffle: bool, hooks: Any, interrupted: Any
@@ -294,7 +301,7 @@ class Trainer:
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> Any:
         """The outputs for `x` as arrays, in test mode, batch by batch."""
         results = []
-        with switched(training=False), no_grad():
+        with self._mode(training=False, grad=False):
             for batch in adapt(x, batch_size=batch_size).batches():
                 with places_of(batch):
                     results.append(map_nested(np.asarray, self(batch.x)))
@@ -304,7 +311,7 @@ class Trainer:
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as arrays."""
-        with switched(training=False), no_grad():
+        with self._mode(training=False, grad=False):
             return map_nested(np.asarray, self(map_nested(np.asarray, x)))
 
     def train_on_batch(
@@ -331,14 +338,6 @@ class Trainer:
     def _require_compiled(self, caller: str) -> None:
         if self.optimizer is None or self.loss is None:
             raise ValueError(f"{self.name}.{caller}: call compile(optimizer=..., loss=...) first")
-
-
-def _metric(metric: Any, y_shape: Any, p_shape: Any) -> Any:
-    if metric in ("accuracy", "acc"):
-        return metrics_module.resolve_accuracy(y_shape, p_shape)(name=metric)
-    found = metrics_module.get(metric)
-    found.name = metric if isinstance(metric, str) else found.name
-    return found
 
 
 def _plain(logs: dict[str, float], return_dict: bool) -> Any:

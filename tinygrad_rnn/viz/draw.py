@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..config import enable_grad, floatx
+from ..config import unrolled as unrolled_mode
 from ..core.tensor import Tensor, tensor
 from .colours import paint
 from .columns import Fold, Graph, by_layer, chosen_steps, same_step
@@ -144,7 +145,7 @@ def _graph_of(target: Any, inputs: Any, names: Mapping[str, Any] | None, values:
         return target
     if callable(target) and (hasattr(target, "weights") or hasattr(target, "variables")):
         fed = _inputs_of(target, inputs)
-        with enable_grad():
+        with enable_grad(), unrolled_mode():  # the steps one by one
             result = target(fed)
         weights = getattr(target, "weights", None) or getattr(target, "variables", None)  # built by now
         return snapshot(result, names, weights or (), values)

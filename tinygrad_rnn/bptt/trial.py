@@ -1,0 +1,86 @@
+"""A new plan is tried out on three steps: what it computes must be what the recorded steps give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..config import enable_grad, switched
+from ..core.autodiff import grad
+from ..core.op import Array, GradSlot, Leaf
+from ..core.tensor import Tensor
+from .body import Underivable
+from .build import Built
+
+STEPS = 3
+TOLERANCE = {"float64": 1e-7, "float32": 5e-3, "float16": 0.2}  # relative to the largest element
+Again = Callable[[list[Tensor], list[Tensor]], Any]
+
+
+def try_out(built: Built, functions: dict[str, Any], inputs: Any, bound: list[Any], again: Again) -> None:
+    """Run three steps both ways, on values like those of the first step; raises `Underivable` if they differ."""
+    rng = np.random.default_rng(0)
+    xs = [_leaf(np.stack([_near(a, rng) for _ in range(STEPS)], axis=1)) for a, _ in inputs[0]]
+    states = [_leaf(_near(a, rng)) for a, _ in inputs[1]]
+    arrays = (
+        [t._data for t in (*xs, *states)] + [np.asarray(getattr(b, "_data", b)) for b in bound] + built.static
+    )
+    with np.errstate(all="ignore"):
+        *results, cache = functions["forward"](*arrays)
+    with enable_grad(), switched(derive=False, monitor=None):
+        outputs, last = again(xs, states)
+        expected = [*(outputs if isinstance(outputs, tuple) else (outputs,)), *last]
+        _agree([e._data for e in expected], results, "values")
+        if not built.gradients:
+            return
+        cotangents = [rng.standard_normal(r.shape).astype(r.dtype) for r in results]
+        pairs = [(e, c) for e, c in zip(expected, cotangents, strict=True) if e.requires_grad]
+        leaves = [*xs, *states, *bound]
+        targets = [leaves[i] for _, i in built.gradients]
+        recorded = [t for t in targets if isinstance(t, Tensor) and t.requires_grad]
+        if not pairs or not recorded:
+            return
+        found = grad([e for e, _ in pairs], recorded, [c for _, c in pairs], retain_graph=True)
+    with np.errstate(all="ignore"):
+        gradients = list(functions["backward"](*arrays, *cotangents, cache).values())
+    if built.guarded and not all(np.isfinite(g).all() for g in gradients):
+        return  # such gradients are not used
+    of = {id(t): g for t, g in zip(recorded, found, strict=True)}
+    known = [(of[id(t)], g) for t, g in zip(targets, gradients, strict=True) if id(t) in of]
+    _agree(
+        [np.zeros(g.shape) if e is None else e._data for e, g in known], [g for _, g in known], "gradients"
+    )
+
+
+def _near(array: Array, rng: np.random.Generator) -> Array:
+    """Values in the neighbourhood: of the same sign, as a logarithm may be taken of them."""
+    if array.dtype.kind != "f":
+        return array
+    moved = (
+        array * (1 + 0.1 * rng.standard_normal(array.shape))
+        if np.any(array)
+        else 0.1 * rng.random(array.shape)
+    )
+    return np.asarray(moved, array.dtype)
+
+
+def _leaf(data: Array) -> Tensor:
+    node = Leaf(data.shape, data.dtype, None, GradSlot()) if data.dtype.kind in "fc" else None
+    return Tensor(data, node)
+
+
+def _agree(expected: list[Any], found: list[Any], what: str) -> None:
+    for e, f in zip(expected, found, strict=True):
+        if np.shape(e) != np.shape(f):
+            raise Underivable(
+                f"derived {what} have shape {np.shape(f)}, not {np.shape(e)}; please report this step"
+            )
+        finite = np.asarray(e)[np.isfinite(e)]
+        size = float(np.abs(finite).max(initial=0)) if finite.size else 0.0
+        bar = TOLERANCE.get(str(np.asarray(f).dtype), 0)
+        if not np.allclose(f, e, rtol=bar, atol=bar * size + 1e-30, equal_nan=True):
+            raise Underivable(
+                f"derived {what} differ from those of the recorded steps; please report this step"
+            )
