@@ -10,7 +10,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import config, ops
-from .config import debug_nans, derived, enable_grad, epsilon, floatx, no_grad, set_epsilon, set_floatx, unrolled
+from .config import (
+    debug_nans,
+    derived,
+    enable_grad,
+    epsilon,
+    floatx,
+    no_grad,
+    set_epsilon,
+    set_floatx,
+    unrolled,
+)
 from .core.autodiff import grad
 from .core.tensor import Tensor, Variable, tensor
 from .core.transforms import custom_gradient, hvp, jacobian, stop_gradient, value_and_grad

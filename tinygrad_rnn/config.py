@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple
@@ -74,6 +73,8 @@ class Scope(NamedTuple):
 
 class Monitor:
     """Sees every op of a context while it runs; this one looks away."""
+
+    tracing = False  # values must not leave the world of ops: they stand for those of every time step
 
     def forward(self, op: Any, args: tuple[Any, ...], attrs: dict[str, Any], y: Any, scope: Scope) -> None:
         """An op ran: `args` are Tensors, arrays or numbers, `y` its array (a tuple, if it has several)."""

@@ -76,7 +76,8 @@ class _Walk:
         for i, output in enumerate(body.outputs):
             cotangent = self._input("cotangent", output, i, 0) if output.active else None
             result.cotangents.append(cotangent)
-            if cotangent is not None:
+        for output, cotangent in reversed(list(zip(body.outputs, result.cotangents, strict=True))):
+            if cotangent is not None:  # as the engine does it: the last output first
                 self._enter(output, cotangent)
         for new, arriving in zip(body.new_states, carries, strict=True):
             for carry in arriving if new.active else ():

@@ -109,6 +109,8 @@ def _hashable(value: Any) -> Any:
 class Tracer(Monitor):
     """Writes down the ops that run; arrays are recognised by their identity."""
 
+    tracing = True
+
     def __init__(self, naming: bool = False) -> None:
         self.body = Body([], [])
         self.known: dict[int, Value] = {}

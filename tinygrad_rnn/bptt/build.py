@@ -17,6 +17,7 @@ from .adjoint import derive
 from .body import Body, Tracer, Underivable, Value, dependents, trace
 from .equations import number_equations
 from .purity import Surroundings, kind_of
+from .replay import Tape, tape
 
 PASSES: dict[str, Any] = {  # in the order in which they are applied; each can be switched off
     "sums": sums.sums,
@@ -43,6 +44,7 @@ class Built:
     gradients: list[tuple[str, int]]  # in the order of backward's results: of which input
     guarded: bool  # `0 · ∞` was taken for granted not to happen
     static: list[Any]  # arrays that the backward pass made up
+    tape: Tape  # the ops of the step, for second derivatives
 
 
 _examined: OrderedDict[Any, Any] = (
@@ -87,6 +89,7 @@ def build(step: Any, inputs: Any, constants: Any, several_in: bool, saving: bool
     try:
         tracer = trace(step, inputs[0], inputs[1], constants, several_in, naming=True)
         body = tracer.body
+        recorded_ops = tape(body)
         text, gradients, guarded = compose(tracer, saving)
         static = body.bound[tracer.forward_constants :]
         try:
@@ -98,7 +101,9 @@ def build(step: Any, inputs: Any, constants: Any, several_in: bool, saving: bool
     finally:
         surroundings.undo()
     recorded = _recorded(body)
-    return Built(text, len(body.outputs), body.several_out, recorded, gradients, guarded, static)
+    return Built(
+        text, len(body.outputs), body.several_out, recorded, gradients, guarded, static, recorded_ops
+    )
 
 
 def _recorded(body: Body) -> list[bool]:
@@ -106,7 +111,11 @@ def _recorded(body: Body) -> list[bool]:
     sources = [v for v in (*body.xs, *body.states, *body.constants) if v.wanted]
     while True:
         reached = dependents(body.values, sources)
-        more = [s for s, new in zip(body.states, body.new_states, strict=True) if new in reached and s not in reached]
+        more = [
+            s
+            for s, new in zip(body.states, body.new_states, strict=True)
+            if new in reached and s not in reached
+        ]
         if not more:
             return [v in reached and v.active for v in (*body.outputs, *body.new_states)]
         sources += more
@@ -180,6 +189,8 @@ def _with_batch(text: str, other: str, batch: int) -> str:
 def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], bool]:
     """Passes, schedule and text; with the inputs that get gradients, in order."""
     off = mode().passes
+    if "hoist" in off:
+        off |= NEED_HOIST
     body = tracer.body
     body.equations = number_equations(body)
     if "sums" not in off:

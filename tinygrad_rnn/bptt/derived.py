@@ -23,6 +23,7 @@ from ..core.op import Array, Node, Op, Port
 from ..core.tensor import Tensor, Variable
 from .body import Underivable
 from .build import Built, build, examine
+from .replay import replay
 from .tight import tighten
 from .trial import Again, try_out
 
@@ -63,10 +64,10 @@ class Call:
     """One run of a plan: what its backward pass needs. Its memory goes back to the plan when nobody needs it."""
 
     def __init__(
-        self, plan: Plan, length: int, arrays: list[Array], cache: Any, again: Callable[[], Any]
+        self, plan: Plan, length: int, arrays: list[Array], cache: Any, leaves: list[Tensor]
     ) -> None:
         self.plan, self.length, self.arrays, self.cache = plan, length, arrays, cache
-        self.again = again  # runs the recurrence unrolled: (results, inputs)
+        self.leaves = leaves  # sequences, states and constants as they were
 
     def __del__(self) -> None:
         self.plan.give_back(self.length, self.cache)
@@ -82,10 +83,13 @@ class Call:
 
     def unrolled(self, cotangents: Sequence[Any], create_graph: bool) -> list[Any]:
         """The gradients from the recorded steps."""
+        built = self.plan.built
         with enable_grad(), switched(derive=False):
-            results, inputs = self.again()
+            xs, states = self.leaves[: built.tape.xs], self.leaves[built.tape.xs :][: len(built.tape.states)]
+            constants = self.leaves[built.tape.xs + len(built.tape.states) :]
+            results = replay(built.tape, xs, states, constants)
             pairs = [(r, g) for r, g in zip(results, cotangents, strict=True) if r.requires_grad]
-            wanted = [inputs[i] for _, i in self.plan.built.gradients]
+            wanted = [self.leaves[i] for _, i in built.gradients]
             targets = [w for w in wanted if w.requires_grad]
             found = grad(
                 [r for r, _ in pairs], targets, [g for _, g in pairs], create_graph, retain_graph=True
@@ -103,10 +107,10 @@ class Segments(Call):
         plan: Plan,
         arrays: list[Array],
         counts: tuple[int, int],
-        again: Callable[[], Any],
+        leaves: list[Tensor],
         keeping_none: Plan,
     ) -> None:
-        super().__init__(plan, 0, arrays, None, again)
+        super().__init__(plan, 0, arrays, None, leaves)
         (self.xs, self.states), self.keeping_none = counts, keeping_none
         self.inputs = len(arrays) - len(
             plan.built.static
@@ -305,23 +309,18 @@ def run(
     if not saving:
         made = [Tensor(r, None) for r in _forward_only(plan, length, arrays)]
         return tuple(made[: plan.built.outputs]), made[plan.built.outputs :], plan.built.several_out
-    leaves = [*sequences, *states, *[b if isinstance(b, Tensor) else Tensor(b, None) for b in bound]]
-
-    def unrolled() -> Any:
-        inner = [Tensor(t._data, t._node) for t in (*sequences, *states)]
-        outputs, last = again(inner[: len(sequences)], inner[len(sequences) :])
-        return [*(outputs if isinstance(outputs, tuple) else (outputs,)), *last], leaves
-
+    tensors = [*sequences, *states, *[b if isinstance(b, Tensor) else Tensor(b, None) for b in bound]]
+    leaves = [Tensor(a, t._node) for a, t in zip(arrays, tensors, strict=False)]
     call: Call
     if checkpoint:
         unasked = [[(a, False) for a, _ in group] for group in inputs]
         keeping_none = _traced(step, unasked, constants, several_in, owner, False, again)[0]
-        call = Segments(plan, arrays, (len(sequences), len(states)), unrolled, keeping_none)
+        call = Segments(plan, arrays, (len(sequences), len(states)), leaves, keeping_none)
         results = call.forward()
     else:
         cache = plan.take(length)
         *results, cache = _forward(plan, arrays, cache)
-        call = Call(plan, length, arrays, cache, unrolled)
+        call = Call(plan, length, arrays, cache, leaves)
     nodes = tuple(t._node for t in leaves)
     shapes = tuple(r.shape for r in results)
     node = Node(SCAN, {}, nodes, (call, *[None] * len(nodes)), shapes, results[0].dtype, mode().scope)

@@ -270,7 +270,8 @@ class Layout:
             return True
         if self.program.adjoint and v in [x for x in self.program.adjoint.xs if x]:
             return True
-        return any(u is _NEVER or self.region[u] != here for u in self.users.get(v, []))
+        users = [*self.users.get(v, []), *self._readers(v)]
+        return any(u is _NEVER or self.region[u] != here for u in users)
 
     def _stacked(self) -> set[Value]:
         found: set[Value] = set()

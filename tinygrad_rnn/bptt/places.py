@@ -203,7 +203,11 @@ class Places:
         cut = f"{start}:{start + sizes[k]}" if joined.op == "concatenate" else f"{k}"
         index = ", ".join([":"] * (axis + lead) + [cut])
         source = outer.whole if lead else outer.name
-        self.hold(f"all_{name}" if lead else name, f"{source}[{index}]")
+        if outer.kind == "ring":
+            self.hold(name, f"[s[{index}] for s in {source}]")
+            self.listed.add(name)
+        else:
+            self.hold(f"all_{name}" if lead else name, f"{source}[{index}]")
         return Place(name, outer.kind, outer.shift, False, outer.long)
 
     def list_steps(self, name: str) -> None:

@@ -87,7 +87,7 @@ def scan(
         )
         if checkpoint:
             raise ValueError(f"{_place(mode())}: checkpoint needs derived mode, and {reason}")
-        _say(f"{_place(mode())}: {reason}; the recurrence runs unrolled")
+        _say(f"{_place(mode())}, {_described(step)}: {reason}; the recurrence runs unrolled")
         return result
     return _unrolled(step, sequences, current, constants, several_in, go_backwards, keep, return_sequences)
 
@@ -206,6 +206,14 @@ class UnrolledWarning(UserWarning):
 
 
 _said: set[str] = set()
+
+
+def _described(step: Any) -> str:
+    """A step function by its name and where it is written."""
+    function = getattr(step, "__func__", step)
+    name = getattr(function, "__qualname__", type(step).__name__)
+    code = getattr(function, "__code__", None) or getattr(getattr(step, "__call__", None), "__code__", None)
+    return f"step {name}" if code is None else f"step {name} ({code.co_filename}:{code.co_firstlineno})"
 
 
 def _say(message: str) -> None:

@@ -150,7 +150,7 @@ def _regions(
     for v in values:
         if v.op == "time_sum":
             once.add(v)
-            big = math.prod(v.args[0].shape) > limit
+            big = math.prod(v.args[0].shape) > limit and not v.attrs.get("scatter")
             (result.loop if not deferred or big else result.after).append(v)
         elif v in sums:
             once.add(v)
@@ -187,11 +187,16 @@ def _push(total: Value, made: list[Value], once: set[Value], limit: int) -> None
             left.op == "transpose"
             and len(left.shape) == len(right.shape) == 2
             and left not in once
+            and left.args[0] not in once
             and right not in once
         ):
             total.attrs = {"product": True}
             total.args = (left.args[0], right)
             return
+    if term.op == "scatter_add" and term.attrs["axis"] == 0:
+        total.attrs = {"scatter": True}
+        total.args = term.args
+        return
     if term.op == "sum" and math.prod(term.args[0].shape) <= limit:
         total.attrs = {"axis": term.attrs["axis"], "keepdims": term.attrs["keepdims"]}
         total.args = (term.args[0],)

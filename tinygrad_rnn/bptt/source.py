@@ -226,10 +226,7 @@ class _Writer(Statements):
         for n, parts in zip(self.constant_names, adjoint.constants, strict=True):
             if parts:
                 names = self._summands(parts)
-                root = parts[0]
-                while is_view(root):
-                    root = root.args[0]
-                copied = len(names) == 1 and not self.fresh(root)
+                copied = len(names) == 1 and not set(re.findall(r"\w+", names[0])).isdisjoint(self.held)
                 results.append(f'"d{n}": {" + ".join(names)}{".copy()" * copied},')
         return [
             *(f"    {s}" for s in start),

@@ -126,6 +126,12 @@ class Statements(Places):
             a, g = v.args
             x, d = (f"{self.whole(u)}.reshape(T * {u.shape[0]}, {u.shape[1]})" for u in (a, g))
             return [f"{name} = np.matmul({x}.T, {d})"]
+        if v.attrs.get("scatter"):
+            g, ids = (self.whole(u) for u in v.args)
+            return [
+                f"{name} = np.zeros({self.shape_text(v.shape)}, {g}.dtype)",
+                f"np.add.at({name}, {ids}, {g})",
+            ]
         axis: Any = 0
         if "axis" in v.attrs:
             axis = (0, *[k + 1 for k in v.attrs["axis"]])

@@ -120,7 +120,7 @@ def _pad(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
 
 
 def _take(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
-    return [f"np.take({a[0]}, {a[1]}, axis={attrs['axis']}, out={y}, mode='clip')"]
+    return [f"np.take({a[0]}, {a[1]}, axis={attrs['axis']}, out={y})"]
 
 
 def _scatter_add(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:

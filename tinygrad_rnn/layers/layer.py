@@ -21,6 +21,7 @@ from ..utils.registry import parameters, snake_case
 from .symbolic import Symbol, flatten, map_nested, probe
 
 _counts: Counter[str] = Counter()
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 _with_losses: WeakSet[Layer] = WeakSet()  # layers that hold penalties: mostly there are none to look for
 
 
@@ -49,6 +50,7 @@ class Layer:
 
     arguments: dict[str, Any]
     supports_masking = False
+    _plain = frozenset({"arguments", "traces", "_weights", "_losses"})  # attributes not searched for layers
     autocast = True  # float inputs get the layer's type; layers that only hold others leave that to them
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -200,11 +202,7 @@ class Layer:
 
     def sublayers(self) -> Iterator[Layer]:
         """The layers held directly, in the order in which they were assigned."""
-        seen: set[int] = set()
-        for item in self._tracked():
-            if isinstance(item, Layer) and id(item) not in seen:
-                seen.add(id(item))
-                yield item
+        return (item for item in self._tracked() if isinstance(item, Layer))
 
     def all_layers(self) -> Iterator[Layer]:
         """This layer and every layer inside it, at any depth."""
@@ -212,16 +210,21 @@ class Layer:
         for layer in self.sublayers():
             yield from layer.all_layers()
 
-    def _tracked(self) -> list[Any]:
-        """What the attributes hold, lists and dicts opened; not the constructor's arguments."""
-        return [item for key, value in vars(self).items() if key != "arguments" for item in flatten(value)]
+    def _tracked(self) -> list[Layer | Variable]:
+        """The layers and variables that the attributes hold, in lists and dicts too; looked up in every batch."""
+        found: list[Any] = []
+        for key, value in vars(self).items():
+            if type(value) not in _SCALARS and key not in self._plain:
+                found.extend([item for item in flatten(value) if isinstance(item, (Layer, Variable))])
+        return list({id(item): item for item in found}.values())
 
     @property
     def weights(self) -> list[Variable]:
         """All variables: own ones as they were created, then those of the sublayers."""
-        found = [*self._weights, *(item for item in self._tracked() if isinstance(item, Variable))]
-        for layer in self.sublayers():
-            found.extend(layer.weights)
+        tracked = self._tracked()
+        found = [*self._weights, *(item for item in tracked if isinstance(item, Variable))]
+        for item in tracked:
+            found.extend(item.weights if isinstance(item, Layer) else ())
         return list({id(v): v for v in found}.values())
 
     @property
@@ -261,7 +264,7 @@ class Layer:
     def losses(self) -> list[Tensor]:
         """Penalties: those of the weights' regularizers, and what this call added."""
         penalties = [v.regularizer(v) for v in self.trainable_weights if v.regularizer is not None]
-        return penalties + self._collect_losses()
+        return penalties + (self._collect_losses() if _with_losses else [])
 
     def _collect_losses(self) -> list[Tensor]:
         found = list(self._losses)

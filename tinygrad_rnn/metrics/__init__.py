@@ -6,6 +6,8 @@ kept, no graph either. What has weight 0 does not count, whatever it holds.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..utils.registry import Registry
 from .accuracies import (
     accuracy,
@@ -57,6 +59,19 @@ def resolve_accuracy(y_true_shape: tuple[int, ...], y_pred_shape: tuple[int, ...
     return SparseCategoricalAccuracy if sparse else CategoricalAccuracy
 
 
+def fitting(metric: Any, y_true_shape: tuple[int, ...], y_pred_shape: tuple[int, ...]) -> Any:
+    """The metric of that name, which it keeps (or the metric given); "accuracy" is what fits the shapes.
+
+    >>> fitting("acc", (8,), (8, 5)).name, fitting(Mean(name="m"), (8,), (8, 5)).name
+    ('acc', 'm')
+    """
+    if metric in ("accuracy", "acc"):
+        return resolve_accuracy(y_true_shape, y_pred_shape)(name=metric)
+    found = get(metric)
+    found.name = metric if isinstance(metric, str) else found.name
+    return found
+
+
 __all__ = [
     "Accuracy",
     "BinaryAccuracy",
@@ -78,6 +93,7 @@ __all__ = [
     "accuracy",
     "binary_accuracy",
     "categorical_accuracy",
+    "fitting",
     "get",
     "resolve_accuracy",
     "serialize",

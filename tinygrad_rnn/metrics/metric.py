@@ -74,11 +74,11 @@ class Mean(Metric):
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Add values `(batch, …)`; weights are per row, or per row and step."""
-        values, weight = _weighted(values, sample_weight)
+        values, weights = _weighted(values, sample_weight)
         rows = max(values.shape[0], 1) if values.ndim else 1
         per_row = values.size / rows if values.size else 1.0
-        self.total += float(values.sum()) / per_row
-        self.count += float(weight.sum()) / per_row
+        self.total += float(values.sum(dtype=np.float64)) / per_row
+        self.count += weights / per_row
 
 
 class Sum(Metric):
@@ -102,16 +102,17 @@ class Sum(Metric):
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Add values `(batch, …)`; weights are per row, or per row and step."""
-        self.total += float(_weighted(values, sample_weight)[0].sum())
+        self.total += float(_weighted(values, sample_weight)[0].sum(dtype=np.float64))
 
 
-def _weighted(values: Any, sample_weight: Any) -> tuple[Array, Array]:
-    """`w v` and `w` in float64; 0 where w is 0, even for NaN."""
-    values = np.asarray(values, np.float64)
+def _weighted(values: Any, sample_weight: Any) -> tuple[Array, float]:
+    """`w v`, 0 where w is 0, even for NaN, and `Σ w`."""
+    values = np.asarray(values)
     if sample_weight is None:
-        return values, np.ones(values.shape)
+        return values, float(values.size)
     weight = np.broadcast_to(per_value("sample_weight", sample_weight, values.shape), values.shape)
-    return np.where(weight != 0, values, 0.0) * weight, np.asarray(weight, np.float64)
+    used = np.where(weight != 0, values, 0.0)
+    return np.multiply(used, weight, dtype=np.float64), float(weight.sum(dtype=np.float64))
 
 
 class MeanMetricWrapper(Mean):
@@ -138,7 +139,9 @@ class MeanMetricWrapper(Mean):
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
         """Add a batch of targets and predictions; a mask counts as weights of 0 and 1."""
-        y_true, y_pred = np.asarray(y_true), predictions(y_pred, self.dtype).numpy()
+        y_true = np.asarray(y_true)
+        if not isinstance(y_pred, np.ndarray) or y_pred.dtype.kind != "f" or self.dtype is not None:
+            y_pred = predictions(y_pred, self.dtype).numpy()  # an array of floats needs no copy
         if self.pointwise and y_pred.ndim == 1:
             y_pred = y_pred[:, None]
         super().update_state(

@@ -1,4 +1,4 @@
-"""What the training loop leans on: callbacks in a row, Ctrl-C between batches, the places of wrong values."""
+"""What the training loop leans on: callbacks in a row, Ctrl-C between batches, wrong values, undoing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from ..callbacks import Callback
 from ..core.arrays import ValueAt
+from ..layers.symbolic import flatten
 from .data import Batch
 
 
@@ -39,6 +42,15 @@ def places_of(batch: Batch) -> Iterator[None]:
         raise error.among(batch.rows) from None
 
 
+def bad_input(batch: Batch) -> ValueAt | None:
+    """Where the first NaN or infinity of the inputs is, in the user's arrays; None if there is none."""
+    for x in flatten(batch.x):
+        if x.dtype.kind == "f" and not (finite := np.isfinite(x)).all():
+            place = tuple(np.argwhere(~finite)[0].tolist())
+            return ValueAt("x is NaN or infinite at position {}", place).among(batch.rows)
+    return None
+
+
 @contextmanager
 def interrupt_between_batches() -> Iterator[threading.Event]:
     """Ctrl-C sets the event; a second one interrupts at once. Only the main thread gets signals."""
@@ -62,7 +74,28 @@ def interrupt_between_batches() -> Iterator[threading.Event]:
         raise KeyboardInterrupt("fit was interrupted after its last batch; the model is as it was then")
 
 
+def kept_states(model: Any) -> list[tuple[Any, Any]]:
+    """The layers that keep states from batch to batch, and these states."""
+    return [(layer, layer._states) for layer in model.all_layers() if hasattr(layer, "_states")]
+
+
 def put_back(kept: list[tuple[Any, Any]]) -> None:
     """Give recurrent layers back the states that they kept before a batch that failed."""
     for layer, states in kept:
         layer._states = states
+
+
+class Snapshot:
+    """What training changes in a model: weights (arrays that nobody writes into), optimizer, kept states."""
+
+    def __init__(self, model: Any) -> None:
+        self.weights = [(v, v._data) for v in model.weights]
+        self.optimizer, self.steps = model.optimizer, model.optimizer.snapshot()
+        self.states = kept_states(model)
+
+    def restore(self) -> None:
+        """Undo everything since."""
+        for variable, array in self.weights:
+            variable.replace(array)
+        self.optimizer.restore(self.steps)
+        put_back(self.states)

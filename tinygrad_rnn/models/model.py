@@ -29,6 +29,7 @@ class Model(Trainer, Layer):
     """
 
     autocast = False
+    _plain = Layer._plain | {"extra", "compile_arguments", "inputs", "outputs", "_calls"}
 
     def __init__(self, inputs: Any = None, outputs: Any = None, **options: Any) -> None:
         super().__init__(**options)

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ..config import floatx
+from ..config import floatx, mode
 from ..core.arrays import ValueAt, copy_unless_frozen
 from ..core.op import Array
 from ..core.record import kernel, primitive
 from ..core.tensor import Tensor
-from .shape import _axis, moveaxis, ndim, ravel, shape
+from .elementwise import cast, equal
+from .shape import _axis, expand_dims, moveaxis, ndim, ravel, shape
 
 
 def _is_basic(index: Any) -> bool:
@@ -110,6 +111,12 @@ def check_ids(ids: Any, size: int, what: str, lowest: int = 0) -> Array:
     return array.astype(np.intp)
 
 
+def _is_traced(ids: Any) -> bool:
+    """Whether ids are integers whose values are not known yet: `scan` is tracing its step."""
+    monitor = mode().monitor
+    return isinstance(ids, Tensor) and ids.dtype.kind in "iu" and monitor is not None and monitor.tracing
+
+
 def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     """The slices of `x` at `indices` along `axis` (None: flattened); negative ones count from the end.
 
@@ -122,6 +129,8 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
         x, axis = x.reshape(-1), 0
     axis = _axis(axis, ndim(x), "take")
     length = shape(x)[axis]
+    if _is_traced(indices):  # NumPy will find those out of range
+        return take_op(x, indices, axis=axis)
     ids = check_ids(indices, length, "take", lowest=-length)
     return take_op(x, np.where(ids < 0, ids + length, ids), axis=axis)
 
@@ -178,6 +187,8 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> Any:
     >>> one_hot([1, 0], 3).tolist()
     [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
     """
+    if _is_traced(x) and axis == -1:
+        return cast(equal(expand_dims(x, -1), np.arange(num_classes)), dtype or floatx())
     ids = check_ids(x, num_classes, "one_hot")
     hot = np.zeros((*ids.shape, num_classes), dtype or floatx())
     np.put_along_axis(hot, ids[..., None], 1, axis=-1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..utils.registry import Registry
-from .optimizer import Optimizer, first_nonfinite
+from .gradients import NonFiniteGradient, first_nonfinite
+from .optimizer import Optimizer
 from .rules import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Nadam, RMSprop, Rprop
 
 REGISTRY = Registry(
@@ -12,6 +13,6 @@ REGISTRY = Registry(
 get, serialize = REGISTRY.get, REGISTRY.serialize
 
 __all__ = [
-    "REGISTRY", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Nadam", "Optimizer", "RMSprop",
-    "Rprop", "first_nonfinite", "get", "serialize",
+    "REGISTRY", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Nadam", "NonFiniteGradient",
+    "Optimizer", "RMSprop", "Rprop", "first_nonfinite", "get", "serialize",
 ]  # fmt: skip

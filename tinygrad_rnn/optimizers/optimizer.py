@@ -12,20 +12,10 @@ import numpy as np
 from ..core.op import Array
 from ..core.tensor import Variable
 from ..utils.registry import Serializable, plain
+from .gradients import NonFiniteGradient, clipped, first_nonfinite, norms
+from .pending import Pending, Slots
 
 _KERAS_2 = {"lr": "learning_rate=", "decay": "a learning-rate schedule as learning_rate="}
-
-
-def first_nonfinite(grads: Iterable[Any], variables: Iterable[Variable]) -> str | None:
-    """Path of the first variable whose gradient holds NaN or infinity; None if there is none.
-
-    >>> first_nonfinite([[0.0], [math.nan]], [Variable([1.0], name="w"), Variable([1.0], name="b")])
-    'b'
-    """
-    for g, variable in zip(grads, variables, strict=True):
-        if g is not None and not np.isfinite(np.asarray(g)).all():
-            return variable.path
-    return None
 
 
 class Optimizer(Serializable):
@@ -38,8 +28,8 @@ class Optimizer(Serializable):
     `finalize_variable_values`. With `gradient_accumulation_steps` k every k-th call updates, with the mean of
     k gradients.
 
-    A subclass names its `slots` (arrays kept per variable) and defines `update`. Nothing is changed by a call
-    that raises.
+    A subclass names its `slots` (arrays kept per variable) and defines `update`. A call computes all new values
+    first and puts them in place at its end: one that raises, in a constraint too, changes nothing.
 
     >>> class Plain(Optimizer):
     ...     def update(self, w, g, lr, t):
@@ -97,7 +87,8 @@ class Optimizer(Serializable):
         self._learning_rate: float | Callable[[int], Any] = _rate(learning_rate)
         self._calls = 0
         self._variables: list[Variable] = []
-        self._arrays: dict[int, dict[str, Array]] = {}  # id of a variable -> its slots
+        self._arrays: Slots = {}
+        self._spare: Slots = {}  # a second set of slots: a step works in it, and then changes the sets over
         self._undecayed: tuple[set[int], tuple[str, ...]] = (set(), ())
 
     # --- settings -------------------------------------------------------------------------------
@@ -148,17 +139,24 @@ class Optimizer(Serializable):
 
     def build(self, variables: Iterable[Variable]) -> None:
         """Make the slots of `variables` (the first step does it otherwise)."""
+        after = self._pending(variables)
+        self._variables, self._arrays = after.variables, after.slots
+
+    def _pending(self, variables: Iterable[Variable]) -> Pending:
+        """The variables met so far and these, with all their slots."""
+        after = Pending(self._variables, self._arrays)
         for variable in variables:
-            if id(variable) in self._arrays:
+            if id(variable) in after.slots:
                 continue
             names = list(self.slots)
             names += ["average"] * self.use_ema
             names += ["accumulator"] * bool(self.gradient_accumulation_steps)
-            self._variables.append(variable)
-            self._arrays[id(variable)] = {
+            after.variables.append(variable)
+            after.slots[id(variable)] = {
                 name: np.full(variable.shape, getattr(self, self.initial.get(name, ""), 0.0), variable.dtype)
                 for name in names
             }
+        return after
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> None:
         """Update variables from pairs (gradient, variable); see `apply`."""
@@ -169,95 +167,105 @@ class Optimizer(Serializable):
         """Update `variables` (default: those it was built with) with arrays or Tensors of gradients.
 
         A gradient of None is skipped with a warning. Raises, before anything changes, `ValueError` for a
-        wrong shape or if all are None, `FloatingPointError` for NaN or infinity, with the path.
+        wrong shape or if all are None, `NonFiniteGradient` (a `FloatingPointError`) for NaN or infinity, with
+        the path.
         """
         targets = self._variables if variables is None else list(variables)
         if len(grads) != len(targets):
             raise ValueError(f"{self.name}: received {len(grads)} gradients for {len(targets)} variables")
-        ready, targets = self._checked(grads, targets)
+        ready, lengths, targets = self._checked(grads, targets)
         rate = _rate(self.learning_rate)
         assert not callable(rate)
-        self.build(targets)
+        after = self._pending(targets)
         with np.errstate(over="ignore", under="ignore"):
-            if (averaged := self._accumulated(ready, targets)) is not None:
-                for variable, g in zip(targets, self._clipped(averaged), strict=True):
-                    self._step(variable, g, rate)
-            self._average()
+            if self.gradient_accumulation_steps:
+                ready, lengths = self._accumulated(ready, targets, after.slots)
+            if ready:
+                ready = clipped(ready, lengths, self.clipnorm, self.clipvalue, self.global_clipnorm)
+                for variable, g in zip(targets, ready, strict=True):
+                    self._update(variable, g, rate, after)
+            if self.use_ema:
+                self._average(after)
         for variable in targets:
-            if (constraint := getattr(variable, "constraint", None)) is not None:
-                variable.assign(constraint(variable.numpy()))
+            after.constrain(variable)
+        for variable in after.variables:  # from here on nothing raises
+            if id(variable) in after.values:
+                variable.replace(after.values[id(variable)])
+        self._variables, self._arrays = after.variables, after.slots
+        self._spare.update(after.replaced)
         self._calls += 1
 
     def update(self, *args: Any, **slots: Any) -> Any:
         """`update(w, g, lr, t, **slots)`: the new weight, a new array. Slots are changed in place."""
         raise NotImplementedError(f"{type(self).__name__} must define update(self, w, g, lr, t, **slots)")
 
-    def _checked(self, grads: Sequence[Any], variables: list[Variable]) -> tuple[list[Array], list[Variable]]:
-        """The gradients that are there, as arrays, and their variables; errors for what does not fit."""
+    def _checked(
+        self, grads: Sequence[Any], variables: list[Variable]
+    ) -> tuple[list[Array], list[float], list[Variable]]:
+        """The gradients that are there, as arrays, their norms and variables; errors for what does not fit."""
         found = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
         missing = [v.path for g, v in zip(grads, variables, strict=True) if g is None]
         if not found:
             raise ValueError(f"{self.name}: every gradient is None; does the loss depend on {missing}?")
-        arrays = [np.asarray(g, v.dtype) for g, v in found]
+        arrays = [np.asarray(g, v.dtype, order="C") for g, v in found]
         for array, (_, v) in zip(arrays, found, strict=True):
             if array.shape != v.shape:
                 raise ValueError(
                     f"{self.name}: gradient of shape {array.shape} for {v.path!r} of shape {v.shape}"
                 )
         targets = [v for _, v in found]
-        if (path := first_nonfinite(arrays, targets)) is not None:
-            raise FloatingPointError(
-                f"{self.name}: the gradient of {path!r} is not finite; no weight was changed. "
-                "debug_nans() names the op that made it"
-            )
+        lengths = self._norms(arrays, targets)
         if missing:
             warnings.warn(f"{self.name}: no gradient for {missing}; not updated", stacklevel=4)
-        return arrays, targets
+        return arrays, lengths, targets
 
-    def _clipped(self, grads: list[Array]) -> list[Array]:
-        if self.clipvalue is not None:
-            return [np.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
-        if self.clipnorm is not None:
-            return [_shortened(g, _norm([g]), self.clipnorm) for g in grads]
-        if self.global_clipnorm is not None:
-            norm = _norm(grads)
-            return [_shortened(g, norm, self.global_clipnorm) for g in grads]
-        return grads
+    def _norms(self, grads: list[Array], variables: list[Variable]) -> list[float]:
+        """The norms of the gradients; an error if one is not finite."""
+        lengths = norms(grads)
+        if not math.isfinite(sum(lengths)) and (path := first_nonfinite(grads, variables)) is not None:
+            raise NonFiniteGradient(
+                f"{self.name}: the gradient of {path!r} is not finite; no weight was changed. "
+                "debug_nans() names the op that made it",
+                path,
+            )
+        return lengths
 
-    def _accumulated(self, grads: list[Array], variables: list[Variable]) -> list[Array] | None:
-        """The mean of the last k gradients at every k-th call, None at the others."""
+    def _accumulated(
+        self, grads: list[Array], variables: list[Variable], slots: Slots
+    ) -> tuple[list[Array], list[float]]:
+        """The mean of the last k gradients and its norms at every k-th call, nothing at the others."""
         k = self.gradient_accumulation_steps
-        if k is None:
-            return grads
-        sums = [self._arrays[id(v)]["accumulator"] for v in variables]
-        for total, g in zip(sums, grads, strict=True):
-            total += g
+        assert k is not None
+        for variable, g in zip(variables, grads, strict=True):
+            kept = slots[id(variable)]
+            slots[id(variable)] = kept | {"accumulator": np.asarray(kept["accumulator"] + g)}
         if (self._calls + 1) % k:
-            return None
-        means = [total / k for total in sums]
-        for variable in self._variables:
-            self._arrays[id(variable)]["accumulator"][...] = 0.0
-        return means
+            return [], []
+        means = [np.asarray(slots[id(v)]["accumulator"] / k) for v in variables]
+        for key, kept in slots.items():
+            slots[key] = kept | {"accumulator": np.zeros_like(kept["accumulator"])}
+        return means, self._norms(means, variables)
 
-    def _step(self, variable: Variable, g: Array, rate: float) -> None:
-        w = variable.numpy()
+    def _update(self, variable: Variable, g: Array, rate: float, after: Pending) -> None:
+        # In the order of its slots, as mixed orders cost ten times as much; and no number, which out= does not take.
+        w = np.ascontiguousarray(after.value(variable))
         ids, names = self._undecayed
         if self.weight_decay and id(variable) not in ids and not any(n in variable.path for n in names):
             w = w * (1.0 - self.weight_decay * rate)
-        shape = w.shape or (1,)  # NumPy's out= does not take numbers
-        slots = {name: self._arrays[id(variable)][name].reshape(shape) for name in self.slots}
-        new = self.update(w.reshape(shape), g.reshape(shape), rate, self.iterations + 1, **slots)
-        variable.replace(np.asarray(new, variable.dtype).reshape(variable.shape))
+        copies = after.copy_slots(variable, self.slots, self._spare)
+        slots = {name: array.reshape(w.shape) for name, array in copies.items()}
+        new = self.update(w, g.reshape(w.shape), rate, self.iterations + 1, **slots)
+        after.values[id(variable)] = np.asarray(new, variable.dtype).reshape(variable.shape)
 
-    def _average(self) -> None:
-        if not self.use_ema:
-            return
+    def _average(self, after: Pending) -> None:
         m = self.ema_momentum if self.iterations else 0.0
-        for variable in self._variables:
-            average = self._arrays[id(variable)]["average"]
-            average[...] = m * average + (1.0 - m) * variable.numpy()
-        if self.ema_overwrite_frequency and (self.iterations + 1) % self.ema_overwrite_frequency == 0:
-            self.finalize_variable_values(self._variables)
+        overwrite = self.ema_overwrite_frequency
+        for variable in after.variables:
+            kept = after.slots[id(variable)]
+            average = np.asarray(m * kept["average"] + (1.0 - m) * after.value(variable))
+            after.slots[id(variable)] = kept | {"average": average}
+            if overwrite and (self.iterations + 1) % overwrite == 0:
+                after.values[id(variable)] = average
 
     def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
         """Replace the weights by their averages, if `use_ema` (at the end of training)."""
@@ -270,7 +278,7 @@ class Optimizer(Serializable):
     def snapshot(self) -> Any:
         """What `restore` needs to undo all steps from here on, in this process."""
         slots = {key: {name: a.copy() for name, a in arrays.items()} for key, arrays in self._arrays.items()}
-        return list(self._variables), slots, self._calls
+        return self._variables, slots, self._calls
 
     def restore(self, snapshot: Any) -> None:
         """Go back to a `snapshot`."""
@@ -301,12 +309,16 @@ class Optimizer(Serializable):
         ]
         if wrong:
             raise ValueError(f"{self.name}: the state does not fit (build it first?): {'; '.join(wrong)}")
-        self._calls = int(state["calls"])
+        arrays = {
+            id(variable): {
+                name: np.array(state[f"{i}/{name}"], array.dtype)
+                for name, array in self._arrays[id(variable)].items()
+            }
+            for i, variable in enumerate(self._variables)
+        }
         if "learning_rate" in own:
             self._learning_rate = float(state["learning_rate"])
-        for i, variable in enumerate(self._variables):
-            for name, array in self._arrays[id(variable)].items():
-                array[...] = state[f"{i}/{name}"]
+        self._calls, self._arrays = int(state["calls"]), arrays
 
 
 def _rate(value: Any) -> float | Callable[[int], Any]:
@@ -316,13 +328,3 @@ def _rate(value: Any) -> float | Callable[[int], Any]:
     if isinstance(value, (bool, str)) or value is None or not 0 <= float(value) < math.inf:
         raise ValueError(f"learning_rate: expected a finite number ≥ 0 or a schedule, received {value!r}")
     return float(value)
-
-
-def _norm(grads: list[Array]) -> float:
-    """Euclidean length of all elements together, in float64."""
-    return math.sqrt(sum(float(np.sum(np.square(g, dtype=np.float64))) for g in grads))
-
-
-def _shortened(g: Array, norm: float, limit: float) -> Array:
-    result: Array = g if norm <= limit else g * (limit / norm)
-    return result

@@ -1,0 +1,62 @@
+"""A traced step run again, op by op: second derivatives through a derived recurrence go over its recorded steps.
+
+The user's function is not called again: what it closes over may be another thing by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ..config import Scope, mode, switched
+from ..core.op import OPS
+from ..core.record import apply
+from ..core.tensor import Tensor
+from ..ops.shape import stack, unstack
+from .body import Body, Value
+
+
+class Tape(NamedTuple):
+    """The ops of a step by number: inputs, states and constants come first."""
+
+    xs: int
+    ops: list[
+        tuple[str, list[tuple[bool, Any]], dict[str, Any]]
+    ]  # name, (is a number of a value, it), attributes
+    outputs: list[int]
+    states: list[int]
+
+
+def tape(body: Body) -> Tape:
+    """Write down a body before the passes change it."""
+    number = {v: i for i, v in enumerate((*body.xs, *body.states, *body.constants, *body.values))}
+    ops = [
+        (v.op, [(isinstance(a, Value), number[a] if isinstance(a, Value) else a) for a in v.args], v.attrs)
+        for v in body.values
+    ]
+    return Tape(len(body.xs), ops, [number[v] for v in body.outputs], [number[v] for v in body.new_states])
+
+
+def replay(
+    recorded: Tape, sequences: Sequence[Tensor], states: Sequence[Tensor], constants: Sequence[Tensor]
+) -> list[Tensor]:
+    """Outputs for all steps and last states, with every op recorded."""
+    pieces = [unstack(x, axis=1) for x in sequences]
+    collected: list[list[Any]] = [[] for _ in recorded.outputs]
+    current: list[Any] = list(states)
+    layer = mode().scope.layer
+    for t in range(sequences[0].shape[1]):
+        values: list[Any] = [*(p[t] for p in pieces), *current, *constants]
+        with switched(scope=Scope(layer, t)):
+            for name, args, attrs in recorded.ops:
+                given = tuple([values[a] if is_value else a for is_value, a in args])
+                if name == "part":
+                    values.append(given[0][attrs["index"]])
+                elif name == "stop":
+                    values.append(given[0].detach())
+                else:
+                    values.append(apply(OPS[name], given, attrs))
+        for outputs, i in zip(collected, recorded.outputs, strict=True):
+            outputs.append(values[i])
+        current = [values[i] for i in recorded.states]
+    return [*(stack(outputs, axis=1) for outputs in collected), *current]
