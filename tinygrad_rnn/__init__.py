@@ -79,10 +79,11 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "Drawing", "GradReport", "Graph", "Input", "Layer", "Model", "Sequential", "Tensor", "Variable", "activations",
-    "bptt_source", "callbacks", "check_gradients", "compare", "compare_gradients", "config", "constraints", "custom_gradient",
-    "datasets", "debug_nans", "derived", "draw_graph", "enable_grad", "epsilon", "explain", "floatx", "grad", "graph", "hvp",
-    "initializers", "jacobian", "layers", "losses", "manual", "metrics", "models", "no_grad", "ops", "optimizers",
-    "random", "regularizers", "scan", "set_epsilon", "set_floatx", "step", "stop_gradient", "tensor", "unrolled", "utils",
-    "value_and_grad", "viz",
+    "Drawing", "GradReport", "Graph", "Input", "Layer", "Model", "Sequential", "Tensor", "Variable",
+    "activations", "bptt_source", "callbacks", "check_gradients", "compare", "compare_gradients", "config",
+    "constraints", "custom_gradient", "datasets", "debug_nans", "derived", "draw_graph", "enable_grad",
+    "epsilon", "explain", "floatx", "grad", "graph", "hvp", "initializers", "jacobian", "layers", "losses",
+    "manual", "metrics", "models", "no_grad", "ops", "optimizers", "random", "regularizers", "scan",
+    "set_epsilon", "set_floatx", "step", "stop_gradient", "tensor", "unrolled", "utils", "value_and_grad",
+    "viz",
 ]  # fmt: skip

@@ -171,7 +171,9 @@ class Orthogonal(RandomInitializer):
         normal = random.normal((max(rows, columns), min(rows, columns)), dtype="float64", seed=self.seed)
         q, r = np.linalg.qr(normal.numpy())
         q = q * np.copysign(1.0, np.diagonal(r))
-        return np.array(self.gain * (q.T if rows < columns else q).reshape(shape), dtype or floatx())
+        return np.array(
+            self.gain * (q.T if rows < columns else q).reshape(shape), dtype or floatx(), order="C"
+        )
 
 
 class VarianceScaling(RandomInitializer):

@@ -141,8 +141,7 @@ def test_an_error_inside_a_step_says_where():
         (np.ones(3), {}, "expected sequences"),
         ((np.ones((1, 2, 1)), np.ones((1, 3, 1))), {}, "unequal length"),
         (np.ones((1, 3, 2)), {"mask": np.ones((1, 4))}, "mask of shape"),
-        (np.ones((1, 3, 2)), {"derive": True}, "unrolled only"),
-        (np.ones((1, 3, 2)), {"checkpoint": "sqrt"}, "unrolled only"),
+        (np.ones((1, 3, 2)), {"checkpoint": "cube"}, "checkpoint must be None or 'sqrt'"),
     ],
 )
 def test_bad_sequences_are_named(xs, options, message):

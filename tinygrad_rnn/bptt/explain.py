@@ -129,7 +129,8 @@ def calls_in_loops(text: str) -> tuple[int, int]:
 def without(*passes: str) -> switched:
     """Context manager in which some passes of derived mode are off; no names: all of them.
 
-    Those that need `hoist` go with it. With all of them off, derived mode does what unrolled mode does, op by op, and gives the same bits.
+    Those that need `hoist` go with it. With all of them off, derived mode does what unrolled mode does, op by
+    op, and gives the same bits.
 
     >>> with without("hoist"):
     ...     sorted(mode().passes)

@@ -37,7 +37,8 @@ class Row:
     them; `ratio = ⟨a, b⟩ / ⟨b, b⟩`; `ulp = max_abs` in units of the last place of `max |b|`. Numbers that
     could not be computed are NaN. `t` is the time step, None for totals.
 
-    `derived` holds the same of the gradient that derived mode gives. `numeric` holds `(max |n − b|, max |n − b| / max |b|)` of a numeric gradient `n` where there is one;
+    `numeric` holds `(max |n − b|, max |n − b| / max |b|)` of a numeric gradient `n` where there is one, `derived`
+    the same of the gradient that derived mode gives;
     `extra` marks a gradient under test for which autodiff has no counterpart (no failure by itself).
     """
 

@@ -73,7 +73,9 @@ class Twin:
             derived = self.gradients()
         for name, gradient in self.gradients().items():
             self.variables[name].grad = gradient
-        return compare_three(self.manual_gradients, self.variables, numeric, derived=derived, loss_fn=self.loss_fn)
+        return compare_three(
+            self.manual_gradients, self.variables, numeric, derived=derived, loss_fn=self.loss_fn
+        )
 
 
 def weighted(

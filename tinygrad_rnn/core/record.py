@@ -112,7 +112,7 @@ def apply(op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
     if state.monitor is not None:
         state.monitor.forward(op, args, attrs, result, state.scope)
     inputs = tuple([a._node if isinstance(a, Tensor) else None for a in args])
-    if not state.grad or inputs.count(None) == len(inputs) or op.vjps == (None,):
+    if not state.grad or inputs.count(None) == len(inputs) or not (any(op.vjps) or op.vjp_all):
         if op.outputs == 1:
             return Tensor(result, None)
         return tuple([Tensor(value, None) for value in result])
