@@ -212,7 +212,7 @@ def _described(step: Any) -> str:
     """A step function by its name and where it is written."""
     function = getattr(step, "__func__", step)
     name = getattr(function, "__qualname__", type(step).__name__)
-    code = getattr(function, "__code__", None) or getattr(getattr(step, "__call__", None), "__code__", None)
+    code = getattr(function, "__code__", None) or getattr(type(step).__call__, "__code__", None)
     return f"step {name}" if code is None else f"step {name} ({code.co_filename}:{code.co_firstlineno})"
 
 

@@ -129,8 +129,10 @@ def hard_sigmoid(x: Any) -> Any:
 @kernel
 @quiet
 def _softmax(x: Array, axis: int) -> Any:
-    y = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
-    return y / np.sum(y, axis=axis, keepdims=True)
+    y = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    np.exp(y, out=y)
+    y /= np.sum(y, axis=axis, keepdims=True)
+    return y
 
 
 @kernel
@@ -174,15 +176,23 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 @kernel
 @quiet
 def _sparse_xent(x: Array, ids: Array) -> Any:
-    chosen = np.take_along_axis(x, ids[..., None], axis=-1)
-    top = np.max(x, axis=-1, keepdims=True)
-    return (np.log(np.sum(np.exp(x - top), axis=-1, keepdims=True)) + (top - chosen))[..., 0]
+    rows = x.reshape(-1, x.shape[-1])
+    shifted = rows - rows.max(axis=-1, keepdims=True)
+    chosen = shifted[np.arange(len(rows)), ids.reshape(-1)]
+    np.exp(shifted, out=shifted)
+    return (np.log(shifted.sum(axis=-1)) - chosen).reshape(ids.shape)
 
 
 def _sparse_xent_vjp(g: Any, y: Any, x: Any, ids: Array) -> Any:
-    hot = np.zeros(x.shape, x.dtype)
-    np.put_along_axis(hot, np.asarray(ids)[..., None], 1, axis=-1)
-    return expand_dims(g, -1) * (softmax(x) - hot)
+    places = (np.arange(ids.size), np.asarray(ids).reshape(-1))
+    if isinstance(g, np.ndarray):  # the same as below, in place
+        p = np.ascontiguousarray(_softmax(x, axis=x.ndim - 1))
+        p.reshape(-1, x.shape[-1])[places] -= 1
+        p *= g[..., None]
+        return p
+    hot = np.zeros((ids.size, x.shape[-1]), x.dtype)
+    hot[places] = 1
+    return expand_dims(g, -1) * (softmax(x) - hot.reshape(x.shape))
 
 
 sparse_xent_op = primitive(

@@ -7,7 +7,7 @@ from typing import Any
 
 # A product with a matrix of this many elements takes about as long on one core as handing it to two. Below,
 # OpenBLAS still wakes its second thread, and waits for milliseconds if another process holds that core.
-WORTH_A_SECOND_THREAD = 200_000
+WORTH_A_SECOND_THREAD = 40_000
 
 
 def blas_threads_for(weights: list[Any]) -> AbstractContextManager[Any]:
