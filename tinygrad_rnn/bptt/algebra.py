@@ -15,7 +15,9 @@ from .body import Value, ancestors, dependents
 
 
 def guards(adjoint: Adjoint) -> bool:
-    """Leave out `where(g == 0, 0, x)`, which keeps `0 · ∞` out of a gradient; tell whether there was any.
+    """Leave out `where(g == 0, 0, x)`, which keeps `0 · ∞` out of a gradient.
+
+    Tells whether there was any.
 
     If a gradient is not finite after all, the recorded steps decide (see `derived`).
     """
@@ -163,6 +165,9 @@ class _Factors:
         """The value itself, for those that cannot use base and factor."""
         if isinstance(a, Value) and a in self.joined:
             wholes = tuple([self._product(b, f, n) for b, f, n in self.joined[a]])
+            for whole, (_, f, _) in zip(wholes, self.joined[a], strict=True):
+                if isinstance(f, Value) and f.eq.startswith("∂"):
+                    whole.eq = f.eq
             key = ("concatenate", wholes)
             if key not in self.known:
                 joined = Value("concatenate", wholes, {"axis": len(a.shape) - 1}, a.shape, a.dtype, True)
@@ -173,7 +178,10 @@ class _Factors:
             return self.known[key]
         if not isinstance(a, Value) or a not in self.form:
             return a
-        return self._product(*self.form[a], a.label)
+        before, self.eq = self.eq, a.eq
+        made = self._product(*self.form[a], a.label)
+        self.eq = before
+        return made
 
     def _product(self, base: Value, factor: Any, label: str) -> Value:
         if isinstance(factor, float) and factor == 1.0:

@@ -168,7 +168,7 @@ class Tracer(Monitor):
         )
         if isinstance(a, Tensor):
             name = a.path.rsplit("/", 1)[-1] if isinstance(a, Variable) else a.name
-            value.label = name or ""
+            value.label = "" if isinstance(a, Variable) and name == "variable" else name or ""
         self.body.constants.append(value)
         self.body.bound.append(a)
         return self.bind(data, value, a if isinstance(a, Tensor) else None)

@@ -165,6 +165,8 @@ class Layout:
             return False
         if a.op == "part" and a.args[0].attrs["axis"] > 0:
             return False  # columns of a matrix: what is computed from them is better kept in one piece
+        if v in self.blocked:
+            return False
         if self.fixed(v):  # then the argument has to be free to go there
             if a.op == "carry" or self.fixed(a) or self.region.get(a) != self.region.get(v):
                 return False

@@ -82,6 +82,11 @@ class Places:
     def _label(self, v: Value) -> str:
         if v.label:
             return v.label
+        later = [u for u in self.layout.order if u is not v and u.label and self.layout._buffer(u) is v]
+        if later and v.op != "time_sum":
+            return later[-1].label
+        if v.op == "subtract" and v.args[0] == 1.0 and v.inputs[0].label:
+            return f"one_minus_{v.inputs[0].label}"
         if len(v.args) == 1 and v.inputs and v.inputs[0].label and v.op in OPS and OPS[v.op].broadcasts:
             return f"{v.op}_{v.inputs[0].label}"
         return "tmp"

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.op import OPS
 from .adjoint import Adjoint
 from .body import Body, Value, ancestors, dependents
 from .text import batchable
 
+IN_CACHE = 2**14  # elements of a step from which on its factors are computed in the loop
 LARGE = 8  # a value this many times larger than inputs and states is not kept for all steps
 
 
@@ -43,7 +45,7 @@ class Program:
 
 
 def program(body: Body, adjoint: Adjoint | None, hoist: bool, deferred: bool) -> Program:
-    """Schedule both directions."""
+    """Run before the loop, for all steps at once, what does not depend on the carry; after it, what it needs no more."""
     limit = largest(body)
     once = set(body.constants)
     known = {*body.xs, *body.states, *body.constants, *body.values}
@@ -67,7 +69,7 @@ def program(body: Body, adjoint: Adjoint | None, hoist: bool, deferred: bool) ->
     carries = [c for cs in adjoint.carries for c in cs]
     ends = [v for parts in adjoint.states for v in parts]
     saved = [c for c in adjoint.cotangents if c] + list(needed - once)
-    backward = _regions(adjoint.values, saved, carries, ends, once, hoist, limit, deferred)
+    backward = _regions(adjoint.values, saved, carries, ends, once, hoist, limit, deferred, True)
     _keep_carries(adjoint, backward)
     return Program(body, adjoint, forward, backward, once, deferred)
 
@@ -105,6 +107,7 @@ def _regions(
     hoist: bool,
     limit: int,
     deferred: bool,
+    factors: bool = False,
 ) -> Regions:
     """Sort ops into regions. `given` are there for all steps from the beginning; `ends` are the next carries."""
     result = Regions()
@@ -119,6 +122,7 @@ def _regions(
         return result
     carried = dependents(values, carries)
     ready = {*given, *once}
+    moved: set[Value] = set()
 
     def per_step(a: Any) -> bool:
         return isinstance(a, Value) and a not in once
@@ -126,6 +130,11 @@ def _regions(
     def together(v: Value) -> bool:
         sizes = v.shape if v.op in ("split", "unstack") else (v.shape,)
         return batchable(v, per_step) and max(math.prod(s) for s in sizes) <= limit
+
+    def streamed(v: Value) -> bool:
+        """A factor so large that computing it where it is used beats keeping it for all steps in memory."""
+        elementwise = v.op in OPS and OPS[v.op].broadcasts
+        return factors and elementwise and v.dtype.kind == "f" and math.prod(v.shape) >= IN_CACHE
 
     for v in values:  # what is the same at every step, then what the carry does not reach
         if v in sums:
@@ -135,6 +144,13 @@ def _regions(
             ready.add(v)
         elif v not in carried and all(a in ready for a in v.inputs) and together(v):
             ready.add(v)
+    if factors:
+        needed = ancestors(ends)
+        for v in values:
+            follows = any(a in moved for a in v.inputs)
+            if v in ready and v not in once and (follows or (v in needed and streamed(v))):
+                moved.add(v)
+        ready -= moved
     inside = ancestors(ends)
     late: set[Value] = set()
     for v in reversed(values):

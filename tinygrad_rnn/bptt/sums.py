@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.op import OPS
 from ..core.record import apply
-from .body import Tracer, Value, dependents, users_of
+from .body import Tracer, Value, ancestors, dependents, users_of
 
 
 def sums(tracer: Tracer) -> None:
@@ -35,7 +35,8 @@ def sums(tracer: Tracer) -> None:
                     total = _apply(tracer, made, "add", total, term)
                 value.args = (total, bound[-1])
         made.append(value)
-    body.values = made
+    needed = ancestors([*body.outputs, *body.new_states])
+    body.values = [v for v in made if v in needed]
 
 
 def _inner(value: Value, users: dict[Value, list[Any]], carried: set[Value]) -> bool:
