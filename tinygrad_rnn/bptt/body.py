@@ -272,16 +272,16 @@ def trace(
     body.xs, body.states = [v for v, _ in placed], [v for v, _ in held]
     x_t: Any = tuple(t for _, t in placed) if several_in else placed[0][1]
     tracer.steps_frame = sys._getframe(0)
-    before = sys.getprofile()
+    watched = naming and sys.getprofile() is None  # another profiler is left alone, and some names are lost
     with switched(grad=True, monitor=tracer, scope=Scope(mode().scope.layer)):
         try:
-            if naming:
+            if watched:
                 sys.setprofile(tracer.watch)
             made = step(x_t, [t for _, t in held], constants)
         finally:
             tracer.steps_frame = None  # a frame would keep everything that it holds alive
-            if naming:
-                sys.setprofile(before)
+            if watched:
+                sys.setprofile(None)
     if not isinstance(made, (tuple, list)) or len(made) != 2:
         raise Underivable("the step does not return a pair (output, new states)")
     output, new = made

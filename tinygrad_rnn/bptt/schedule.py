@@ -15,7 +15,7 @@ from .adjoint import Adjoint
 from .body import Body, Value, ancestors, dependents
 from .text import batchable
 
-IN_CACHE = 2**14  # elements of a step from which on its factors are computed in the loop
+IN_CACHE = 2**13  # elements of a step from which on its factors are computed in the loop
 LARGE = 8  # a value this many times larger than inputs and states is not kept for all steps
 
 

@@ -30,9 +30,8 @@ class _Writer(Statements):
         """The whole text."""
         forward = self._forward()
         backward = self._backward() if self.adjoint else []
-        used = sorted(
-            n for n in (*UFUNCS, "dot") if re.search(rf"(?<![\w.]){n}\(", "\n".join((*forward, *backward)))
-        )
+        called = set(re.findall(r"(?<![\w.])([a-z]\w*)\(", "\n".join((*forward, *backward))))
+        used = sorted(called & {*UFUNCS, "dot"})
         head = [f'"""{self.title or "Back-propagation through time, derived from a traced step."}"""', ""]
         if "math.erf" in "\n".join(forward + backward):
             head += ["import math", ""]

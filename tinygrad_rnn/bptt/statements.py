@@ -71,7 +71,7 @@ class Statements(Places):
         """The statements of a value, the first with the number of its equation."""
         lines = self.statements(v, inside)
         if lines and v.eq and len(lines[0]) < 96:
-            lines[0] = f"{lines[0]:<72}  # {v.eq}"
+            lines[0] = f"{lines[0]:<{72 - 4 * inside}}  # {v.eq}"
         return lines
 
     def _is_aliased(self, v: Value) -> bool:
