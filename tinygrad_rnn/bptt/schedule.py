@@ -45,7 +45,7 @@ class Program:
 
 
 def program(body: Body, adjoint: Adjoint | None, hoist: bool, deferred: bool) -> Program:
-    """Run before the loop, for all steps at once, what does not depend on the carry; after it, what it needs no more."""
+    """Run before the loop, for all steps at once, what does not depend on the carry; then what it does not need."""
     limit = largest(body)
     once = set(body.constants)
     known = {*body.xs, *body.states, *body.constants, *body.values}
@@ -63,6 +63,7 @@ def program(body: Body, adjoint: Adjoint | None, hoist: bool, deferred: bool) ->
         hoist,
         limit,
         False,
+        True,
     )
     if adjoint is None:
         return Program(body, None, forward, Regions(), once, deferred)
