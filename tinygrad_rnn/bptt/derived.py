@@ -27,6 +27,7 @@ from .replay import replay
 from .tight import tighten
 from .trial import Again, try_out
 
+BLOCK = 31 * 2**20  # bytes; glibc raises the size from which it returns memory to the system up to 32 MB
 PLANS_KEPT = 64  # structures whose source is kept
 TRACES_KEPT = 8  # shapes for which a layer remembers its plan
 CACHES_KEPT = 4  # sets of buffers that wait for another call with the same structure
@@ -267,6 +268,7 @@ def _plan(
         if key in _plans:
             _plans.move_to_end(key)
             return _plans[key]
+    np.empty(BLOCK, np.uint8)  # freed at once: from then on glibc keeps freed memory of this size for the next batch
     try:
         plan = Plan(build(step, inputs, constants, several_in, saving))
         try_out(plan.built, plan.functions, inputs, bound, again)
