@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..config import Monitor, Scope, mode, switched
-from ..core.op import Array, GradSlot, Leaf, Op, tick
+from ..core.op import LEAF, OPS, PORT, Array, GradSlot, Leaf, Op, tick
 from ..core.tensor import Tensor, Variable
 
 PACKAGE = str(Path(__file__).parents[1])
@@ -151,11 +152,22 @@ class Tracer(Monitor):
         value = self.known.get(id(data))
         if value is None:
             return self._constant(a, data)
+        if isinstance(a, Tensor) and not self.deriving:
+            self._check_gradient(a)
         if value.active and not self.deriving and isinstance(a, Tensor) and a._node is None:
             stopped = Value("stop", (value,), {}, value.shape, value.dtype)
             self.body.values.append(stopped)
             return stopped
         return value
+
+    def _check_gradient(self, tensor: Tensor) -> None:
+        """Refuse what `custom_gradient` made: its ops can be seen, but their gradient is another one."""
+        node = tensor._node
+        if node is not None and node.seq > self.start and node.op not in (LEAF, PORT):
+            if OPS.get(node.op.name) is not node.op:
+                raise Underivable(
+                    f"{self._here()}: {node.op.name!r} has a gradient of its own, which cannot be read"
+                )
 
     def _constant(self, a: Any, data: Any) -> Value:
         node = a._node if isinstance(a, Tensor) else None
@@ -168,7 +180,7 @@ class Tracer(Monitor):
         )
         if isinstance(a, Tensor):
             name = a.path.rsplit("/", 1)[-1] if isinstance(a, Variable) else a.name
-            value.label = "" if isinstance(a, Variable) and name == "variable" else name or ""
+            value.label = "" if isinstance(a, Variable) and name == "variable" else _identifier(name or "")
         self.body.constants.append(value)
         self.body.bound.append(a)
         return self.bind(data, value, a if isinstance(a, Tensor) else None)
@@ -250,7 +262,12 @@ class Tracer(Monitor):
         for number, value in self.known.items():
             weak, name = self.names.get(number, (2, ""))
             if name and not value.label:
-                value.label = name
+                value.label = _identifier(name)
+
+
+def _identifier(name: str) -> str:
+    """Letters, digits and underscores: names go into source, and nothing else of what a user writes does."""
+    return re.sub(r"\W", "_", name, flags=re.ASCII)[:40]
 
 
 def trace(

@@ -268,7 +268,9 @@ def _plan(
         if key in _plans:
             _plans.move_to_end(key)
             return _plans[key]
-    np.empty(BLOCK, np.uint8)  # freed at once: from then on glibc keeps freed memory of this size for the next batch
+    np.empty(
+        BLOCK, np.uint8
+    )  # freed at once: from then on glibc keeps freed memory of this size for the next batch
     try:
         plan = Plan(build(step, inputs, constants, several_in, saving))
         try_out(plan.built, plan.functions, inputs, bound, again)

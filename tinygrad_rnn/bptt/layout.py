@@ -19,7 +19,7 @@ from .text import VIEWS, view_text
 
 RESERVED = {
     "N", "T", "X", "t", "np", "math", "one", "zero", "half", "top", "cache", "dtype", "forward", "backward", "list",
-    "range", "len", "zip", "slice", "Y", "dY", "dX", "dH", "grads",
+    "range", "len", "zip", "slice", "Y", "grads",
 }  # fmt: skip
 
 

@@ -44,6 +44,12 @@ class Places:
             label = state.label or body.new_states[j].label or (letters[j] if j < len(letters) else "s")
             self.state_names.append(self.names.new(label.rstrip("0123456789") or label))
         self.state_arguments = [self.names.new(f"{n}0") for n in self.state_names]
+        count = len(body.outputs)
+        wishes = [f"dY{i}" if count > 1 else "dY" for i in range(count)]
+        wishes += [f"d{n[0].upper() + n[1:]}" for n in self.state_names]
+        self.cotangent_names = [
+            self.names.new(w) for w in wishes
+        ]  # the arguments of backward beside forward's
         self.constant_names = [self.names.new(c.label or "w") for c in body.constants]
         for x, i in zip(body.xs, range(len(body.xs)), strict=True):
             label = x.label if x.label and x.label not in ("X", "inputs") else "x"

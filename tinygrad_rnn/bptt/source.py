@@ -174,10 +174,8 @@ class _Writer(Statements):
 
     def _cotangent_arguments(self) -> list[tuple[str, str]]:
         assert self.adjoint is not None
-        found = [(f"d{n}", n) for n, c in zip(self._outputs(), self.adjoint.cotangents, strict=True)]
-        for n in self.state_names:
-            found.append((f"d{n[0].upper() + n[1:]}", f"the last {n}"))
-        return found
+        of = [*self._outputs(), *(f"the last {n}" for n in self.state_names)]
+        return list(zip(self.cotangent_names, of, strict=True))
 
     def _gradient_names(self) -> list[str]:
         assert self.adjoint is not None
