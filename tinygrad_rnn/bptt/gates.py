@@ -41,6 +41,9 @@ def merge(body: Body, adjoint: Adjoint | None, folded: bool) -> None:
         elif value not in made:
             made.append(value)
     body.values = made
+    for value in made if folded and _has_fast_tanh() else ():
+        if value.op == "sigmoid" and value.dtype == np.float32:
+            value.op = "sigmoid_by_tanh"
     if adjoint is not None:
         _spread(adjoint)
 

@@ -296,10 +296,9 @@ class Layout:
         return found
 
 
-_KIN = {
-    "sigmoid_of_negative": "sigmoid",
-    "half_plus_half": "sigmoid",
-}  # activations whose weights carry a factor
+_KIN = dict.fromkeys(
+    ("sigmoid_of_negative", "half_plus_half", "sigmoid_by_tanh"), "sigmoid"
+)  # its other forms
 _NEVER = Value("never", (), {}, (), None)
 
 

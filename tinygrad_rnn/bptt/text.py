@@ -162,6 +162,10 @@ STATEMENTS: dict[str, Callable[..., Lines]] = {
     "sigmoid_of_negative": lambda y, a, attrs, lead: [
         f"exp({a[0]}, out={y})", f"add({y}, one, out={y})", f"reciprocal({y}, out={y})"
     ],
+    "sigmoid_by_tanh": lambda y, a, attrs, lead: [
+        f"multiply({a[0]}, half, out={y})", f"tanh({y}, out={y})", f"multiply({y}, half, out={y})",
+        f"add({y}, half, out={y})",
+    ],
     "half_plus_half": lambda y, a, attrs, lead: [f"multiply({a[0]}, half, out={y})", f"add({y}, half, out={y})"],
     "fold": lambda y, a, attrs, lead: _fold(y, a[0], attrs),
     "relu": lambda y, a, attrs, lead: [f"maximum({a[0]}, zero, out={y})"],
