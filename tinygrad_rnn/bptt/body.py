@@ -17,10 +17,13 @@ from ..core.op import LEAF, OPS, PORT, Array, GradSlot, Leaf, Op, tick
 from ..core.tensor import Tensor, Variable
 
 PACKAGE = str(Path(__file__).parents[1])
+HELPERS = tuple(
+    str(Path(PACKAGE) / "layers" / part) for part in ("symbolic.py", "rnn.py")
+)  # have no names to give
 ENGINE = tuple(str(Path(PACKAGE) / part) for part in ("core", "ops", "bptt", "config.py"))
 
 
-class Underivable(Exception):
+class Underivable(ValueError):
     """Why a step cannot be derived; the recurrence then runs unrolled."""
 
 
@@ -236,6 +239,8 @@ class Tracer(Monitor):
             self._names_of(frame)
 
     def _names_of(self, frame: FrameType) -> None:
+        if frame.f_code.co_filename in HELPERS:
+            return
         code = frame.f_code
         parameters = code.co_varnames[: code.co_argcount]
         for name, item in list(frame.f_locals.items()):

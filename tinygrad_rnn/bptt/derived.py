@@ -274,6 +274,8 @@ def _plan(
     try:
         plan = Plan(build(step, inputs, constants, several_in, saving))
         try_out(plan.built, plan.functions, inputs, bound, again)
+    except Underivable:
+        raise
     except (ArithmeticError, LookupError, NameError, SyntaxError, TypeError, ValueError) as error:
         reason = f"deriving it failed ({type(error).__name__}: {error}); please report this step"
         raise Underivable(reason) from error

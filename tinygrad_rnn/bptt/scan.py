@@ -103,6 +103,7 @@ def _unrolled(
     return_sequences: bool,
 ) -> tuple[Any, list[Any]]:
     """Record every step."""
+    current = list(current)  # a step may change the list that it is given
     length = sequences[0].shape[1]
     pieces = [unstack(x, axis=1) for x in sequences]
     order = range(length - 1, -1, -1) if go_backwards else range(length)

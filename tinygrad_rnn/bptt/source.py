@@ -124,7 +124,7 @@ class _Writer(Statements):
         cache = ["cache = (", *(f"    {line}" for line in _fill(self.held)), ")"]
         unpack = ["(", *(f"    {line}" for line in _fill(self.held)), ") = cache"]
         return [
-            f"def forward({', '.join(self._arguments())}, cache=None):",
+            *_wrapped(f"def forward({', '.join(self._arguments())}, cache=None):"),
             *self._doc(False),
             f"    T, dtype = {x}.shape[1], {self._dtype_text()}",
             "    if cache is None:  # memory for sequences of this shape; a cache of an earlier call is used again",

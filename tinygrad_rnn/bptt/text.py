@@ -107,7 +107,8 @@ def _joined(name: str) -> Callable[..., Lines]:
 
 
 def _einsum(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
-    return [f"np.einsum({attrs['subscripts']!r}, {', '.join(a)}, out={y})"]
+    several = ", optimize=True" if len(a) > 1 else ""
+    return [f"np.einsum({attrs['subscripts']!r}, {', '.join(a)}{several}, out={y})"]
 
 
 def _roll(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:

@@ -1,0 +1,27 @@
+"""For all tests of derived mode: a step that runs unrolled says so in every test, and no plan is made twice."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+
+import pytest
+
+from tinygrad_rnn.bptt import derived
+
+SCAN = importlib.import_module("tinygrad_rnn.bptt.scan")
+
+
+@pytest.fixture(autouse=True)
+def every_warning_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that silently runs unrolled is no test of derived mode: warnings are errors, each time."""
+    monkeypatch.setattr(SCAN, "_said", set())
+
+
+@pytest.fixture(scope="package", autouse=True)
+def plans_are_kept() -> Iterator[None]:
+    """Making a plan takes longer than everything that is done with it here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(derived, "PLANS_KEPT", 5000)
+        yield
+    derived._plans.clear()

@@ -1,0 +1,67 @@
+"""Derived graphs, for every cell: repeated calls and passes, results with memory of their own, second derivatives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from bptt.problems import Result, close, every_cell, problem, zeros_for_none
+
+import tinygrad_rnn as tg
+
+
+@every_cell
+def test_results_do_not_change_when_it_is_called_again(name: str) -> None:
+    """Neither outputs nor gradients lie in the memory that later calls use."""
+    first = Result(problem(name, seed=1), derive=True)
+    gradients = first.gradients()
+    values = [np.array(v) for v in (*first.values, *gradients)]
+    second = Result(problem(name, seed=2), derive=True)
+    later = second.gradients()
+    right = Result(problem(name, seed=2), derive=False).everything()
+    close([*second.values, *later], right)
+    for held, before in zip((*first.values, *gradients), values, strict=True):
+        np.testing.assert_array_equal(held, before)
+    del first  # its memory is used again
+    Result(problem(name, seed=3), derive=True).gradients()
+    for held, before in zip(gradients, values[len(values) - len(gradients) :], strict=True):
+        np.testing.assert_array_equal(held, before)
+    close([*second.values, *later], right)
+
+
+@every_cell
+def test_two_calls_before_their_backward_passes(name: str) -> None:
+    runs = [Result(problem(name, seed=s), derive=True) for s in (1, 2)]
+    found = [r.gradients() for r in reversed(runs)][::-1]
+    for r, got, s in zip(runs, found, (1, 2), strict=True):
+        close([*r.values, *got], Result(problem(name, seed=s), derive=False).everything())
+
+
+@every_cell
+def test_a_second_backward_pass_over_the_same_graph(name: str) -> None:
+    derived = Result(problem(name), derive=True)
+    first = derived.gradients(retain_graph=True)
+    held = [np.array(g) for g in first]
+    second = derived.gradients(retain_graph=True)
+    derived.cotangents = [2 * g for g in derived.cotangents]
+    third = derived.gradients()
+    for a, b, c, d in zip(first, held, second, third, strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(c, b)
+        np.testing.assert_allclose(d, 2 * b, rtol=1e-12, atol=1e-12)
+
+
+@every_cell
+def test_second_derivatives(name: str) -> None:
+    found = []
+    for derive in (True, False):
+        r = Result(problem(name, 2, 3), derive=derive)
+        leaves = r.p.leaves
+        first = r.gradients(create_graph=True)
+        rng = np.random.default_rng(11)
+        inner = sum((g * rng.standard_normal(g.shape)).sum() for g in first)
+        second: list[Any] = [None] * len(leaves)
+        if isinstance(inner, tg.Tensor) and inner.requires_grad:
+            second = tg.grad(inner, leaves)
+        found.append([*first, *zeros_for_none(second, leaves)])
+    close(*found)

@@ -1,0 +1,81 @@
+"""The passes of derived mode: each can be switched off, all off gives the engine's bits, and `explain` counts them."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from bptt.problems import FUNCTIONS, Result, agree, every_cell, problem
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.bptt.build import PASSES
+from tinygrad_rnn.config import mode
+
+
+@every_cell
+def test_each_pass_can_be_switched_off(name: str) -> None:
+    for off in PASSES:
+        with tg.bptt.without(off):
+            agree(name, 2, 3)
+    with tg.bptt.without():
+        agree(name, 2, 3)
+
+
+OTHER_ORDER = {
+    "same_output_twice": "one tensor is two outputs: their gradients meet before the last step, not in it",
+    "twin_states": "one tensor is two states: their gradients meet before the last step, not in it",
+    "attention": "NumPy sums an einsum that writes into memory in another order than an optimized one",
+    "outer_product_memory": "NumPy sums an einsum that writes into memory in another order than an optimized one",
+}
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - OTHER_ORDER.keys()))
+def test_all_passes_off_is_bit_for_bit_the_same(name: str) -> None:
+    with tg.bptt.without():
+        derived = Result(problem(name), derive=True).everything()
+        unrolled = Result(problem(name), derive=False).everything()
+    for i, (a, b) in enumerate(zip(derived, unrolled, strict=True)):
+        np.testing.assert_array_equal(a, b, err_msg=f"number {i}")
+
+
+def test_without_takes_names_of_passes() -> None:
+    with tg.bptt.without("hoist"):
+        assert mode().passes == {"hoist", "factors", "merge", "fold"}  # the others need it
+    with tg.bptt.without("sums", "defer"):
+        assert mode().passes == {"sums", "defer"}
+    with tg.bptt.without():
+        assert mode().passes == set(PASSES)
+    assert not mode().passes
+    with pytest.raises(ValueError, match="without: unknown pass 'hoists'; there are sums, guards"):
+        tg.bptt.without("hoist", "hoists")
+
+
+def counts(text: str) -> dict[str, list[int]]:
+    """Forward before and after, backward before and after, for every line of `explain`."""
+    pattern = r"^(.+?) +(\d+) -> (\d+) +(\d+) -> (\d+)(?:   .+)?$"
+    found = [re.fullmatch(pattern, line) for line in text.splitlines()[1:]]
+    assert all(found)
+    return {m[1]: [int(n) for n in m.groups()[1:]] for m in found if m}
+
+
+def test_explain_says_what_every_pass_does_to_an_lstm() -> None:
+    layer = tg.layers.LSTM(4)
+    x = np.zeros((2, 3), "float32")
+    text = tg.explain(layer, x, layer.get_initial_state(2))
+    first = text.splitlines()[0]
+    assert re.fullmatch(r"pass +forward +backward   calls inside the loop", first)
+    rows = counts(text)
+    assert list(rows) == ["(the step as it is)", *PASSES]
+    for before, after in zip(list(rows.values()), list(rows.values())[1:], strict=False):
+        assert after[0::2] == before[1::2]  # each begins where the one before ended
+    for forward, forward_after, backward, backward_after in rows.values():
+        assert forward_after <= forward and backward_after <= backward
+    start, end = rows["(the step as it is)"], rows["fold"]
+    assert end[1] < start[0] / 2 and end[3] < start[2] / 4
+    assert tg.explain(layer, x, layer.get_initial_state(2)) == text
+    with tg.bptt.without("merge", "fold"):
+        assert list(counts(tg.explain(layer, x, layer.get_initial_state(2)))) == [
+            "(the step as it is)",
+            *list(PASSES)[:5],
+        ]

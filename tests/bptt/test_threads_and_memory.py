@@ -1,0 +1,100 @@
+"""Derived mode from several threads, and what it keeps: bounded, and freed when results are dropped."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from bptt.steps import H, N, equal, inputs, lstm_run, lstm_step, start, weight
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import ops
+from tinygrad_rnn.bptt import derived
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The plans that are made inside the test."""
+    monkeypatch.setattr(derived, "_plans", OrderedDict())
+    return derived._plans
+
+
+def at_once(work: Callable[[int], None], count: int) -> None:
+    """Run `work(number)` in as many threads; what one of them raises is raised here."""
+    problems: list[BaseException] = []
+    barrier = threading.Barrier(count)
+
+    def run(number: int) -> None:
+        try:
+            barrier.wait()
+            work(number)
+        except BaseException as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    if problems:
+        raise problems[0]
+
+
+def test_threads_with_models_of_the_same_structure(plans: Any) -> None:
+    want = [lstm_run(seed, False) for seed in range(4)]
+
+    def work(seed: int) -> None:
+        for _ in range(15):
+            equal(lstm_run(seed, True), want[seed], 1e-10)
+
+    at_once(work, 4)
+
+
+def test_threads_that_share_one_cell() -> None:
+    """Tracing looks at the surroundings of a step and puts them back: another thread may be in it."""
+    step, zero = lstm_step(weight((H, 4 * H)), weight((H, 4 * H), 9)), np.zeros((N, H))
+    xs = [np.random.default_rng(seed).standard_normal((N, 10 + seed, H)) for seed in range(3)]
+    want = [tg.scan(step, x, [zero, zero], derive=False)[0] for x in xs]
+
+    def work(seed: int) -> None:
+        for _ in range(15):
+            equal([tg.scan(step, xs[seed], [zero, zero], derive=True)[0]], [want[seed]], 1e-10)
+
+    at_once(work, 3)
+
+
+def test_lengths_share_a_plan_and_few_sets_of_buffers(plans: Any) -> None:
+    for steps in range(1, 41):
+        lstm_run(0, True, steps)
+    gc.collect()
+    (plan,) = plans.values()
+    assert len(plan.idle) <= derived.CACHES_KEPT
+    equal(lstm_run(0, True, 17), lstm_run(0, False, 17), 1e-10)
+
+
+def test_the_plans_of_many_batch_sizes_are_forgotten(plans: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(derived, "PLANS_KEPT", 3)
+    for batch in range(1, 9):
+        lstm_run(0, True, 3, batch)
+    assert len(plans) == 3
+    equal(lstm_run(0, True, 3, 2), lstm_run(0, False, 3, 2), 1e-10)
+
+
+def test_nothing_is_left_behind_when_results_are_dropped() -> None:
+    """The graph of a derived recurrence is freed at once, by reference counts."""
+    w = weight()
+    gc.collect()
+    gc.disable()
+    try:
+        y, _ = tg.scan(lambda x, s, c: (s[0] @ w, [ops.tanh(s[0] @ w + x)]), inputs(), start(), derive=True)
+        node = weakref.ref(y._node.parent)
+        del y, _
+        assert node() is None
+    finally:
+        gc.enable()
