@@ -25,8 +25,6 @@ def test_each_pass_can_be_switched_off(name: str) -> None:
 OTHER_ORDER = {
     "same_output_twice": "one tensor is two outputs: their gradients meet before the last step, not in it",
     "twin_states": "one tensor is two states: their gradients meet before the last step, not in it",
-    "attention": "NumPy sums an einsum that writes into memory in another order than an optimized one",
-    "outer_product_memory": "NumPy sums an einsum that writes into memory in another order than an optimized one",
 }
 
 

@@ -66,6 +66,8 @@ def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
     surroundings = Surroundings(step) if not known else None
     try:
         tracer = trace(step, inputs[0], inputs[1], constants, several_in)
+        if surroundings is not None and surroundings.built():  # it has its weights now: look again
+            return examine(step, inputs, constants, several_in)
         structure = tracer.body.key()
         if structure not in known:
             _check_pure(step, inputs, constants, several_in, tracer, surroundings or Surroundings(step))

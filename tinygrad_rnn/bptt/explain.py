@@ -51,6 +51,7 @@ def bptt_source(
 
     Raises `ValueError` with the reason for a step that cannot be derived.
 
+    >>> import numpy as np
     >>> from tinygrad_rnn import Variable, ops
     >>> W = Variable(np.eye(2), name="W")
     >>> def step(x, states, constants):

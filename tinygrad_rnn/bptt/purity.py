@@ -99,6 +99,13 @@ class Surroundings:
         for key, item in held.items():
             self._enter(f"{name}.{key}", item, depth + 1)
 
+    def built(self) -> bool:
+        """Whether a layer has made its weights since, as layers do when they are called for the first time."""
+        for _, read, before, _ in self.found:
+            if isinstance(before, dict) and before.get("built") is False and read().get("built") is True:
+                return True
+        return False
+
     def undo(self) -> str:
         """Put back what has changed since; say what it was, or nothing."""
         changed = ""
