@@ -92,7 +92,10 @@ class _Gates:
             if order != sorted(order) or any(s != 1.0 for s in scales):
                 source = fold(source, order, scales, self._new, self.varying, self.width)
             self.kinds = ["folded" if k == "sigmoid" else k for k in self.kinds]
-        whole, blocks = self._blocks(source)
+        whole = source
+        blocks = source.op in ("add", "matmul") and all(self.kinds)
+        if blocks:
+            whole = self._gate_by_gate(source)
         self._activate(whole, blocks, order)
         return self.made
 
@@ -139,6 +142,12 @@ class _Gates:
 
     # --- the gates ----------------------------------------------------------------------------------
 
+    def _gate_by_gate(self, rows: Value) -> Value:
+        """`(batch, gates · units)` seen as `(gates, batch, units)`: the activations write it down like that."""
+        n, batch, width = self.count, self.batch, self.width
+        cut = self._new("reshape", (rows,), {"shape": (batch, n, width), "rows": True}, (batch, n, width))
+        return self._new("transpose", (cut,), {"axes": (1, 0, 2)}, (n, batch, width), rows.label)
+
     def _blocks(self, source: Value, user: Value | None = None) -> tuple[Value, bool]:
         """The pre-activations as `(gates, batch, units)`, where an addition can write them so."""
         n, batch, width = self.count, self.batch, self.width
@@ -168,7 +177,7 @@ class _Gates:
             done = group
             if kinds[a]:
                 op = "sigmoid_of_negative" if kinds[a] == "folded" else kinds[a]
-                done = self._new(op, (group,), {}, group.shape, group.label)
+                done = self._new(op, (group,), {"own": True} if blocks else {}, group.shape, group.label)
                 done.eq = self._eq(members)
             folded = sum(self.kinds[order[i]] == "folded" for i in range(a, b)) if self.half else 0
             if folded:

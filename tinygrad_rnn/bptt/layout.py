@@ -136,7 +136,9 @@ class Layout:
                 or not (op.broadcasts or v.op in ("softmax", "log_softmax"))
             ):
                 continue
-            for a in v.inputs:
+            here = self.region[v]
+            near = sorted(v.inputs, key=lambda a: self.region.get(a) != here)  # what is in the cache first
+            for a in v.inputs if self._needs_all(v) else near:
                 if v not in self.same and self._may_overwrite(a, v):
                     if v in self.state_of:  # the argument goes where the result has to be
                         self.state_of[a] = self.state_of.pop(v)
