@@ -18,7 +18,8 @@ from ..core.autodiff import sum_to
 from ..core.op import OPS, Spec
 from ..core.record import apply
 from ..core.tensor import Tensor
-from .body import Body, Tracer, Underivable, Value, ancestors
+from .body import Body, Tracer, Underivable, Value
+from .walks import ancestors
 
 
 @dataclass

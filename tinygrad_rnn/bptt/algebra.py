@@ -11,7 +11,8 @@ import numpy as np
 
 from ..core.op import OPS
 from .adjoint import Adjoint
-from .body import Value, ancestors, dependents
+from .body import Value
+from .walks import ancestors, dependents
 
 
 def guards(adjoint: Adjoint) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -322,35 +322,3 @@ def trace(
     if naming:
         tracer.apply_names()
     return tracer
-
-
-def ancestors(values: Iterator[Value] | Sequence[Value]) -> set[Value]:
-    """The values and everything that they were computed from."""
-    found: set[Value] = set()
-    stack = list(values)
-    while stack:
-        value = stack.pop()
-        if value not in found:
-            found.add(value)
-            stack.extend(value.inputs)
-    return found
-
-
-def dependents(values: Sequence[Value], sources: Sequence[Value]) -> set[Value]:
-    """The sources, and those of the values (in order) that were computed from them."""
-    found = set(sources)
-    for value in values:
-        if any(a in found for a in value.inputs):
-            found.add(value)
-    return found
-
-
-def users_of(values: Iterable[Value], ends: Iterable[Value]) -> dict[Value, list[Any]]:
-    """Who uses each value; "result" for those that leave."""
-    users: dict[Value, list[Any]] = {}
-    for value in values:
-        for a in value.inputs:
-            users.setdefault(a, []).append(value)
-    for end in ends:
-        users.setdefault(end, []).append("result")
-    return users

@@ -14,10 +14,11 @@ from ..core.op import Array
 from ..core.tensor import Tensor
 from . import algebra, gates, schedule, source, sums
 from .adjoint import derive
-from .body import Body, Tracer, Underivable, Value, dependents, trace
+from .body import Body, Tracer, Underivable, Value, trace
 from .equations import number_equations
 from .purity import Surroundings, kind_of
 from .replay import Tape, tape
+from .walks import dependents
 
 PASSES: dict[str, Any] = {  # in the order in which they are applied; each can be switched off
     "sums": sums.sums,

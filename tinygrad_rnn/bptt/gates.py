@@ -12,7 +12,8 @@ import numpy as np
 
 from ..core.op import OPS
 from .adjoint import Adjoint
-from .body import Body, Value, dependents, users_of
+from .body import Body, Value
+from .walks import dependents, users_of
 
 
 def _has_fast_tanh() -> bool:

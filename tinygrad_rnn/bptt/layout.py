@@ -137,7 +137,9 @@ class Layout:
             ):
                 continue
             here = self.region[v]
-            near = sorted(v.inputs, key=lambda a: self.region.get(a) != here)  # what is in the cache first
+            near = sorted(
+                v.inputs, key=lambda a: (a.op != "carry") + (a.op != "carry" and self.region.get(a) != here)
+            )
             for a in v.inputs if self._needs_all(v) else near:
                 if v not in self.same and self._may_overwrite(a, v):
                     if v in self.state_of:  # the argument goes where the result has to be

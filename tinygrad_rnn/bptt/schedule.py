@@ -12,8 +12,9 @@ from typing import Any
 
 from ..core.op import OPS
 from .adjoint import Adjoint
-from .body import Body, Value, ancestors, dependents
+from .body import Body, Value
 from .text import batchable
+from .walks import ancestors, dependents
 
 IN_CACHE = 2**13  # elements of a step from which on its factors are computed in the loop
 LARGE = 8  # a value this many times larger than inputs and states is not kept for all steps

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..core.op import OPS
 from ..core.record import apply
-from .body import Tracer, Value, ancestors, dependents, users_of
+from .body import Tracer, Value
+from .walks import ancestors, dependents, users_of
 
 
 def sums(tracer: Tracer) -> None:
