@@ -99,7 +99,7 @@ def table(title: str, rows: list[tuple[str, ...]]) -> None:
 def versions() -> str:
     """What was measured, and with what."""
     found = [f"Python {platform.python_version()}"]
-    for name in ("numpy", "torch", "autograd", "mygrad"):
+    for name in ("numpy", "torch", "jax", "autograd", "mygrad"):
         if name in sys.modules:
             found.append(f"{name} {importlib.metadata.version(name)}")
     threads = os.environ.get("OMP_NUM_THREADS", "?")

@@ -257,7 +257,6 @@ def kernels() -> str:
     found = [
         f"{library['internal_api']} for {library.get('architecture', '?')}" for library in blas_libraries()
     ]
-    found += [f"jax {sys.modules['jax'].__version__}"] if "jax" in sys.modules else []
     return ", ".join(found)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cProfile
+import sys
 from typing import Any
 
 import numpy as np
@@ -89,3 +91,20 @@ def test_twins_show_four_gradients() -> None:
     header = str(report)
     for column in ("by hand", "derived", "numeric"):
         assert column in header, header
+
+
+def test_another_profiler_is_left_alone() -> None:
+    """Names are collected with `sys.setprofile`, which a running profiler keeps for itself."""
+    profile = cProfile.Profile()
+    layer = tg.layers.LSTM(3, return_sequences=True)
+    x = np.ones((2, 4, 5), np.float32)
+    profile.enable()
+    try:
+        with tg.derived():
+            y = layer(x)
+        kept = sys.getprofile()
+    finally:
+        profile.disable()
+    assert kept is profile
+    with tg.unrolled():
+        np.testing.assert_allclose(y, layer(x), rtol=1e-5)
