@@ -253,7 +253,7 @@ def report(measured: Mapping[tuple[str, str], Measured]) -> None:
 
 
 def kernels() -> str:
-    """For which processor NumPy's BLAS computes, and JAX's version: what matters most besides the programs."""
+    """For which processor NumPy's BLAS computes: what matters most besides the programs."""
     found = [
         f"{library['internal_api']} for {library.get('architecture', '?')}" for library in blas_libraries()
     ]
