@@ -25,8 +25,8 @@ def _has_fast_tanh() -> bool:
 def merge(body: Body, adjoint: Adjoint | None, folded: bool) -> None:
     """Activate equal gates in one call: `(batch, 4 · units)` is kept as `(4, batch, units)`, gate after gate.
 
-    The addition that computes the pre-activations writes them into these blocks, so that each gate lies in one
-    piece. With `folded` the weights may be changed for it, see `fold`.
+    The first op of an activation reads rows and writes these blocks, so that each gate lies in one piece. With
+    `folded` the weights may be changed for it, see `fold`.
     """
     values = [*body.values, *(adjoint.values if adjoint else [])]
     ends: list[Value] = [*body.outputs, *body.new_states]
@@ -45,8 +45,6 @@ def merge(body: Body, adjoint: Adjoint | None, folded: bool) -> None:
     for value in made if folded and _has_fast_tanh() else ():
         if value.op == "sigmoid" and value.dtype == np.float32:
             value.op = "sigmoid_by_tanh"
-    if adjoint is not None:
-        _spread(adjoint)
 
 
 def _equal_parts(value: Value) -> bool:
@@ -245,86 +243,3 @@ def fold(
     left, right = value.args
     right = fold(right, order, scales, new, varying, width)
     return new("matmul", (left, right), {}, value.shape, value.label)
-
-
-def _spread(adjoint: Adjoint) -> None:
-    """Gradients of neighbouring gates with one base, as one product with their factors in a block."""
-    sources = [c for cs in adjoint.carries for c in cs]
-    carried = dependents(adjoint.values, sources)
-    ends = [v for parts in (*adjoint.states, *adjoint.constants) for v in parts] + [
-        v for v in adjoint.xs if v
-    ]
-    users = users_of(adjoint.values, ends)
-    made: list[Value] = []
-    for value in adjoint.values:
-        if (
-            value.op == "concatenate"
-            and value in carried
-            and value.attrs["axis"] == 1
-            and len(value.shape) == 2
-        ):
-            value.args = tuple(_grouped(value, users, carried, made))
-        made.append(value)
-    used = {a for v in made for a in v.inputs} | set(ends)
-    adjoint.values[:] = [v for v in made if v in used]
-
-
-def _grouped(
-    joined: Value, users: dict[Value, list[Any]], carried: set[Value], made: list[Value]
-) -> list[Any]:
-    result: list[Any] = []
-    late: list[Value] = []
-    run: list[tuple[Any, Value, Value]] = []
-
-    def flush() -> None:
-        if len(run) < 2:
-            result.extend(a for a, _, _ in run)
-        else:
-            n, (batch, width), dtype = len(run), run[0][0].shape, joined.dtype
-            block = Value("stack", tuple(f for _, _, f in run), {"axis": 0}, (n, batch, width), dtype)
-            block.label = (
-                "_".join(f"{a.label}" for a, _, _ in run if a.label) + f"_by_{run[0][1].label or 'base'}"
-            )
-            product = Value("multiply", (run[0][1], block), {}, (n, batch, width), dtype, True)
-            rows = Value("rows", (product,), {}, (batch, n * width), dtype, True)
-            block.eq, product.eq = run[0][0].eq, ", ".join(dict.fromkeys(a.eq for a, _, _ in run if a.eq))
-            rows.label = "_".join(a.label for a, _, _ in run if a.label)
-            made.extend([block, product, rows])
-            result.append(rows)
-            opened = Value("unstack", (product,), {"axis": 0}, ((batch, width),) * n, dtype)
-            made.append(opened)
-            for j, (a, _, _) in enumerate(run):  # for those who read it elsewhere
-                a.op, a.args, a.attrs = "part", (opened,), {"index": j}
-                late.append(a)
-        run.clear()
-
-    for a in joined.args:
-        found = None
-        if isinstance(a, Value) and a.op == "multiply" and _after(a, joined, users, made):
-            for base, factor in (a.args, a.args[::-1]):
-                if (
-                    isinstance(base, Value)
-                    and base in carried
-                    and isinstance(factor, Value)
-                    and factor not in carried
-                ):
-                    if base.shape == factor.shape == a.shape:
-                        found = (a, base, factor)
-        if found is None:
-            flush()
-            result.append(a)
-            continue
-        if run and (run[0][1] is not found[1] or run[0][0].shape != found[0].shape):
-            flush()
-        run.append(found)
-    flush()
-    for a in late:
-        made.remove(a)
-        made.append(a)
-    return result
-
-
-def _after(a: Value, joined: Value, users: dict[Value, list[Any]], made: list[Value]) -> bool:
-    """Whether nobody needs a piece before the concatenation."""
-    others = [u for u in users.get(a, []) if u is not joined]
-    return "result" not in others and not any(u in made for u in others)

@@ -78,7 +78,6 @@ class Layout:
             for name in ("before", "loop", "after"):
                 self.region |= dict.fromkeys(getattr(regions, name), f"{prefix}-{name}")
         self.same: dict[Value, Value] = {}  # written over
-        self.blocked = {v.args[0] for v in self.order if v.op == "rows"}
         self.born: dict[Value, tuple[Value, int]] = {}  # inside the buffer of a concatenation, as part number
         self.pieces: dict[Value, list[Value]] = {}  # what was born inside a concatenation
         self.state_of: dict[Value, int] = {}  # written into the stacked states
@@ -88,9 +87,6 @@ class Layout:
         self._joins()
         self._overwrites()
         self._carries()
-        self.blocks = {
-            v.args[0]: v for v in self.order if v.op == "rows"
-        }  # blocks written as rows, by their users
         self.stacked = self._stacked()
 
     def _results(self) -> None:
@@ -151,14 +147,7 @@ class Layout:
 
     def fixed(self, v: Value) -> bool:
         """Whether the place of a value is given already."""
-        return (
-            v in self.blocked
-            or v in self.state_of
-            or v in self.born
-            or is_view(v)
-            or v in self.same
-            or v in self.carry_of
-        )
+        return v in self.state_of or v in self.born or is_view(v) or v in self.same or v in self.carry_of
 
     def _may_overwrite(self, a: Value, v: Value) -> bool:
         if a.shape != v.shape or a.dtype != v.dtype or a in self.program.once or v in self.program.once:
@@ -169,8 +158,6 @@ class Layout:
             return False
         if a.op == "part" and a.args[0].attrs["axis"] > 0:
             return False  # columns of a matrix: what is computed from them is better kept in one piece
-        if v in self.blocked:
-            return False
         if self.fixed(v):  # then the argument has to be free to go there
             if a.op == "carry" or self.fixed(a) or self.region.get(a) != self.region.get(v):
                 return False
@@ -230,7 +217,7 @@ class Layout:
     def _users_of(self, a: Value) -> list[Value]:
         found: list[Value] = []
         for u in self.users.get(a, []):
-            found += self._readers(u) if is_view(u) or u.op == "rows" else [u]
+            found += self._readers(u) if is_view(u) else [u]
             if is_view(u) and u in self.ends:
                 found.append(_NEVER)
         return found
@@ -293,8 +280,6 @@ class Layout:
                         stack.append(u.args[0])
                     if u in self.same:
                         stack.append(self.same[u])
-                    if u in self.blocks:
-                        stack.append(self.blocks[u])
                     if u in self.born:
                         stack.append(self.born[u][0])
         return found

@@ -147,17 +147,6 @@ class Places:
             base = self.place(v.args[0])
             if v.op != "reshape" or base.contiguous or cuts_rows(v):
                 return self._view(v, v.args[0])
-        if v in lay.blocks:
-            rows = lay.blocks[v]
-            base, (n, batch, width) = self.place(rows), v.shape
-            name = self.names.new(f"{base.name}_blocks")
-            if base.kind == "stack":
-                self.hold(
-                    f"all_{name}", f"{base.whole}.reshape(T, {batch}, {n}, {width}).transpose(0, 2, 1, 3)"
-                )
-            else:
-                self.hold(name, f"{base.name}.reshape({batch}, {n}, {width}).transpose(1, 0, 2)")
-            return Place(name, base.kind, base.shift, False, base.long)
         if v in lay.born:
             return self.inside(v, *lay.born[v])
         return self._buffer(v, v in lay.stacked or v.op in ("cotangent",))

@@ -21,8 +21,7 @@ class Statements(Places):
             return self._time_sum(v, inside)
         place = self.place(v)
         if (
-            v.op == "rows"
-            or v.op == "zeros"
+            v.op == "zeros"
             or (is_view(v) and (v.op != "reshape" or place.name != ""))
             and self._is_aliased(v)
         ):

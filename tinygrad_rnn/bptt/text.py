@@ -279,7 +279,7 @@ def batchable(value: Value, per_step: Callable[[Any], bool]) -> bool:
         once = [not per_step(a) for a in value.inputs]
         fits = left == right or (once[0] and left < right) or (once[1] and right < left)
         return min(left, right) >= 2 and fits
-    return op in STATEMENTS or op in VIEWS or op == "rows"
+    return op in STATEMENTS or op in VIEWS
 
 
 VIEWS = ("part", "split", "unstack", "reshape", "transpose", "broadcast_to", "flip", "stop", "getitem")
