@@ -108,3 +108,15 @@ def test_another_profiler_is_left_alone() -> None:
     assert kept is profile
     with tg.unrolled():
         np.testing.assert_allclose(y, layer(x), rtol=1e-5)
+
+
+def test_gradients_of_a_float32_layer_are_checked_in_a_wide_copy() -> None:
+    """`check_gradients` mixes float types; afterwards the layer runs derived again, on its own type."""
+    layer = layers.LSTM(3, return_sequences=True)
+    x = np.ones((1, 4, 2), "float32")
+    with tg.derived():
+        before = layer(x)
+        assert tg.check_gradients(lambda: (layer(x) ** 2).sum(), layer)
+        after = layer(x)
+    assert is_derived(after) and after.dtype == np.float32
+    np.testing.assert_array_equal(before, after)

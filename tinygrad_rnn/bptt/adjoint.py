@@ -45,9 +45,7 @@ def derive(tracer: Tracer, once: set[Value], guarded: bool) -> Adjoint:
     users = ancestors([*body.outputs, *body.new_states])
     values = [v for v in body.values if v in users]
     terms = [1] * len(body.states)  # how many terms the gradient of each state has: known when it was traced
-    single: set[int] = (
-        set()
-    )  # states whose terms are added up in the step: they would become more at every step
+    single: set[int] = set()  # states whose terms would become more with every step: added up in the step
     for attempt in range(4):
         result = _Walk(tracer, body, once, guarded).run(values, terms, single)
         found = [max(len(parts), 1) for parts in result.states]

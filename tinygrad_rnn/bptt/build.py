@@ -48,9 +48,8 @@ class Built:
     tape: Tape  # the ops of the step, for second derivatives
 
 
-_examined: OrderedDict[Any, Any] = (
-    OrderedDict()
-)  # what was found about steps: a set of structures, or the reason
+# What was found about steps: a set of structures that are free of side effects, or the reason why not.
+_examined: OrderedDict[Any, Any] = OrderedDict()
 EXAMINED_KEPT = 512
 
 
@@ -99,7 +98,7 @@ def build(step: Any, inputs: Any, constants: Any, several_in: bool, saving: bool
             larger = _enlarged(inputs, constants)
             other = trace(step, larger[0][0], larger[0][1], larger[1], several_in, naming=True)
             text = _with_batch(text, compose(other, saving)[0], inputs[0][0][0].shape[0])
-        except Exception:
+        except Exception:  # whatever a step says to a larger batch: its source holds for this batch size only
             pass
     finally:
         surroundings.undo()

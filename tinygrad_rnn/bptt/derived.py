@@ -113,9 +113,7 @@ class Segments(Call):
     ) -> None:
         super().__init__(plan, 0, arrays, None, leaves)
         (self.xs, self.states), self.keeping_none = counts, keeping_none
-        self.inputs = len(arrays) - len(
-            plan.built.static
-        )  # the arrays that the backward pass made up come last
+        self.inputs = len(arrays) - len(plan.built.static)  # what the backward pass made up comes last
         length = arrays[0].shape[1]
         size = math.ceil(math.sqrt(length))
         self.segments = [(a, min(a + size, length)) for a in range(0, length, size)]
@@ -230,7 +228,9 @@ def _traced(
         if known is not None:
             before, plan, bound, leaves = known
             if len(before) == len(objects) and all(map(is_, before, objects)):
-                if all([(b._node is not None) == leaf for b, leaf in zip(bound, leaves, strict=True)]):
+                if all(
+                    [(b._node is not None, b.dtype) == leaf for b, leaf in zip(bound, leaves, strict=True)]
+                ):
                     return plan, bound
     tracer = examine(step, inputs, constants, several_in)
     body = tracer.body
@@ -249,7 +249,12 @@ def _traced(
     if shapes is not None and all(isinstance(b, Variable) for b in body.bound):
         while len(owner.traces) >= TRACES_KEPT:
             owner.traces.pop(next(iter(owner.traces)))
-        owner.traces[shapes] = (objects, plan, body.bound, [b._node is not None for b in body.bound])
+        owner.traces[shapes] = (
+            objects,
+            plan,
+            body.bound,
+            [(b._node is not None, b.dtype) for b in body.bound],
+        )
     return plan, body.bound
 
 
@@ -268,9 +273,7 @@ def _plan(
         if key in _plans:
             _plans.move_to_end(key)
             return _plans[key]
-    np.empty(
-        BLOCK, np.uint8
-    )  # freed at once: from then on glibc keeps freed memory of this size for the next batch
+    np.empty(BLOCK, np.uint8)  # freed at once: from then on glibc keeps memory of this size for later
     try:
         plan = Plan(build(step, inputs, constants, several_in, saving))
         try_out(plan.built, plan.functions, inputs, bound, again)

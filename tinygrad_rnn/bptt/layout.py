@@ -7,10 +7,8 @@ their concatenation, a new state straight into the stacked states.
 from __future__ import annotations
 
 import keyword
-import math
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from ..core.op import OPS
 from .body import Value
@@ -63,11 +61,12 @@ def is_view(value: Value) -> bool:
 
 
 class Layout:
-    """Decides for every value of a program. `kept` is what the backward pass reads."""
+    """Decides for every value of a program."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
         self.forward, self.backward = program.forward.all(), program.backward.all()
+        self.forward_set = set(self.forward)
         self.order = {v: i for i, v in enumerate([*self.forward, *self.backward])}
         self.users: dict[Value, list[Value]] = {}
         for value in self.order:
@@ -196,13 +195,6 @@ class Layout:
             child = parent
         return (child in self.forward_set) == (v in self.forward_set)
 
-    @property
-    def forward_set(self) -> set[Value]:
-        """The ops of the forward pass."""
-        if not hasattr(self, "_forward_set"):
-            self._forward_set = set(self.forward)
-        return self._forward_set
-
     def _readers(self, a: Value) -> list[Value]:
         """The ops that read the memory of `a`: through views of it, inside a concatenation, or of its parts."""
         found = self._users_of(a)
@@ -289,8 +281,3 @@ _KIN = dict.fromkeys(
     ("sigmoid_of_negative", "half_plus_half", "sigmoid_by_tanh"), "sigmoid"
 )  # its other forms
 _NEVER = Value("never", (), {}, (), None)
-
-
-def size(shape: Any) -> int:
-    """Number of elements."""
-    return math.prod(shape)

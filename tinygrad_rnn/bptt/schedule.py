@@ -64,14 +64,13 @@ def program(body: Body, adjoint: Adjoint | None, hoist: bool, deferred: bool) ->
         hoist,
         limit,
         False,
-        True,
     )
     if adjoint is None:
         return Program(body, None, forward, Regions(), once, deferred)
     carries = [c for cs in adjoint.carries for c in cs]
     ends = [v for parts in adjoint.states for v in parts]
     saved = [c for c in adjoint.cotangents if c] + list(needed - once)
-    backward = _regions(adjoint.values, saved, carries, ends, once, hoist, limit, deferred, True)
+    backward = _regions(adjoint.values, saved, carries, ends, once, hoist, limit, deferred)
     _keep_carries(adjoint, backward)
     return Program(body, adjoint, forward, backward, once, deferred)
 
@@ -109,7 +108,6 @@ def _regions(
     hoist: bool,
     limit: int,
     deferred: bool,
-    factors: bool = False,
 ) -> Regions:
     """Sort ops into regions. `given` are there for all steps from the beginning; `ends` are the next carries."""
     result = Regions()
@@ -136,7 +134,7 @@ def _regions(
     def streamed(v: Value) -> bool:
         """A factor so large that computing it where it is used beats keeping it for all steps in memory."""
         elementwise = v.op in OPS and OPS[v.op].broadcasts
-        return factors and elementwise and v.dtype.kind == "f" and math.prod(v.shape) >= IN_CACHE
+        return elementwise and v.dtype.kind == "f" and math.prod(v.shape) >= IN_CACHE
 
     for v in values:  # what is the same at every step, then what the carry does not reach
         if v in sums:
@@ -146,14 +144,12 @@ def _regions(
             ready.add(v)
         elif v not in carried and all(a in ready for a in v.inputs) and together(v):
             ready.add(v)
-    if factors:
-        needed = ancestors(ends)
-        for v in values:
-            follows = any(a in moved for a in v.inputs)
-            if v in ready and v not in once and (follows or (v in needed and streamed(v))):
-                moved.add(v)
-        ready -= moved
     inside = ancestors(ends)
+    for v in values:
+        follows = any(a in moved for a in v.inputs)
+        if v in ready and v not in once and (follows or (v in inside and streamed(v))):
+            moved.add(v)
+    ready -= moved
     late: set[Value] = set()
     for v in reversed(values):
         if v in ready or v in sums:

@@ -14,25 +14,19 @@ from .text import UFUNCS
 WIDTH = 110
 
 
-def write(program: Program, title: str = "") -> str:
+def write(program: Program) -> str:
     """The source of a program."""
-    return _Writer(program, title).module()
+    return _Writer(program).module()
 
 
 class _Writer(Statements):
-    def __init__(self, program: Program, title: str) -> None:
-        super().__init__(program)
-        self.title = title
-
-    # --- functions --------------------------------------------------------------------------------------
-
     def module(self) -> str:
         """The whole text."""
         forward = self._forward()
         backward = self._backward() if self.adjoint else []
         called = set(re.findall(r"(?<![\w.])([a-z]\w*)\(", "\n".join((*forward, *backward))))
         used = sorted(called & {*UFUNCS, "dot"})
-        head = [f'"""{self.title or "Back-propagation through time, derived from a traced step."}"""', ""]
+        head = ['"""Back-propagation through time, derived from a traced step."""', ""]
         if "math.erf" in "\n".join(forward + backward):
             head += ["import math", ""]
         head += ["import numpy as np"]
@@ -107,14 +101,9 @@ class _Writer(Statements):
             last = f"{place.whole}[T]" if place.kind == "stack" else f"{place.name}[T]"
             results.append(f"{last}.copy()")
         lines += self._returned([*results, "cache"])
-        if self.adjoint:
-            self._prepare_backward()
-        self.forward_lines = (start, lines)
+        if self.adjoint:  # its buffers are part of the cache
+            self.backward_lines = self._backward_body()
         return self._assemble_forward(start, lines)
-
-    def _prepare_backward(self) -> None:
-        """Make the buffers of the backward pass: they are part of the cache."""
-        self.backward_lines = self._backward_body()
 
     def _assemble_forward(self, start: list[str], lines: list[str]) -> list[str]:
         x = self.x_arguments[0]

@@ -19,12 +19,8 @@ class Statements(Places):
         """What computes a value."""
         if v.op == "time_sum":
             return self._time_sum(v, inside)
-        place = self.place(v)
-        if (
-            v.op == "zeros"
-            or (is_view(v) and (v.op != "reshape" or place.name != ""))
-            and self._is_aliased(v)
-        ):
+        self.place(v)
+        if v.op == "zeros" or (is_view(v) and self._is_aliased(v)):
             return []
         once = v in self.program.once
         lead = 0 if inside or once else 1
@@ -49,7 +45,7 @@ class Statements(Places):
         if v.op == "matmul":
             return self._matmul(v, y, [ref(a) for a in v.args], lead, inside)
         if v.op not in STATEMENTS:
-            raise Underivable(f"op {v.op!r} has no NumPy text")
+            raise Underivable(f"{v.site or 'its gradient'}: op {v.op!r} has no NumPy text")
         lines = STATEMENTS[v.op](y, [ref(a) for a in v.args], v.attrs, lead)
         text = "\n".join(lines)
         for name, value in (("one", 1.0), ("zero", 0.0), ("half", 0.5)):

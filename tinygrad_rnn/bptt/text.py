@@ -20,15 +20,12 @@ def _plain(name: str) -> Callable[..., Lines]:
     return lambda y, a, attrs, lead: [f"{name}({', '.join(a)}, out={y})"]
 
 
-UFUNCS = {
-    name: name
-    for name in (
-        "add subtract multiply divide negative square sqrt reciprocal exp expm1 log log1p log2 log10 logaddexp sin cos "
-        "tan sinh cosh arcsin arccos arctan arctanh absolute maximum minimum tanh power mod sign floor ceil isfinite "
-        "isnan isinf logical_not equal not_equal less less_equal greater greater_equal logical_and logical_or "
-        "floor_divide"
-    ).split()
-}
+UFUNCS = (
+    "add subtract multiply divide negative square sqrt reciprocal exp expm1 log log1p log2 log10 logaddexp sin cos "
+    "tan sinh cosh arcsin arccos arctan arctanh absolute maximum minimum tanh power mod sign floor ceil isfinite "
+    "isnan isinf logical_not equal not_equal less less_equal greater greater_equal logical_and logical_or "
+    "floor_divide"
+).split()
 
 
 def _axes(attrs: dict[str, Any], lead: int) -> str:
@@ -84,12 +81,8 @@ def _clip(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     return [f"np.clip({a[0]}, {number(attrs['low'])}, {number(attrs['high'])}, out={y})"]
 
 
-def _along(name: str, key: str = "axis") -> Callable[..., Lines]:
-    def lines(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
-        axis = attrs[key]
-        return [f"{name}({a[0]}, axis={None if axis is None else axis + lead}, out={y})"]
-
-    return lines
+def _cumsum(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
+    return [f"np.cumsum({a[0]}, axis={attrs['axis'] + lead}, out={y})"]
 
 
 def _argument(name: str) -> Callable[..., Lines]:
@@ -156,7 +149,7 @@ def _fold(y: str, x: str, attrs: dict[str, Any]) -> Lines:
 
 
 STATEMENTS: dict[str, Callable[..., Lines]] = {
-    **{name: _plain(f) for name, f in UFUNCS.items()},
+    **{name: _plain(name) for name in UFUNCS},
     "sigmoid": lambda y, a, attrs, lead: [
         f"negative({a[0]}, out={y})", f"exp({y}, out={y})", f"add({y}, one, out={y})", f"reciprocal({y}, out={y})"
     ],
@@ -186,15 +179,12 @@ STATEMENTS: dict[str, Callable[..., Lines]] = {
     "all": _reduction("np.all"), "any": _reduction("np.any"),
     "argmax": _argument("argmax"), "argmin": _argument("argmin"),
     "softmax": _softmax, "log_softmax": _log_softmax, "logsumexp": _logsumexp, "norm": _norm,
-    "cumsum": _along("np.cumsum"),
+    "cumsum": _cumsum,
     "stack": _joined("stack"), "concatenate": _joined("concatenate"),
     "einsum": _einsum, "roll": _roll, "pad": _pad, "take": _take, "scatter_add": _scatter_add,
     "put_back": _put_back, "getitem": _getitem,
     "matmul": _plain("np.matmul"),
 }  # fmt: skip
-
-# Several statements, or an expression: an argument is still read after the result was begun.
-READS_AGAIN = {"put_back", "scatter_add", "softmax_", "matmul", "einsum", "take", "stack", "concatenate"}
 
 
 def number(value: Any) -> str:

@@ -6,6 +6,7 @@ so no layer has to write it down again.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -330,13 +331,9 @@ class MaskSource:
     """Marks layers that make a mask from their inputs (Embedding)."""
 
 
-_signatures: dict[Callable[..., Any], frozenset[str]] = {}
-
-
+@functools.cache
 def _parameters(function: Callable[..., Any]) -> frozenset[str]:
-    if function not in _signatures:
-        _signatures[function] = frozenset(inspect.signature(function).parameters)
-    return _signatures[function]
+    return frozenset(inspect.signature(function).parameters)
 
 
 def _bound(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
