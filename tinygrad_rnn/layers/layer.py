@@ -344,8 +344,5 @@ def _bound(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str
         return dict(kwargs)  # the constructor itself will raise, with the better message
     named: dict[str, Any] = {}
     for key, value in list(bound.items())[1:]:
-        if key in ("options", "kwargs") and isinstance(value, dict):
-            named.update(value)
-        else:
-            named[key] = value
+        named |= value if key in ("options", "kwargs") and isinstance(value, dict) else {key: value}
     return named
