@@ -39,15 +39,12 @@ class Source(str):
         return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
 
 
-def bptt_source(
-    step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any = (), *, gradients: str = "all"
-) -> Source:
+def bptt_source(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any = ()) -> Source:
     """The forward and backward pass of a recurrence as Python that needs NumPy only.
 
     `step_or_cell` is a step function or a recurrent layer; `x` the input of one time step, `(batch, ...)`, or a
     tuple of them; `states` the states before it. The text holds the functions `forward` and `backward`; their
     docstrings give arguments, shapes and the equations of a step, to which the comments refer.
-    `gradients="used"` leaves out those of inputs that were not recorded.
 
     Raises `ValueError` with the reason for a step that cannot be derived.
 
@@ -62,10 +59,10 @@ def bptt_source(
     >>> [line for line in text.splitlines() if line.startswith("def ")]
     ['def forward(X, h0, W, cache=None):', 'def backward(X, h0, W, dY, dH, cache):']
     """
-    return Source(_built(step_or_cell, x, states, constants, gradients == "all").text)
+    return Source(_built(step_or_cell, x, states, constants).text)
 
 
-def _built(step: Any, x: Any, states: Sequence[Any], constants: Any, everything: bool) -> Any:
+def _built(step: Any, x: Any, states: Sequence[Any], constants: Any) -> Any:
     from_layer = getattr(step, "derivable_step", None)
     if from_layer is not None:
         step, constants = from_layer(x, constants)
@@ -74,7 +71,7 @@ def _built(step: Any, x: Any, states: Sequence[Any], constants: Any, everything:
     given = [convert_to_tensor(s) for s in states]
 
     def pairs(tensors: Iterable[Tensor]) -> list[Any]:
-        return [(t._data, everything or t._node is not None) for t in tensors]
+        return [(t._data, True) for t in tensors]  # all gradients are written out
 
     inputs = [pairs(xs), pairs(given)]
     with switched(grad=True, monitor=None):
@@ -92,7 +89,7 @@ def explain(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any = (
     before = None
     for k in range(len(off) + 1):
         with switched(passes=frozenset(off[k:]) | mode().passes):
-            text = _built(step_or_cell, x, states, constants, True).text
+            text = _built(step_or_cell, x, states, constants).text
         count = calls_in_loops(text)
         if before is not None:
             rows.append((off[k - 1], before, count))
