@@ -313,5 +313,7 @@ def _revive(node: Node) -> list[Any]:
 def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum over the axes that broadcasting added or stretched: the adjoint of broadcasting."""
     lead = g.ndim - len(shape)
+    if lead and type(g) is np.ndarray and g.shape[lead:] == shape:  # a bias
+        return np.add.reduce(g, axis=(0, 1) if lead == 2 else tuple(range(lead)))
     axes = [*range(lead), *(i + lead for i, n in enumerate(shape) if n == 1 and g.shape[i + lead] != 1)]
     return g.sum(axis=tuple(axes)).reshape(shape) if axes else g.reshape(shape)

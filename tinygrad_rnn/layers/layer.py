@@ -124,13 +124,17 @@ class Layer:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Build on first use, cast the inputs to this layer's float type, pass masks on, and `call`."""
-        if any(isinstance(a, Symbol) for a in flatten((args, kwargs))):
-            return probe(self, args, kwargs)
         training = kwargs.pop("training", None)
-        args, kwargs = map_nested(self._cast, (args, kwargs))
-        if not mode().scope.layer:  # the outermost call: penalties are those of this call
+        if len(args) == 1 and not kwargs and isinstance(args[0], (Tensor, np.ndarray)):  # nothing to search
+            args = (self._cast(args[0]),)
+        elif any(isinstance(a, Symbol) for a in flatten((args, kwargs))):
+            return probe(self, args, kwargs)
+        else:
+            args, kwargs = map_nested(self._cast, (args, kwargs))
+        outer = mode().scope
+        if _with_losses and not outer.layer:  # the outermost call: penalties are those of this call
             self.clear_losses()
-        inside = self._scope(mode().scope)
+        inside = self._scope(outer)
         changes = {"scope": inside} if training is None else {"scope": inside, "training": bool(training)}
         with switched(**changes):
             if args:
@@ -138,8 +142,7 @@ class Layer:
             self._ensure_built(inside.layer, args)
             mask = kwargs.get("mask")
             if mask is None and args:
-                mask = map_nested(lambda x: getattr(x, "_mask", None), args[0])
-                mask = mask if any(m is not None for m in flatten(mask)) else None
+                mask = _mask_of(args[0])
                 if mask is not None and "mask" in self._call_arguments():
                     kwargs["mask"] = mask
             if "training" in self._call_arguments():
@@ -150,7 +153,7 @@ class Layer:
 
     def _finish(self, args: Any, outputs: Any, mask: Any) -> None:
         """Put the mask on the outputs, and the activity penalty on the list of losses."""
-        self.output_shape = map_nested(lambda x: (None, *x.shape[1:]), outputs)
+        self.output_shape = map_nested(_batch_shape, outputs)
         if mask is not None or isinstance(self, MaskSource):
             out_mask = self.compute_mask(args[0] if len(args) == 1 else list(args), mask)
             first = outputs[0] if isinstance(outputs, (list, tuple)) and outputs else outputs
@@ -329,6 +332,18 @@ class Layer:
 
 class MaskSource:
     """Marks layers that make a mask from their inputs (Embedding)."""
+
+
+def _batch_shape(x: Any) -> tuple[Any, ...]:
+    return (None, *x.shape[1:])
+
+
+def _mask_of(inputs: Any) -> Any:
+    """The mask of a tensor, or those of several in their structure; None if there is none."""
+    if isinstance(inputs, Tensor):
+        return getattr(inputs, "_mask", None)
+    masks = map_nested(lambda x: getattr(x, "_mask", None), inputs)
+    return masks if any(m is not None for m in flatten(masks)) else None
 
 
 @functools.cache

@@ -84,8 +84,11 @@ def map_nested(f: Callable[[Any], Any], value: Any) -> Any:
     >>> map_nested(str, [1, (2,)])
     ['1', ('2',)]
     """
+    kind = type(value)
+    if kind is Tensor or kind is np.ndarray:
+        return f(value)
     if isinstance(value, (list, tuple)):
-        return type(value)([map_nested(f, item) for item in value])
+        return kind([map_nested(f, item) for item in value])
     if isinstance(value, dict):
         return {key: map_nested(f, item) for key, item in value.items()}
     return f(value)

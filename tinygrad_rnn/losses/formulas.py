@@ -221,7 +221,7 @@ def sparse_categorical_crossentropy(
     valid = None if ignore_class is None else labels != ignore_class
     labels = labels if valid is None else np.where(valid, labels, 0)
     ids = check_ids(labels, p.shape[-1], f"{name}: label").reshape(p.shape[:-1])
-    values = nn.sparse_categorical_crossentropy(ids, p, from_logits)
+    values = nn.sparse_xent_op(p, ids) if from_logits else nn.sparse_categorical_crossentropy(ids, p)
     result: Tensor = values if valid is None else where(valid.reshape(ids.shape), values, 0.0)
     return result
 

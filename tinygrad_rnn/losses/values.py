@@ -71,6 +71,8 @@ def without_unused(y_true: Any, sample_weight: Any = None, mask: Any = None) -> 
     >>> without_unused(np.array([1.0, np.nan]), mask=[True, False]).tolist()
     [1.0, 0.0]
     """
+    if sample_weight is None and mask is None:
+        return y_true
     used: Any = True
     for what, weight in (("sample_weight", sample_weight), ("mask", mask)):
         if weight is not None:
@@ -88,6 +90,8 @@ def reduce_values(values: Any, sample_weight: Any, mask: Any, reduction: str | N
     >>> float(reduce_values(np.array([1.0, 3.0]), [1.0, 0.0], None, "sum_over_batch_size"))
     0.5
     """
+    if sample_weight is None and mask is None and reduction not in ("sum", "none", None):
+        return sum(values) / float(values.size or 1)
     used = weights = np.ones(values.shape, bool)
     if mask is not None:
         used = weights = np.broadcast_to(per_value("mask", mask, values.shape) != 0, values.shape)

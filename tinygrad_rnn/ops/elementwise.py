@@ -29,6 +29,13 @@ def no_leak(g: Any, value: Any) -> Any:
 
 # --- arithmetic ---------------------------------------------------------------------------------
 
+
+def _divide_left(g: Any, y: Any, a: Any, b: Any) -> Any:
+    if type(b) is np.ndarray and b.ndim == 0 and b:  # a number that is not 0 leaks nothing
+        return g / b
+    return no_leak(g, g / b)
+
+
 add = elementwise(
     "add", np.add, lambda g, y, a, b: g, lambda g, y, a, b: g,
     reads="", doc="y = a + b",
@@ -43,7 +50,7 @@ multiply = elementwise(
 )  # fmt: skip
 divide = elementwise(
     "divide", quiet(np.divide),
-    lambda g, y, a, b: no_leak(g, g / b), lambda g, y, a, b: no_leak(g, -g * y / b),
+    _divide_left, lambda g, y, a, b: no_leak(g, -g * y / b),
     reads="1y", numpy=np.divide, doc="y = a / b;  ∂a = g / b,  ∂b = −g · y / b",
 )  # fmt: skip
 negative = elementwise("negative", np.negative, lambda g, y, x: -g, reads="", doc="y = −x;  ∂x = −g")

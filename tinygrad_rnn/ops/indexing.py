@@ -101,8 +101,8 @@ def check_ids(ids: Any, size: int, what: str, lowest: int = 0) -> Array:
         array = array.astype(np.int64)
     elif array.dtype.kind not in "iub":
         raise TypeError(f"{what}: expected integers, received {array.dtype}")
-    wrong = (array < lowest) | (array >= size)
-    if wrong.any():
+    if array.size and (array.min() < lowest or array.max() >= size):
+        wrong = (array < lowest) | (array >= size)
         position = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise ValueAt(
             f"{what}: value {array[position]} at position {{}} is out of range; valid are {lowest}..{size - 1}",

@@ -38,17 +38,16 @@ def _as_matrices(g: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
 def _matmul_left(g: Any, y: Any, a: Any, b: Any) -> Any:
     if a.ndim == b.ndim == 2:
         return g @ b.T
+    if a.ndim > 1 and b.ndim == 2:
+        return reshape(_rows(g) @ b.T, a.shape)
     g2, a2, b2 = _as_matrices(g, a, b)
     return reshape(sum_to(g2 @ swapaxes(b2, -1, -2), a2.shape), a.shape)
 
 
 def _matmul_right(g: Any, y: Any, a: Any, b: Any) -> Any:
-    if a.ndim == b.ndim == 2:
-        return a.T @ g
+    if a.ndim > 1 and b.ndim == 2:  # a weight shared by a batch: one product sums over it
+        return _rows(a).T @ _rows(g)
     g2, a2, b2 = _as_matrices(g, a, b)
-    if a2.ndim > 2 and b2.ndim == 2:  # a weight shared by a batch: one product sums over it
-        rows = math.prod(a2.shape[:-1])
-        a2, g2 = reshape(a2, (rows, a2.shape[-1])), reshape(g2, (rows, g2.shape[-1]))
     return reshape(sum_to(swapaxes(a2, -1, -2) @ g2, b2.shape), b.shape)
 
 
@@ -60,8 +59,9 @@ def _matmul_gather(uses: list[Any]) -> Any:
     return a.T @ np.concatenate([_rows(g) for g, *_ in uses])
 
 
-def _rows(x: Array) -> Array:
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+def _rows(x: Any) -> Any:
+    """All axes but the last in one."""
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 matmul = primitive(

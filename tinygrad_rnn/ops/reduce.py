@@ -11,8 +11,11 @@ import numpy as np
 
 from ..core.op import Array
 from ..core.record import kernel, primitive, quiet
+from ..core.tensor import Tensor
 from .elementwise import exp, no_leak, sqrt, where
 from .shape import _axis, broadcast_to, expand_dims, flip, moveaxis, ndim, reshape, shape
+
+SMALL = 2**16  # elements up to which filling an array costs less than NumPy's view of one number
 
 
 def axes_of(x: Any, axis: Any, name: str) -> tuple[int, ...]:
@@ -26,6 +29,14 @@ def axes_of(x: Any, axis: Any, name: str) -> tuple[int, ...]:
 def _kept(value: Any, x: Any, axis: tuple[int, ...]) -> Any:
     """The result of a reduction with its reduced axes back, of length 1."""
     return reshape(value, [1 if i in axis else n for i, n in enumerate(x.shape)])
+
+
+def _sum_vjp(g: Any, y: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
+    if len(axis) == x.ndim and not isinstance(g, Tensor) and x.size < SMALL:
+        part = np.empty(x.shape, g.dtype)
+        part[...] = g
+        return part
+    return broadcast_to(_kept(g, x, axis), x.shape)
 
 
 def _extreme_vjp(g: Any, y: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
@@ -52,7 +63,7 @@ def _reduction(ufunc: np.ufunc) -> Any:
 
 
 sum_op = primitive(
-    "sum", _reduction(np.add), lambda g, y, x, axis, keepdims: broadcast_to(_kept(g, x, axis), x.shape),
+    "sum", _reduction(np.add), _sum_vjp,
     reads="", doc="y = Σ x;  ∂x = g, repeated",
 )  # fmt: skip
 max_op = primitive(
