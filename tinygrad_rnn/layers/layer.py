@@ -309,6 +309,8 @@ class Layer(Tracked):
         def __getattr__(self, name: str) -> Any:
             """Only for what is missing: say so, and what to do."""
             kind = type(self).__name__
+            if hasattr(type(self), name):  # a property raised: once more, with its own message
+                return object.__getattribute__(self, name)
             if name in _RENAMED:
                 raise AttributeError(f"{kind} has no {name!r} any more; instead: {_RENAMED[name]}")
             if "_losses" not in vars(self) and not name.startswith("__"):
@@ -333,11 +335,13 @@ def _parameters(function: Callable[..., Any]) -> frozenset[str]:
 
 def _bound(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Constructor arguments by name, without `self`; `**options` are merged in."""
+    signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+    options = [p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
     try:
-        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs).arguments  # type: ignore[misc]
+        bound = signature.bind(None, *args, **kwargs).arguments
     except TypeError:
         return dict(kwargs)  # the constructor itself will raise, with the better message
     named: dict[str, Any] = {}
     for key, value in list(bound.items())[1:]:
-        named |= value if key in ("options", "kwargs") and isinstance(value, dict) else {key: value}
+        named |= value if key in options else {key: value}
     return named

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,6 +36,15 @@ class Hooks:
             self._methods[hook] = [method for method in found if method is not None]
         for method in self._methods[hook]:
             method(*args)
+
+
+def due(epoch: int, freq: int | Iterable[int]) -> bool:
+    """Whether to validate after this epoch (from 0)."""
+    if isinstance(freq, int):
+        if freq < 1:
+            raise ValueError(f"fit: validation_freq must be at least 1, received {freq}")
+        return (epoch + 1) % freq == 0
+    return epoch + 1 in freq
 
 
 @contextmanager

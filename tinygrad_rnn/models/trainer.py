@@ -17,8 +17,8 @@ from ..callbacks import History
 from ..layers.symbolic import flatten, map_nested
 from ..utils.threads import blas_threads_for
 from .compiled import CompileLoss, CompileMetrics, RunningMean
-from .data import ArrayData, Batch, Data, adapt, forever, one_batch, weighted
-from .loop import Hooks, Snapshot, interrupt_between_batches, places_of
+from .data import ArrayData, Batch, Data, adapt, forever, one_batch, validation_parts, weighted
+from .loop import Hooks, Snapshot, due, interrupt_between_batches, places_of
 from .progress import ProgressBar
 from .steps import Steps
 
@@ -129,7 +129,7 @@ class Trainer(Steps):
             data.weigh(class_weight)
         if validation_data is not None:
             size = validation_batch_size or batch_size
-            held_out = adapt(*_three(validation_data), size, validation_steps)
+            held_out = adapt(*validation_parts(validation_data), size, validation_steps)
         elif validation_split:
             if not isinstance(data, ArrayData):
                 raise ValueError("fit: validation_split needs arrays; give validation_data")
@@ -157,7 +157,7 @@ class Trainer(Steps):
                     hooks.call("on_epoch_begin", epoch)
                     batches = data.batches(shuffle) if stream is None else itertools.islice(stream, steps)
                     logs = self._epoch(batches, steps, hooks, interrupted)
-                    if held_out is not None and _due(epoch, validation_freq):
+                    if held_out is not None and due(epoch, validation_freq):
                         found = self._evaluate(held_out, validation_steps, hooks)
                         logs = {**logs, **{f"val_{name}": value for name, value in found.items()}}
                     before = None  # every example has been seen, and fits
@@ -323,27 +323,6 @@ class Trainer(Steps):
     def _require_compiled(self, caller: str) -> None:
         if self.optimizer is None:
             raise ValueError(f"{self.name}.{caller}: call compile(optimizer=..., loss=...) first")
-
-
-def _three(data: Any) -> tuple[Any, Any, Any]:
-    """Inputs, targets and weights of `validation_data`; a source of batches stands for all three."""
-    if isinstance(data, tuple) or (isinstance(data, list) and data and not isinstance(data[0], tuple)):
-        if not 2 <= len(data) <= 3:
-            raise ValueError(
-                f"fit: validation_data must be (x, y) or (x, y, sample_weight), received {len(data)} parts"
-            )
-        x, y, sample_weight = (*data, None)[:3]
-        return x, y, sample_weight
-    return data, None, None
-
-
-def _due(epoch: int, freq: int | Iterable[int]) -> bool:
-    """Whether to validate after this epoch (from 0)."""
-    if isinstance(freq, int):
-        if freq < 1:
-            raise ValueError(f"fit: validation_freq must be at least 1, received {freq}")
-        return (epoch + 1) % freq == 0
-    return epoch + 1 in freq
 
 
 def _plain(logs: dict[str, float], return_dict: bool) -> Any:
