@@ -89,8 +89,9 @@ def test_copies_have_the_same_architecture_and_weights_of_their_own(name: str, h
         assert not same(ours, theirs)
         copy.set_weights(model.get_weights())
         assert same(model(x), copy(x)), built
-        assert [v.path for v in copy.weights] == [v.path for v in model.weights]
-        assert [a.name for a in copy.layers] == [a.name for a in model.layers]
+        if name in ("functional", "sequential"):  # other constructors name their layers anew
+            assert [v.path for v in copy.weights] == [v.path for v in model.weights]
+            assert [a.name for a in copy.layers] == [a.name for a in model.layers]
 
 
 def test_clones_take_other_inputs_and_other_layers() -> None:
@@ -128,8 +129,7 @@ def test_gradients_of_shared_layers_add_up() -> None:
     shared = model.get_layer("shared")
     out = model({"a": X, "b": Z})
     whole = tg.grad(out["both"].sum() + out["last"].sum(), shared.kernel)
-    out = model({"a": X, "b": Z})
-    parts = [tg.grad(out[name].sum(), shared.kernel) for name in ("both", "last")]
+    parts = [tg.grad(model({"a": X, "b": Z})[name].sum(), shared.kernel) for name in ("both", "last")]
     np.testing.assert_allclose(whole, sum(np.asarray(p) for p in parts), rtol=1e-5, atol=1e-6)
     assert all(np.abs(p).max() > 0 for p in parts)
 
@@ -151,7 +151,7 @@ def test_parts_are_cut_out_of_a_trained_model() -> None:
     assert [s.shape for s in net.outputs] == [(None, None, 3), (None, 1)]
     for layer in (layers.Dense(1), unbuilt(), Subclassed()):
         with pytest.raises(AttributeError, match="never called on symbols"):
-            layer.output
+            _ = layer.output
 
 
 def test_sequential_takes_a_shape_on_its_first_layer() -> None:

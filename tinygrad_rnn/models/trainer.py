@@ -208,7 +208,7 @@ class Trainer(Steps):
     ) -> Any:
         """Loss and metrics over the data, in test mode: a float, a list in the order of the logs, or a dict.
 
-        Data as in `fit`; `steps` batches of it, if given.
+        Data as in `fit`; `steps` batches of it, if given. The results are printed with `verbose=1` or 2.
         """
         self._require_compiled("evaluate")
         data = adapt(x, y, sample_weight, batch_size, steps)
@@ -242,7 +242,10 @@ class Trainer(Steps):
         steps: int | None = None,
         callbacks: Any = None,
     ) -> Any:
-        """The outputs for `x` as arrays, in test mode, batch by batch, in the structure that the model gives."""
+        """The outputs for `x` as arrays, in test mode, batch by batch, in the structure that the model gives.
+
+        `x` as in `fit`; `steps` batches of it, if given. `verbose` is accepted, and shows nothing.
+        """
         data = adapt(x, batch_size=batch_size, steps=steps)
         n = data.n if isinstance(data, ArrayData) else None
         if isinstance(data, ArrayData) and self._keeps_states():
