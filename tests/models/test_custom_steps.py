@@ -182,6 +182,25 @@ def test_dict_outputs_of_a_subclass_go_by_name_only() -> None:
         model.fit(X, [Y, zeros], verbose=0)
 
 
+def test_what_compile_was_given_is_saved(tmp_path: Any) -> None:
+    model = two_heads()
+    model.compile(
+        "sgd",
+        {"value": "mse", "kind": tg.losses.CategoricalCrossentropy(from_logits=True)},
+        loss_weights={"value": 0.5, "kind": 2.0},
+        metrics={"value": ["mae"]},
+        weighted_metrics=[None, "accuracy"],
+    )
+    data = (X, [Y, np.eye(3)[np.zeros(12, int)]], np.arange(12.0))
+    model.fit(*data[:2], sample_weight=data[2], verbose=0)
+    model.save(tmp_path / "m.tgr")
+    loaded = tg.models.load_model(tmp_path / "m.tgr")
+    expected = model.evaluate(*data[:2], sample_weight=data[2], return_dict=True)
+    assert len(expected) == 5
+    assert loaded.evaluate(*data[:2], sample_weight=data[2], return_dict=True) == expected
+    assert loaded.compile_arguments["loss_weights"] == {"value": 0.5, "kind": 2.0}
+
+
 def test_metrics_as_functions_objects_and_twice() -> None:
     def largest(y_true: Any, y_pred: Any) -> Any:
         return np.abs(y_true - y_pred).max(-1)
@@ -229,6 +248,7 @@ def test_a_forgotten_super_init_is_named() -> None:
         (lambda m: m.reset_states, r"instead: reset_state\(\)"),
         (lambda m: m.nothing, "has no attribute 'nothing'"),
         (lambda m: layers.Dense(1, batch_input_shape=(2, 3)), r"Input\(batch_shape=...\)"),
+        (lambda m: layers.Dense(1, input_dim=3), r"input_shape=\(features,\)"),
         (lambda m: layers.Embedding(3, 1, input_length=4), "input_length.*leave it out"),
     ],
 )

@@ -25,6 +25,7 @@ from .tracking import Tracked
 _counts: Counter[str] = Counter()
 _RENAMED = {  # what Keras 2 had, and what takes its place
     "batch_input_shape": "begin the model with Input(batch_shape=...)",
+    "input_dim": "input_shape=(features,), or begin the model with Input((features,))",
     "input_length": "leave it out: any number of time steps fits",
     "time_major": "inputs are (batch, time, features); transpose them before",
     "add_metric": "make a metric in __init__ and update it in call or train_step; model.metrics finds it",

@@ -48,11 +48,7 @@ def clone_model(
 
 
 def _copy(layer: Any) -> Any:
-    return (
-        clone_model(layer)
-        if type(layer) in (Model, Sequential)
-        else type(layer).from_config(layer.get_config())
-    )
+    return type(layer).from_config(layer.get_config())
 
 
 def to_json(model: Model, **options: Any) -> str:
