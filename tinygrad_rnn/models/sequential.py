@@ -7,7 +7,7 @@ from typing import Any
 
 from ..layers.embedding import Embedding
 from ..layers.layer import Layer
-from ..layers.symbolic import Input, Symbol, map_nested
+from ..layers.symbolic import Input, Symbol, flatten, map_nested
 from .model import Model
 
 
@@ -110,7 +110,9 @@ class Sequential(Model):
         if not self._stack:
             raise ValueError("Sequential: there are no layers; add some first")
         if self._between:
+            inputs = self._in_order(inputs)
             self._check_inputs(inputs)
+            (inputs,) = flatten(inputs)
         if not self.built:
             self.built_on = map_nested(lambda x: Symbol((None, *x.shape[1:]), str(x.dtype)), inputs)
         for layer in self._stack:
