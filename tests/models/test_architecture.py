@@ -157,6 +157,8 @@ def test_parts_are_cut_out_of_a_trained_model() -> None:
 def test_sequential_takes_a_shape_on_its_first_layer() -> None:
     model = tg.Sequential([layers.GRU(3, input_shape=(None, 2)), layers.Dense(1)])
     assert model.built and model.input_shape == (None, None, 2) and model.outputs[0].shape == (None, 1)
+    assert same(model([X[..., :2]]), model(X[..., :2])) and same(model((X[..., :2],)), model(X[..., :2]))
+    assert tg.Sequential([layers.Dense(2, input_shape=3)]).input_shape == (None, 3)
     ids = tg.Sequential([layers.Embedding(5, 2, input_shape=(None,)), layers.GRU(3)])
     assert ids(np.zeros((1, 4), int)).shape == (1, 3)
     inside = tg.Sequential([model, layers.Dense(2)])

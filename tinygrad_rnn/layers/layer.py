@@ -92,9 +92,7 @@ class Layer(Tracked):
         self.built = False
         self.path = self.name
         self.activity_regularizer = regularizers.get(activity_regularizer)
-        self.first_shape = (
-            None if input_shape is None else tuple(input_shape)
-        )  # for a first layer of Sequential
+        self.first_shape = input_shape  # for a first layer of Sequential
         self._trainable = bool(trainable)
         self.output_shape: Any = None  # of the last call, None for the batch axis
         self.nodes: list[Call] = []  # the calls on symbols
