@@ -51,9 +51,24 @@ class ByHand(tg.Sequential):
         return {metric.name: metric.result() for metric in self.metrics}
 
 
-def test_steps_written_by_hand_give_the_same_numbers() -> None:
+class Backward(ByHand):
+    """As with Keras on torch: the gradients are left in the weights."""
+
+    def train_step(self, data: Any) -> Any:
+        x, y = data
+        y_pred = self(x)
+        loss = self.compute_loss(x, y, y_pred)
+        self.zero_grad()
+        loss.backward()
+        weights = self.trainable_weights
+        self.optimizer.apply([w.grad for w in weights], weights)
+        return self.updated(loss, y, y_pred)
+
+
+@pytest.mark.parametrize("by_hand", [ByHand, Backward])
+def test_steps_written_by_hand_give_the_same_numbers(by_hand: type[Any]) -> None:
     results = []
-    for kind in (tg.Sequential, ByHand):
+    for kind in (tg.Sequential, by_hand):
         model = compiled(kind)
         history = model.fit(X, Y, batch_size=5, epochs=2, verbose=0, shuffle=False, validation_data=(X, Y))
         results.append((history.history, model.evaluate(X, Y), model.get_weights()))

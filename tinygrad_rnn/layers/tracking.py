@@ -85,6 +85,11 @@ class Tracked:
         for layer in self.sublayers():
             layer.trainable = value
 
+    def zero_grad(self) -> None:
+        """Forget the gradients that `backward()` left in the weights, as it adds to them."""
+        for variable in self.weights:
+            variable.zero_grad()
+
     def count_params(self) -> int:
         """Number of weights' elements; raises `ValueError` before the layer is built."""
         if not self.built:

@@ -29,8 +29,10 @@ class Steps:
     `compute_metrics`. `data` is what `fit` got for one batch: `x`, `(x, y)` or `(x, y, sample_weight)`, as
     arrays. A step runs in training mode with gradients recorded (or without, in test mode), and returns a dict of
     numbers for the logs: means over the epoch so far, as metrics hold them, for what it returns is logged as it
-    is. Metrics that are attributes are reset at the beginning of each epoch. If a step raises, the optimizer has
-    changed nothing; a gradient that is not finite ends in `compile(on_nonfinite=...)`.
+    is. Gradients come from `tg.grad`, or from `self.zero_grad()` and `loss.backward()`, which leaves them in
+    `w.grad`, as with Keras on torch. Metrics that are attributes are reset at the beginning of each epoch. If a
+    step raises, the optimizer has changed nothing; a gradient that is not finite ends in
+    `compile(on_nonfinite=...)`.
 
     >>> import tinygrad_rnn as tg
     >>> class Noisy(tg.Sequential):
