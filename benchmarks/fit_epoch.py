@@ -52,7 +52,7 @@ def programs(rows: int, steps: int, units: int, batches: int) -> tuple[dict[str,
 
     def step(batch: tuple[Any, Any]) -> dict[Any, Any]:
         with twin._mode(training=True, grad=True):
-            return leaf_gradients(twin.loss(batch[1], twin(batch[0])))
+            return leaf_gradients(twin.compute_loss(batch[0], batch[1], twin(batch[0])))
 
     def pure() -> None:
         with blas_threads_for(twin.weights):
@@ -83,13 +83,13 @@ def programs(rows: int, steps: int, units: int, batches: int) -> tuple[dict[str,
 
     parts: dict[str, Callable[[], object]] = {
         "optimizer: check, clip, Adam": often(lambda: twin.optimizer.apply(gradients, variables)),
-        "metrics: accuracy": often(lambda: twin._update_metrics(batch, predictions)),
+        "metrics: accuracy": often(lambda: twin.compute_metrics(batch.x, batch.y, predictions)),
         "shuffling and batching": lambda: [None for _ in data.batches(shuffle=True)],
         "looking for kept states": often(lambda: kept_states(twin)),
         "looking for penalties": often(lambda: twin.losses),
         "progress bar": progress,
     }
-    assert np.isfinite(float(twin.loss(batch.y, predictions)))
+    assert np.isfinite(float(twin.compute_loss(batch.x, batch.y, predictions)))
     return {"fit, one epoch": whole, "its training steps alone": pure}, parts
 
 

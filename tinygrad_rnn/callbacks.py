@@ -65,6 +65,10 @@ class History(Callback):
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: the numbers, not the model."""
+        return {key: value for key, value in vars(self).items() if key != "model"}
+
 
 class LambdaCallback(Callback):
     """A callback from functions: `LambdaCallback(on_epoch_end=lambda epoch, logs: ...)`.

@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import numpy as np
@@ -19,10 +19,26 @@ from .. import constraints, initializers, regularizers
 from ..config import Scope, floatx, mode, no_grad, switched
 from ..core.tensor import Tensor, Variable
 from ..utils.registry import parameters, snake_case
-from .symbolic import Symbol, flatten, map_nested, probe
+from .symbolic import Call, Symbol, flatten, map_nested, probe
+from .tracking import Tracked
 
 _counts: Counter[str] = Counter()
-_SCALARS = frozenset({str, int, float, bool, type(None)})
+_RENAMED = {  # what Keras 2 had, and what takes its place
+    "batch_input_shape": "begin the model with Input(batch_shape=...)",
+    "input_dim": "input_shape=(features,), or begin the model with Input((features,))",
+    "input_length": "leave it out: any number of time steps fits",
+    "time_major": "inputs are (batch, time, features); transpose them before",
+    "add_metric": "make a metric in __init__ and update it in call or train_step; model.metrics finds it",
+    "add_update": "assign to the variable in call",
+    "get_output_at": "output",
+    "get_input_at": "input",
+    "reset_states": "reset_state()",
+    "fit_generator": "fit",
+    "evaluate_generator": "evaluate",
+    "predict_generator": "predict",
+    "predict_classes": "predict(x).argmax(-1)",
+    "predict_proba": "predict",
+}
 _with_losses: WeakSet[Layer] = WeakSet()  # layers that hold penalties: mostly there are none to look for
 
 
@@ -32,7 +48,7 @@ def unique_name(base: str) -> str:
     return base if _counts[base] == 1 else f"{base}_{_counts[base] - 1}"
 
 
-class Layer:
+class Layer(Tracked):
     """A function with weights.
 
     Subclasses create sublayers and settings in `__init__`, weights in `build(input_shape)` (with
@@ -51,11 +67,13 @@ class Layer:
 
     arguments: dict[str, Any]
     supports_masking = False
-    _plain = frozenset({"arguments", "traces", "_weights", "_losses"})  # attributes not searched for layers
     autocast = True  # float inputs get the layer's type; layers that only hold others leave that to them
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Record what the constructor is called with: the configuration."""
+        for key in _RENAMED.keys() & kwargs.keys():
+            if key not in parameters(cls):
+                raise TypeError(f"{cls.__name__}: the argument {key!r} is gone; instead: {_RENAMED[key]}")
         self = super().__new__(cls)
         object.__setattr__(self, "arguments", _bound(cls, args, kwargs))
         return self
@@ -67,15 +85,19 @@ class Layer:
         dtype: Any = None,
         trainable: bool = True,
         activity_regularizer: Any = None,
+        input_shape: Any = None,
     ) -> None:
         self.name = unique_name(snake_case(type(self).__name__)) if name is None else str(name)
         self.dtype = str(np.dtype(dtype or floatx()))
         self.built = False
         self.path = self.name
         self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.first_shape = input_shape  # for a first layer of Sequential
         self._trainable = bool(trainable)
         self.output_shape: Any = None  # of the last call, None for the batch axis
+        self.nodes: list[Call] = []  # the calls on symbols
         self._weights: list[Variable] = []
+        self._fixed: list[Variable] = []  # those that are never trained
         self._losses: list[Tensor] = []
 
     # --- what subclasses write --------------------------------------------------------------------
@@ -110,10 +132,26 @@ class Layer:
         variable.rename(f"{self.path}/{name}")
         variable.regularizer = regularizers.get(regularizer)
         variable.constraint = constraints.get(constraint)
-        if not self._trainable:
-            variable.trainable = False
+        if not trainable:
+            self._fixed.append(variable)
+        variable.trainable = trainable and self._trainable
         self._weights.append(variable)
         return variable
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the outputs for inputs of this shape (or list of shapes), None for unknown axes.
+
+        Builds the layer and runs it on zeros. Layers that take integers define their own.
+        """
+        several = isinstance(input_shape, (list, dict)) or isinstance(next(iter(input_shape), None), tuple)
+        shapes = input_shape if several else [input_shape]
+        keys = shapes.keys() if isinstance(shapes, dict) else range(len(shapes))
+        symbols: Any = {k: Symbol(tuple(shapes[k]), self.dtype) for k in keys}
+        if not isinstance(shapes, dict):
+            symbols = list(symbols.values())
+        outputs = probe(self, (symbols if several else symbols[0],), {})
+        self.nodes.pop()
+        return map_nested(lambda symbol: symbol.shape, outputs)
 
     def add_loss(self, loss: Any) -> None:
         """Add a scalar to the loss of the model for this call."""
@@ -202,67 +240,28 @@ class Layer:
     def _call_arguments(self) -> frozenset[str]:
         return _parameters(type(self).call)
 
-    # --- weights ------------------------------------------------------------------------------------
-
-    def sublayers(self) -> Iterator[Layer]:
-        """The layers held directly, in the order in which they were assigned."""
-        return (item for item in self._tracked() if isinstance(item, Layer))
-
-    def all_layers(self) -> Iterator[Layer]:
-        """This layer and every layer inside it, at any depth."""
-        yield self
-        for layer in self.sublayers():
-            yield from layer.all_layers()
-
-    def _tracked(self) -> list[Layer | Variable]:
-        """The layers and variables that the attributes hold, in lists and dicts too; looked up in every batch."""
-        found: list[Any] = []
-        for key, value in vars(self).items():
-            if type(value) not in _SCALARS and key not in self._plain:
-                found.extend([item for item in flatten(value) if isinstance(item, (Layer, Variable))])
-        return list({id(item): item for item in found}.values())
+    # --- symbols ------------------------------------------------------------------------------------
 
     @property
-    def weights(self) -> list[Variable]:
-        """All variables: own ones as they were created, then those of the sublayers."""
-        tracked = self._tracked()
-        found = [*self._weights, *(item for item in tracked if isinstance(item, Variable))]
-        for item in tracked:
-            found.extend(item.weights if isinstance(item, Layer) else ())
-        return list({id(v): v for v in found}.values())
+    def input(self) -> Any:
+        """The symbols that the layer was first called on; `AttributeError` if it never was."""
+        args = self._first_call().args
+        return args[0] if len(args) == 1 else list(args)
 
     @property
-    def variables(self) -> list[Variable]:
-        """The same as `weights`."""
-        return self.weights
+    def output(self) -> Any:
+        """The symbols that the first call on symbols gave; `AttributeError` if there was none."""
+        return self._first_call().outputs
 
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """The variables that training changes."""
-        return [v for v in self.weights if v.trainable]
+    def _first_call(self) -> Call:
+        if not self.nodes:
+            raise AttributeError(
+                f"{self.name} was never called on symbols, so it has no input and output yet; "
+                "begin the model with an Input"
+            )
+        return self.nodes[0]
 
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        """The same as `trainable_weights`."""
-        return self.trainable_weights
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        """The variables that training leaves alone."""
-        return [v for v in self.weights if not v.trainable]
-
-    @property
-    def trainable(self) -> bool:
-        """Whether the weights take part in training; setting it reaches all sublayers."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        for variable in self._weights:
-            variable.trainable = bool(value)
-        for layer in self.sublayers():
-            layer.trainable = value
+    # --- penalties ----------------------------------------------------------------------------------
 
     @property
     def losses(self) -> list[Tensor]:
@@ -285,45 +284,42 @@ class Layer:
         for layer in self.sublayers():
             layer.clear_losses()
 
-    def count_params(self) -> int:
-        """Number of weights' elements; raises `ValueError` before the layer is built."""
-        if not self.built:
-            raise ValueError(f"{self.name}: call the layer on data (or build it) before counting its weights")
-        return sum(v.size for v in self.weights)
-
-    def get_weights(self) -> list[np.ndarray[Any, Any]]:
-        """The values of all variables, in order, as copies."""
-        return [v.numpy().copy() for v in self.weights]
-
-    def set_weights(self, weights: list[Any]) -> None:
-        """Assign values in the order of `weights`; all wrong ones are listed and nothing is changed."""
-        own = self.weights
-        if len(weights) != len(own):
-            raise ValueError(f"{self.name}.set_weights: expected {len(own)} arrays, received {len(weights)}")
-        wrong = [
-            f"{v.path}: expected {v.shape}, received {np.shape(w)}"
-            for v, w in zip(own, weights, strict=True)
-            if np.shape(w) != v.shape
-        ]
-        if wrong:
-            raise ValueError(
-                f"{self.name}.set_weights: wrong shapes (nothing was changed): " + "; ".join(wrong)
-            )
-        values = [np.array(w, dtype=v.dtype) for v, w in zip(own, weights, strict=True)]
-        for variable, value in zip(own, values, strict=True):
-            variable.replace(value)
-
     # --- configuration --------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, with the name and the float type if it takes them."""
+        """The constructor's arguments, with the name, float type and `trainable` if it takes them."""
         accepted = parameters(type(self))
-        return {**self.arguments, **{k: getattr(self, k) for k in ("name", "dtype") if k in accepted}}
+        own: dict[str, Any] = {k: getattr(self, k) for k in ("name", "dtype", "trainable") if k in accepted}
+        return {**self.arguments, **own}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a layer from `get_config()`; its weights are new."""
-        return cls(**config)
+        """Make a layer from `get_config()`; its weights, and the layers that it holds, are new."""
+        made: dict[int, Any] = {}
+
+        def new(item: Any) -> Any:
+            if not isinstance(item, Layer):
+                return item
+            if id(item) not in made:
+                made[id(item)] = type(item).from_config(item.get_config())
+            return made[id(item)]
+
+        return cls(**map_nested(new, config))
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Only for what is missing: say so, and what to do."""
+            kind = type(self).__name__
+            if hasattr(type(self), name):  # a property raised: once more, with its own message
+                return object.__getattribute__(self, name)
+            if name in _RENAMED:
+                raise AttributeError(f"{kind} has no {name!r} any more; instead: {_RENAMED[name]}")
+            if "_losses" not in vars(self) and not name.startswith("__"):
+                raise AttributeError(
+                    f"{kind} has no {name!r} yet: {kind}.__init__ must call super().__init__() first"
+                )
+            raise AttributeError(f"{kind} has no attribute {name!r}")
 
     def __repr__(self) -> str:
         """`<LSTM lstm, built>`."""
@@ -353,11 +349,13 @@ def _parameters(function: Callable[..., Any]) -> frozenset[str]:
 
 def _bound(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Constructor arguments by name, without `self`; `**options` are merged in."""
+    signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+    options = [p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
     try:
-        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs).arguments  # type: ignore[misc]
+        bound = signature.bind(None, *args, **kwargs).arguments
     except TypeError:
         return dict(kwargs)  # the constructor itself will raise, with the better message
     named: dict[str, Any] = {}
     for key, value in list(bound.items())[1:]:
-        named |= value if key in ("options", "kwargs") and isinstance(value, dict) else {key: value}
+        named |= value if key in options else {key: value}
     return named

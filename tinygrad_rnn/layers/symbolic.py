@@ -55,6 +55,7 @@ class Call:
         self.layer = layer
         self.args = args
         self.kwargs = kwargs
+        self.outputs: Any = None  # the symbols that it gives
 
     @property
     def inputs(self) -> list[Symbol]:
@@ -113,7 +114,9 @@ def probe(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     symbols = iter(made)
     layer.output_shape = map_nested(lambda _: next(symbols).shape, small)
     symbols = iter(made)
-    return map_nested(lambda _: next(symbols), small)
+    call.outputs = map_nested(lambda _: next(symbols), small)
+    layer.nodes.append(call)
+    return call.outputs
 
 
 def _run(layer: Any, args: Any, kwargs: Any, n: int) -> Any:

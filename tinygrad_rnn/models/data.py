@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..config import generator
-from ..core.tensor import Tensor
+from ..config import floatx, generator
 from ..layers.symbolic import flatten, map_nested
+from ..utils.packing import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 
 class Batch(NamedTuple):
@@ -25,12 +25,19 @@ class Batch(NamedTuple):
         """Number of examples."""
         return len(next(flatten(self.x)))
 
+    @property
+    def data(self) -> Any:
+        """What `train_step` gets."""
+        return pack_x_y_sample_weight(self.x, self.y, self.sample_weight)
+
 
 class ArrayData:
     """Arrays with the examples on the first axis, cut into batches.
 
     Raises `ValueError` if the lengths differ, or `x` is empty of arrays.
     """
+
+    endless = True  # can be gone through again and again
 
     def __init__(
         self, x: Any, y: Any = None, sample_weight: Any = None, batch_size: int | None = None
@@ -49,11 +56,23 @@ class ArrayData:
         if self.n == 0:
             raise ValueError("the data has no examples (the first axis has length 0)")
         self.data = self.data._replace(rows=np.arange(self.n))
+        self.whole_batches = False  # whether a short last batch is left out
+
+    @property
+    def rest(self) -> int:
+        """Number of examples in a short last batch; 0 if there is none, or it is the only one."""
+        return self.n % self.batch_size if self.n > self.batch_size else 0
 
     @property
     def steps(self) -> int:
         """Number of batches; the last one may be short."""
-        return -(-self.n // self.batch_size)
+        return (
+            self.n // self.batch_size if self.whole_batches and self.rest else -(-self.n // self.batch_size)
+        )
+
+    def weigh(self, class_weight: Mapping[int, float]) -> None:
+        """Give every example the weight of its class."""
+        self.data = weighted(self.data, class_weight)
 
     def split(self, fraction: float) -> tuple[ArrayData, ArrayData]:
         """Hold out the last `fraction` of the examples (before any shuffling)."""
@@ -69,48 +88,154 @@ class ArrayData:
             made[-1].data = part  # with the rows of the whole
         return made[0], made[1]
 
+    def padded(self) -> ArrayData:
+        """The same data with the last example repeated until all batches are full."""
+        if not self.rest:
+            return self
+        rows = np.minimum(np.arange(self.n + self.batch_size - self.rest), self.n - 1)
+        more = ArrayData(self.data.x, batch_size=self.batch_size)
+        more.data, more.n = _pick(self.data, rows), len(rows)
+        return more
+
     def batches(self, shuffle: bool = False) -> Iterator[Batch]:
         """One pass over the data."""
         order = generator(None).permutation(self.n) if shuffle else None
-        for start in range(0, self.n, self.batch_size):
+        for start in range(0, self.steps * self.batch_size, self.batch_size):
             chosen = slice(start, start + self.batch_size)
             yield _pick(self.data, chosen if order is None else order[chosen])
 
 
 class IterableData:
-    """Batches `(x, y)` or `(x, y, sample_weight)` from an iterable; a generator serves one pass only."""
+    """Batches `x`, `(x, y)` or `(x, y, sample_weight)` from an iterable, or from an object with `len` and `[i]`.
 
-    steps: int | None = None
+    A generator serves one pass only. An object with a length and indices (like Keras's PyDataset) is shuffled
+    batch by batch, and its `on_epoch_end()` is called after each pass, if it has one.
+    """
 
     def __init__(self, source: Any) -> None:
         self.source = source
+        self.steps: int | None = len(source) if hasattr(source, "__len__") else None
+        self.endless = not hasattr(source, "__next__")
+        self.class_weight: Mapping[int, float] | None = None
+
+    def weigh(self, class_weight: Mapping[int, float]) -> None:
+        """Give every example the weight of its class."""
+        self.class_weight = class_weight
 
     def batches(self, shuffle: bool = False) -> Iterator[Batch]:
         """One pass over the source."""
-        for item in self.source:
-            parts = item if isinstance(item, tuple) else (item,)
-            yield Batch(*(_arrays(p, "batch") for p in parts))
+        for item in self._items(shuffle):
+            parts = zip(("x", "y", "sample_weight"), unpack_x_y_sample_weight(item), strict=True)
+            batch = Batch(*(_arrays(part, name) for name, part in parts))
+            yield batch if self.class_weight is None else weighted(batch, self.class_weight)
+
+    def _items(self, shuffle: bool) -> Iterator[Any]:
+        """The source itself, so that a generator which is not used up is not closed."""
+        indexed = hasattr(self.source, "__getitem__") and not isinstance(self.source, (list, tuple))
+        return self._by_index(shuffle) if indexed else iter(self.source)
+
+    def _by_index(self, shuffle: bool) -> Iterator[Any]:
+        n = len(self.source)  # may change at the end of an epoch
+        for index in generator(None).permutation(n).tolist() if shuffle else range(n):
+            yield self.source[index]
+        if hasattr(self.source, "on_epoch_end"):
+            self.source.on_epoch_end()
 
 
-def adapt(x: Any, y: Any = None, sample_weight: Any = None, batch_size: int | None = None) -> Any:
-    """`ArrayData` for arrays (and lists, tuples, dicts of them), `IterableData` for other iterables."""
+Data = ArrayData | IterableData
+
+
+def adapt(
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    batch_size: int | None = None,
+    steps: int | None = None,
+) -> Data:
+    """`ArrayData` for arrays (and lists, tuples, dicts of them), `IterableData` for sources of batches.
+
+    Arrays are cut into `steps` batches if no `batch_size` is given, else into batches of 32.
+    Raises `TypeError` for anything else, and `ValueError` for targets beside a source of batches.
+    """
     first = next(flatten(x), None)
     batches = y is None and isinstance(x, list) and bool(x) and isinstance(x[0], tuple)
-    if not batches and isinstance(first, (np.ndarray, Tensor, int, float, np.generic)):
-        return ArrayData(x, y, sample_weight, batch_size)
-    if y is None and hasattr(x, "__iter__"):
-        return IterableData(x)
-    raise TypeError(f"x must be arrays or an iterable of batches, received {type(x).__name__}")
+    if not batches and (hasattr(first, "__array__") or isinstance(first, (int, float))):
+        data = ArrayData(x, y, sample_weight, batch_size)
+        if batch_size is None and steps is not None:
+            data.batch_size = -(-data.n // steps)
+        return data
+    indexed = hasattr(x, "__getitem__") and hasattr(x, "__len__")
+    if isinstance(x, (str, bytes, dict)) or not (hasattr(x, "__iter__") or indexed):
+        raise TypeError(f"x must be arrays or an iterable of batches, received {type(x).__name__}")
+    if y is not None or sample_weight is not None:
+        raise ValueError(
+            f"x is {type(x).__name__}, a source of batches: it must give (x, y) or (x, y, sample_weight) itself; "
+            "leave y and sample_weight out"
+        )
+    return IterableData(x)
+
+
+def validation_parts(data: Any) -> tuple[Any, Any, Any]:
+    """Inputs, targets and weights of `validation_data`; a source of batches stands for all three."""
+    if isinstance(data, tuple) or (isinstance(data, list) and data and not isinstance(data[0], tuple)):
+        if not 2 <= len(data) <= 3:
+            raise ValueError(
+                f"fit: validation_data must be (x, y) or (x, y, sample_weight), received {len(data)} parts"
+            )
+        x, y, sample_weight = (*data, None)[:3]
+        return x, y, sample_weight
+    return data, None, None
+
+
+def one_batch(x: Any, y: Any = None, sample_weight: Any = None) -> Batch:
+    """All examples in one batch."""
+    return next(ArrayData(x, y, sample_weight, 2**62).batches())
+
+
+def forever(data: Data, shuffle: bool) -> Iterator[Batch]:
+    """Pass after pass, for a number of steps per epoch that is not a whole pass."""
+    seen = True
+    while seen:
+        seen = False
+        for batch in data.batches(shuffle):
+            seen = data.endless
+            yield batch
+
+
+def weighted(batch: Batch, class_weight: Mapping[int, float]) -> Batch:
+    """The batch with the weight of each example's class, or of each step's; classes not named count 1.
+
+    Targets are class numbers, with or without a last axis of 1, or one-hot rows. Raises `ValueError` for several
+    outputs, or beside other sample weights.
+    """
+    if batch.sample_weight is not None:
+        raise ValueError("class_weight and sample_weight cannot be given together; multiply them yourself")
+    y = batch.y
+    if not isinstance(y, np.ndarray):
+        raise ValueError(
+            f"class_weight needs targets that are one array, received {type(y).__name__}: with several outputs give "
+            "sample_weight"
+        )
+    if y.ndim > 1 and y.shape[-1] == 1:
+        y = y[..., 0]
+    elif y.ndim > 1 and ((y == 0) | (y == 1)).all() and (y.sum(-1) == 1).all():
+        y = y.argmax(-1)
+    weights = np.ones(y.shape, floatx())
+    for label, weight in class_weight.items():
+        weights[np.round(y) == label] = weight
+    return batch._replace(sample_weight=weights)
 
 
 def _arrays(value: Any, name: str) -> Any:
     """Arrays in the structure given; a list of numbers is one array."""
     if value is None:
         return None
-    if isinstance(value, list) and not any(isinstance(v, (np.ndarray, Tensor)) for v in value):
+    if isinstance(value, list) and not any(v is None or hasattr(v, "__array__") for v in flatten(value)):
         value = np.asarray(value)
-    made = map_nested(np.asarray, value)
+    made = map_nested(lambda v: v if v is None else np.asarray(v), value)
     for array in flatten(made):
+        if array is None:
+            continue
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{name}: expected numbers, received an array of {array.dtype}")
         if array.ndim == 0:

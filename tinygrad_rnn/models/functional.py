@@ -1,7 +1,9 @@
-"""The graph of layers of a functional model: put in order, run, and written down for saving."""
+"""The graph of layers of a functional model: put in order, named, run, and built once more with other layers."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..layers.symbolic import Call, Symbol, flatten, map_nested
@@ -34,8 +36,10 @@ def calls_between(inputs: Any, outputs: Any) -> list[Call]:
     return list(ordered.values())
 
 
-def run(calls: list[Call], inputs: Any, values: Any, outputs: Any) -> Any:
-    """Run the layers on real tensors."""
+def run(
+    calls: list[Call], inputs: Any, values: Any, outputs: Any, instead: dict[int, Any] | None = None
+) -> Any:
+    """Run the layers on tensors (or on symbols), or others `instead` of them, by the ids of the old ones."""
     known = {id(s): v for s, v in zip(flatten(inputs), flatten(values), strict=True)}
     results: dict[int, list[Any]] = {}
 
@@ -46,5 +50,39 @@ def run(calls: list[Call], inputs: Any, values: Any, outputs: Any) -> Any:
 
     for call in calls:
         args, kwargs = map_nested(value_of, (call.args, call.kwargs))
-        results[id(call)] = list(flatten(call.layer(*args, **kwargs)))
+        layer = call.layer if instead is None else instead[id(call.layer)]
+        results[id(call)] = list(flatten(layer(*args, **kwargs)))
     return map_nested(value_of, outputs)
+
+
+def output_names(outputs: Any) -> list[str]:
+    """What the outputs are called: their keys if they are a dict, else the layers that they come from.
+
+    A layer that gives several outputs gives `lstm`, `lstm_1`, `lstm_2`.
+    """
+    if isinstance(outputs, Mapping):
+        return [str(key) for key in outputs]
+    names: list[str] = []
+    counts: Counter[str] = Counter()
+    for symbol in flatten(outputs):
+        base = str(symbol.name if symbol.call is None else symbol.call.layer.name)
+        before = counts[base]
+        counts[base] += 1
+        names.append(f"{base}_{before}" if before else base)
+    return names
+
+
+def replay(
+    calls: list[Call], inputs: Any, outputs: Any, make: Callable[[Any], Any], new_inputs: Any = None
+) -> tuple[Any, Any]:
+    """Inputs and outputs of the same graph with other layers: `make(layer)` is called once per layer.
+
+    Raises `ValueError` if `new_inputs` are not as many as `inputs`.
+    """
+    if new_inputs is None:
+        new_inputs = map_nested(lambda s: Symbol(s.shape, s.dtype, name=s.name), inputs)
+    old, new = list(flatten(inputs)), list(flatten(new_inputs))
+    if len(old) != len(new):
+        raise ValueError(f"expected {len(old)} inputs, received {len(new)}")
+    layers = {id(layer): make(layer) for layer in {id(c.layer): c.layer for c in calls}.values()}
+    return new_inputs, run(calls, inputs, new_inputs, outputs, layers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,18 +19,32 @@ from .data import Batch
 class Hooks:
     """All callbacks, called in order."""
 
-    def __init__(self, model: Any, callbacks: list[Callback], epochs: int, steps: int | None) -> None:
-        self.callbacks = callbacks
-        for callback in callbacks:
+    def __init__(self, model: Any, callbacks: Any, params: dict[str, Any]) -> None:
+        self.callbacks: list[Callback] = list(flatten(callbacks))
+        self._methods: dict[str, list[Callable[..., None]]] = {}
+        for callback in self.callbacks:
             if not isinstance(callback, Callback):
-                raise TypeError(f"fit: callbacks must be Callback objects, received {callback!r}")
+                raise TypeError(f"callbacks must be Callback objects, received {callback!r}")
+        for callback in self.callbacks:
             callback.set_model(model)
-            callback.set_params({"epochs": epochs, "steps": steps})
+            callback.set_params(params)
 
     def call(self, hook: str, *args: Any) -> None:
-        """Call `hook` of every callback."""
-        for callback in self.callbacks:
-            getattr(callback, hook)(*args)
+        """Call `hook` of every callback that has it."""
+        if hook not in self._methods:
+            found = [getattr(callback, hook, None) for callback in self.callbacks]
+            self._methods[hook] = [method for method in found if method is not None]
+        for method in self._methods[hook]:
+            method(*args)
+
+
+def due(epoch: int, freq: int | Iterable[int]) -> bool:
+    """Whether to validate after this epoch (from 0)."""
+    if isinstance(freq, int):
+        if freq < 1:
+            raise ValueError(f"fit: validation_freq must be at least 1, received {freq}")
+        return (epoch + 1) % freq == 0
+    return epoch + 1 in freq
 
 
 @contextmanager

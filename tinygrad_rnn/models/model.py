@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 from ..config import Scope
 from ..layers.layer import Layer
 from ..layers.rnn import RNN
-from ..layers.symbolic import Symbol, flatten
-from .functional import calls_between, run
+from ..layers.symbolic import Input, flatten, map_nested
+from .functional import calls_between, output_names, replay, run
+from .summary import summary
 from .trainer import Trainer
 
 
 class Model(Trainer, Layer):
     """A network that can be compiled, trained, evaluated, saved and drawn.
 
-    Functional: `Model(inputs, outputs)` of symbols that came from `Input` and layers. Subclassed: create
-    layers in `__init__`, use them in `call`.
+    Functional: `Model(inputs, outputs)` of symbols that came from `Input` and layers, single ones or lists or
+    dicts of them. A layer that is called several times has one set of weights, and gradients add up; a model
+    is a layer too. Subclassed: create layers in `__init__`, use them in `call`.
 
     >>> from tinygrad_rnn.layers import Dense, Input, LSTM
     >>> x = Input((None, 4))
@@ -26,43 +29,68 @@ class Model(Trainer, Layer):
     >>> import numpy as np
     >>> model(np.zeros((5, 7, 4), np.float32)).shape
     (5, 2)
+
+    A part of a model is a model of the same layers:
+
+    >>> Model(model.inputs, model.get_layer(index=0).output)(np.zeros((5, 7, 4), np.float32)).shape
+    (5, 3)
     """
 
     autocast = False
-    _plain = Layer._plain | {"extra", "compile_arguments", "inputs", "outputs", "_calls"}
+    _plain = Layer._plain | {"extra", "compile_arguments", "_input", "_output", "_calls", "_between"}
 
     def __init__(self, inputs: Any = None, outputs: Any = None, **options: Any) -> None:
         super().__init__(**options)
-        self.inputs, self.outputs = inputs, outputs
+        if (inputs is None) != (outputs is None):
+            raise ValueError(f"{type(self).__name__}: give both inputs and outputs, or neither")
+        self._input, self._output = inputs, outputs
         self.extra: dict[str, Any] = {}  # plain JSON data that is saved with the model
         self._calls = [] if inputs is None else calls_between(inputs, outputs)
         self._functional_layers = list({id(c.layer): c.layer for c in self._calls}.values())
         if inputs is not None:
             self.built = True
+        if not self._trainable:
+            self.trainable = False  # the layers inside as well
+
+    # --- running --------------------------------------------------------------------------------------
+
+    def build(self, input_shape: Any) -> None:
+        """Create all weights for inputs of this shape (a list of shapes for several inputs)."""
+        several = isinstance(input_shape, list)
+        symbols = [Input(batch_shape=shape) for shape in (input_shape if several else [input_shape])]
+        self(symbols if several else symbols[0])
+
+    def build_at(self, path: str, input_shape: Any) -> None:
+        """Take the path; a model that defines no `build` has its layers build themselves on the real inputs."""
+        if type(self).build is not Model.build:
+            super().build_at(path, input_shape)
+            return
+        self.path, self.built = path, True
+        if not self._trainable:
+            self.trainable = False
 
     def call(self, inputs: Any) -> Any:
         """Run the functional graph; subclasses define their own."""
-        if self.inputs is None:
+        if self._input is None:
             raise TypeError(
                 f"{type(self).__name__}: define call(self, inputs), or make it Model(inputs, outputs)"
             )
         inputs = self._in_order(inputs)
         self._check_inputs(inputs)
-        return run(self._calls, self.inputs, inputs, self.outputs)
+        return run(self._calls, self._input, inputs, self._output)
 
     def _in_order(self, inputs: Any) -> Any:
         """A dict is matched by the names of the inputs, never by its order."""
         if not isinstance(inputs, Mapping):
             return inputs
-        own = self.inputs
-        names = list(own) if isinstance(own, Mapping) else [symbol.name for symbol in flatten(own)]
-        if sorted(map(str, names)) != sorted(map(str, inputs)):
+        names = self.input_names
+        if sorted(names) != sorted(map(str, inputs)):
             raise ValueError(f"{self.name}: expected the inputs {names}, received {list(inputs)}")
         return [inputs[name] for name in names]
 
     def _check_inputs(self, inputs: Any) -> None:
         """Compare the shapes given with those of `Input`, where both are known."""
-        given, expected = list(flatten(inputs)), list(flatten(self.inputs))
+        given, expected = list(flatten(inputs)), list(flatten(self._input))
         if len(given) != len(expected):
             raise ValueError(f"{self.name}: expected {len(expected)} inputs, received {len(given)}")
         for value, symbol in zip(given, expected, strict=True):
@@ -78,54 +106,97 @@ class Model(Trainer, Layer):
         """A model adds its name to the path only inside another one."""
         return super()._scope(outer) if outer.layer else outer
 
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers, in the order in which they run (functional) or were assigned."""
-        return list(self.sublayers())
-
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """The layer of that name, or at that position."""
-        if index is not None:
-            return self.layers[index]
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        raise ValueError(
-            f"{self.name}: no layer {name!r}; there are {', '.join(x.name for x in self.layers)}"
-        )
-
-    @property
-    def input_shape(self) -> Any:
-        """Shape of the input, None for unknown axes; None before it is known."""
-        return self.inputs.shape if isinstance(self.inputs, Symbol) else None
-
     def reset_state(self) -> None:
         """Reset the kept states of all recurrent layers, at any depth."""
         for layer in self.all_layers():
             if isinstance(layer, RNN):
                 layer.reset_state()
 
-    def summary(self, line_length: int | None = None, print_fn: Any = None) -> None:
-        """Print the layers with output shapes and numbers of parameters."""
-        from rich.console import Console
-        from rich.table import Table
+    # --- what it is made of ---------------------------------------------------------------------------
 
-        table = Table(title=f'Model: "{self.name}"', title_justify="left")
-        for column, justify in (("Layer (type)", "left"), ("Output shape", "left"), ("Param #", "right")):
-            table.add_column(column, justify=justify)  # type: ignore[arg-type]
-        for layer in self.layers:
-            count = f"{layer.count_params():,}" if layer.built else "not built"
-            shape = "?" if layer.output_shape is None else str(layer.output_shape)
-            table.add_row(f"{layer.name} ({type(layer).__name__})", shape, count)
-        total, trained = sum(v.size for v in self.weights), sum(v.size for v in self.trainable_weights)
-        console = Console(width=line_length or 80)
-        with console.capture() as captured:
-            console.print(table)
-        text = f"{captured.get()} Total params: {total:,} ({trained:,} trainable)"
-        (print if print_fn is None else print_fn)(text)
+    @property
+    def input(self) -> Any:
+        """The input symbols, in the structure in which they were given."""
+        return super().input if self._input is None else self._input
 
-    if TYPE_CHECKING:  # attached by models.saving
+    @property
+    def output(self) -> Any:
+        """The output symbols, in the structure in which they were given."""
+        return super().output if self._output is None else self._output
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The input symbols in a list."""
+        return list(flatten(self.input))
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The output symbols in a list."""
+        return list(flatten(self.output))
+
+    @property
+    def input_names(self) -> list[str]:
+        """What the inputs are called: the keys of a dict, or the names of the symbols."""
+        own = self.input
+        return [str(name) for name in (own if isinstance(own, Mapping) else [s.name for s in flatten(own)])]
+
+    @property
+    def output_names(self) -> list[str]:
+        """What the outputs are called in losses, metrics and logs; empty for a subclassed model."""
+        return [] if self._output is None else output_names(self._output)
+
+    @property
+    def input_shape(self) -> Any:
+        """Shape of the input (or shapes of the inputs), None for unknown axes."""
+        return map_nested(lambda symbol: symbol.shape, self.input)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in the order in which they run (functional) or were assigned."""
+        return list(self.sublayers())
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of that name, or at that position; `ValueError` with the nearest known name."""
+        layers = self.layers
+        if (name is None) == (index is None):
+            raise ValueError(f"{self.name}.get_layer: give either a name or an index")
+        if index is not None:
+            if not -len(layers) <= index < len(layers):
+                raise ValueError(f"{self.name}: no layer {index}; there are {len(layers)} layers")
+            return layers[index]
+        for layer in layers:
+            if layer.name == name:
+                return layer
+        names = [layer.name for layer in layers]
+        near = difflib.get_close_matches(str(name), names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{self.name}: no layer {name!r}{hint}; there are {', '.join(names)}")
+
+    summary = summary
+
+    # --- configuration --------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes an equal model with new weights: the symbols of a functional one, else the arguments."""
+        if self._input is None or type(self).__init__ is not Model.__init__:
+            return super().get_config()
+        own = {"name": self.name, "dtype": self.dtype, "trainable": self.trainable}
+        return {"inputs": self._input, "outputs": self._output, **own}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make a model from `get_config()`; all layers are new."""
+        if config.get("outputs") is None:
+            return super().from_config(config)
+        inputs, outputs = config["inputs"], config["outputs"]
+        renewed = replay(
+            calls_between(inputs, outputs), inputs, outputs, lambda x: type(x).from_config(x.get_config())
+        )
+        return cls(*renewed, **{k: v for k, v in config.items() if k not in ("inputs", "outputs")})
+
+    if TYPE_CHECKING:  # attached by models.saving and models.cloning
 
         def save(self, path: str | Path) -> None: ...
         def save_weights(self, path: str | Path) -> None: ...
         def load_weights(self, path: str | Path) -> None: ...
+        def to_json(self, **options: Any) -> str: ...

@@ -115,12 +115,12 @@ def _model_config(model: Model) -> dict[str, Any]:
     """Architecture as plain data: a stack, or layers and the calls between them."""
     if isinstance(model, Sequential):
         return {"class": "Sequential", "config": _to_plain(model.get_config())}
-    if type(model) is not Model or model.inputs is None:
+    if type(model) is not Model or model._input is None:
         raise ValueError(
             f"save: {type(model).__name__} is a subclass; its call() is Python code, which a file cannot hold; "
             "save its weights with save_weights(path), and make the model anew before load_weights"
         )
-    inputs = list(flatten(model.inputs))
+    inputs = list(flatten(model.input))
     known = {id(s): ["input", i] for i, s in enumerate(inputs)}
     layers = model._functional_layers
     index = {id(layer): i for i, layer in enumerate(layers)}
@@ -134,7 +134,7 @@ def _model_config(model: Model) -> dict[str, Any]:
     return {
         "class": "Model",
         "name": model.name,
-        "inputs": map_nested(_to_plain, model.inputs),
+        "inputs": map_nested(_to_plain, model.input),
         "layers": [_to_plain(layer) for layer in layers],
         "calls": [
             {
@@ -144,7 +144,7 @@ def _model_config(model: Model) -> dict[str, Any]:
             }
             for c in model._calls
         ],
-        "outputs": map_nested(reference, model.outputs),
+        "outputs": map_nested(reference, model.output),
     }
 
 

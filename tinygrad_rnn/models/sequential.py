@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..layers.embedding import Embedding
 from ..layers.layer import Layer
-from ..layers.symbolic import Input, Symbol, map_nested
+from ..layers.symbolic import Input, Symbol, flatten, map_nested
 from .model import Model
 
 
@@ -22,6 +23,7 @@ class Sequential(Model):
     def __init__(self, layers: Sequence[Any] | None = None, **options: Any) -> None:
         super().__init__(**options)
         self._stack: list[Layer] = []
+        self._between: list[Any] = []  # the symbols before, between and behind the layers
         self.built_on: Any = None  # symbols like the inputs of the first call, if there was no Input
         for layer in layers or ():
             self.add(layer)
@@ -29,9 +31,9 @@ class Sequential(Model):
     def add(self, layer: Any) -> None:
         """Append a layer (or, first of all, an `Input`)."""
         if isinstance(layer, Symbol):
-            if self._stack or self.inputs is not None:
+            if self._stack or self._between:
                 raise ValueError("Sequential: an Input can only come first")
-            self.inputs = self.outputs = layer
+            self._start(layer)
             return
         if not isinstance(layer, Layer):
             raise TypeError(f"Sequential: expected layers, received {layer!r}")
@@ -39,41 +41,78 @@ class Sequential(Model):
             raise ValueError(f"Sequential: layer {layer.name!r} is in the stack already")
         if any(other.name == layer.name for other in self._stack):
             raise ValueError(f"Sequential: layer names must differ, {layer.name!r} occurs twice")
-        if self.inputs is not None:
-            self.outputs = layer(self.outputs)
-            self.built = True
+        if not self._stack and not self._between:
+            if isinstance(layer, Model) and layer._input is not None and len(layer.inputs) == 1:
+                (like,) = layer.inputs
+                self._start(Symbol(like.shape, like.dtype, name=like.name))
+            elif layer.first_shape is not None:
+                self._start(Input(layer.first_shape, dtype="int64" if isinstance(layer, Embedding) else None))
+        if self._between:
+            self._behind(layer)
         self._stack.append(layer)
         if not self._trainable:
             layer.trainable = False
+
+    def _start(self, symbol: Symbol) -> None:
+        self._between = [symbol]
+        self._input = self._output = symbol
+
+    def _behind(self, layer: Layer) -> None:
+        self._between.append(layer(self._between[-1]))
+        self._output = self._between[-1]
+        self.built = True
 
     def pop(self) -> Layer:
         """Remove the last layer."""
         if not self._stack:
             raise ValueError("Sequential: there is no layer to remove")
-        removed = self._stack.pop()
-        if self.inputs is not None:
-            self.outputs = self.inputs
-            for layer in self._stack:
-                self.outputs = layer(self.outputs)
-        return removed
+        if self._between:
+            self._between.pop()
+            self._output = self._between[-1]
+        return self._stack.pop()
 
     def build(self, input_shape: Any) -> None:
         """Build every layer for inputs of this shape (None for unknown axes)."""
-        symbol = Input(batch_shape=input_shape)
-        self.inputs = symbol
-        for layer in self._stack:
-            symbol = layer(symbol)
-        self.outputs = symbol
+        if self._between:
+            if tuple(input_shape) != self._input.shape:
+                raise ValueError(
+                    f"{self.name}.build: the model is built for {self._input.shape}, received {input_shape}"
+                )
+            return
+        integers = bool(self._stack) and isinstance(self._stack[0], Embedding)
+        self._build_on(Input(batch_shape=input_shape, dtype="int64" if integers else None))
 
-    def _ensure_built(self, path: str, args: Any) -> None:
-        """The layers build themselves on the real inputs, whose dtype a shape does not tell."""
+    def _build_on(self, symbol: Symbol) -> None:
+        self._start(symbol)
+        try:
+            for layer in self._stack:
+                self._behind(layer)
+        except BaseException:
+            self._between, self._input, self._output = [], None, None
+            raise
+
+    def build_at(self, path: str, input_shape: Any) -> None:
+        """Take the path; the layers build themselves on the real inputs, whose dtype a shape does not tell."""
+        self.path = path
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, first to last."""
+        return list(self._stack)
+
+    @property
+    def output_names(self) -> list[str]:
+        """The name of the last layer."""
+        return [layer.name for layer in self._stack[-1:]]
 
     def call(self, inputs: Any) -> Any:
         """Run the layers in order."""
         if not self._stack:
             raise ValueError("Sequential: there are no layers; add some first")
-        if self.inputs is not None:
+        if self._between:
+            inputs = self._in_order(inputs)
             self._check_inputs(inputs)
+            (inputs,) = flatten(inputs)
         if not self.built:
             self.built_on = map_nested(lambda x: Symbol((None, *x.shape[1:]), str(x.dtype)), inputs)
         for layer in self._stack:
@@ -82,6 +121,8 @@ class Sequential(Model):
         return inputs
 
     def get_config(self) -> dict[str, Any]:
-        """The layers, and the input if it is known."""
-        start = [self.inputs] if self.inputs is not None else []
-        return {"layers": [*start, *self._stack], "name": self.name}
+        """The layers, the input if it is known, and what the constructor takes."""
+        if type(self).__init__ is not Sequential.__init__:
+            return super().get_config()
+        own = {"name": self.name, "dtype": self.dtype, "trainable": self.trainable}
+        return {"layers": [*self._between[:1], *self._stack], **own}

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from ..config import set_random_seed
+from .packing import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
-__all__ = ["set_random_seed"]
+__all__ = ["pack_x_y_sample_weight", "set_random_seed", "unpack_x_y_sample_weight"]

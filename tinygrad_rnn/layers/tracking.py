@@ -1,0 +1,123 @@
+"""`Tracked`: the weights of a layer and of the layers inside it, found in its attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..core.tensor import Variable
+from .symbolic import flatten
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
+class Tracked:
+    """Base of `Layer`: what its attributes hold, in the order in which they were assigned."""
+
+    name: str
+    built: bool
+    _trainable: bool
+    _weights: list[Variable]
+    _fixed: list[Variable]
+    _plain = frozenset(
+        {"arguments", "traces", "nodes", "_weights", "_fixed", "_losses"}
+    )  # attributes not searched
+
+    def sublayers(self) -> Iterator[Any]:
+        """The layers held directly, in the order in which they were assigned."""
+        return (item for item in self._tracked() if isinstance(item, Tracked))
+
+    def all_layers(self) -> Iterator[Any]:
+        """This layer and every layer inside it, at any depth."""
+        yield self
+        for layer in self.sublayers():
+            yield from layer.all_layers()
+
+    def _tracked(self) -> list[Any]:
+        """The layers and variables that the attributes hold, in lists and dicts too; looked up in every batch."""
+        found: list[Any] = []
+        for key, value in vars(self).items():
+            if type(value) not in _SCALARS and key not in self._plain:
+                found.extend([item for item in flatten(value) if isinstance(item, (Tracked, Variable))])
+        return list({id(item): item for item in found}.values())
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All variables: own ones as they were created, then those of the sublayers."""
+        tracked = self._tracked()
+        found = [*self._weights, *(item for item in tracked if isinstance(item, Variable))]
+        for item in tracked:
+            found.extend(item.weights if isinstance(item, Tracked) else ())
+        return list({id(v): v for v in found}.values())
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The same as `weights`."""
+        return self.weights
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The variables that training changes."""
+        return [v for v in self.weights if v.trainable]
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The same as `trainable_weights`."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The variables that training leaves alone."""
+        return [v for v in self.weights if not v.trainable]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the weights take part in training; setting it reaches all sublayers."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for variable in self._weights:
+            variable.trainable = bool(value) and not any(variable is fixed for fixed in self._fixed)
+        for layer in self.sublayers():
+            layer.trainable = value
+
+    def zero_grad(self) -> None:
+        """Forget the gradients that `backward()` left in the weights, as it adds to them."""
+        for variable in self.weights:
+            variable.zero_grad()
+
+    def count_params(self) -> int:
+        """Number of weights' elements; raises `ValueError` before the layer is built."""
+        if not self.built:
+            raise ValueError(f"{self.name}: call the layer on data (or build it) before counting its weights")
+        return sum(v.size for v in self.weights)
+
+    def get_weights(self) -> list[np.ndarray[Any, Any]]:
+        """The values of all variables, in order, as copies."""
+        return [v.numpy().copy() for v in self.weights]
+
+    def set_weights(self, weights: list[Any]) -> None:
+        """Assign values in the order of `weights`; all wrong ones are listed and nothing is changed."""
+        own = self.weights
+        if len(weights) != len(own):
+            held = ", ".join(f"{v.path} {v.shape}" for v in own)
+            raise ValueError(
+                f"{self.name}.set_weights: expected {len(own)} arrays, received {len(weights)} "
+                f"(nothing was changed); expected are {held or 'none: is it built?'}"
+            )
+        wrong = [
+            f"{v.path}: expected {v.shape}, received {np.shape(w)}"
+            for v, w in zip(own, weights, strict=True)
+            if np.shape(w) != v.shape
+        ]
+        if wrong:
+            raise ValueError(
+                f"{self.name}.set_weights: wrong shapes (nothing was changed): " + "; ".join(wrong)
+            )
+        values = [np.array(w, dtype=v.dtype) for v, w in zip(own, weights, strict=True)]
+        for variable, value in zip(own, values, strict=True):
+            variable.replace(value)

@@ -1,0 +1,236 @@
+"""`Steps`: what happens to one batch, in parts that a subclass can override: Keras's `train_step` and so on.
+
+An update happens as a whole or not at all: gradients are checked before any weight changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from .. import optimizers
+from ..config import debug_nans, switched
+from ..core.autodiff import leaf_gradients
+from ..core.tensor import Tensor, Variable
+from ..layers.symbolic import flatten
+from ..metrics import Metric
+from ..utils.packing import unpack_x_y_sample_weight
+from .compiled import CompileLoss, CompileMetrics, RunningMean
+from .data import Batch
+from .loop import bad_input, kept_states, put_back
+
+
+class Steps:
+    """The steps of training, evaluation and prediction.
+
+    A subclass may override `train_step(data)`, `test_step(data)`, `predict_step(data)`, `compute_loss` and
+    `compute_metrics`. `data` is what `fit` got for one batch: `x`, `(x, y)` or `(x, y, sample_weight)`, as
+    arrays. A step runs in training mode with gradients recorded (or without, in test mode), and returns a dict of
+    numbers for the logs: means over the epoch so far, as metrics hold them, for what it returns is logged as it
+    is. Gradients come from `tg.grad`, or from `self.zero_grad()` and `loss.backward()`, which leaves them in
+    `w.grad`, as with Keras on torch. Metrics that are attributes are reset at the beginning of each epoch. If a
+    step raises, the optimizer has changed nothing; a gradient that is not finite ends in
+    `compile(on_nonfinite=...)`.
+
+    >>> import tinygrad_rnn as tg
+    >>> class Noisy(tg.Sequential):
+    ...     def train_step(self, data):
+    ...         x, y, sample_weight = tg.utils.unpack_x_y_sample_weight(data)
+    ...         y_pred = self(x + 0.1 * tg.random.normal(x.shape))
+    ...         loss = self.compute_loss(x, y, y_pred, sample_weight)
+    ...         variables = self.trainable_weights
+    ...         self.optimizer.apply(tg.grad(loss, variables), variables)
+    ...         self.metrics[0].update_state(loss, len(x))  # the mean loss comes first
+    ...         return self.compute_metrics(x, y, y_pred, sample_weight)
+    >>> model = Noisy([tg.layers.GRU(3), tg.layers.Dense(1)])
+    >>> model.compile("adam", "mse", metrics=["mae"])
+    >>> history = model.fit(np.ones((8, 5, 2)), np.ones(8), epochs=2, verbose=0)
+    >>> {name: len(values) for name, values in history.history.items()}
+    {'loss': 2, 'mae': 2}
+    """
+
+    optimizer: Any = None
+    skipped_batches = 0
+    run_eagerly = False
+    jit_compile: bool | str = "auto"
+    on_nonfinite = "raise"
+    _loss_tracker: RunningMean | None = None
+    _compile_loss: CompileLoss | None = None
+    _compile_metrics: CompileMetrics | None = None
+    # what `Layer` has:
+    trainable_weights: list[Any]
+    losses: list[Any]
+    all_layers: Callable[[], Iterator[Any]]
+    __call__: Callable[..., Any]
+    name: str
+    _plain: frozenset[str]
+
+    # --- what subclasses may override -------------------------------------------------------------------
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Forward, backward and update on one batch; returns the metrics."""
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        y_pred = self(x)
+        loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
+        found = leaf_gradients(loss) if loss.requires_grad else {}
+        variables, gradients = self._gradients(found)
+        if any(g is not None for g in gradients):
+            self.optimizer.apply(gradients, variables)
+        self._record(loss, x)
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Loss and metrics on one batch, without training."""
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        y_pred = self(x)
+        self._record(self.compute_loss(x, y, y_pred, sample_weight, training=False), x)
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def predict_step(self, data: Any) -> Any:
+        """The outputs for one batch."""
+        return self(unpack_x_y_sample_weight(data)[0])
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """The compiled loss plus all penalties; `ValueError` if there is neither."""
+        total = None if self._compile_loss is None else self._compile_loss(y, y_pred, sample_weight)
+        for penalty in self.losses:
+            total = penalty if total is None else total + penalty
+        if total is None:
+            raise ValueError(f"{self.name}: there is no loss; give one to compile, or use add_loss")
+        return total  # type: ignore[no-any-return]
+
+    def compute_metrics(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Add one batch to the compiled metrics; returns all results so far."""
+        if self._compile_metrics is not None:
+            self._compile_metrics.update_state(y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    # --- metrics ------------------------------------------------------------------------------------------
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The mean loss, metrics that are attributes, means of the outputs' losses, and the compiled metrics."""
+        own: list[Any] = [] if self._loss_tracker is None else [self._loss_tracker]
+        for key, value in vars(self).items():
+            if isinstance(value, (Metric, list, tuple, dict)) and key not in self._plain:
+                own += [m for m in flatten(value) if isinstance(m, Metric) and m is not self._compile_metrics]
+        if self._compile_loss is not None:
+            own += self._compile_loss.parts
+        if self._compile_metrics is not None:
+            own.append(self._compile_metrics)
+        return list({id(m): m for m in own}.values())
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names in the logs; those of compiled metrics are known after the first batch."""
+        return list(self.get_metrics_result())
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """The results of all metrics so far, by name."""
+        results: dict[str, Any] = {}
+        for metric in self.metrics:
+            result = metric.result()
+            results |= result if isinstance(result, dict) else {metric.name: result}
+        return results
+
+    def reset_metrics(self) -> None:
+        """Start all metrics anew."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+    def _record(self, loss: Any, x: Any) -> None:
+        """Add a batch's loss, and the losses of its outputs, to their means."""
+        size = len(next(flatten(x)))
+        if self._loss_tracker is not None:
+            self._loss_tracker.update_state(loss, size)
+        if self._compile_loss is not None:
+            self._compile_loss.record(size)
+
+    # --- how they are run ---------------------------------------------------------------------------------
+
+    def _mode(self, training: bool, grad: bool) -> switched:
+        """The switches under which the model runs: recurrences in derived mode, unless `compile` said otherwise."""
+        derive = not self.run_eagerly and self.jit_compile is not False
+        return switched(training=training, grad=grad, derive=derive)
+
+    def _train_batch(self, batch: Batch) -> dict[str, Any]:
+        """`train_step`, after which all is done or nothing: kept states too go back if it raises."""
+        kept, bad = kept_states(self), None
+        try:
+            with self._mode(training=True, grad=True):
+                return numbers(self.train_step(batch.data), "train_step")
+        except optimizers.NonFiniteGradient as error:
+            bad = error.path
+        except BaseException:
+            put_back(kept)
+            raise
+        put_back(kept)
+        try:
+            if self.on_nonfinite == "raise":
+                self._explain_nonfinite(batch, bad)
+        finally:
+            put_back(kept)
+        self.skipped_batches += 1
+        return self.get_metrics_result()
+
+    def _test_batch(self, batch: Batch) -> dict[str, Any]:
+        with self._mode(training=False, grad=False):
+            return numbers(self.test_step(batch.data), "test_step")
+
+    def _gradients(self, found: dict[Any, Any]) -> tuple[list[Variable], list[Any]]:
+        """The trainable weights and their gradients.
+
+        If the leaves found are just the variables that the optimizer knows, nothing was added, frozen or taken
+        away since the last batch, and there is no need to look through all layers.
+        """
+        variables = self.optimizer.variables
+        gradients = [found.get(v._node) for v in variables]
+        if len(gradients) != len(found) or any(g is None for g in gradients):
+            variables = self.trainable_weights
+            gradients = [found.get(v._node) for v in variables]
+        return variables, gradients
+
+    def _explain_nonfinite(self, batch: Batch, path: str) -> None:
+        """Run the batch again with every op checked, and raise where the first NaN or infinity is born."""
+        if (bad := bad_input(batch)) is not None:
+            raise FloatingPointError(f"{self.name}: {bad}; the weights are unchanged")
+        remedy = (
+            "the weights are unchanged. Lower the learning rate, clip the gradients (clipnorm=1.0), or "
+            "compile(on_nonfinite='skip')"
+        )
+        if type(self).train_step is Steps.train_step:
+            try:
+                with debug_nans(), self._mode(training=True, grad=True):
+                    y_pred = self(batch.x)
+                    leaf_gradients(self.compute_loss(batch.x, batch.y, y_pred, batch.sample_weight))
+            except FloatingPointError as error:
+                raise FloatingPointError(f"non-finite gradient of {path}: {error}; {remedy}") from None
+        raise FloatingPointError(f"non-finite gradient of {path}; {remedy}")
+
+
+def numbers(logs: Any, step: str) -> dict[str, Any]:
+    """What a step returned as plain floats, or arrays; `TypeError` if it is not a dict."""
+    if not isinstance(logs, dict):
+        raise TypeError(f"{step} must return a dict of numbers, received {type(logs).__name__}")
+    found: dict[str, Any] = {}
+    for name, value in logs.items():  # a dict is what the compiled metrics give
+        found |= numbers(value, step) if isinstance(value, dict) else {name: _number(value)}
+    return found
+
+
+def _number(value: Any) -> Any:
+    if type(value) is float:
+        return value
+    array = np.asarray(value)
+    return float(array) if array.size == 1 else array
