@@ -51,7 +51,7 @@ class Layer:
 
     arguments: dict[str, Any]
     supports_masking = False
-    _plain = frozenset({"arguments", "traces", "_weights", "_losses"})  # attributes not searched for layers
+    _plain = frozenset({"arguments", "traces", "_weights", "_constant", "_losses"})  # not searched for layers
     autocast = True  # float inputs get the layer's type; layers that only hold others leave that to them
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -76,6 +76,7 @@ class Layer:
         self._trainable = bool(trainable)
         self.output_shape: Any = None  # of the last call, None for the batch axis
         self._weights: list[Variable] = []
+        self._constant: set[Variable] = set()  # weights that are never trained
         self._losses: list[Tensor] = []
 
     # --- what subclasses write --------------------------------------------------------------------
@@ -106,13 +107,12 @@ class Layer:
     ) -> Variable:
         """Create a variable; `initializer` defaults to glorot_uniform."""
         values = initializers.get(initializer or "glorot_uniform")(tuple(shape), dtype or self.dtype)
-        variable = Variable(values, trainable=trainable, dtype=dtype or self.dtype, name=name)
+        variable = Variable(values, trainable and self._trainable, dtype or self.dtype, name)
         variable.rename(f"{self.path}/{name}")
         variable.regularizer = regularizers.get(regularizer)
         variable.constraint = constraints.get(constraint)
-        if not self._trainable:
-            variable.trainable = False
         self._weights.append(variable)
+        self._constant |= set() if trainable else {variable}
         return variable
 
     def add_loss(self, loss: Any) -> None:
@@ -257,7 +257,7 @@ class Layer:
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
         for variable in self._weights:
-            variable.trainable = bool(value)
+            variable.trainable = bool(value) and variable not in self._constant
         for layer in self.sublayers():
             layer.trainable = value
 
@@ -313,9 +313,9 @@ class Layer:
     # --- configuration --------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, with the name and the float type if it takes them."""
-        accepted = parameters(type(self))
-        return {**self.arguments, **{k: getattr(self, k) for k in ("name", "dtype") if k in accepted}}
+        """The constructor's arguments, with the name, the float type and `trainable` if it takes them."""
+        accepted = {"name", "dtype", "trainable"}.intersection(parameters(type(self)))
+        return self.arguments | {k: getattr(self, k) for k in sorted(accepted)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
