@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras_twins import FLOAT64, check_config, check_keras, check_numerically, data, torch
 
@@ -41,6 +41,7 @@ def test_numeric_gradients_and_configuration(options: dict[str, Any], length: in
     check_config(layers.Conv1D(4, **options))
 
 
+@settings(max_examples=40)
 @given(
     length=st.integers(1, 9),
     size=st.integers(1, 4),
@@ -61,7 +62,9 @@ def test_the_formula(length: int, size: int, stride: int, dilation: int, padding
         return
     y = layer(x).numpy()
     count = -(-length // stride)
-    left = {"valid": 0, "causal": span - 1, "same": max((count - 1) * stride + span - length, 0) // 2}[padding]
+    left = {"valid": 0, "causal": span - 1, "same": max((count - 1) * stride + span - length, 0) // 2}[
+        padding
+    ]
     assert y.shape[1] == ((length - span) // stride + 1 if padding == "valid" else count)
     kernel = layer.kernel.numpy()
     for t in range(y.shape[1]):
@@ -102,12 +105,18 @@ def test_a_mask_ends_here() -> None:
         (lambda: layers.Conv1D(2, 0), "size must be a positive integer, received 0"),
         (lambda: layers.Conv1D(2, (3, 3)), r"size.*received \(3, 3\)"),
         (lambda: layers.Conv1D(2, 3, padding="cusal"), "padding must be one of valid, same, causal.*'cusal'"),
-        (lambda: layers.Conv1D(2, 3, data_format="channels_first"), "channels_last.*received 'channels_first'"),
+        (
+            lambda: layers.Conv1D(2, 3, data_format="channels_first"),
+            "channels_last.*received 'channels_first'",
+        ),
         (lambda: layers.Conv1D(2, 3, strides=2, dilation_rate=2), "exclude each other"),
         (lambda: layers.Conv1D(3, 3, groups=2), "2 groups do not divide 3 filters"),
         (lambda: layers.Conv1D(2, 3, groups=2, name="c")(np.ones((1, 4, 3))), "c: .*2 groups divide"),
         (lambda: layers.Conv1D(2, 5, name="c")(np.ones((1, 4, 3))), "c: a window of 5 steps.*into 4"),
-        (lambda: layers.Conv1D(2, 5, name="c")(np.ones((1, 4))), r"c: expected inputs \(batch, time, features\)"),
+        (
+            lambda: layers.Conv1D(2, 5, name="c")(np.ones((1, 4))),
+            r"c: expected inputs \(batch, time, features\)",
+        ),
         (lambda: layers.Conv1D(2, 1, name="c")(np.ones((1, 0, 3))), r"c: expected.*\(1, 0, 3\)"),
     ],
 )

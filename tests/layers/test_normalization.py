@@ -96,7 +96,8 @@ def test_float64_formula(cls: Any, options: Any, call: Any, formula: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "call"), [c for c in KERAS if not (c[0] == "BatchNormalization" and "epsilon" in c[1])]
+    ("name", "options", "call"),
+    [c for c in KERAS if not (c[0] == "BatchNormalization" and "epsilon" in c[1])],
 )
 def test_numeric_gradients(name: str, options: dict[str, Any], call: dict[str, Any]) -> None:
     check_numerically(getattr(layers, name)(**options, dtype="float64"), X, **call)

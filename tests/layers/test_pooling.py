@@ -22,7 +22,9 @@ WINDOWS = [
 ]
 CASES = [(name, {"pool_size": 2} | o, n) for name in ("MaxPooling1D", "AveragePooling1D") for o, n in WINDOWS]
 del CASES[len(WINDOWS) + 1]  # an odd padding: Keras on torch repeats the last step there, and averages it in
-GLOBAL = [(f"Global{kind}Pooling1D", {"keepdims": k}, 4) for kind in ("Max", "Average") for k in (False, True)]
+GLOBAL = [
+    (f"Global{kind}Pooling1D", {"keepdims": k}, 4) for kind in ("Max", "Average") for k in (False, True)
+]
 
 
 @pytest.mark.parametrize(("name", "options", "length"), CASES + GLOBAL)
