@@ -96,6 +96,13 @@ class _Affine(_Normalization):
         return y if self.beta is None else y + self._spread(self.beta, y)
 
 
+def _one(owner: str, axis: Any) -> int:
+    """The axis of the features: an int."""
+    if not isinstance(axis, (int, np.integer)):
+        raise ValueError(f"{owner}: axis must be an integer, received {axis!r}")
+    return int(axis)
+
+
 def _standardized(x: Any, axes: tuple[int, ...], epsilon: float) -> Any:
     """`(x − mean) / √(variance + ε)` over `axes`."""
     centred = x - mean(x, axes, keepdims=True)
@@ -142,7 +149,7 @@ class GroupNormalization(_Affine):
         scale: bool = True,
         **options: Any,
     ) -> None:
-        super().__init__(axis, epsilon, center, scale, **options)
+        super().__init__(_one("GroupNormalization", axis), epsilon, center, scale, **options)
         self.groups = groups
 
     def add_weights(self, lengths: tuple[int, ...]) -> None:
@@ -231,7 +238,7 @@ class BatchNormalization(_Affine):
         synchronized: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__(axis, epsilon, center, scale, **options)
+        super().__init__(_one("BatchNormalization", axis), epsilon, center, scale, **options)
         if renorm or synchronized:
             raise ValueError("BatchNormalization: renorm and synchronized are not offered; leave them False")
         self.momentum = float(momentum)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..config import floatx, no_grad
 from ..core.tensor import Tensor
+from .windows import Windows
 
 Shape = tuple[int | None, ...]
 
@@ -117,7 +118,8 @@ def _lengths(layer: Any) -> tuple[int, int]:
     """Two lengths of the time axis that layers with windows turn into different ones: 2 and 3 without such."""
     reach, stride = 1, 1
     for inner in layer.all_layers():
-        if (windows := getattr(inner, "windows", None)) is not None:
+        windows = getattr(inner, "windows", None)
+        if isinstance(windows, Windows):
             reach += (windows.span - 1) * stride
             stride *= windows.stride
     return reach + 1, reach + 1 + stride
