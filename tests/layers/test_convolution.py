@@ -45,14 +45,12 @@ def test_numeric_gradients_and_configuration(options: dict[str, Any], length: in
 @given(
     length=st.integers(1, 9),
     size=st.integers(1, 4),
-    stride=st.integers(1, 3),
-    dilation=st.integers(1, 3),
+    steps=st.sampled_from([(1, 1), (2, 1), (3, 1), (1, 2), (1, 3)]),
     padding=st.sampled_from(["valid", "same", "causal"]),
 )
-def test_the_formula(length: int, size: int, stride: int, dilation: int, padding: str) -> None:
+def test_the_formula(length: int, size: int, steps: tuple[int, int], padding: str) -> None:
     """y[t] = Σ_k x[t · stride + k · dilation − left] W[k], with x = 0 outside."""
-    if stride > 1 and dilation > 1:
-        return
+    stride, dilation = steps
     layer = layers.Conv1D(2, size, stride, padding, dilation_rate=dilation, dtype="float64")
     span = (size - 1) * dilation + 1
     (x,) = data([(2, length, 3)])
