@@ -9,6 +9,7 @@ import numpy as np
 
 from ..config import floatx, no_grad
 from ..core.tensor import Tensor
+from .windows import Windows
 
 Shape = tuple[int | None, ...]
 
@@ -99,13 +100,13 @@ def probe(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call a layer on symbols: find the shapes of its outputs by running it on zeros.
 
     It runs twice, with different lengths for the unknown axes; what differs in the result is unknown
-    there too.
+    there too. The lengths are such that windows over time fit, and that there is one more of them.
     """
     with no_grad():
         shapes = map_nested(lambda x: x.shape if isinstance(x, Symbol) else np.shape(x), args[0])
         if not layer.built:
             layer.build_at(layer.path, shapes)
-        small, large = (_run(layer, args, kwargs, n) for n in (2, 3))
+        small, large = (_run(layer, args, kwargs, n) for n in _lengths(layer))
     call = Call(layer, args, kwargs)
     made = []
     for index, (a, b) in enumerate(zip(flatten(small), flatten(large), strict=True)):
@@ -117,6 +118,17 @@ def probe(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     call.outputs = map_nested(lambda _: next(symbols), small)
     layer.nodes.append(call)
     return call.outputs
+
+
+def _lengths(layer: Any) -> tuple[int, int]:
+    """Two lengths of the time axis that layers with windows turn into different ones: 2 and 3 without such."""
+    reach, stride = 1, 1
+    for inner in layer.all_layers():
+        windows = getattr(inner, "windows", None)
+        if isinstance(windows, Windows):
+            reach += (windows.span - 1) * stride
+            stride *= windows.stride
+    return reach + 1, reach + 1 + stride
 
 
 def _run(layer: Any, args: Any, kwargs: Any, n: int) -> Any:
