@@ -208,7 +208,7 @@ def test_defaults_are_those_of_keras(keras: Any) -> None:
 
 
 def test_activations_agree_with_keras(keras: Any, rng: np.random.Generator) -> None:
-    x = (3 * rng.standard_normal((4, 5))).astype("float32")
+    x = (3 * rng.standard_normal((4, 6))).astype("float32")
     for name, function in act.FUNCTIONS.items():
         expected = np.asarray(keras.activations.get(name)(keras.ops.convert_to_tensor(x)))
         np.testing.assert_allclose(np.asarray(function(x)), expected, rtol=1e-5, atol=1e-6, err_msg=name)
