@@ -29,6 +29,7 @@ from .merging import (
     subtract,
 )  # fmt: skip
 from .noise import ActivityRegularization, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D
+from .operation import Operation
 from .reshaping import Cropping1D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
 from .rnn import RNN
 from .simple_rnn import SimpleRNN, SimpleRNNCell
@@ -47,4 +48,4 @@ __all__ = [
 # The closed list of classes that a saved model may name.
 LAYERS: dict[str, type[Layer]] = {
     name: value for name in __all__ if isinstance(value := globals()[name], type) and issubclass(value, Layer)
-}
+} | {"Operation": Operation}  # made by operators, not by hand
