@@ -65,7 +65,9 @@ def _method(function: str) -> Callable[..., Any]:
 
 def _with_sizes(function: str) -> Callable[..., Any]:
     """`x.reshape(2, 3)` and `x.reshape((2, 3))` mean the same."""
-    return lambda self, *sizes: Operation(function)(self, sizes[0] if sizes and np.ndim(sizes[0]) else sizes)
+    return lambda self, *sizes: Operation(function)(
+        self, *(sizes if not sizes or np.ndim(sizes[0]) else (sizes,))
+    )
 
 
 def _swapped(function: str) -> Callable[..., Any]:

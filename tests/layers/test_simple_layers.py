@@ -1,0 +1,390 @@
+"""The layers without recurrence against Keras: values, masks, penalties and gradients; arguments and errors."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from simple_cases import ALL, CASES, FLAT, MASK, SECOND, SEQUENCE, Case
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import layers
+from tinygrad_rnn.layers import LAYERS
+from tinygrad_rnn.layers.layer import Layer
+
+every_case = pytest.mark.parametrize(("name", "number"), ALL, ids=[f"{n}-{i}" for n, i in ALL])
+
+
+@pytest.fixture(scope="module")
+def keras() -> Iterator[Any]:
+    """Keras on PyTorch, with float64 as its default."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip("torch")
+        module = pytest.importorskip("keras")
+    before = module.config.floatx()
+    module.config.set_floatx("float64")
+    yield module
+    module.config.set_floatx(before)
+
+
+def leaves(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list) else [value]
+
+
+def like(case: Case, values: list[Any]) -> Any:
+    return values if isinstance(case.inputs, list) else values[0]
+
+
+def our_inputs(case: Case) -> list[tg.Tensor]:
+    """New tensors with their masks."""
+    masks = leaves(case.masks) if case.masks is not None else [None] * 3
+    found = [tg.tensor(x, requires_grad=x.dtype.kind == "f") for x in leaves(case.inputs)]
+    for x, mask in zip(found, masks, strict=False):
+        if mask is not None:
+            x._mask = mask
+    return found
+
+
+def their_inputs(case: Case) -> list[Any]:
+    import torch
+
+    masks = leaves(case.masks) if case.masks is not None else [None] * 3
+    found = [torch.tensor(x, requires_grad=x.dtype.kind == "f") for x in leaves(case.inputs)]
+    for x, mask in zip(found, masks, strict=False):
+        if mask is not None:
+            x._keras_mask = torch.tensor(mask)
+    return found
+
+
+def bare(value: Any) -> Any:
+    return None if value is None else np.asarray(value.detach() if hasattr(value, "detach") else value)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("float64")
+@every_case
+def test_equal_to_keras(keras: Any, name: str, number: int) -> None:
+    """Twice: most bugs of this field are second-call bugs."""
+    import torch
+
+    case = CASES[name][number]
+    ours, theirs = case.make(layers), case.make(keras.layers)
+    rng = np.random.default_rng(3)
+    ours(like(case, our_inputs(case)))
+    theirs(like(case, their_inputs(case)))
+    assert [w.shape for w in ours.weights] == [tuple(w.shape) for w in theirs.weights]
+    if "weights" not in ours.arguments:
+        ours.set_weights([rng.standard_normal(w.shape) for w in ours.weights])
+    else:
+        np.testing.assert_array_equal(ours.get_weights()[0], theirs.get_weights()[0])
+    theirs.set_weights(ours.get_weights())
+    scale = 1e-11 if case.exact else 2e-6
+    for _ in range(2):
+        x, z = our_inputs(case), their_inputs(case)
+        y, want = ours(like(case, x)), theirs(like(case, z))
+        np.testing.assert_allclose(bare(y), bare(want), rtol=scale, atol=scale)
+        assert bare(y).dtype == np.float64
+        mask, expected = bare(getattr(y, "_mask", None)), bare(getattr(want, "_keras_mask", None))
+        assert (mask is None) == (expected is None)
+        if mask is not None:
+            np.testing.assert_array_equal(mask, expected)
+        penalty, charged = sum(ours.losses, tg.tensor(0.0)), sum(theirs.losses, torch.zeros(()))
+        np.testing.assert_allclose(penalty.item(), float(charged), rtol=max(scale, 1e-6))
+        pull = rng.standard_normal(y.shape)
+        sources = [v for v in x if v.requires_grad] + ours.trainable_weights
+        targets = [v for v in z if v.requires_grad] + [w.value for w in theirs.trainable_weights]
+        wanted = torch.autograd.grad((want * torch.tensor(pull)).sum(), targets, allow_unused=True)
+        got = tg.grad((y * pull).sum(), sources)
+        for a, b in zip(got, wanted, strict=True):
+            if a is None or b is None:  # ids are no place for a gradient
+                assert a is None and b is None
+            else:
+                np.testing.assert_allclose(bare(a), bare(b), rtol=5 * scale, atol=5 * scale)
+
+
+@pytest.mark.usefixtures("float64")
+def test_products_and_extremes_in_float64() -> None:
+    """Where Keras itself computes in float32: the formulas in NumPy."""
+    dense = layers.Dense(3, activation="tanh", bias_initializer="normal")
+    for _ in range(2):
+        got = dense(SEQUENCE)
+        kernel, bias = dense.get_weights()
+        np.testing.assert_allclose(got, np.tanh(SEQUENCE @ kernel + bias), rtol=1e-13)
+        per_step = layers.TimeDistributed(dense)(SEQUENCE)
+        np.testing.assert_allclose(per_step, got, rtol=1e-13)
+        np.testing.assert_array_equal(layers.Maximum()([SEQUENCE, SECOND]), np.maximum(SEQUENCE, SECOND))
+        np.testing.assert_array_equal(layers.Minimum()([SEQUENCE, SECOND]), np.minimum(SEQUENCE, SECOND))
+        product = layers.Dot(axes=2, normalize=True)([SEQUENCE, SECOND])
+        a, b = (v / np.linalg.norm(v, axis=2, keepdims=True) for v in (SEQUENCE, SECOND))
+        np.testing.assert_allclose(product, a @ b.swapaxes(1, 2), rtol=1e-13, atol=1e-13)
+
+
+# --- in models ------------------------------------------------------------------------------------
+
+
+@every_case
+def test_in_a_functional_model_saved_and_loaded(name: str, number: int, tmp_path: Any) -> None:
+    """Symbolic shapes, the graph on real tensors, and the configuration as a file holds it."""
+    case = CASES[name][number]
+    layer = case.make(layers)
+    arrays = [x.astype("float32") for x in leaves(case.inputs)]
+    symbols = [tg.Input(batch_shape=(None, *x.shape[1:])) for x in arrays]
+    y = layer(like(case, symbols))
+    model = tg.Model(like(case, symbols), y)
+    for _ in range(2):
+        direct = layer(like(case, arrays))
+        assert y.shape == (None, *direct.shape[1:]) and y.dtype == direct.dtype == np.float32
+        np.testing.assert_array_equal(model(like(case, arrays)), direct)
+    if case.saved:
+        model.save(tmp_path / "m.tgr")
+        loaded = tg.models.load_model(tmp_path / "m.tgr")
+        np.testing.assert_array_equal(loaded(like(case, arrays)), direct)
+        assert loaded.layers[0].get_config().keys() == layer.get_config().keys()
+
+
+SEQUENCE_SHAPES = {
+    "Dense": (None, None, 3), "Activation": (None, None, 4), "Masking": (None, None, 4),
+    "TimeDistributed": (None, None, 3), "Add": (None, None, 4), "Concatenate": (None, None, 8),
+    "Flatten": (None, None), "Reshape": (None, None, 2), "Permute": (None, 4, None), "Cropping1D": (None, None, 4),
+    "ZeroPadding1D": (None, None, 4), "UpSampling1D": (None, None, 4), "Softmax": (None, None, 4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SEQUENCE_SHAPES)
+def test_symbolic_shapes_with_unknown_time(name: str) -> None:
+    arguments = {
+        "Reshape": ((-1, 2),),
+        "Cropping1D": (2,),
+        "Permute": ((2, 1),),
+        "Dense": (3,),
+        "Activation": ("tanh",),
+    }
+    inside = (layers.Dense(3),) if name == "TimeDistributed" else arguments.get(name, ())
+    x = tg.Input((None, 4))
+    inputs = [x, x] if issubclass(LAYERS[name], layers.merging.Merge) else x
+    assert LAYERS[name](*inside)(inputs).shape == SEQUENCE_SHAPES[name]
+
+
+def test_a_lambda_is_not_saved_and_a_named_function_is(tmp_path: Any) -> None:
+    x = tg.Input((4,))
+    with pytest.raises(ValueError, match=r"a lambda cannot be saved.*custom_objects"):
+        tg.Model(x, layers.Lambda(lambda v: v * 2)(x)).save(tmp_path / "m.tgr")
+    tg.Model(x, layers.Lambda(double, arguments={"by": 3.0})(x)).save(tmp_path / "m.tgr")
+    loaded = tg.models.load_model(tmp_path / "m.tgr", custom_objects={"double": double})
+    np.testing.assert_array_equal(loaded(FLAT.astype("float32")), FLAT.astype("float32") * 3)
+
+
+def double(x: Any, by: float = 2.0) -> Any:
+    return x * by
+
+
+def test_merging_functions_are_the_layers() -> None:
+    pair = [tg.tensor(SEQUENCE), tg.tensor(SECOND)]
+    for name in ("add", "subtract", "multiply", "average", "maximum", "minimum", "concatenate"):
+        layer = getattr(layers, name.capitalize())()
+        np.testing.assert_array_equal(getattr(layers, name)(pair, name=f"my_{name}"), layer(pair))
+    np.testing.assert_array_equal(layers.concatenate(pair, 1), layers.Concatenate(1)(pair))
+    np.testing.assert_array_equal(layers.dot(pair), layers.Dot(-1)(pair))
+    np.testing.assert_array_equal(layers.dot(pair, axes=1), layers.Dot(1)(pair))
+
+
+# --- configuration and arguments ------------------------------------------------------------------
+
+# A value for every argument that a layer must be given.
+REQUIRED: dict[str, Any] = {
+    "units": 3, "rate": 0.5, "stddev": 0.5, "activation": "tanh", "function": double, "dims": (2, 1), "n": 2,
+    "target_shape": (2, 2), "axes": 1, "input_dim": 5, "output_dim": 2, "filters": 2, "kernel_size": 3,
+    "num_heads": 2, "key_dim": 3,
+}  # fmt: skip
+
+
+def required(name: str) -> dict[str, Any]:
+    inside = {
+        "Bidirectional": {"layer": layers.LSTM(2)}, "TimeDistributed": {"layer": layers.Dense(2)},
+        "RNN": {"cell": layers.GRUCell(2)}, "StackedRNNCells": {"cells": [layers.GRUCell(2), layers.LSTMCell(3)]},
+        "Operation": {"function": "tanh"},
+    }  # fmt: skip
+    if name in inside:
+        return inside[name]
+    found = inspect.signature(LAYERS[name]).parameters.values()
+    names = [p.name for p in found if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    return {n: REQUIRED[n] for n in names}
+
+
+@pytest.mark.parametrize("name", sorted(set(LAYERS) - {"Layer"}))
+def test_configuration_round_trip(name: str) -> None:
+    layer = LAYERS[name](**required(name), name="given")
+    config = layer.get_config()
+    assert config["name"] == "given" and config["dtype"] == "float32"
+    for _ in range(2):
+        again = type(layer).from_config(layer.get_config())
+        assert type(again) is type(layer) and again.get_config() == config
+
+
+MINE = [n for n, c in LAYERS.items() if c.__module__.rsplit(".")[-1] in (
+    "core", "embedding", "merging", "noise", "reshaping", "advanced_activations")]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MINE)
+def test_arguments_and_defaults_are_those_of_keras(keras: Any, name: str) -> None:
+    def arguments(cls: Any) -> list[tuple[str, Any]]:
+        found = [p for p in inspect.signature(cls.__init__).parameters.values() if p.name != "self"]
+        return [(p.name, p.default) for p in found if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+    assert arguments(LAYERS[name]) == arguments(getattr(keras.layers, name))
+    assert name in CASES, f"give {name} a row in simple_cases.py"
+
+
+def test_names_of_keras_2_name_their_successor() -> None:
+    with pytest.warns(UserWarning, match="alpha is Keras 2's name; write negative_slope"):
+        layer = layers.LeakyReLU(alpha=0.1)
+    assert layer.negative_slope == 0.1
+    assert layers.LeakyReLU.from_config(layer.get_config()).negative_slope == 0.1
+    with pytest.warns(UserWarning, match="input_length is Keras 2's"):
+        table = layers.Embedding(5, 2, input_length=3)
+    assert layers.Embedding.from_config(table.get_config()).output_dim == 2
+
+
+# --- random layers ----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("float64")
+def test_noise_is_drawn_while_training_only() -> None:
+    x = np.full((200, 50, 8), 2.0)
+    for make, spread in [
+        (lambda: layers.Dropout(0.25, seed=3), 2 * np.sqrt(0.25 / 0.75)),
+        (lambda: layers.SpatialDropout1D(0.25, seed=3), 2 * np.sqrt(0.25 / 0.75)),
+        (lambda: layers.GaussianNoise(0.3, seed=3), 0.3),
+        (lambda: layers.GaussianDropout(0.2, seed=3), 2 * np.sqrt(0.2 / 0.8)),
+    ]:
+        layer, same = make(), make()
+        np.testing.assert_array_equal(layer(x), x)
+        first, second = layer(x, training=True).numpy(), layer(x, training=True).numpy()
+        assert not np.array_equal(first, second)
+        np.testing.assert_array_equal(same(x, training=True), first)
+        assert abs(first.mean() - 2) < 0.05 and abs(first.std() / spread - 1) < 0.05
+        assert first.dtype == np.float64
+    dropped = layers.SpatialDropout1D(0.5)(x, training=True).numpy()
+    np.testing.assert_array_equal(dropped, np.broadcast_to(dropped[:, :1], x.shape))
+    shared = layers.Dropout(0.5, noise_shape=(1, None, 1))(x, training=True).numpy()
+    np.testing.assert_array_equal(shared, np.broadcast_to(shared[:1, :, :1], x.shape))
+    np.testing.assert_array_equal(layers.Dropout(1.0)(x, training=True), 0 * x)
+    assert layers.GaussianNoise(0.1)(np.ones(3, "float64"), training=True).dtype == np.float64
+
+
+def test_a_layer_with_statistics_is_called_step_by_step() -> None:
+    class Count(Layer):
+        def build(self, input_shape: Any) -> None:
+            self.calls = self.add_weight((), "zeros", trainable=False, name="calls")
+
+        def call(self, inputs: Any) -> Any:
+            self.calls.assign(self.calls + 1)
+            return inputs - inputs.mean(axis=0, keepdims=True)
+
+    inner = Count()
+    x = SEQUENCE.astype("float32")
+    y = layers.TimeDistributed(inner)(x, training=True)
+    assert inner.calls.item() == 5
+    np.testing.assert_allclose(y, x - x.mean(axis=0, keepdims=True), atol=1e-6)
+
+
+def test_time_distributed_hands_the_mask_of_inner_sequences_on() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3, 5, 4)).astype("float32")
+    mask = np.random.default_rng(1).random((2, 3, 5)) < 0.6
+    inner = layers.LSTM(3)
+    y = layers.TimeDistributed(inner)(x, mask=mask)
+    for t in range(3):
+        np.testing.assert_allclose(y[:, t], inner(x[:, t], mask=mask[:, t]), rtol=1e-6, atol=1e-7)
+    with pytest.raises(ValueError, match=r"mask of shape \(2, 3, ...\), received \(2, 4\)"):
+        layers.TimeDistributed(layers.LSTM(3))(x, mask=np.ones((2, 4), bool))
+
+
+# --- bad input --------------------------------------------------------------------------------------
+
+X3, X2 = np.ones((2, 5, 4)), np.ones((2, 4))
+BAD: list[tuple[Any, str]] = [
+    (lambda: layers.Dense(3, name="d")(np.ones(4)), r"d: expected inputs \(batch, ..., features\).*\(4,\)"),
+    (lambda: layers.Dense(0), "units must be a positive integer, received 0"),
+    (lambda: layers.Dense(3, lora_rank=2), "Dense: lora_rank is not supported, received 2"),
+    (lambda: layers.Embedding(3, 2, quantization_config="int8"), "quantization_config is not supported"),
+    (lambda: layers.Embedding(3, 2, name="e")(np.array([[0, 1], [2, 3]])), r"e: id.*3.*\(1, 1\)"),
+    (lambda: layers.Embedding(3, 2, name="e")(np.array([[-1]])), r"e: id.*-1.*\(0, 0\)"),
+    (lambda: layers.Embedding(3, 0), "output_dim must be a positive integer"),
+    (lambda: layers.Embedding(3, 2, weights=np.ones((2, 2)))(np.array([[0]])), r"expected \(3, 2\)"),
+    (lambda: layers.Lambda(3), "expected a function, received 3"),
+    (lambda: layers.Masking(name="m")(np.ones(3)), r"m: expected inputs \(batch, time, features\)"),
+    (lambda: layers.TimeDistributed(layers.Dense(2), name="t")(X2), r"t: expected.*time.*shape \(2, 4\)"),
+    (lambda: layers.TimeDistributed(layers.Dense(2), name="t")([X3]), "t: expected.*received list"),
+    (lambda: layers.TimeDistributed("dense"), "expected a layer, received 'dense'"),
+    (lambda: layers.Add(name="a")(X2), r"a: expected a list of one or more.*one tensor.*a\(\[a, b\]\)"),
+    (lambda: layers.Add()([]), "expected a list of one or more inputs, received 0"),
+    (lambda: layers.Add(name="a")([X2, np.ones((2, 3))]), r"a: the shapes \(2, 4\), \(2, 3\) do not fit"),
+    (lambda: layers.Add()([X2, np.ones((3, 4))]), "do not fit together"),
+    (lambda: layers.Subtract()([X2]), "a list of 2 inputs, received 1"),
+    (lambda: layers.Concatenate()([X2, X3]), "do not fit together"),
+    (lambda: layers.Concatenate(axis=3)([X3, X3]), "do not fit together"),
+    (lambda: layers.Dot(axes=(1, 2, 3)), r"axes must be an int or two ints, received \(1, 2, 3\)"),
+    (lambda: layers.Dot(axes=0)([X2, X2]), "do not fit together"),
+    (lambda: layers.Dot(axes=1)([X2, X3]), "do not fit together"),
+    (
+        lambda: layers.Reshape((3, -1), name="r")(X2),
+        r"r: inputs of shape \(2, 4\) have 4 elements.*\(3, -1\)",
+    ),
+    (lambda: layers.Reshape((3,))(X2), "do not fit target_shape"),
+    (lambda: layers.Reshape((-1, -1)), "one of which may be -1"),
+    (lambda: layers.Permute((0, 1)), r"dims must be the numbers 1 to n.*\(0, 1\)"),
+    (lambda: layers.Permute((2, 1))(X2), r"with 3 axes, received shape \(2, 4\)"),
+    (lambda: layers.RepeatVector(0), "n must be a positive integer, received 0"),
+    (lambda: layers.RepeatVector(2)(X3), r"\(batch, features\), received shape \(2, 5, 4\)"),
+    (lambda: layers.Cropping1D(3, name="c")(X3), r"c: cropping \(3, 3\) leaves nothing of 5"),
+    (lambda: layers.Cropping1D((1, 2, 3)), "cropping must be a number of steps, or two"),
+    (lambda: layers.ZeroPadding1D(-1), "padding must be"),
+    (lambda: layers.UpSampling1D(2)(X2), r"\(batch, time, features\), received shape \(2, 4\)"),
+    (lambda: layers.Flatten("first"), "data_format must be.*'first'"),
+    (lambda: layers.ReLU(max_value=-1), "max_value must not be negative, received -1"),
+    (lambda: layers.LeakyReLU(None), "negative_slope must not be negative, received None"),
+    (lambda: layers.PReLU(shared_axes=[3])(X3), r"shared_axes \[3\] are not among the axes 1..2"),
+    (lambda: layers.PReLU()(tg.Input((None, 4))), "name the unknown axes in shared_axes"),
+    (lambda: layers.Softmax(name="s")(X3, mask=np.ones((2, 5))), r"s: expected a mask that broadcasts"),
+    (lambda: layers.Dropout(1.5), r"rate must be in \[0, 1\], received 1.5"),
+    (lambda: layers.Dropout(0.5, noise_shape=(0, 2)), "noise_shape holds positive integers"),
+    (lambda: layers.Dropout(0.5, (2, 1), name="d")(X3), r"d: noise_shape \(2, 1\) does not fit.*\(2, 5, 4\)"),
+    (lambda: layers.SpatialDropout1D(0.5)(X2), r"\(batch, time, features\), received shape \(2, 4\)"),
+    (lambda: layers.GaussianNoise(2.0), r"GaussianNoise: stddev must be in \[0, 1\]"),
+    (lambda: layers.GaussianDropout(1.0), "rate must be below 1"),
+    (lambda: layers.Activation("tanhh"), "did you mean 'tanh'"),
+    (lambda: layers.merging.Merge()([X2]), "must define merge"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), BAD, ids=range(len(BAD)))
+def test_bad_input_is_named(call: Any, message: str) -> None:
+    with pytest.raises((ValueError, TypeError, IndexError, NotImplementedError), match=message):
+        call()
+
+
+def test_a_built_layer_refuses_other_shapes() -> None:
+    dense, slope = layers.Dense(2), layers.PReLU()
+    dense(X2), slope(X2)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="expected 4 features on the last axis"):
+            dense(np.ones((2, 3)))
+        with pytest.raises(ValueError, match=r"fit alpha of shape \(4,\), received shape \(2, 3\)"):
+            slope(np.ones((2, 3)))
+    assert dense(X2).shape == slope(X2).shape[:1] + (2,)
+
+
+def test_masks_reach_a_recurrent_layer() -> None:
+    """Masking and Concatenate in front of an LSTM: masked steps change nothing."""
+    x = np.where(MASK[..., None], SEQUENCE, 0.0).astype("float32")
+    lstm = layers.LSTM(3)
+    direct = lstm(x, mask=MASK)
+    np.testing.assert_array_equal(lstm(layers.Masking()(x)), direct)
+    assert not np.allclose(lstm(x), direct)
