@@ -103,6 +103,7 @@ def test_a_symbol_has_no_value(use: Any) -> None:
 def test_lengths_that_a_layer_needs_are_found() -> None:
     x = tg.Input((None, 4))
     assert layers.Cropping1D(5)(x).shape == (None, None, 4)
+    assert x[:, 7].shape == (None, 4)
     assert layers.Reshape((-1, 5, 4))(x).shape == (None, None, 5, 4)
     with pytest.raises(ValueError, match="expected inputs"):
         layers.RepeatVector(2)(x)

@@ -184,7 +184,7 @@ class Masking(Layer, MaskSource):
 
     def call(self, inputs: Any) -> Any:
         """Compute the outputs."""
-        return where(self.compute_mask(inputs)[..., None], inputs, 0.0)
+        return where(self.compute_mask(inputs)[..., None], inputs, 0)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """True where a step counts."""
@@ -228,13 +228,21 @@ class TimeDistributed(Layer):
             raise ValueError(
                 f"{self.name}: expected a mask of shape ({batch}, {time}, ...), received {np.shape(mask)}"
             )
+        inner = np.asarray(mask) if np.ndim(mask) > 2 else None
         if mode().training and self.layer.non_trainable_weights:
-            return stack([self.layer(inputs[:, t]) for t in range(time)], axis=1)
-        folded = reshape(inputs, (batch * time, *inputs.shape[2:]))
-        if np.ndim(mask) > 2:
-            folded._mask = np.reshape(np.asarray(mask), (batch * time, *np.shape(mask)[2:]))
-        y = self.layer(folded)
+            steps = [(inputs[:, t], None if inner is None else inner[:, t]) for t in range(time)]
+            return stack([self._inside(x, m) for x, m in steps], axis=1)
+        y = self._inside(*(None if v is None else _fold(v) for v in (inputs, inner)))
         return reshape(y, (batch, time, *y.shape[1:]))
+
+    def _inside(self, x: Any, mask: Any) -> Any:
+        x._mask = mask
+        return self.layer(x)
+
+
+def _fold(x: Any) -> Any:
+    """(batch, time, ...) → (batch · time, ...)."""
+    return reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:]))
 
 
 def refuse(layer: Layer, **options: Any) -> None:

@@ -126,9 +126,9 @@ class Multiply(Merge):
         """The product."""
         over = [_over(m, x) for m, x in zip(masks, xs, strict=True)]
         y = functools.reduce(
-            ops.multiply, [x if m is None else ops.where(m, x, 1.0) for m, x in zip(over, xs, strict=True)]
+            ops.multiply, [x if m is None else ops.where(m, x, 1) for m, x in zip(over, xs, strict=True)]
         )
-        return y if any(m is None for m in over) else ops.where(functools.reduce(np.logical_or, over), y, 0.0)
+        return y if any(m is None for m in over) else ops.where(functools.reduce(np.logical_or, over), y, 0)
 
 
 class Maximum(Merge):

@@ -104,10 +104,10 @@ def probe(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             layer.build_at(layer.path, shapes)
         try:
             small, large = (_run(layer, args, kwargs, n) for n in (2, 3))
-        except ValueError as error:
+        except (ValueError, IndexError) as error:
             try:
                 small, large = (_run(layer, args, kwargs, n) for n in (60, 120))
-            except ValueError:
+            except (ValueError, IndexError):
                 raise error from None
     call = Call(layer, args, kwargs)
     made = []
