@@ -66,6 +66,9 @@ CASES: dict[str, list[Case]] = {
             MASK,
             saved=False,
         ),
+        Case(
+            lambda L: L.Lambda(lambda x: x * 2.0, mask=lambda x, mask: x[..., 0] > 0.0), SEQUENCE, saved=False
+        ),
         Case(lambda L: L.Lambda(lambda x, training: x * 2.0 if training else x), FLAT, saved=False),
     ],
     "TimeDistributed": [

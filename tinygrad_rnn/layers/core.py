@@ -120,7 +120,7 @@ class Identity(Layer):
         return inputs
 
 
-class Lambda(Layer):
+class Lambda(Layer, MaskSource):
     """A function as a layer: `function(inputs, **arguments)`.
 
     `function` also gets `mask` and `training` if it has arguments of these names. The mask of the output is
