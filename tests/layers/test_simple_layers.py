@@ -329,6 +329,8 @@ def test_time_distributed_hands_the_mask_of_inner_sequences_on() -> None:
     y = layers.TimeDistributed(inner)(x, mask=mask)
     for t in range(3):
         np.testing.assert_allclose(y[:, t], inner(x[:, t], mask=mask[:, t]), rtol=1e-6, atol=1e-7)
+    inner.trainable = False  # its weights are now like statistics: step by step
+    np.testing.assert_allclose(layers.TimeDistributed(inner)(x, mask=mask, training=True), y, rtol=1e-6)
     with pytest.raises(ValueError, match=r"mask of shape \(2, 3, ...\), received \(2, 4\)"):
         layers.TimeDistributed(layers.LSTM(3))(x, mask=np.ones((2, 4), bool))
 
