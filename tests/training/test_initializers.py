@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_rnn import Variable, config, grad, losses, metrics, optimizers
+from tinygrad_rnn import Variable, config, grad, losses, metrics, optimizers, tensor
 from tinygrad_rnn import activations as act
 from tinygrad_rnn import constraints as con
 from tinygrad_rnn import initializers as ini
@@ -208,7 +208,7 @@ def test_defaults_are_those_of_keras(keras: Any) -> None:
 
 
 def test_activations_agree_with_keras(keras: Any, rng: np.random.Generator) -> None:
-    x = (3 * rng.standard_normal((4, 5))).astype("float32")
+    x = (3 * rng.standard_normal((4, 6))).astype("float32")
     for name, function in act.FUNCTIONS.items():
         expected = np.asarray(keras.activations.get(name)(keras.ops.convert_to_tensor(x)))
         np.testing.assert_allclose(np.asarray(function(x)), expected, rtol=1e-5, atol=1e-6, err_msg=name)
@@ -217,10 +217,40 @@ def test_activations_agree_with_keras(keras: Any, rng: np.random.Generator) -> N
         np.testing.assert_allclose(act.relu(x, **options), expected, rtol=1e-6, atol=1e-7)
 
 
+def test_gradients_of_activations_agree_with_keras(keras: Any, rng: np.random.Generator) -> None:
+    import torch
+
+    x, pull = 3 * rng.standard_normal((4, 6)), rng.standard_normal((4, 6))
+    for name, function in act.FUNCTIONS.items():
+        theirs, ours = torch.tensor(x, requires_grad=True), tensor(x, requires_grad=True)
+        for _ in range(2):
+            want, y = keras.activations.get(name)(theirs), function(ours)
+            g = pull[:, : y.shape[1]]
+            (expected,) = torch.autograd.grad(want, theirs, torch.tensor(g))
+            np.testing.assert_allclose(y, want.detach().numpy(), rtol=1e-9, atol=1e-12, err_msg=name)
+            rtol = 1e-7 if name == "hard_sigmoid" else 1e-9  # torch's derivative there is a float32 1/6
+            np.testing.assert_allclose(grad(y, ours, g), expected, rtol=rtol, atol=1e-12, err_msg=name)
+
+
+def test_activations_with_arguments_and_at_infinity() -> None:
+    x = np.array([-np.inf, -1.0, 0.25, np.inf], "float32")
+    assert act.relu(x, threshold=0.5).tolist() == [0.0, 0.0, 0.0, np.inf]
+    assert act.threshold(x, 0.5, -1.0).tolist() == [-1.0, -1.0, -1.0, np.inf]
+    assert act.hard_shrink(x, 0.2).tolist() == x.tolist()
+    assert act.soft_shrink(x, 0.25).tolist() == [-np.inf, -0.75, 0.0, np.inf]
+    assert act.squareplus(np.zeros(1), 16.0).tolist() == [2.0]
+    assert act.glu(np.array([[4.0, 2.0], [0.0, 0.0]]), axis=0).tolist() == [[2.0, 1.0]]
+    assert act.celu(np.array([-1e4]), 0.5).tolist() == [-0.5]
+    for name, function in act.FUNCTIONS.items():
+        for value in (np.array([[0.5, -0.5]], "float32"), tensor([[0.5, -0.5]], "float32")):
+            assert function(value).dtype == np.float32, name
+
+
 def test_activation_names_round_trip() -> None:
     assert act.get(None) is act.linear and act.get("Swish") is act.silu
     for name, function in act.FUNCTIONS.items():
         assert act.get(act.serialize(function)) is function and act.get(name) is function
+        assert act.deserialize(act.serialize(function)) is function
 
 
 # --- regularizers ---------------------------------------------------------------------------------

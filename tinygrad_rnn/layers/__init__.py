@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+from .advanced_activations import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from .attention import AdditiveAttention, Attention
 from .bidirectional import Bidirectional
 from .cell import StackedRNNCells
 from .convolution import Conv1D, Convolution1D
-from .core import Activation, Dense, Dropout, Flatten, Reshape, TimeDistributed
+from .core import Activation, Dense, Identity, Lambda, Masking, TimeDistributed
 from .embedding import Embedding
 from .gru import GRU, GRUCell
 from .layer import Layer
 from .lstm import LSTM, LSTMCell
+from .merging import (
+    Add,
+    Average,
+    Concatenate,
+    Dot,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+    add,
+    average,
+    concatenate,
+    dot,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)  # fmt: skip
 from .multi_head_attention import MultiHeadAttention
+from .noise import ActivityRegularization, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D
 from .normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -19,6 +39,7 @@ from .normalization import (
     RMSNormalization,
     UnitNormalization,
 )
+from .operation import Operation
 from .pooling import (
     AveragePooling1D,
     AvgPool1D,
@@ -29,20 +50,25 @@ from .pooling import (
     MaxPool1D,
     MaxPooling1D,
 )
+from .reshaping import Cropping1D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
 from .rnn import RNN
 from .simple_rnn import SimpleRNN, SimpleRNNCell
 from .symbolic import Input
 
 __all__ = [
-    "GRU", "LSTM", "RNN", "Activation", "AdditiveAttention", "Attention", "AveragePooling1D", "AvgPool1D",
-    "BatchNormalization", "Bidirectional", "Conv1D", "Convolution1D", "Dense", "Dropout", "Embedding",
-    "Flatten", "GRUCell", "GlobalAveragePooling1D", "GlobalAvgPool1D", "GlobalMaxPool1D", "GlobalMaxPooling1D",
-    "GroupNormalization", "Input", "LSTMCell", "Layer", "LayerNormalization", "MaxPool1D", "MaxPooling1D",
-    "MultiHeadAttention", "RMSNormalization", "Reshape", "SimpleRNN", "SimpleRNNCell", "StackedRNNCells",
-    "TimeDistributed", "UnitNormalization",
+    "Activation", "ActivityRegularization", "add", "Add", "AdditiveAttention", "Attention", "Average",
+    "average", "AveragePooling1D", "AvgPool1D", "BatchNormalization", "Bidirectional", "concatenate",
+    "Concatenate", "Conv1D", "Convolution1D", "Cropping1D", "Dense", "Dot", "dot", "Dropout", "ELU",
+    "Embedding", "Flatten", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAvgPool1D",
+    "GlobalMaxPool1D", "GlobalMaxPooling1D", "GroupNormalization", "GRU", "GRUCell", "Identity", "Input",
+    "Lambda", "Layer", "LayerNormalization", "LeakyReLU", "LSTM", "LSTMCell", "Masking", "Maximum", "maximum",
+    "MaxPool1D", "MaxPooling1D", "Minimum", "minimum", "MultiHeadAttention", "Multiply", "multiply",
+    "Permute", "PReLU", "ReLU", "RepeatVector", "Reshape", "RMSNormalization", "RNN", "SimpleRNN",
+    "SimpleRNNCell", "Softmax", "SpatialDropout1D", "StackedRNNCells", "Subtract", "subtract",
+    "TimeDistributed", "UnitNormalization", "UpSampling1D", "ZeroPadding1D",
 ]  # fmt: skip
 
 # The closed list of classes that a saved model may name.
 LAYERS: dict[str, type[Layer]] = {
     name: value for name in __all__ if isinstance(value := globals()[name], type) and issubclass(value, Layer)
-}
+} | {"Operation": Operation}  # made by operators, not by hand

@@ -1,19 +1,23 @@
-"""Dense, Activation, Dropout, Flatten, Reshape and TimeDistributed."""
+"""Dense, Activation, Identity, Lambda, Masking and TimeDistributed."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .. import activations
-from ..config import SeedGenerator, mode
-from ..ops import dropout, reshape
-from .layer import Layer
+from ..config import mode
+from ..ops import reshape, stack, where
+from .layer import Layer, MaskSource
 
 
 class Dense(Layer):
-    """`y = activation(x W + b)` on the last axis: (..., features) → (..., units).
+    """`y = activation(x W + b)` on the last axis: (batch, ..., features) → (batch, ..., units).
+
+    Weights: `kernel` W (features, units) and, with `use_bias`, `bias` b (units,).
 
     >>> Dense(3)(np.ones((2, 4), np.float32)).shape
     (2, 3)
@@ -33,9 +37,13 @@ class Dense(Layer):
         activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        lora_rank: Any = None,
+        lora_alpha: Any = None,
+        quantization_config: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **options)
+        refuse(self, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         if not isinstance(units, (int, np.integer)) or units < 1:
             raise ValueError(f"Dense: units must be a positive integer, received {units!r}")
         self.units = int(units)
@@ -98,61 +106,97 @@ class Activation(Layer):
         return self.activation(inputs)
 
 
-class Dropout(Layer):
-    """Set a share `rate` of the inputs to 0 while training and divide the rest by 1 − rate.
+class Identity(Layer):
+    """Hand the inputs on as they are.
 
-    Srivastava et al. 2014, in the inverted form.
-
-    >>> Dropout(0.5)(np.ones(3)).tolist()
-    [1.0, 1.0, 1.0]
+    >>> Identity()(np.array([1.0])).tolist()
+    [1.0]
     """
 
     supports_masking = True
 
-    def __init__(self, rate: float, noise_shape: Any = None, seed: int | None = None, **options: Any) -> None:
-        super().__init__(**options)
-        if not 0 <= rate <= 1:
-            raise ValueError(f"Dropout: rate must be in [0, 1], received {rate!r}")
-        self.rate, self.noise_shape = float(rate), noise_shape
-        self.seed_generator = SeedGenerator(seed)
-
     def call(self, inputs: Any) -> Any:
-        """Compute the outputs."""
-        if not mode().training or self.rate == 0:
-            return inputs
-        return dropout(inputs, self.rate, self.noise_shape, self.seed_generator)
+        """The inputs."""
+        return inputs
 
 
-class Flatten(Layer):
-    """All axes but the first in one: (batch, a, b) → (batch, a·b).
+class Lambda(Layer, MaskSource):
+    """A function as a layer: `function(inputs, **arguments)`.
 
-    >>> Flatten()(np.ones((2, 3, 4))).shape
-    (2, 12)
+    `function` also gets `mask` and `training` if it has arguments of these names. The mask of the output is
+    `mask`: none, an array, or what `mask(inputs, mask)` gives. Shapes are found by calling `function`, so that
+    `output_shape` is not needed; it is accepted as in Keras. A model with an anonymous function (`lambda`)
+    cannot be saved: a file never holds code.
+
+    >>> Lambda(lambda x, by: x * by, arguments={"by": 2.0})(np.array([1.0, 3.0])).tolist()
+    [2.0, 6.0]
     """
 
-    def call(self, inputs: Any) -> Any:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        output_shape: Any = None,
+        mask: Any = None,
+        arguments: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        if not callable(function):
+            raise TypeError(f"Lambda: expected a function, received {function!r}")
+        self.function, self.mask = function, mask
+        self.function_arguments = dict(arguments or {})
+        try:
+            self._wanted = frozenset({"mask", "training"} & inspect.signature(function).parameters.keys())
+        except ValueError:  # functions written in C may have no signature
+            self._wanted = frozenset()
+
+    def call(self, inputs: Any, mask: Any = None, training: bool = False) -> Any:
         """Compute the outputs."""
-        return reshape(inputs, (inputs.shape[0], int(np.prod(inputs.shape[1:]))))
+        given = {"mask": mask, "training": training}
+        return self.function(inputs, **self.function_arguments, **{k: given[k] for k in self._wanted})
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """What the argument `mask` says."""
+        return self.mask(inputs, mask) if callable(self.mask) else self.mask
 
 
-class Reshape(Layer):
-    """The same elements in `target_shape` (without the batch axis; one entry may be −1).
+class Masking(Layer, MaskSource):
+    """Skip the time steps whose features all equal `mask_value`.
 
-    >>> Reshape((2, -1))(np.ones((3, 8))).shape
-    (3, 2, 4)
+    The layers behind get the mask `any(x != mask_value, axis=-1)`; skipped steps become 0.
+
+    >>> Masking(9.0)(np.array([[[1.0, 9.0], [9.0, 9.0]]])).tolist()
+    [[[1.0, 9.0], [0.0, 0.0]]]
     """
 
-    def __init__(self, target_shape: Any, **options: Any) -> None:
+    supports_masking = True
+
+    def __init__(self, mask_value: Any = 0.0, **options: Any) -> None:
         super().__init__(**options)
-        self.target_shape = tuple(target_shape)
+        self.mask_value = mask_value
+
+    def check_input(self, inputs: Any) -> None:
+        """At least two axes."""
+        if inputs.ndim < 2:
+            raise ValueError(
+                f"{self.name}: expected inputs (batch, time, features), received shape {inputs.shape}"
+            )
 
     def call(self, inputs: Any) -> Any:
         """Compute the outputs."""
-        return reshape(inputs, (inputs.shape[0], *self.target_shape))
+        return where(self.compute_mask(inputs)[..., None], inputs, 0)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """True where a step counts."""
+        return np.any(np.asarray(inputs) != self.mask_value, axis=-1)
 
 
 class TimeDistributed(Layer):
-    """Apply a layer to every time step of (batch, time, ...) on its own.
+    """Apply a layer to every time step of (batch, time, ...) on its own, with the same weights.
+
+    Time is folded into the batch. A layer that keeps statistics of its batches (BatchNormalization) is
+    called step after step while training, as in Keras. A mask (batch, time) goes on to the output; one with
+    more axes is also that of the layer's inputs.
 
     >>> TimeDistributed(Dense(3))(np.ones((2, 5, 4))).shape
     (2, 5, 3)
@@ -167,14 +211,42 @@ class TimeDistributed(Layer):
             raise ValueError(f"TimeDistributed: expected a layer, received {layer!r}")
         self.layer = layer
 
+    def check_input(self, inputs: Any) -> None:
+        """At least three axes."""
+        if isinstance(inputs, (list, tuple, dict)) or inputs.ndim < 3:
+            received = f"shape {inputs.shape}" if hasattr(inputs, "shape") else type(inputs).__name__
+            raise ValueError(f"{self.name}: expected inputs (batch, time, ...), received {received}")
+
     def build(self, input_shape: Any) -> None:
         """Build the layer on the shape of one step."""
-        if len(input_shape) < 3:
-            raise ValueError(f"{self.name}: expected inputs (batch, time, ...), received shape {input_shape}")
         self.layer.build_at(f"{self.path}/{self.layer.name}", (None, *input_shape[2:]))
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, mask: Any = None) -> Any:
         """Fold time into the batch, call the layer, unfold."""
         batch, time = inputs.shape[:2]
-        y = self.layer(reshape(inputs, (batch * time, *inputs.shape[2:])))
+        if mask is not None and np.shape(mask)[:2] != (batch, time):
+            raise ValueError(
+                f"{self.name}: expected a mask of shape ({batch}, {time}, ...), received {np.shape(mask)}"
+            )
+        inner = np.asarray(mask) if np.ndim(mask) > 2 else None
+        if mode().training and self.layer.non_trainable_weights:
+            steps = [(inputs[:, t], None if inner is None else inner[:, t]) for t in range(time)]
+            return stack([self._inside(x, m) for x, m in steps], axis=1)
+        y = self._inside(*(None if v is None else _fold(v) for v in (inputs, inner)))
         return reshape(y, (batch, time, *y.shape[1:]))
+
+    def _inside(self, x: Any, mask: Any) -> Any:
+        x._mask = mask
+        return self.layer(x)
+
+
+def _fold(x: Any) -> Any:
+    """(batch, time, ...) → (batch · time, ...)."""
+    return reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:]))
+
+
+def refuse(layer: Layer, **options: Any) -> None:
+    """Raise `ValueError` for an argument of Keras that is given but not supported here."""
+    for name, value in options.items():
+        if value is not None:
+            raise ValueError(f"{type(layer).__name__}: {name} is not supported, received {value!r}")

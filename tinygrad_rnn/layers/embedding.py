@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from ..ops.indexing import check_ids, take
+from .core import refuse
 from .layer import Layer, MaskSource
 
 
@@ -15,11 +17,13 @@ class Embedding(Layer, MaskSource):
 
     With `mask_zero`, id 0 is padding: the layers behind get the mask `ids != 0` (id 0 stays a row, so
     `input_dim` is the vocabulary + 1). Ids outside `0..input_dim-1` raise `ValueError` with the id and
-    its position.
+    its position. `weights`: the initial table.
 
     >>> Embedding(5, 2)(np.array([[0, 4]])).shape
     (1, 2, 2)
     """
+
+    autocast = False  # ids stay as they are: float32 does not hold large ones
 
     def __init__(
         self,
@@ -30,9 +34,20 @@ class Embedding(Layer, MaskSource):
         embeddings_constraint: Any = None,
         mask_zero: bool = False,
         weights: Any = None,
+        lora_rank: Any = None,
+        lora_alpha: Any = None,
+        quantization_config: Any = None,
+        *,
+        input_length: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        refuse(self, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
+        if input_length is not None:
+            warnings.warn(
+                "Embedding: input_length is Keras 2's and has no effect; leave it out", stacklevel=2
+            )
+            del self.arguments["input_length"]
         for name, value in (("input_dim", input_dim), ("output_dim", output_dim)):
             if not isinstance(value, (int, np.integer)) or value < 1:
                 raise ValueError(f"Embedding: {name} must be a positive integer, received {value!r}")

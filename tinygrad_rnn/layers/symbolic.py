@@ -18,7 +18,7 @@ class Symbol:
     """A tensor that does not exist yet: what `Input` returns, and layers called on it.
 
     `shape` has None for axes that are not known. `call` is the layer call that makes it (None for an
-    input), `index` says which of its outputs.
+    input), `index` says which of its outputs. Operators and methods are attached by `layers.operation`.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class Symbol:
 
     def _refuse(self, *_: Any) -> Any:
         raise TypeError(
-            f"{self!r} stands for a tensor that does not exist yet: pass it to layers. "
-            "For arithmetic inside a functional model use a layer (Activation, or your own)"
+            f"{self!r} stands for a tensor that does not exist yet: pass it to layers, or use operators and "
+            "methods (x + y, x[:, 0], x.mean(axis=1)); for other functions write Lambda(tg.ops.tanh)(x)"
         )
 
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __matmul__ = _refuse
-    __neg__ = __getitem__ = __array__ = __iter__ = __bool__ = __len__ = _refuse
+    __array__ = __iter__ = __bool__ = __len__ = _refuse
+    __array_ufunc__ = None  # `array + x` asks x
 
 
 class Call:
@@ -100,13 +100,20 @@ def probe(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call a layer on symbols: find the shapes of its outputs by running it on zeros.
 
     It runs twice, with different lengths for the unknown axes; what differs in the result is unknown
-    there too. The lengths are such that windows over time fit, and that there is one more of them.
+    there too. The lengths are such that windows over time fit, and that there is one more of them. Where they do
+    not divide as the layer wants, longer ones are tried, which many numbers divide.
     """
     with no_grad():
         shapes = map_nested(lambda x: x.shape if isinstance(x, Symbol) else np.shape(x), args[0])
         if not layer.built:
             layer.build_at(layer.path, shapes)
-        small, large = (_run(layer, args, kwargs, n) for n in _lengths(layer))
+        try:
+            small, large = (_run(layer, args, kwargs, n) for n in _lengths(layer))
+        except (ValueError, IndexError) as error:
+            try:
+                small, large = (_run(layer, args, kwargs, n) for n in (60, 120))
+            except (ValueError, IndexError):
+                raise error from None
     call = Call(layer, args, kwargs)
     made = []
     for index, (a, b) in enumerate(zip(flatten(small), flatten(large), strict=True)):
