@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .bidirectional import Bidirectional
-from .cell import StackedRNNCells
 from .core import Activation, Dense, Dropout, Flatten, Reshape, TimeDistributed
 from .embedding import Embedding
 from .gru import GRU, GRUCell
@@ -11,6 +10,7 @@ from .layer import Layer
 from .lstm import LSTM, LSTMCell
 from .rnn import RNN
 from .simple_rnn import SimpleRNN, SimpleRNNCell
+from .stacked import StackedRNNCells
 from .symbolic import Input
 
 __all__ = [

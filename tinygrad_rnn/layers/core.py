@@ -154,6 +154,8 @@ class Reshape(Layer):
 class TimeDistributed(Layer):
     """Apply a layer to every time step of (batch, time, ...) on its own.
 
+    A mask (batch, time, ...) reaches the layer without its time axis, and (batch, time) goes on.
+
     >>> TimeDistributed(Dense(3))(np.ones((2, 5, 4))).shape
     (2, 5, 3)
     """
@@ -173,8 +175,28 @@ class TimeDistributed(Layer):
             raise ValueError(f"{self.name}: expected inputs (batch, time, ...), received shape {input_shape}")
         self.layer.build_at(f"{self.path}/{self.layer.name}", (None, *input_shape[2:]))
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, mask: Any = None) -> Any:
         """Fold time into the batch, call the layer, unfold."""
         batch, time = inputs.shape[:2]
-        y = self.layer(reshape(inputs, (batch * time, *inputs.shape[2:])))
+        options = {}
+        if mask is not None:
+            mask = np.asarray(mask)
+            if mask.shape[:2] != (batch, time):
+                raise ValueError(
+                    f"{self.name}: expected a mask that begins with {(batch, time)}, received {mask.shape}"
+                )
+            if "mask" in self.layer._call_arguments() and (mask.ndim > 2 or inputs.ndim == 3):
+                options = {"mask": mask.reshape(batch * time, *mask.shape[2:])}
+        y = self.layer(reshape(inputs, (batch * time, *inputs.shape[2:])), **options)
         return reshape(y, (batch, time, *y.shape[1:]))
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask (batch, time); a step with a mask of its own counts if any part of it does.
+
+        That is so where the layer ends its mask, as an RNN that returns its last output does.
+        """
+        if mask is None or np.ndim(mask) == 2:
+            return mask
+        mask = np.asarray(mask)
+        inner = self.layer.compute_mask(inputs, mask.reshape(-1, *mask.shape[2:]))
+        return mask.any(axis=tuple(range(2, mask.ndim))) if inner is None else mask

@@ -19,6 +19,7 @@ from .. import constraints, initializers, regularizers
 from ..config import Scope, floatx, mode, no_grad, switched
 from ..core.tensor import Tensor, Variable
 from ..utils.registry import parameters, snake_case
+from .arguments import reset_after_hint
 from .symbolic import Symbol, flatten, map_nested, probe
 
 _counts: Counter[str] = Counter()
@@ -298,7 +299,7 @@ class Layer:
         if len(weights) != len(own):
             raise ValueError(f"{self.name}.set_weights: expected {len(own)} arrays, received {len(weights)}")
         wrong = [
-            f"{v.path}: expected {v.shape}, received {np.shape(w)}"
+            f"{v.path}: expected {v.shape}, received {np.shape(w)}{reset_after_hint(v.shape, np.shape(w))}"
             for v, w in zip(own, weights, strict=True)
             if np.shape(w) != v.shape
         ]
@@ -337,12 +338,12 @@ def _parameters(function: Callable[..., Any]) -> frozenset[str]:
 
 
 def _bound(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Constructor arguments by name, without `self`; `**options` are merged in."""
+    """Constructor arguments by name, without `self`; those of `**options` are merged in."""
     try:
-        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs).arguments  # type: ignore[misc]
+        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)  # type: ignore[misc]
     except TypeError:
         return dict(kwargs)  # the constructor itself will raise, with the better message
     named: dict[str, Any] = {}
-    for key, value in list(bound.items())[1:]:
-        named |= value if key in ("options", "kwargs") and isinstance(value, dict) else {key: value}
+    for key, value in list(bound.arguments.items())[1:]:
+        named |= value if bound.signature.parameters[key].kind.name == "VAR_KEYWORD" else {key: value}
     return named
