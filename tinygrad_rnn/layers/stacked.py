@@ -24,10 +24,11 @@ class StackedRNNCells(Layer):
         cls.cut = cls.call is StackedRNNCells.call
 
     def __init__(self, cells: Sequence[Any], **options: Any) -> None:
-        super().__init__(**options)
         if not cells:
             raise ValueError("StackedRNNCells: expected at least one cell")
-        self.cells = [as_cell(c) for c in cells]
+        made = [as_cell(c) for c in cells]
+        super().__init__(**{"dtype": made[0].dtype, **options})
+        self.cells = made
 
     @property
     def state_size(self) -> list[Any]:
