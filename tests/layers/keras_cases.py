@@ -74,7 +74,9 @@ def random_mask(rng: np.random.Generator, batch: int, time: int) -> np.ndarray |
     holes = rng.random((batch, time)) < 0.6
     empty = holes.copy()
     empty[rng.integers(batch)] = False
-    return [None, None, right, right[:, ::-1].copy(), holes, empty, np.ones((batch, time), bool)][rng.integers(7)]
+    return [None, None, right, right[:, ::-1].copy(), holes, empty, np.ones((batch, time), bool)][
+        rng.integers(7)
+    ]
 
 
 def case(seed: int) -> Case:

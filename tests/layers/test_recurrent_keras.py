@@ -14,6 +14,8 @@ from tinygrad_rnn.layers.symbolic import flatten
 
 torch = pytest.importorskip("torch")
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
+
 CASES = 208
 
 
@@ -55,7 +57,9 @@ def our_results(made: Case, layer: Any, pull: Any) -> tuple[list[np.ndarray], li
         loss = loss + (p * r).sum()
     leaves = [*layer.weights, x, *starts]
     found = tg.grad(loss, leaves)
-    gradients = [np.zeros(v.shape) if g is None else np.asarray(g) for g, v in zip(found, leaves, strict=True)]
+    gradients = [
+        np.zeros(v.shape) if g is None else np.asarray(g) for g, v in zip(found, leaves, strict=True)
+    ]
     return [r.numpy() for r in results], gradients
 
 
@@ -107,7 +111,9 @@ def test_weights_move_both_ways(keras, name):
     ours, theirs = LAYERS[name](tg.layers), LAYERS[name](keras.layers)
     ours(x), theirs(x)
     for source, target in ((ours, theirs), (theirs, ours)):
-        source.set_weights([np.random.default_rng(len(w)).standard_normal(w.shape) for w in source.get_weights()])
+        source.set_weights(
+            [np.random.default_rng(len(w)).standard_normal(w.shape) for w in source.get_weights()]
+        )
         target.set_weights(source.get_weights())
         for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
@@ -116,7 +122,17 @@ def test_weights_move_both_ways(keras, name):
 
 @pytest.mark.parametrize(
     "name",
-    ["SimpleRNN", "LSTM", "GRU", "SimpleRNNCell", "LSTMCell", "GRUCell", "RNN", "Bidirectional", "StackedRNNCells"],
+    [
+        "SimpleRNN",
+        "LSTM",
+        "GRU",
+        "SimpleRNNCell",
+        "LSTMCell",
+        "GRUCell",
+        "RNN",
+        "Bidirectional",
+        "StackedRNNCells",
+    ],
 )
 def test_arguments_stand_in_keras_order_with_its_defaults(keras, name):
     def arguments(layers: Any) -> dict[str, inspect.Parameter]:
@@ -145,7 +161,9 @@ def test_dropout_masks_act_as_those_of_keras(keras64, name, options):
     for switch in (tg.unrolled, tg.derived):
         with switch():
             y = ours(x, training=True)
-        masks = [None if m is None else [torch.tensor(part) for part in m.numpy()] for m in ours.dropout_masks]
+        masks = [
+            None if m is None else [torch.tensor(part) for part in m.numpy()] for m in ours.dropout_masks
+        ]
         assert {len(m) for m in masks if m} == {1 if ours.implementation == 2 else ours.cell.gates}
         single = ours.implementation == 2 or ours.cell.gates == 1
         theirs.cell._dropout_mask, theirs.cell._recurrent_dropout_mask = (
