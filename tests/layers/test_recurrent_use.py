@@ -170,6 +170,14 @@ def test_stateful_models_train_and_start_from_zeros(kind, shape):
     assert layer.get_states() is None
 
 
+@pytest.mark.parametrize("kind", STATEFUL)
+def test_a_loaded_model_starts_from_zeros_at_any_batch_size(kind, tmp_path):
+    model = tg.Sequential([STATEFUL[kind]()])
+    first = model(X).numpy()
+    model.save(tmp_path / "m.tgr")
+    np.testing.assert_array_equal(tg.models.load_model(tmp_path / "m.tgr")(X), first)
+
+
 # --- masks ------------------------------------------------------------------------------------------
 
 
