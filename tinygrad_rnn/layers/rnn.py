@@ -53,7 +53,7 @@ class RNN(Recurrent):
         zero_output_for_mask: bool = False,
         **options: Any,
     ) -> None:
-        refuse_unknown(type(self).__name__, options, (*parameters(RNN), *parameters(type(self))))
+        refuse_unknown(type(self).__name__, options, parameters(RNN))
         made = as_cell(cell)
         super().__init__(**{"dtype": made.dtype, **options})
         self.cell = made
