@@ -18,6 +18,7 @@ from bptt.steps import equal
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
 from tinygrad_rnn.bptt.tight import tighten
+from tinygrad_rnn.layers.symbolic import flatten
 
 N, T, F, H = 2, 5, 3, 4
 
@@ -218,7 +219,7 @@ def test_the_source_of_a_layer(kind: str, float64: None) -> None:
     text = layer.bptt_source()
     arguments = [a.arg for a in functions(text)["forward"].args.args]
     assert arguments[: len(first)] == first
-    states = [np.asarray(s) for s in one.get_initial_state(N)]
+    states = [np.asarray(s) for s in flatten(one.get_initial_state(N))]
     assert len(arguments) == 1 + len(states) + len(one.weights) + 1
     given = {w.path.rsplit("/", 1)[-1]: w.numpy() for w in one.weights}
     module: dict[str, Any] = {}

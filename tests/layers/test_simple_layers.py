@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from configurations import inside
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simple_cases import ALL, CASES, FLAT, MASK, SECOND, SEQUENCE, Case
@@ -238,13 +239,6 @@ def required(name: str) -> dict[str, Any]:
     found = inspect.signature(LAYERS[name]).parameters.values()
     names = [p.name for p in found if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
     return {n: REQUIRED[n] for n in names}
-
-
-def inside(value: Any) -> Any:
-    """A layer among the arguments as its class and configuration: it is made anew."""
-    if isinstance(value, Layer):
-        return type(value), {k: inside(v) for k, v in value.get_config().items()}
-    return [inside(v) for v in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize("name", sorted(set(LAYERS) - {"Layer"}))

@@ -180,7 +180,7 @@ def test_sequential_build_add_and_pop_keep_the_symbols() -> None:
     model.add(dense)
     assert model(X).shape == (4, 1) and all(a is b for a, b in zip(weights, model.weights, strict=True))
     wrong = tg.Sequential([layers.GRU(2), layers.GRU(2)])
-    with pytest.raises(ValueError, match="expected inputs"):
+    with pytest.raises(ValueError, match="expected one sequence"):
         wrong.build((None, None, 3))
     assert not wrong._between
     subclassed = Subclassed()

@@ -264,7 +264,6 @@ def test_a_forgotten_super_init_is_named() -> None:
         (lambda m: m.nothing, "has no attribute 'nothing'"),
         (lambda m: layers.Dense(1, batch_input_shape=(2, 3)), r"Input\(batch_shape=...\)"),
         (lambda m: layers.Dense(1, input_dim=3), r"input_shape=\(features,\)"),
-        (lambda m: layers.Embedding(3, 1, input_length=4), "input_length.*leave it out"),
     ],
 )
 def test_names_of_old_keras_point_to_new_ones(use: Any, message: str) -> None:

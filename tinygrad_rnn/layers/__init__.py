@@ -5,7 +5,6 @@ from __future__ import annotations
 from .advanced_activations import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from .attention import AdditiveAttention, Attention
 from .bidirectional import Bidirectional
-from .cell import StackedRNNCells
 from .convolution import Conv1D, Convolution1D
 from .core import Activation, Dense, Identity, Lambda, Masking, TimeDistributed
 from .embedding import Embedding
@@ -53,6 +52,7 @@ from .pooling import (
 from .reshaping import Cropping1D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
 from .rnn import RNN
 from .simple_rnn import SimpleRNN, SimpleRNNCell
+from .stacked import StackedRNNCells
 from .symbolic import Input
 
 __all__ = [

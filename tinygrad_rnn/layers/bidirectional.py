@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from ..bptt import Source
 from ..core.tensor import Tensor
 from ..initializers import Initializer
 from ..ops import add, concatenate, flip, multiply
+from ..utils.registry import parameters
+from .arguments import refuse_unknown
 from .layer import Layer
+from .recurrent import Recurrent
 from .rnn import RNN
 from .symbolic import flatten
 
@@ -21,13 +25,15 @@ _MERGE: dict[str | None, Any] = {
 }
 
 
-class Bidirectional(Layer):
+class Bidirectional(Recurrent):
     """Run `layer` forwards and a copy of it (or `backward_layer`) backwards over the same sequence.
 
     `merge_mode`: "concat" (last axis), "sum", "mul", "ave" or None (a tuple of two). With
-    `return_sequences` the backward outputs are put into the order of the inputs before merging. With
-    `return_state` the states follow: forward ones, then backward ones; `initial_state` is one list in that
-    order. `layer` is a pattern: both directions get new weights.
+    `return_sequences` the backward outputs are put into the order of the inputs before merging, and steps
+    masked out give 0 in both. With `return_state` the states follow: forward ones, then backward ones;
+    `initial_state` is one list in that order. `layer` is a pattern: both directions get new weights. A
+    `backward_layer` is used as it is; it runs in the other direction and may have another size. `weights`
+    are the initial values, forward ones, then backward ones.
 
     >>> import numpy as np
     >>> from tinygrad_rnn.layers import LSTM
@@ -35,7 +41,6 @@ class Bidirectional(Layer):
     (2, 3)
     """
 
-    supports_masking = True
     autocast = False
 
     def __init__(
@@ -52,48 +57,66 @@ class Bidirectional(Layer):
             raise ValueError(
                 f"Bidirectional: merge_mode must be one of {list(_MERGE)}, received {merge_mode!r}"
             )
-        super().__init__(
-            **{"name": f"bidirectional_{layer.name}", **options} if "name" not in options else options
-        )
-        self.forward_layer = _copy(layer, f"forward_{layer.name}", layer.go_backwards)
+        refuse_unknown("Bidirectional", options, parameters(Layer))
+        if layer.built:
+            warnings.warn(
+                f"Bidirectional({layer.name}): {layer.name} has weights already, which are not used: both "
+                "directions get new ones. Pass them on with set_weights, or use it as backward_layer",
+                UserWarning,
+                stacklevel=2,
+            )
+        super().__init__(**options)
+        base = layer.name
+        self.forward_layer: RNN = clone(layer, name=f"forward_{base.removeprefix('forward_')}")
         if backward_layer is None:
-            self.backward_layer = _copy(layer, f"backward_{layer.name}", not layer.go_backwards)
-        else:
-            _check_pair(layer, backward_layer)
-            self.backward_layer = backward_layer
-        for side in (self.forward_layer, self.backward_layer):
-            side.zero_output_for_mask = side.zero_output_for_mask or layer.return_sequences
+            name = f"backward_{base.removeprefix('backward_')}"
+            backward_layer = clone(layer, name=name, go_backwards=True)
+        self.backward_layer: RNN = backward_layer
+        _check_pair(self.forward_layer, self.backward_layer)
+        for side in self.directions():
+            side.zero_output_for_mask = layer.return_sequences
+        self.backward_layer._looked_for_padding = True  # the other one looks
         self.merge_mode = merge_mode
         self.return_sequences, self.return_state = layer.return_sequences, layer.return_state
+        self.stateful = layer.stateful
         self._initial_weights = weights
 
     def build(self, input_shape: Any) -> None:
         """Build both directions."""
-        for side in (self.forward_layer, self.backward_layer):
+        for side in self.directions():
             side.build_at(f"{self.path}/{side.name}", input_shape)
         if self._initial_weights is not None:
             self.set_weights(self._initial_weights)
 
+    def directions(self) -> list[RNN]:
+        """Forward, backward."""
+        return [self.forward_layer, self.backward_layer]
+
+    def split_states(self, states: Any) -> list[Any]:
+        """The states of the forward layer, and those of the backward layer."""
+        if states is None:
+            return [None, None]
+        given = list(flatten(states))
+        counts = [len(list(flatten(side.state_size))) for side in self.directions()]
+        if len(given) != sum(counts):
+            raise ValueError(
+                f"{self.name}: needs {sum(counts)} states, {counts[0]} of {self.forward_layer.name} and then "
+                f"{counts[1]} of {self.backward_layer.name}; received {len(given)}"
+            )
+        return [given[: counts[0]], given[counts[0] :]]
+
     def call(self, sequences: Any, initial_state: Any = None, mask: Any = None) -> Any:
         """Run both directions and merge."""
-        given: tuple[Any, Any] = (None, None)
-        if initial_state is not None:
-            states = list(flatten(initial_state))
-            half = len(states) // 2
-            given = (states[:half], states[half:])
         results = [
-            list(side(sequences, initial_state=s, mask=mask))
-            if self.return_state
-            else [side(sequences, initial_state=s, mask=mask)]
-            for side, s in zip((self.forward_layer, self.backward_layer), given, strict=True)
+            side(sequences, initial_state=states, mask=mask)
+            for side, states in zip(self.directions(), self.split_states(initial_state), strict=True)
         ]
-        outputs = [r[0] for r in results]
+        outputs = [r[0] if self.return_state else r for r in results]
         if self.return_sequences:
-            outputs = [
-                flip(y, 1) if side.go_backwards else y
-                for side, y in zip((self.forward_layer, self.backward_layer), outputs, strict=True)
-            ]
+            outputs[1] = flip(outputs[1], 1)
         merged = _MERGE[self.merge_mode](*outputs)
+        if self.merge_mode is None:
+            merged[1]._mask = getattr(merged[0], "_mask", None)
         if not self.return_state:
             return merged
         return (*(merged if isinstance(merged, tuple) else (merged,)), *results[0][1:], *results[1][1:])
@@ -102,27 +125,15 @@ class Bidirectional(Layer):
         """The derived source of the forward direction; that of the other is the same on the reversed sequence."""
         return self.forward_layer.bptt_source()
 
-    def reset_state(self) -> None:
-        """Forget the kept states of both directions."""
-        self.forward_layer.reset_state()
-        self.backward_layer.reset_state()
-
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """The mask goes on if the whole sequence is returned."""
-        return next(flatten(mask), None) if self.return_sequences else None
+        """The mask goes on if the whole sequence is returned, in the order of the forward outputs."""
+        return self.forward_layer.compute_mask(inputs, mask)
 
     def step(self, x_t: Any, states: Any = None) -> Tensor:
         """Not possible: the backward direction needs the end of the sequence first."""
         raise ValueError(
             f"{self.name}.step: a bidirectional layer cannot stream, it needs the whole sequence"
         )
-
-
-def _copy(layer: RNN, name: str, go_backwards: bool) -> RNN:
-    """A layer of the same configuration with new weights."""
-    copied: RNN = clone(layer, name=name)
-    copied.go_backwards = go_backwards
-    return copied
 
 
 def clone(layer: Any, **changes: Any) -> Any:
@@ -141,11 +152,17 @@ def clone(layer: Any, **changes: Any) -> Any:
     return type(layer).from_config({k: fresh(v) for k, v in config.items()})
 
 
-def _check_pair(layer: RNN, backward: RNN) -> None:
-    if layer.go_backwards == backward.go_backwards:
+def _check_pair(forward: RNN, backward: RNN) -> None:
+    if forward.go_backwards == backward.go_backwards:
         raise ValueError(
-            "Bidirectional: layer and backward_layer must run in opposite directions (go_backwards)"
+            "Bidirectional: the two layers must run in opposite directions, received go_backwards="
+            f"{forward.go_backwards} for both; give a layer that runs forwards, and a backward_layer (if any) with "
+            "go_backwards=True"
         )
     for name in ("return_sequences", "return_state", "stateful"):
-        if getattr(layer, name) != getattr(backward, name):
-            raise ValueError(f"Bidirectional: layer and backward_layer differ in {name}")
+        values = getattr(forward, name), getattr(backward, name)
+        if values[0] != values[1]:
+            raise ValueError(
+                f"Bidirectional: layer and backward_layer differ in {name}: {values[0]} and {values[1]}; "
+                "give both the same"
+            )

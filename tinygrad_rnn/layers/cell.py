@@ -1,4 +1,4 @@
-"""`Cell` is what the built-in cells share; `StackedRNNCells` runs several as one. `RNN` runs them over time.
+"""`Cell` is what the built-in cells share, and how any cell is used. `RNN` runs them over time.
 
 A cell computes one step. A built-in cell is cut in two: `project` does what needs the inputs only, for all
 time steps at once, and `step` the rest. A user's cell has `call(inputs, states)` alone.
@@ -6,16 +6,16 @@ time steps at once, and `step` the rest. A user's cell has `call(inputs, states)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from .. import activations
-from ..config import Scope, SeedGenerator, mode, switched
-from ..core.tensor import Tensor
+from .. import activations, constraints, initializers, regularizers
+from ..config import SeedGenerator, mode, switched
+from ..core.tensor import Tensor, Variable
 from ..ops import concatenate, split
 from ..ops.random import dropout_mask
+from .arguments import complete_signature, in_order
 from .layer import Layer
 from .symbolic import flatten, map_nested
 
@@ -30,8 +30,20 @@ class Cell(Layer):
 
     gates = 1
     state_size: Any  # an int, or a list with one for each state
+    state_names: tuple[str, ...] = ("h",)
+    cut = True  # False for subclasses with their own `call`, which are run by that
     known_step = False  # set by classes whose step depends on attributes alone; not inherited
 
+    def __init_subclass__(cls) -> None:
+        """Complete the signature of the constructor, and see whether `call` is still this one."""
+        complete_signature(cls)
+        cls.cut = cls.call is Cell.call
+
+    @in_order(
+        "units activation use_bias kernel_initializer recurrent_initializer bias_initializer kernel_regularizer "
+        "recurrent_regularizer bias_regularizer kernel_constraint recurrent_constraint bias_constraint dropout "
+        "recurrent_dropout seed"
+    )
     def __init__(
         self,
         units: int,
@@ -58,15 +70,26 @@ class Cell(Layer):
         for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
             if not 0 <= rate <= 1:
                 raise ValueError(f"{type(self).__name__}: {name} must be in [0, 1], received {rate!r}")
+        if implementation not in (1, 2):
+            raise ValueError(
+                f"{type(self).__name__}: implementation must be 1 or 2, received {implementation!r}"
+            )
         self.units = self.state_size = self.output_size = int(units)
         self.activation = activations.get(activation)
-        self.use_bias = use_bias
-        self.initializers = (kernel_initializer, recurrent_initializer, bias_initializer)
-        self.regularizers = (kernel_regularizer, recurrent_regularizer, bias_regularizer)
-        self.constraints = (kernel_constraint, recurrent_constraint, bias_constraint)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.recurrent_initializer = initializers.get(recurrent_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.recurrent_constraint = constraints.get(recurrent_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
         self.dropout, self.recurrent_dropout = float(dropout), float(recurrent_dropout)
-        self.mask_per_gate = recurrent_dropout > 0 or implementation == 1
-        self.seed_generator = SeedGenerator(seed)
+        self.implementation = 1 if recurrent_dropout > 0 else int(implementation)
+        self.seed, self.seed_generator = seed, SeedGenerator(seed)
+        self.held_masks: Any = None  # those of the sequence, while `RNN` runs a subclass's own `call`
 
     def known_activations(self) -> bool:
         """Whether the activations are functions of this package, which depend on nothing else."""
@@ -80,17 +103,19 @@ class Cell(Layer):
     def build(self, input_shape: Any) -> None:
         """Create kernel, recurrent kernel and bias."""
         width = self.gates * self.units
-        shapes = ((input_shape[-1], width), (self.units, width), self.bias_shape())
-        names = ("kernel", "recurrent_kernel", "bias")
-        made = [
-            self.add_weight(s, initializer=i, regularizer=r, constraint=c, name=n)
-            for s, i, r, c, n in zip(
-                shapes, self.initializers, self.regularizers, self.constraints, names, strict=True
-            )
-            if n != "bias" or self.use_bias
-        ]
-        self.kernel, self.recurrent_kernel = made[:2]
-        self.bias = made[2] if self.use_bias else None
+        self.kernel = self._weight("kernel", (input_shape[-1], width))
+        self.recurrent_kernel = self._weight("recurrent_kernel", (self.units, width))
+        self.bias = self._weight("bias", self.bias_shape()) if self.use_bias else None
+
+    def _weight(self, name: str, shape: tuple[int, ...]) -> Variable:
+        """A weight with the initializer, regularizer and constraint that the constructor was given for it."""
+        kind = name.removesuffix("_kernel")  # recurrent_kernel: recurrent_initializer
+        options = {k: getattr(self, f"{kind}_{k}") for k in ("initializer", "regularizer", "constraint")}
+        return self.add_weight(shape, name=name, **options)
+
+    def get_initial_state(self, batch_size: int) -> list[Tensor]:
+        """Zeros `(batch_size, units)` for every state."""
+        return [Tensor(np.zeros((batch_size, self.units), self.dtype), None) for _ in self.state_names]
 
     # --- one sequence: masks, projection, steps ------------------------------------------------------
 
@@ -100,7 +125,7 @@ class Cell(Layer):
             return (None, None)
         return tuple(
             dropout_mask(
-                (self.gates if self.mask_per_gate else 1, batch, size),
+                (self.gates if self.implementation == 1 else 1, batch, size),
                 rate,
                 None,
                 self.dtype,
@@ -132,10 +157,22 @@ class Cell(Layer):
         """One time step from the projected inputs `z`."""
         raise TypeError(f"{type(self).__name__} has no step(); define step(self, z, states, constants)")
 
-    def call(self, inputs: Any, states: Any) -> tuple[Any, Any]:
-        """One time step: `(output, new states)`."""
-        constants = self.share(self.prepare(*inputs.shape))
-        return self.step(self.project(inputs, constants), list(flatten(states)), constants)
+    def call(self, inputs: Any, states: Any, training: bool | None = None) -> tuple[Any, Any]:
+        """One time step: `(output, new states)`; the states are a list, or one tensor, as those given."""
+        with switched(training=mode().training if training is None else bool(training)):
+            masks = self.prepare(*inputs.shape) if self.held_masks is None else self.held_masks
+        constants = self.share(masks)
+        given = list(flatten(states))
+        if len(given) != len(self.state_names):
+            names = ", ".join(self.state_names)
+            raise ValueError(
+                f"{self.name}: expected {len(self.state_names)} states [{names}], received {len(given)}"
+            )
+        output, new = self.step(self.project(inputs, constants), given, constants)
+        return output, new if isinstance(states, (list, tuple)) else new[0]
+
+
+complete_signature(Cell)
 
 
 def _masked_product(x: Any, kernel: Any, mask: Tensor | None) -> Any:
@@ -148,117 +185,67 @@ def _masked_product(x: Any, kernel: Any, mask: Tensor | None) -> Any:
     return concatenate([(x * m) @ k for m, k in zip(masks, split(kernel, len(masks), axis=1), strict=True)])
 
 
-class StackedRNNCells(Layer):
-    """Cells on top of one another, run as one: the output of each is the input of the next.
-
-    States are a list with one entry per cell, each as the cell has it.
-    """
-
-    def __init__(self, cells: Sequence[Any], **options: Any) -> None:
-        super().__init__(**options)
-        if not cells:
-            raise ValueError("StackedRNNCells: expected at least one cell")
-        self.cells = [as_cell(c) for c in cells]
-
-    @property
-    def state_size(self) -> list[Any]:
-        """The state sizes of the cells."""
-        return [c.state_size for c in self.cells]
-
-    @property
-    def output_size(self) -> int:
-        """Size of the last cell's output."""
-        return int(_output_size(self.cells[-1]))
-
-    def build(self, input_shape: Any) -> None:
-        """Build the cells, each on the output of the one before."""
-        for cell in self.cells:
-            cell.build_at(f"{self.path}/{cell.name}", input_shape)
-            input_shape = (*input_shape[:-1], _output_size(cell))
-
-    def prepare(self, batch: int, features: int) -> list[Any]:
-        """The dropout masks of every cell."""
-        sizes = [features, *(_output_size(c) for c in self.cells[:-1])]
-        return [prepare(c, batch, n) for c, n in zip(self.cells, sizes, strict=True)]
-
-    def share(self, masks: Any) -> list[Any]:
-        """What the steps of every cell use."""
-        return [share(c, m) for c, m in zip(self.cells, masks, strict=True)]
-
-    def project(self, x: Any, constants: Any) -> Any:
-        """The first cell's projection; those above have to wait for its output."""
-        return project(self.cells[0], x, constants[0])
-
-    def step(self, z: Any, states: Any, constants: Any) -> tuple[Any, Any]:
-        """One time step through all cells."""
-        remaining = list(flatten(states))
-        new = []
-        here = mode().scope
-        for i, (cell, constant) in enumerate(zip(self.cells, constants, strict=True)):
-            with switched(scope=Scope(f"{here.layer}/{cell.name}", here.t)):
-                if i:
-                    z = project(cell, z, constant)
-                own = nest(remaining, cell.state_size)
-                z, after = step_of(cell, z, own, constant)
-            new.append(after)
-        return z, new
-
-    def call(self, inputs: Any, states: Any) -> tuple[Any, Any]:
-        """One time step: `(output, new states)`."""
-        constants = self.share(self.prepare(*inputs.shape))
-        return self.step(self.project(inputs, constants), states, constants)
-
-
 # --- any cell: a user's has only `call`, a built-in one is cut in two -----------------------------
+
+
+def is_cut(cell: Any) -> bool:
+    """Whether a cell runs by `project` and `step`: a built-in one, or a stack, whose `call` is its own."""
+    return getattr(cell, "cut", False) is True
 
 
 def prepare(cell: Any, batch: int, features: int) -> Any:
     """What is drawn once for a sequence, for cells that draw something."""
-    return cell.prepare(batch, features) if hasattr(cell, "prepare") else None
+    return cell.prepare(batch, features) if isinstance(cell, Cell) or is_cut(cell) else None
+
+
+def initial_state(cell: Any, batch: int) -> list[Any]:
+    """The states that a sequence starts from: what the cell's own method gives, or zeros of its sizes."""
+    own = getattr(cell, "get_initial_state", None)
+    if own is None:
+        sizes = _listed(cell.state_size)
+        return [map_nested(lambda n: Tensor(np.zeros((batch, n), cell.dtype), None), size) for size in sizes]
+    return _listed(own(batch_size=batch))
 
 
 def share(cell: Any, masks: Any) -> Any:
     """What every step uses beside inputs and states, for cells that have something."""
-    return cell.share(masks) if hasattr(cell, "share") else masks
+    return cell.share(masks) if is_cut(cell) else masks
 
 
 def project(cell: Any, x: Any, constants: Any) -> Any:
     """The part of a cell that needs the inputs only; `x` itself for a user's cell."""
-    return cell.project(x, constants) if hasattr(cell, "project") else x
+    return cell.project(x, constants) if is_cut(cell) else x
 
 
 def step_of(cell: Any, z: Any, states: Any, constants: Any) -> tuple[Any, Any]:
     """One time step of any cell, on what `project` gave."""
-    if hasattr(cell, "project"):
-        output, new = cell.step(z, list(flatten(states)) if isinstance(cell, Cell) else states, constants)
-    else:
-        training = {"training": mode().training} if "training" in cell._call_arguments() else {}
+    if is_cut(cell):
+        return cell.step(z, list(flatten(states)) if isinstance(cell, Cell) else states, constants)  # type: ignore[no-any-return]
+    training = {"training": mode().training} if "training" in cell._call_arguments() else {}
+    if isinstance(cell, Cell):
+        cell.held_masks = constants
+    try:
         made = cell.call(z, states, **training)
-        if not isinstance(made, (tuple, list)) or len(made) != 2:
-            raise TypeError(
-                f"{cell.name}: call(inputs, states) must return (output, new_states), received {type(made).__name__}"
-            )
-        output, new = made
-    return output, new
-
-
-def as_cell(cell: Any) -> Any:
-    """A cell, a list of cells, or an error that says what a cell is."""
-    if isinstance(cell, (list, tuple)):
-        return StackedRNNCells(cell)
-    if not isinstance(cell, Layer) or not hasattr(cell, "state_size"):
-        raise ValueError(
-            "RNN: expected a cell, a Layer with `state_size` and `call(inputs, states) -> (output, new_states)`; "
-            f"received {cell!r}"
+    finally:
+        if isinstance(cell, Cell):
+            cell.held_masks = None
+    if not isinstance(made, (tuple, list)) or len(made) != 2:
+        raise TypeError(
+            f"{cell.name}: call(inputs, states) must return (output, new_states), received {type(made).__name__}"
         )
-    return cell
+    return made[0], made[1]
 
 
-def _output_size(cell: Any) -> Any:
+def output_size(cell: Any) -> Any:
+    """Size of a cell's output: its `output_size`, or that of its first state."""
     size = getattr(cell, "output_size", None)
     return next(flatten(cell.state_size)) if size is None else size
 
 
 def nest(states: list[Any], size: Any) -> Any:
     """Take as many states off the list as `size` has entries, nested in the same way."""
-    return map_nested(lambda _: states.pop(0), list(size) if isinstance(size, (list, tuple)) else [size])
+    return map_nested(lambda _: states.pop(0), _listed(size))
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]

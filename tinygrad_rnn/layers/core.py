@@ -228,7 +228,8 @@ class TimeDistributed(Layer):
             raise ValueError(
                 f"{self.name}: expected a mask of shape ({batch}, {time}, ...), received {np.shape(mask)}"
             )
-        inner = np.asarray(mask) if np.ndim(mask) > 2 else None
+        rows = inputs.ndim == 3 and "mask" in self.layer._call_arguments()  # a row of the batch counts or not
+        inner = np.asarray(mask) if mask is not None and (np.ndim(mask) > 2 or rows) else None
         if mode().training and self.layer.non_trainable_weights:
             steps = [(inputs[:, t], None if inner is None else inner[:, t]) for t in range(time)]
             return stack([self._inside(x, m) for x, m in steps], axis=1)
@@ -238,6 +239,17 @@ class TimeDistributed(Layer):
     def _inside(self, x: Any, mask: Any) -> Any:
         x._mask = mask
         return self.layer(x)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask (batch, time); a step with a mask of its own counts if any part of it does.
+
+        That is so where the layer ends its mask, as an RNN that returns its last output does.
+        """
+        if mask is None or np.ndim(mask) == 2:
+            return mask
+        mask = np.asarray(mask)
+        inner = self.layer.compute_mask(inputs, mask.reshape(-1, *mask.shape[2:]))
+        return mask.any(axis=tuple(range(2, mask.ndim))) if inner is None else mask
 
 
 def _fold(x: Any) -> Any:

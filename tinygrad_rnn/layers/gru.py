@@ -6,8 +6,9 @@ from typing import Any
 
 from .. import activations
 from ..ops import split
+from .arguments import in_order
 from .cell import Cell
-from .rnn import CellRNN
+from .cell_rnn import CellRNN
 
 
 class GRUCell(Cell):
@@ -31,27 +32,15 @@ class GRUCell(Cell):
     known_step = True
     gates = 3
 
+    @in_order(
+        "units activation recurrent_activation use_bias kernel_initializer recurrent_initializer bias_initializer "
+        "kernel_regularizer recurrent_regularizer bias_regularizer kernel_constraint recurrent_constraint "
+        "bias_constraint dropout recurrent_dropout reset_after seed"
+    )
     def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        reset_after: bool = True,
-        **options: Any,
+        self, *, recurrent_activation: Any = "sigmoid", reset_after: bool = True, **options: Any
     ) -> None:
-        super().__init__(
-            units,
-            activation,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            **options,
-        )
+        super().__init__(**options)
         self.recurrent_activation = activations.get(recurrent_activation)
         self.reset_after = bool(reset_after)
 
@@ -104,4 +93,12 @@ class GRU(CellRNN):
     """
 
     cell_class = GRUCell
-    cell_name = "gru_cell"
+
+    @in_order(
+        "units activation recurrent_activation use_bias kernel_initializer recurrent_initializer bias_initializer "
+        "kernel_regularizer recurrent_regularizer bias_regularizer activity_regularizer kernel_constraint "
+        "recurrent_constraint bias_constraint dropout recurrent_dropout seed return_sequences return_state "
+        "go_backwards stateful unroll reset_after use_cudnn"
+    )
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)

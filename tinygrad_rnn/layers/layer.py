@@ -19,15 +19,12 @@ from .. import constraints, initializers, regularizers
 from ..config import Scope, floatx, mode, no_grad, switched
 from ..core.tensor import Tensor, Variable
 from ..utils.registry import parameters, snake_case
+from .arguments import RETIRED
 from .symbolic import Call, Symbol, flatten, map_nested, probe
 from .tracking import Tracked
 
 _counts: Counter[str] = Counter()
-_RENAMED = {  # what Keras 2 had, and what takes its place
-    "batch_input_shape": "begin the model with Input(batch_shape=...)",
-    "input_dim": "input_shape=(features,), or begin the model with Input((features,))",
-    "input_length": "leave it out: any number of time steps fits",
-    "time_major": "inputs are (batch, time, features); transpose them before",
+_RENAMED = {  # methods that Keras 2 had, and what takes their place
     "add_metric": "make a metric in __init__ and update it in call or train_step; model.metrics finds it",
     "add_update": "assign to the variable in call",
     "get_output_at": "output",
@@ -71,9 +68,9 @@ class Layer(Tracked):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Record what the constructor is called with: the configuration."""
-        for key in _RENAMED.keys() & kwargs.keys():
+        for key in RETIRED.keys() & kwargs.keys():
             if key not in parameters(cls):
-                raise TypeError(f"{cls.__name__}: the argument {key!r} is gone; instead: {_RENAMED[key]}")
+                raise TypeError(f"{cls.__name__}: the argument {key!r} is no more; instead: {RETIRED[key]}")
         self = super().__new__(cls)
         object.__setattr__(self, "arguments", _bound(cls, args, kwargs))
         return self

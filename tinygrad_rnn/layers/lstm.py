@@ -8,8 +8,9 @@ import numpy as np
 
 from .. import activations, initializers
 from ..ops import split
+from .arguments import in_order
 from .cell import Cell
-from .rnn import CellRNN
+from .cell_rnn import CellRNN
 
 
 class LSTMCell(Cell):
@@ -30,31 +31,26 @@ class LSTMCell(Cell):
 
     known_step = True
     gates = 4
+    state_names = ("h", "c")
 
+    @in_order(
+        "units activation recurrent_activation use_bias kernel_initializer recurrent_initializer bias_initializer "
+        "unit_forget_bias kernel_regularizer recurrent_regularizer bias_regularizer kernel_constraint "
+        "recurrent_constraint bias_constraint dropout recurrent_dropout seed"
+    )
     def __init__(
         self,
-        units: int,
-        activation: Any = "tanh",
+        *,
         recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
         bias_initializer: Any = "zeros",
         unit_forget_bias: bool = True,
         **options: Any,
     ) -> None:
         if unit_forget_bias:
             bias_initializer = ForgetBias(bias_initializer)
-        super().__init__(
-            units,
-            activation,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            **options,
-        )
+        super().__init__(bias_initializer=bias_initializer, **options)
         self.recurrent_activation = activations.get(recurrent_activation)
+        self.unit_forget_bias = bool(unit_forget_bias)
         self.state_size = [self.units, self.units]
 
     def step(self, z: Any, states: Any, constants: Any) -> tuple[Any, Any]:
@@ -88,4 +84,12 @@ class LSTM(CellRNN):
     """
 
     cell_class = LSTMCell
-    cell_name = "lstm_cell"
+
+    @in_order(
+        "units activation recurrent_activation use_bias kernel_initializer recurrent_initializer bias_initializer "
+        "unit_forget_bias kernel_regularizer recurrent_regularizer bias_regularizer activity_regularizer "
+        "kernel_constraint recurrent_constraint bias_constraint dropout recurrent_dropout seed return_sequences "
+        "return_state go_backwards stateful unroll use_cudnn"
+    )
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)

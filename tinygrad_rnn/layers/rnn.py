@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
+import warnings
 from typing import Any
 
 import numpy as np
@@ -13,21 +12,27 @@ from ..config import Scope, mode, switched
 from ..core.tensor import Tensor
 from ..ops import where
 from ..utils.registry import parameters
-from .cell import Cell, StackedRNNCells, as_cell, nest, prepare, project, share, step_of
+from .arguments import refuse_unknown
+from .cell import Cell, initial_state, nest, prepare, project, share, step_of
 from .layer import Layer
+from .recurrent import Recurrent
+from .stacked import StackedRNNCells, as_cell
 from .symbolic import flatten
 
 
-class RNN(Layer):
+class RNN(Recurrent):
     """Run a cell (or a list of cells) over a sequence `(batch, time, features)`.
 
     Returns the last output `(batch, units)`, or all of them `(batch, time, units)` with
     `return_sequences`; with `return_state` a tuple `(output, state, ...)`. `go_backwards` runs from the
     last step, and returns the outputs in that order. `stateful` starts each batch from the last states of
     the batch before, through which no gradient flows. Where the mask `(batch, time)` is False, a step
-    keeps the states and repeats the output (0 with `zero_output_for_mask`).
+    keeps the states and repeats the output (0 before the first valid step; 0 at all of them with
+    `zero_output_for_mask` and `return_sequences`): `mask_semantics` says which. `unroll` has no effect on
+    the numbers; `tg.unrolled()` and `tg.derived()` choose how the recurrence runs.
 
-    `step(x_t)` runs one step and keeps the state in the layer.
+    `step(x_t)` runs one step and keeps the state in the layer. `dropout_masks` are those of the last call:
+    per cell (inputs, previous outputs), each (1 or gates, batch, size), or None.
 
     >>> from tinygrad_rnn.layers import SimpleRNNCell
     >>> layer = RNN([SimpleRNNCell(2), SimpleRNNCell(3)], return_sequences=True)
@@ -35,7 +40,7 @@ class RNN(Layer):
     (1, 4, 3)
     """
 
-    supports_masking = True
+    _plain = Layer._plain | {"dropout_masks", "_states"}
 
     def __init__(
         self,
@@ -48,6 +53,7 @@ class RNN(Layer):
         zero_output_for_mask: bool = False,
         **options: Any,
     ) -> None:
+        refuse_unknown(type(self).__name__, options, parameters(RNN))
         made = as_cell(cell)
         super().__init__(**{"dtype": made.dtype, **options})
         self.cell = made
@@ -56,21 +62,29 @@ class RNN(Layer):
         self.unroll, self.zero_output_for_mask = bool(unroll), bool(zero_output_for_mask)
         self._features: int | None = None
         self._states: list[Any] | None = None  # flat; of the batch before (stateful), or of step()
+        self.dropout_masks: Any = None
         self.traces: dict[Any, Any] = {}  # what derived mode knows about the step
+        self._looked_for_padding = False
 
     # --- weights and states ---------------------------------------------------------------------------
 
     def build(self, input_shape: Any) -> None:
         """Build the cell."""
-        if len(input_shape) != 3:
+        if len(input_shape) != 3 or not isinstance(input_shape[2], (int, np.integer)):
             raise ValueError(
-                f"{self.name}: expected inputs (batch, time, features), received shape {input_shape}"
+                f"{self.name}: expected one sequence (batch, time, features) with a known number of features, "
+                f"received shape {input_shape}; states go into initial_state=[...]"
             )
-        self._features = input_shape[2]
+        self._features = int(input_shape[2])
         self.cell.build_at(f"{self.path}/{self.cell.name}", (input_shape[0], *input_shape[2:]))
 
     def check_input(self, inputs: Any) -> None:
         """Three axes, at least one time step, and the number of features that the layer was built for."""
+        if not isinstance(inputs, Tensor):
+            raise ValueError(
+                f"{self.name}: expected one sequence (batch, time, features), an array or tensor, received a "
+                f"{type(inputs).__name__}; states go into initial_state=[...]"
+            )
         if inputs.ndim != 3:
             raise ValueError(
                 f"{self.name}: expected inputs (batch, time, features), received shape {inputs.shape}"
@@ -82,46 +96,59 @@ class RNN(Layer):
                 f"{self.name}: expected {self._features} features, received shape {inputs.shape}"
             )
 
-    def get_initial_state(self, batch_size: int) -> list[Any]:
-        """Zeros for every state of the cell, as a flat list (or what the cell's own method gives)."""
-        own = getattr(self.cell, "get_initial_state", None)
-        if own is not None:
-            return list(flatten(own(batch_size=batch_size)))
-        return [Tensor(np.zeros((batch_size, n), self.dtype), None) for n in self._sizes()]
-
-    def _sizes(self) -> list[int]:
-        return [int(n) for n in flatten(self.cell.state_size)]
-
-    def reset_state(self) -> None:
-        """Forget the kept state: the next stateful batch, or `step`, starts from zeros."""
-        self._states = None
-
     @property
-    def states(self) -> list[Any] | None:
-        """The kept states (flat), or None before the first batch."""
-        return self._states
+    def state_size(self) -> list[Any]:
+        """The sizes of the states, as a list; nested for stacked cells."""
+        size = self.cell.state_size
+        return list(size) if isinstance(size, (list, tuple)) else [size]
 
-    def _given_states(self, initial_state: Any, batch: int) -> list[Any]:
-        """Check states that the caller gives: their number and shapes."""
-        given = [
-            self._cast(np.asarray(s) if not isinstance(s, Tensor) else s) for s in flatten(initial_state)
-        ]
-        expected = [(batch, n) for n in self._sizes()]
-        received = [tuple(s.shape) for s in given]
+    def get_initial_state(self, batch_size: int) -> list[Any]:
+        """What a sequence starts from: a list with one entry per state, or per cell of a stack.
+
+        Zeros, or what the cell's own `get_initial_state` gives.
+        """
+        return initial_state(self.cell, batch_size)
+
+    def _first_states(self, batch: int) -> list[Any]:
+        if isinstance(self.cell, Cell):
+            return self.cell.get_initial_state(batch)
+        found = flatten(self.get_initial_state(batch))
+        return [self._cast(s if isinstance(s, Tensor) else np.asarray(s)) for s in found]
+
+    def directions(self) -> list[RNN]:
+        """The layer itself."""
+        return [self]
+
+    def split_states(self, states: Any) -> list[Any]:
+        """All of them."""
+        return [states]
+
+    def given_states(self, initial_state: Any, batch: int) -> list[Any]:
+        """States that the caller gives, as a flat list; `ValueError` for a wrong number or wrong shapes."""
+        given = [self._cast(s if isinstance(s, Tensor) else np.asarray(s)) for s in flatten(initial_state)]
+        if isinstance(self.cell, Cell):
+            expected = [(batch, n) for n in flatten(self.cell.state_size)]
+        else:
+            expected = [s.shape for s in self._first_states(batch)]
+        received = [s.shape for s in given]
         if received != expected:
+            names = f" [{', '.join(self.cell.state_names)}]" if isinstance(self.cell, Cell) else ""
+            states = "states" if len(expected) > 1 else "state"
             raise ValueError(
-                f"{self.name}: expected {len(expected)} initial states of shapes {expected}, "
-                f"received {received}"
+                f"{self.name}: {type(self).__name__} needs {len(expected)} {states}{names}, "
+                f"shapes {expected} for a batch of {batch}; received {len(received)}, shapes {received}"
             )
         return given
 
     def _kept_states(self, batch: int) -> list[Any]:
         if self._states is None:
-            return self.get_initial_state(batch)
-        if self._states[0].shape[0] != batch:
+            return self._first_states(batch)
+        kept = self._states[0].shape[0]
+        if kept != batch:
             raise ValueError(
-                f"{self.name} is stateful: it holds states of batch size {self._states[0].shape[0]}, "
-                f"received a batch of {batch}; call reset_state() first, or keep the batch size"
+                f"{self.name} is stateful: it holds states of batch size {kept}, received a batch of {batch}; "
+                f"give batches of {kept} (batch_size={kept}, and a number of examples that it divides), or call "
+                "reset_state() first"
             )
         return self._states
 
@@ -131,10 +158,12 @@ class RNN(Layer):
         """Run over the sequence."""
         batch, _, features = sequences.shape
         if initial_state is not None:
-            states = self._given_states(initial_state, batch)
+            states = self.given_states(initial_state, batch)
         else:
-            states = self._kept_states(batch) if self.stateful else self.get_initial_state(batch)
-        masks = prepare(self.cell, batch, features)
+            states = self._kept_states(batch) if self.stateful else self._first_states(batch)
+        if mask is None and not self._looked_for_padding:
+            self._look_for_padding(sequences)
+        masks = self.dropout_masks = prepare(self.cell, batch, features)
         whole = mode().derive or "hoist" in mode().passes  # the step projects its own inputs
         constants = masks if whole else share(self.cell, masks)
         outputs, last = scan(
@@ -159,7 +188,7 @@ class RNN(Layer):
         return (outputs, *last)
 
     def _one_step(self, z: Any, states: Any, constants: Any) -> tuple[Any, list[Any]]:
-        if isinstance(self.cell, Cell):  # its states are a flat list already
+        if isinstance(self.cell, Cell) and self.cell.cut:  # its states are a flat list already
             return self.cell.step(z, states, constants)
         output, new = step_of(self.cell, z, nest(list(states), self.cell.state_size), constants)
         return output, list(flatten(new))
@@ -177,7 +206,7 @@ class RNN(Layer):
         if not self.built or self._features is None:
             raise ValueError(f"{self.name}.bptt_source: call the layer on data (or build it) first")
         x = np.zeros((2, self._features), self.dtype)
-        return bptt_source(self, x, self.get_initial_state(2))
+        return bptt_source(self, x, self._first_states(2))
 
     def derivable_step(self, x: Any, constants: Any) -> tuple[Any, Any]:
         """The step for `bptt_source` and `explain`, and its constants."""
@@ -187,7 +216,7 @@ class RNN(Layer):
 
     def trace_key(self, masks: Any) -> list[Any] | None:
         """The objects that the step depends on, beside its arguments; None if it may depend on others."""
-        cells = self.cell.cells if isinstance(self.cell, StackedRNNCells) else [self.cell]
+        cells = self.cell.cells if type(self.cell) is StackedRNNCells else [self.cell]
         objects: list[Any] = [mode().training]
         for cell in cells:
             if not vars(type(cell)).get("known_step") or not cell.known_activations():
@@ -209,7 +238,7 @@ class RNN(Layer):
         if not self.built:
             self.build_at(self.path, (None, None, x_t.shape[1]))
         batch = x_t.shape[0]
-        before = self._kept_states(batch) if states is None else self._given_states(states, batch)
+        before = self._kept_states(batch) if states is None else self.given_states(states, batch)
         with switched(scope=Scope(self.name)):
             output, new = self._whole_step(x_t, before, prepare(self.cell, *x_t.shape))
         if states is not None:
@@ -217,55 +246,29 @@ class RNN(Layer):
         self._states = [s.detach() for s in new]
         return output
 
+    def _look_for_padding(self, sequences: Any) -> None:
+        """Warn, at the first batch that is recorded, if many ids of the `Embedding` before are trailing zeros."""
+        node = sequences._node
+        self._looked_for_padding = mode().grad
+        if node is None or node.op is None or node.op.name != "take":
+            return
+        ids = np.asarray(node.saved[-1])
+        if ids.shape != sequences.shape[:2]:
+            return
+        trailing = np.cumprod(ids[:, ::-1] == 0, axis=1).mean()
+        if trailing == 1:  # nothing but zeros: a call that builds the model
+            self._looked_for_padding = False
+        elif trailing > 0.3:
+            warnings.warn(
+                f"{self.name}: {trailing:.0%} of the ids embedded in front of it are trailing zeros, and there is no "
+                "mask: the last state is that of the padding. If 0 is padding, use Embedding(..., mask_zero=True)",
+                UserWarning,
+                stacklevel=2,
+            )
+
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask goes on if the whole sequence is returned."""
         mask = next(flatten(mask), None)
         if mask is None or not self.return_sequences:
             return None
         return np.asarray(mask)[:, ::-1] if self.go_backwards else mask
-
-
-class CellRNN(RNN):
-    """Base of SimpleRNN, LSTM and GRU: `RNN(cell_class(units, ...), ...)` under one name.
-
-    Arguments are those of the cell, then those of `RNN`. The cell's attributes (`units`, `kernel`,
-    `recurrent_kernel`, `bias`, ...) can be read from the layer.
-    """
-
-    cell_class: type[Cell]
-    cell_name = "cell"
-
-    def __init_subclass__(cls) -> None:
-        """Show in `help` what the constructor takes: the arguments of the cell, of RNN and of Layer."""
-        shown: dict[str, inspect.Parameter] = {}
-        for base in (*cls.cell_class.__mro__[:-1], *RNN.__mro__[:-1]):
-            for name, parameter in inspect.signature(base.__init__).parameters.items():  # type: ignore[misc]
-                if name not in ("self", "cell") and parameter.kind is not parameter.VAR_KEYWORD:
-                    shown.setdefault(name, parameter.replace(kind=parameter.KEYWORD_ONLY))
-        units = shown.pop("units").replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        cls.__signature__ = inspect.Signature([units, *shown.values()])  # type: ignore[attr-defined]
-
-    def __init__(self, units: int, *args: Any, **options: Any) -> None:
-        general = parameters(Layer)
-        of_cell = [p for p in parameters(self.cell_class) if p not in ("units", *general)]
-        of_rnn = [p for p in parameters(RNN) if p not in ("cell", *general)]
-        given = dict(zip((*of_cell, *of_rnn), args, strict=False)) | options
-        unknown = [k for k in given if k not in (*of_cell, *of_rnn, *general, "use_cudnn")]
-        if unknown:
-            near = difflib.get_close_matches(unknown[0], (*of_cell, *of_rnn, *general), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise TypeError(f"{type(self).__name__}: unknown argument {unknown[0]!r}{hint}")
-        cell = self.cell_class(
-            units,
-            **{k: v for k, v in given.items() if k in of_cell},
-            **{k: v for k, v in given.items() if k in ("dtype", "trainable")},
-            name=self.cell_name,
-        )
-        super().__init__(cell, **{k: v for k, v in given.items() if k in (*of_rnn, *general)})
-        self.arguments = {"units": units, **given}
-
-    def __getattr__(self, name: str) -> Any:
-        """Read what the cell has: `layer.kernel`, `layer.units`."""
-        if name.startswith("_") or "cell" not in vars(self):
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-        return getattr(vars(self)["cell"], name)

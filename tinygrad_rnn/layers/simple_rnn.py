@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .arguments import in_order
 from .cell import Cell
-from .rnn import CellRNN
+from .cell_rnn import CellRNN
 
 
 class SimpleRNNCell(Cell):
@@ -37,4 +38,11 @@ class SimpleRNN(CellRNN):
     """
 
     cell_class = SimpleRNNCell
-    cell_name = "simple_rnn_cell"
+
+    @in_order(
+        "units activation use_bias kernel_initializer recurrent_initializer bias_initializer kernel_regularizer "
+        "recurrent_regularizer bias_regularizer activity_regularizer kernel_constraint recurrent_constraint "
+        "bias_constraint dropout recurrent_dropout return_sequences return_state go_backwards stateful unroll seed"
+    )
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)

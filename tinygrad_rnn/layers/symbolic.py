@@ -145,7 +145,14 @@ def _run(layer: Any, args: Any, kwargs: Any, n: int) -> Any:
         return Tensor(np.zeros([n if size is None else size for size in x.shape], x.dtype), None)
 
     args, kwargs = map_nested(stand_in, (args, kwargs))
-    return layer(*args, **{**kwargs, "training": False})
+    kept = [(inner, inner._states) for inner in layer.all_layers() if hasattr(inner, "_states")]
+    try:
+        for inner, _ in kept:
+            inner._states = None
+        return layer(*args, **{**kwargs, "training": False})
+    finally:  # stateful layers keep nothing of the zeros
+        for inner, states in kept:
+            inner._states = states
 
 
 def Input(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.tensor import Variable
+from .arguments import reset_after_hint
 from .symbolic import flatten
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
@@ -110,7 +111,7 @@ class Tracked:
                 f"(nothing was changed); expected are {held or 'none: is it built?'}"
             )
         wrong = [
-            f"{v.path}: expected {v.shape}, received {np.shape(w)}"
+            f"{v.path}: expected {v.shape}, received {np.shape(w)}{reset_after_hint(v.shape, np.shape(w))}"
             for v, w in zip(own, weights, strict=True)
             if np.shape(w) != v.shape
         ]

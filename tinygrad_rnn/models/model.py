@@ -108,9 +108,32 @@ class Model(Trainer, Layer):
 
     def reset_state(self) -> None:
         """Reset the kept states of all recurrent layers, at any depth."""
-        for layer in self.all_layers():
-            if isinstance(layer, RNN):
-                layer.reset_state()
+        for layer in self._recurrent():
+            layer.reset_state()
+
+    def get_states(self) -> list[Any]:
+        """The kept states: for each recurrent layer, at any depth, what its `get_states` gives."""
+        return [layer.get_states() for layer in self._recurrent()]
+
+    def set_states(self, states: list[Any]) -> None:
+        """Keep states that `get_states` gave; `ValueError` if they do not fit, and then nothing is changed."""
+        layers = self._recurrent()
+        if len(states) != len(layers):
+            raise ValueError(
+                f"{self.name}.set_states: expected one entry for each of {', '.join(x.name for x in layers)}, "
+                f"received {len(states)}"
+            )
+        before = [layer._states for layer in layers]
+        try:
+            for layer, values in zip(layers, states, strict=True):
+                layer.set_states(values)
+        except ValueError:
+            for layer, kept in zip(layers, before, strict=True):
+                layer._states = kept
+            raise
+
+    def _recurrent(self) -> list[RNN]:
+        return [layer for layer in self.all_layers() if isinstance(layer, RNN)]
 
     # --- what it is made of ---------------------------------------------------------------------------
 

@@ -220,6 +220,7 @@ def load_model(path: str | Path, custom_objects: dict[str, Any] | None = None, c
                         _from_plain(manifest["built_on"], custom),
                     )
                 )
+            model.reset_state()  # what stateful layers kept of the zeros
         _assign(path, model, manifest, arrays)
         for variable, trainable in zip(model.weights, manifest["trainable"], strict=True):
             variable.trainable = trainable

@@ -1,0 +1,124 @@
+"""Arguments of the recurrent layers: Keras's order, what those of the past are now, and one famous mix-up."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+# Arguments of Keras 1 and 2 that any layer may have had, and what takes their place.
+RETIRED = {
+    "time_major": "sequences are (batch, time, features); transpose them in front of the layer",
+    "batch_input_shape": "begin the model with Input(batch_shape=...)",
+    "input_dim": "input_shape=(features,), or begin the model with Input((features,))",
+    "input_length": "leave it out: any number of time steps fits",
+}
+
+# The same for recurrent layers alone, and arguments of Keras 3 that are not offered here.
+RETIRED_FROM_RNN = {
+    **RETIRED,
+    "batch_size": "begin the model with Input(shape=(time, features), batch_size=batch)",
+    "constants": "concatenate them to the inputs, or keep them as attributes of the cell",
+    "weights": "call set_weights(...) on the built layer",
+    "output_dim": "units",
+    "inner_activation": "recurrent_activation",
+    "init": "kernel_initializer",
+    "inner_init": "recurrent_initializer",
+    "forget_bias_init": "unit_forget_bias",
+    "W_regularizer": "kernel_regularizer",
+    "U_regularizer": "recurrent_regularizer",
+    "b_regularizer": "bias_regularizer",
+    "dropout_W": "dropout",
+    "dropout_U": "recurrent_dropout",
+    "consume_less": "implementation",
+    "lora_rank": "not offered; train the kernels themselves",
+    "quantization_config": "not offered; the weights are floats",
+}
+
+
+def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise `TypeError` for the first argument that is not known, with its successor or the nearest known name.
+
+    >>> refuse_unknown("LSTM", ["time_major"], ["units"])
+    Traceback (most recent call last):
+    ...
+    TypeError: LSTM: the argument 'time_major' is no more; instead: sequences are (batch, time, features); ...
+    """
+    known = list(known)
+    for name in given:
+        if name in known:
+            continue
+        if name in RETIRED_FROM_RNN:
+            raise TypeError(f"{owner}: the argument {name!r} is no more; instead: {RETIRED_FROM_RNN[name]}")
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise TypeError(f"{owner}: unknown argument {name!r}{hint}")
+
+
+def in_order(names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Let an `__init__` take these arguments by position as well; it gets all of them by name.
+
+    The class has to complete the signature with `complete_signature`.
+    """
+    order = names.split()
+
+    def decorate(init: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(init)
+        def by_name(self: Any, *args: Any, **options: Any) -> None:
+            owner = type(self).__name__
+            if len(args) > len(order):
+                raise TypeError(
+                    f"{owner}: takes {len(order)} arguments by position, received {len(args)}; name the rest"
+                )
+            given = dict(zip(order, args, strict=False))
+            if twice := given.keys() & options.keys():
+                raise TypeError(f"{owner}: {min(twice)!r} is given by position and by name")
+            refuse_unknown(owner, options, inspect.signature(by_name).parameters)
+            if order[0] not in (given | options):
+                raise TypeError(f"{owner}: the argument {order[0]!r} is missing")
+            init(self, **given, **options)
+
+        by_name.order = order  # type: ignore[attr-defined]
+        return by_name
+
+    return decorate
+
+
+def complete_signature(cls: type, *sources: type) -> None:
+    """Give the constructor of a class, if it is `in_order`, all names and defaults of its bases and `sources`.
+
+    `help`, the recorded configuration and `inspect.signature` see them.
+    """
+    init: Any = vars(cls).get("__init__")
+    if init is None:
+        return
+    if hasattr(init, "order"):
+        known: dict[str, inspect.Parameter] = {}
+        for base in (*cls.__mro__[:-1], *(b for source in sources for b in source.__mro__[:-1])):
+            for name, p in inspect.signature(base.__init__).parameters.items():  # type: ignore[misc]
+                if name != "cell" and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+                    known.setdefault(name, p)
+        owner = known.pop("self")
+        placed = [
+            known.pop(name).replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in init.order
+        ]
+        named = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in known.values()]
+        init.__signature__ = inspect.Signature([owner, *placed, *named])
+    shown = list(inspect.signature(init).parameters.values())[1:]
+    cls.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+
+
+def reset_after_hint(expected: tuple[int, ...], received: tuple[int, ...]) -> str:
+    """What to add to a message about wrong shapes if they are the two biases of a GRU.
+
+    >>> reset_after_hint((2, 9), (9,))
+    ' (a GRU bias: (2, 3·units) with reset_after=True, (3·units,) with reset_after=False; use the same)'
+    """
+    pair = sorted((expected, received), key=len)
+    if len(pair[0]) != 1 or pair[1] != (2, *pair[0]) or pair[0][0] % 3:
+        return ""
+    return (
+        " (a GRU bias: (2, 3·units) with reset_after=True, (3·units,) with reset_after=False; use the same)"
+    )
