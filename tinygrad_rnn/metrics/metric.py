@@ -31,7 +31,7 @@ class Metric(Serializable):
 
     _direction: ClassVar[str | None] = None
 
-    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+    def __init__(self, dtype: Any = None, name: str | None = None) -> None:
         self.name = name or snake_case(type(self).__name__)
         self.dtype = dtype
 
@@ -64,8 +64,8 @@ class Mean(Metric):
     2.0
     """
 
-    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(name, dtype)
+    def __init__(self, name: str | None = "mean", dtype: Any = None) -> None:
+        super().__init__(dtype, name)
         self.total = self.count = 0.0
 
     def reset_state(self) -> None:
@@ -92,8 +92,8 @@ class Sum(Metric):
     2.5
     """
 
-    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(name, dtype)
+    def __init__(self, name: str | None = "sum", dtype: Any = None) -> None:
+        super().__init__(dtype, name)
         self.total = 0.0
 
     def reset_state(self) -> None:
@@ -203,7 +203,7 @@ class CountingMetric(Metric):
     """
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(name, dtype)
+        super().__init__(dtype, name)
         self.counts: Array | None = None
 
     def batch_counts(self, y_true: Array, y_pred: Array, sample_weight: Any) -> Array:
