@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
@@ -23,6 +23,7 @@ def batch(seed: int, rows: int = 5, steps: int = 9, classes: int = 4) -> tuple[n
     return labels, 3 * rng.standard_normal((rows, steps, classes)), n, ends
 
 
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), blank=st.integers(0, 3))
 def test_values_and_gradients_against_torch(seed: int, blank: int) -> None:
     torch = pytest.importorskip("torch")

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..config import epsilon
 from ..core.op import Array
+from ..ops.nn import sigmoid
 from .confusion import ThresholdMetric, confusion
 from .metric import aligned, ratio
 
@@ -23,7 +24,7 @@ class CurveMetric(ThresholdMetric):
             y_true, y_pred = self._chosen(y_true, y_pred)
         y, p, weight = aligned(self.name, y_true, y_pred, sample_weight)
         if self.from_logits:
-            p = np.exp(-np.logaddexp(0, -p))
+            p = sigmoid(p)
         if (bad := ((p < 0) | (p > 1)) & (weight != 0)).any():
             position = tuple(map(int, np.argwhere(bad)[0]))
             logits = "from_logits=True" if hasattr(type(self), "curves") else "a sigmoid or softmax"

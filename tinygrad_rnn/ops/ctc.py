@@ -68,10 +68,11 @@ def ctc_loss(target: Any, output: Any, target_length: Any, output_length: Any, m
     at = np.broadcast_to(
         np.where(number == 0, 0, never), places.shape
     )  # ln p of being there after the steps so far
+    shortest = ends.min(initial=steps)
     for t, ln_p in enumerate(unstack(emitted, axis=1)):
         wide = pad(at, ((0, 0), (2, 0)), constant_values=never)
         moved = logsumexp(stack([wide[:, 2:], wide[:, 1:-1], wide[:, :-2] + skip]), axis=0) + ln_p
-        at = where((t < ends)[:, None], moved, at)
+        at = moved if t < shortest else where((t < ends)[:, None], moved, at)
     last = (number == 2 * n[:, None]) | (number == 2 * n[:, None] - 1)
     return -logsumexp(where(last, at, never), axis=1)
 
