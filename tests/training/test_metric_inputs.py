@@ -66,7 +66,7 @@ def test_area_of_many_thresholds_is_the_share_of_ordered_pairs() -> None:
 def test_logits_are_named() -> None:
     for m, hint in (
         (metrics.AUC(), "from_logits=True"),
-        (metrics.PrecisionAtRecall(0.5), "a sigmoid or softmax"),
+        (metrics.PrecisionAtRecall(0.5), "a sigmoid or softmax last"),
     ):
         before = m.result()
         with pytest.raises(ValueError, match=rf"y_pred is 2.5 at position \(1, 0\), no probability.*{hint}"):
@@ -100,7 +100,7 @@ def test_logits_are_named() -> None:
         ),
         (
             lambda: losses.Huber(dleta=2.0),
-            r"Huber\(delta: 'float' = 1.0.*unexpected keyword argument 'dleta'",
+            r"Huber\(delta: float = 1.0.*unexpected keyword argument 'dleta'",
         ),
     ],
 )

@@ -15,7 +15,7 @@ def options_of(formula: Callable[..., Any]) -> dict[str, Parameter]:
     >>> list(options_of(scaled))
     ['factor']
     """
-    return dict(list(inspect.signature(formula).parameters.items())[2:])
+    return dict(list(inspect.signature(formula, eval_str=True).parameters.items())[2:])
 
 
 def declare(cls: type, formula: Callable[..., Any], common: Mapping[str, Any], order: str) -> None:

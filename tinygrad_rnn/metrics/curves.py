@@ -17,6 +17,7 @@ class CurveMetric(ThresholdMetric):
     """Base of metrics over `num_thresholds` thresholds, 0 to 1 in equal steps; predictions are probabilities."""
 
     from_logits = False
+    remedy: ClassVar[str] = "put a sigmoid or softmax last"
 
     def batch_counts(self, y_true: Array, y_pred: Array, sample_weight: Any) -> Array:
         """The confusion matrix of one batch; `ValueError` for a prediction outside of [0, 1] that counts."""
@@ -27,10 +28,9 @@ class CurveMetric(ThresholdMetric):
             p = sigmoid(p)
         if (bad := ((p < 0) | (p > 1)) & (weight != 0)).any():
             position = tuple(map(int, np.argwhere(bad)[0]))
-            logits = "from_logits=True" if hasattr(type(self), "curves") else "a sigmoid or softmax"
             raise ValueError(
                 f"{self.name}: y_pred is {p[position]:.4g} at position {position}, no probability; "
-                f"for logits use {logits}"
+                f"if these are logits, {self.remedy}"
             )
         return self._matrix(y, p, weight)
 
@@ -173,6 +173,7 @@ class AUC(CurveMetric):
     0.75
     """
 
+    remedy = "use from_logits=True"
     curves = ("ROC", "PR", "PRGAIN")
     methods = ("interpolation", "minoring", "majoring")
 
