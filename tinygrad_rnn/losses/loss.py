@@ -100,7 +100,7 @@ class FormulaLoss(Loss):
 
     The options of the formula are arguments of the class, and attributes. Class and formula are entered in
     the registry. `order` lists the arguments where Keras has another order than options, reduction, name
-    and dtype.
+    and dtype; `name` is the default name where it is not that of the class.
     """
 
     pointwise = True
