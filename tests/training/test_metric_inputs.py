@@ -63,6 +63,16 @@ def test_area_of_many_thresholds_is_the_share_of_ordered_pairs() -> None:
     assert lower < metrics.AUC()(y, p) < upper
 
 
+def test_a_curve_that_ends_where_nothing_is_found() -> None:
+    assert metrics.AUC(curve="PRGAIN")([1, 0, 0], [0.9, 0.1, 0.2]) == pytest.approx(1.0)
+
+
+def test_predictions_of_zero_find_no_class() -> None:
+    m = metrics.F1Score(average="micro")
+    assert m([[1, 0]], [[0.0, 0.0]]) == 0.0
+    assert m.counts is not None and m.counts.tolist() == [0.0, 0.0, 1.0, 1.0]
+
+
 def test_logits_are_named() -> None:
     for m, hint in (
         (metrics.AUC(), "from_logits=True"),
