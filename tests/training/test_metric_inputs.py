@@ -154,6 +154,7 @@ def test_r2_of_regressors_and_constants() -> None:
 def test_labels_that_are_no_class_do_not_count_in_iou() -> None:
     m = metrics.MeanIoU(num_classes=2)
     assert m([0, 1, -1, 7], [0, 1, 0, 0]) == 1.0
+    assert metrics.IoU(3, target_class_ids=[0, 2])([0, 0], [0, 0]) == 1.0  # class 2 does not occur
     assert m([1], [0], sample_weight=[2.0]) == pytest.approx((1 / 3 + 1 / 3) / 2)
 
 
