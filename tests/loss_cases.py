@@ -1,42 +1,84 @@
-"""A formula in NumPy and sample data for every loss."""
+"""A formula and sample data for every loss. A formula runs in NumPy and in PyTorch, whose module is `m`."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from tinygrad_rnn import losses
+from tinygrad_rnn.losses.loss import CLASSES
 
 EPS = 1e-7
-CASES = {  # name -> (kind of targets and predictions, formula for the values)
-    "mean_squared_error": ("real", lambda y, p: ((y - p) ** 2).mean(-1)),
-    "mean_absolute_error": ("real", lambda y, p: np.abs(y - p).mean(-1)),
+
+
+def _log(m: Any, v: Any) -> Any:
+    return m.log(m.clip(v, EPS, None))
+
+
+def _cosine(m: Any, y: Any, p: Any) -> Any:
+    return -(y * p).sum(-1) / ((y * y).sum(-1) * (p * p).sum(-1)) ** 0.5
+
+
+def _binary(m: Any, y: Any, p: Any) -> Any:
+    return -(y * m.log(p) + (1 - y) * m.log(1 - p))
+
+
+CASES: dict[str, tuple[str, Any]] = {  # name -> (kind of targets and predictions, formula for the values)
+    "mean_squared_error": ("real", lambda m, y, p: ((y - p) ** 2).mean(-1)),
+    "mean_absolute_error": ("real", lambda m, y, p: abs(y - p).mean(-1)),
     "mean_absolute_percentage_error": (
         "real",
-        lambda y, p: 100 * np.abs((y - p) / np.maximum(np.abs(y), EPS)).mean(-1),
+        lambda m, y, p: 100 * abs((y - p) / m.clip(abs(y), EPS, None)).mean(-1),
     ),
     "mean_squared_logarithmic_error": (
         "real",
-        lambda y, p: ((np.log(np.maximum(p, EPS) + 1) - np.log(np.maximum(y, EPS) + 1)) ** 2).mean(-1),
+        lambda m, y, p: ((_log(m, m.clip(p, EPS, None) + 1) - _log(m, m.clip(y, EPS, None) + 1)) ** 2).mean(
+            -1
+        ),
     ),
-    "huber": ("real", lambda y, p: np.where(abs(p - y) <= 1, (p - y) ** 2 / 2, abs(p - y) - 0.5).mean(-1)),
-    "log_cosh": ("real", lambda y, p: np.log(np.cosh(p - y)).mean(-1)),
-    "cosine_similarity": (
+    "huber": (
         "real",
-        lambda y, p: -(y * p).sum(-1) / np.linalg.norm(y, axis=-1) / np.linalg.norm(p, axis=-1),
+        lambda m, y, p: m.where(abs(p - y) <= 1, (p - y) ** 2 / 2, abs(p - y) - 0.5).mean(-1),
     ),
-    "poisson": ("positive", lambda y, p: (p - y * np.log(p + EPS)).mean(-1)),
-    "kl_divergence": ("onehot", lambda y, p: (np.clip(y, EPS, 1) * np.log(np.clip(y, EPS, 1) / p)).sum(-1)),
-    "hinge": ("signs", lambda y, p: np.maximum(1 - y * p, 0).mean(-1)),
-    "squared_hinge": ("signs", lambda y, p: (np.maximum(1 - y * p, 0) ** 2).mean(-1)),
-    "categorical_hinge": ("onehot", lambda y, p: np.maximum(((1 - y) * p).max(-1) - (y * p).sum(-1) + 1, 0)),
-    "binary_crossentropy": ("binary", lambda y, p: -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(-1)),
-    "categorical_crossentropy": ("onehot", lambda y, p: -(y * np.log(p)).sum(-1)),
+    "log_cosh": ("real", lambda m, y, p: m.log(m.cosh(p - y)).mean(-1)),
+    "cosine_similarity": ("real", _cosine),
+    "poisson": ("positive", lambda m, y, p: (p - y * m.log(p + EPS)).mean(-1)),
+    "kl_divergence": (
+        "onehot",
+        lambda m, y, p: (m.clip(y, EPS, 1) * m.log(m.clip(y, EPS, 1) / m.clip(p, EPS, 1))).sum(-1),
+    ),
+    "hinge": ("signs", lambda m, y, p: m.clip(1 - y * p, 0, None).mean(-1)),
+    "squared_hinge": ("signs", lambda m, y, p: (m.clip(1 - y * p, 0, None) ** 2).mean(-1)),
+    "categorical_hinge": (
+        "onehot",
+        lambda m, y, p: m.clip(m.amax((1 - y) * p, -1) - (y * p).sum(-1) + 1, 0, None),
+    ),
+    "binary_crossentropy": ("binary", lambda m, y, p: _binary(m, y, p).mean(-1)),
+    "binary_focal_crossentropy": (
+        "binary",
+        lambda m, y, p: ((1 - y * p - (1 - y) * (1 - p)) ** 2 * _binary(m, y, p)).mean(-1),
+    ),
+    "categorical_crossentropy": ("onehot", lambda m, y, p: -(y * m.log(p / p.sum(-1)[..., None])).sum(-1)),
+    "categorical_focal_crossentropy": (
+        "onehot",
+        lambda m, y, p: (
+            -0.25 * (y * (1 - p / p.sum(-1)[..., None]) ** 2 * m.log(p / p.sum(-1)[..., None])).sum(-1)
+        ),
+    ),
     "sparse_categorical_crossentropy": (
         "labels",
-        lambda y, p: -np.log(np.take_along_axis(p, y[..., None], -1)[..., 0]),
+        lambda m, y, p: -(y * m.log(p / p.sum(-1)[..., None])).sum(-1),
     ),
 }
-OBJECTS = {cls.fn.__name__: cls for cls in losses.objects.CLASSES}
+WHOLE: dict[str, tuple[str, Any]] = {  # one value for the whole batch
+    "dice": ("binary", lambda m, y, p: 1 - 2 * (y * p).sum() / (y.sum() + p.sum() + EPS)),
+    "tversky": (
+        "binary",
+        lambda m, y, p: 1 - (y * p).sum() / ((y * p).sum() + ((1 - y) * p + y * (1 - p)).sum() / 2 + EPS),
+    ),
+}
+APART = {"ctc"}  # in test_ctc.py
+OBJECTS = {fn.__name__: cls for fn, cls in CLASSES.items()}
 
 
 def sample(kind: str, shape: tuple[int, ...] = (4, 3, 5), seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -53,3 +95,10 @@ def sample(kind: str, shape: tuple[int, ...] = (4, 3, 5), seed: int = 0) -> tupl
         "binary": ((real > 0).astype(float), positive / 1.2),
         "labels": (labels, p),
     }[kind]
+
+
+def expected(name: str, y: np.ndarray, p: Any, m: Any = np) -> Any:
+    """The values by the formula; labels as one-hot vectors."""
+    kind, formula = (CASES | WHOLE)[name]
+    y = np.eye(p.shape[-1])[y] if kind == "labels" else y
+    return formula(m, y if m is np else m.tensor(y), p)

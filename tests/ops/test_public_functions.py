@@ -49,12 +49,14 @@ PLAIN: dict[str, tuple[Any, ...]] = {
     "ones_like": (SMALL,),
 }
 
-# Each of these has a test of its own below.
+# Each of these has a test of its own below (CTC: in training/test_ctc.py).
 TESTED_APART = {
     "arange",
     "categorical",
     "convert_to_numpy",
     "convert_to_tensor",
+    "ctc_decode",
+    "ctc_loss",
     "dropout",
     "eye",
     "full",

@@ -111,6 +111,8 @@ def test_extreme_predictions_stay_finite() -> None:
         (losses.CategoricalCrossentropy, np.eye(3)[:2]),
         (losses.SparseCategoricalCrossentropy, np.array([0, 1])),
         (losses.BinaryCrossentropy, np.eye(3)[:2]),
+        (losses.CategoricalFocalCrossentropy, np.eye(3)[:2]),
+        (losses.BinaryFocalCrossentropy, np.eye(3)[:2]),
     ],
 )
 def test_forgotten_from_logits_warns_once(cls: Any, y: np.ndarray) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import formulas, objects
+from .ctc import ctc
 from .formulas import (
     binary_crossentropy,
+    binary_focal_crossentropy,
     categorical_crossentropy,
+    categorical_focal_crossentropy,
     categorical_hinge,
     cosine_similarity,
+    dice,
     hinge,
     huber,
     kl_divergence,
@@ -25,13 +28,18 @@ from .formulas import (
     poisson,
     sparse_categorical_crossentropy,
     squared_hinge,
-)
-from .loss import REGISTRY, Loss, LossFunctionWrapper
+    tversky,
+)  # fmt: skip
+from .loss import CLASSES, REGISTRY, Loss, LossFunctionWrapper
 from .objects import (
+    CTC,
     BinaryCrossentropy,
+    BinaryFocalCrossentropy,
     CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
     CategoricalHinge,
     CosineSimilarity,
+    Dice,
     Hinge,
     Huber,
     KLDivergence,
@@ -43,17 +51,14 @@ from .objects import (
     Poisson,
     SparseCategoricalCrossentropy,
     SquaredHinge,
-)
+    Tversky,
+)  # fmt: skip
 
-for _class in (*objects.CLASSES, LossFunctionWrapper):
-    REGISTRY.add(_class)
-for _function in formulas.FUNCTIONS:
-    REGISTRY.add(_function)
-_SHORT = {
+REGISTRY.add(LossFunctionWrapper)
+for _name, _function in {
     "mse": mean_squared_error, "mae": mean_absolute_error, "mape": mean_absolute_percentage_error,
     "msle": mean_squared_logarithmic_error, "bce": binary_crossentropy, "kld": kl_divergence,
-}  # fmt: skip
-for _name, _function in _SHORT.items():
+}.items():  # fmt: skip
     REGISTRY.add(_function, _name)
 get, serialize = REGISTRY.get, REGISTRY.serialize
 
@@ -70,45 +75,58 @@ def as_loss(identifier: Any) -> Loss:
     found = get(identifier)
     if isinstance(found, Loss):
         return found
-    known = next((cls for cls in objects.CLASSES if cls.fn is found), None)
+    known = CLASSES.get(found)
     return LossFunctionWrapper(found) if known is None else known()
 
 
+def target_kind(y_true_shape: tuple[int, ...], y_pred_shape: tuple[int, ...]) -> str:
+    """What targets of a shape are to predictions of a shape: "binary", "sparse_categorical", "categorical".
+
+    One prediction per row (or step): binary. Targets without the class axis, or with 1 on it: sparse.
+
+    >>> target_kind((8, 1), (8, 1)), target_kind((8,), (8, 5)), target_kind((8, 5), (8, 5))
+    ('binary', 'sparse_categorical', 'categorical')
+    """
+    if len(y_pred_shape) < 2 or y_pred_shape[-1] == 1:
+        return "binary"
+    sparse = len(y_true_shape) < len(y_pred_shape) or y_true_shape[-1] == 1
+    return "sparse_categorical" if sparse else "categorical"
+
+
+def resolve_crossentropy(y_true_shape: tuple[int, ...], y_pred_shape: tuple[int, ...]) -> type[Loss]:
+    """What `loss="crossentropy"` means: the class that fits targets and predictions of these shapes.
+
+    >>> resolve_crossentropy((8,), (8, 5)).__name__
+    'SparseCategoricalCrossentropy'
+    """
+    return {
+        "binary": BinaryCrossentropy,
+        "categorical": CategoricalCrossentropy,
+        "sparse_categorical": SparseCategoricalCrossentropy,
+    }[target_kind(y_true_shape, y_pred_shape)]
+
+
+def fitting(loss: Any, y_true_shape: tuple[int, ...], y_pred_shape: tuple[int, ...]) -> Loss:
+    """`as_loss(loss)`; for "crossentropy" and "ce" the one that fits the shapes.
+
+    >>> fitting("ce", (8, 1), (8, 1)).name, fitting("mse", (8,), (8, 1)).name
+    ('binary_crossentropy', 'mean_squared_error')
+    """
+    if loss in ("crossentropy", "ce"):
+        return resolve_crossentropy(y_true_shape, y_pred_shape)()
+    return as_loss(loss)
+
+
 __all__ = [
-    "BinaryCrossentropy",
-    "CategoricalCrossentropy",
-    "CategoricalHinge",
-    "CosineSimilarity",
-    "Hinge",
-    "Huber",
-    "KLDivergence",
-    "LogCosh",
-    "Loss",
-    "LossFunctionWrapper",
-    "MeanAbsoluteError",
-    "MeanAbsolutePercentageError",
-    "MeanSquaredError",
-    "MeanSquaredLogarithmicError",
-    "Poisson",
-    "REGISTRY",
-    "SparseCategoricalCrossentropy",
-    "SquaredHinge",
-    "as_loss",
-    "binary_crossentropy",
-    "categorical_crossentropy",
-    "categorical_hinge",
-    "cosine_similarity",
-    "get",
-    "hinge",
-    "huber",
-    "kl_divergence",
-    "log_cosh",
-    "mean_absolute_error",
-    "mean_absolute_percentage_error",
-    "mean_squared_error",
-    "mean_squared_logarithmic_error",
-    "poisson",
-    "serialize",
-    "sparse_categorical_crossentropy",
-    "squared_hinge",
-]
+    "BinaryCrossentropy", "BinaryFocalCrossentropy", "CTC", "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy", "CategoricalHinge", "CosineSimilarity", "Dice", "Hinge", "Huber",
+    "KLDivergence", "LogCosh", "Loss", "LossFunctionWrapper", "MeanAbsoluteError",
+    "MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogarithmicError", "Poisson",
+    "REGISTRY", "SparseCategoricalCrossentropy", "SquaredHinge", "Tversky", "as_loss",
+    "binary_crossentropy", "binary_focal_crossentropy", "categorical_crossentropy",
+    "categorical_focal_crossentropy", "categorical_hinge", "cosine_similarity", "ctc", "dice", "fitting",
+    "get", "hinge", "huber", "kl_divergence", "log_cosh", "mean_absolute_error",
+    "mean_absolute_percentage_error", "mean_squared_error", "mean_squared_logarithmic_error", "poisson",
+    "resolve_crossentropy", "serialize", "sparse_categorical_crossentropy", "squared_hinge",
+    "target_kind", "tversky",
+]  # fmt: skip

@@ -201,6 +201,81 @@ def categorical_crossentropy(
     return nn.categorical_crossentropy(y, y_pred, from_logits, axis)
 
 
+@_loss
+def binary_focal_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    apply_class_balancing: bool = False,
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> Any:
+    """`mean (1 − p_t)^γ` times the binary cross-entropy, with `p_t = y p + (1 − y)(1 − p)` (Lin et al. 2017).
+
+    p is clipped to [ε, 1 − ε], that of logits too. `apply_class_balancing` multiplies by α where y is 1, by
+    1 − α where it is 0. `label_smoothing` as in `binary_crossentropy`.
+
+    >>> round(binary_focal_crossentropy([[1.0]], [[0.5]]).item(), 4)
+    0.1733
+    """
+    y = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing if label_smoothing else y_true
+    p = clip(nn.sigmoid(y_pred) if from_logits else y_pred, epsilon(), 1.0 - epsilon())
+    values = (1.0 - y * p - (1.0 - y) * (1.0 - p)) ** gamma * nn.binary_crossentropy(y, p)
+    return mean(values * (y * alpha + (1.0 - y) * (1.0 - alpha)) if apply_class_balancing else values, axis)
+
+
+@_loss
+def categorical_focal_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> Any:
+    """`−Σ α (1 − p)^γ y ln p` for one-hot y (Lin et al. 2017); p is divided by its sum and clipped to [ε, 1 − ε].
+
+    With `from_logits`, p = softmax(y_pred), clipped too. `label_smoothing` as in `categorical_crossentropy`.
+
+    >>> round(categorical_focal_crossentropy([[0.0, 1.0]], [[0.5, 0.5]]).item(), 4)
+    0.0433
+    """
+    s = label_smoothing
+    y = y_true * (1.0 - s) + s / y_pred.shape[axis] if s else y_true
+    p = nn.softmax(y_pred, axis) if from_logits else y_pred / sum(y_pred, axis=axis, keepdims=True)
+    p = clip(p, epsilon(), 1.0 - epsilon())
+    return -alpha * sum((1.0 - p) ** gamma * y * log(p), axis=axis)
+
+
+@_loss
+def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Any:
+    """`1 − 2 Σ y p / (Σ y + Σ p + ε)`, the sums over `axis`: all of the batch (a scalar), or some axes.
+
+    >>> round(dice([[1.0, 0.0]], [[0.5, 0.5]]).item(), 4)
+    0.5
+    """
+    overlap = 2.0 * sum(y_true * y_pred, axis=axis)
+    return 1.0 - overlap / (sum(y_true, axis=axis) + sum(y_pred, axis=axis) + epsilon())
+
+
+@_loss
+def tversky(y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Any = None) -> Any:
+    """`1 − Σ y p / (Σ y p + α Σ y (1 − p) + β Σ (1 − y) p + ε)`, the sums as in `dice` (Salehi et al. 2017).
+
+    α weighs what is missed, β what is found wrongly, as Keras computes it.
+
+    >>> round(tversky([[1.0, 0.0]], [[0.5, 0.5]], alpha=1.0, beta=0.0).item(), 4)
+    0.5
+    """
+    hit = sum(y_true * y_pred, axis=axis)
+    missed = sum(y_true * (1.0 - y_pred), axis=axis)
+    wrong = sum((1.0 - y_true) * y_pred, axis=axis)
+    return 1.0 - hit / (hit + alpha * missed + beta * wrong + epsilon())
+
+
 def sparse_categorical_crossentropy(
     y_true: Any, y_pred: Any, from_logits: bool = False, ignore_class: int | None = None, axis: int = -1
 ) -> Tensor:
@@ -224,10 +299,3 @@ def sparse_categorical_crossentropy(
     values = nn.sparse_xent_op(p, ids) if from_logits else nn.sparse_categorical_crossentropy(ids, p)
     result: Tensor = values if valid is None else where(valid.reshape(ids.shape), values, 0.0)
     return result
-
-
-FUNCTIONS = (
-    mean_squared_error, mean_absolute_error, mean_absolute_percentage_error, mean_squared_logarithmic_error,
-    huber, log_cosh, cosine_similarity, poisson, kl_divergence, hinge, squared_hinge, categorical_hinge,
-    binary_crossentropy, categorical_crossentropy, sparse_categorical_crossentropy,
-)  # fmt: skip

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -11,6 +9,7 @@ from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor
 from ..ops.shape import expand_dims
 from ..utils.registry import Registry, Serializable, snake_case
+from .declare import declare, options_of
 from .values import REDUCTIONS, predictions, reduce_values, without_unused
 
 
@@ -63,7 +62,8 @@ class Loss(Serializable):
         """Look at the predictions of the first batch."""
 
 
-REGISTRY = Registry("loss", base=Loss)  # filled in __init__.py
+REGISTRY = Registry("loss", base=Loss)  # every FormulaLoss enters itself, the rest is in __init__.py
+CLASSES: dict[Callable[..., Any], type[FormulaLoss]] = {}  # formula -> class
 
 
 class LossFunctionWrapper(Loss):
@@ -95,23 +95,36 @@ class LossFunctionWrapper(Loss):
         return {**config, "dtype": self.dtype, **self.kwargs}
 
 
-@functools.cache
-def _options(formula: Callable[..., Any]) -> list[str]:
-    return list(inspect.signature(formula).parameters)[2:]
-
-
 class FormulaLoss(Loss):
-    """A loss made of a formula `fn`, whose options are attributes of the same names."""
+    """A loss made of a formula: `class Huber(FormulaLoss, of=huber)`.
+
+    The options of the formula are arguments of the class, and attributes. Class and formula are entered in
+    the registry. `order` lists the arguments where Keras has another order than options, reduction, name
+    and dtype; `name` is the default name where it is not that of the class.
+    """
 
     pointwise = True
     fn: ClassVar[Callable[..., Tensor]]
+    _options: ClassVar[tuple[str, ...]]
 
-    def __init__(
-        self, reduction: str | None = "sum_over_batch_size", name: str | None = None, dtype: Any = None
+    def __init__(self, *args: Any, **options: Any) -> None:  # each class has its own, see `declare`
+        super().__init__(*args, **options)
+
+    def __init_subclass__(
+        cls, of: Callable[..., Tensor] | None = None, order: str = "", name: str | None = None
     ) -> None:
-        super().__init__(name, reduction, dtype)
+        super().__init_subclass__()
+        if of is None:
+            return
+        cls.fn = staticmethod(of)
+        cls._options = tuple(options_of(of))
+        name = name or snake_case(cls.__name__)
+        common = {"reduction": "sum_over_batch_size", "name": name, "dtype": None}
+        declare(cls, of, common, order or " ".join((*cls._options, *common)))
+        CLASSES[of] = cls
+        REGISTRY.add(cls)
+        REGISTRY.add(of)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The values of the formula."""
-        fn = type(self).fn
-        return fn(y_true, y_pred, **{name: getattr(self, name) for name in _options(fn)})
+        return type(self).fn(y_true, y_pred, **{name: getattr(self, name) for name in self._options})

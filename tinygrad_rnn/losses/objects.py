@@ -1,4 +1,4 @@
-"""The loss objects: the formulas, weighted, masked and reduced to a scalar."""
+"""The loss objects: a class for each formula, whose values it weights, masks and reduces to a scalar."""
 
 from __future__ import annotations
 
@@ -8,152 +8,96 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..core.tensor import Tensor
-from . import formulas
+from .ctc import ctc
+from .formulas import (
+    binary_crossentropy,
+    binary_focal_crossentropy,
+    categorical_crossentropy,
+    categorical_focal_crossentropy,
+    categorical_hinge,
+    cosine_similarity,
+    dice,
+    hinge,
+    huber,
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+    poisson,
+    sparse_categorical_crossentropy,
+    squared_hinge,
+    tversky,
+)  # fmt: skip
 from .loss import FormulaLoss
 from .values import per_value
 
 
-class MeanSquaredError(FormulaLoss):
-    """`mean (y − p)²`: the function `mean_squared_error` as an object.
-
-    >>> MeanSquaredError()([[0.0, 1.0]], [[2.0, 1.0]]).item()
-    2.0
-    """
-
-    fn = staticmethod(formulas.mean_squared_error)
+class MeanSquaredError(FormulaLoss, of=mean_squared_error):
+    """The loss `mean_squared_error` as an object."""
 
 
-class MeanAbsoluteError(FormulaLoss):
-    """`mean |y − p|`: the function `mean_absolute_error` as an object.
-
-    >>> MeanAbsoluteError()([[0.0, 1.0]], [[2.0, 1.0]]).item()
-    1.0
-    """
-
-    fn = staticmethod(formulas.mean_absolute_error)
+class MeanAbsoluteError(FormulaLoss, of=mean_absolute_error):
+    """The loss `mean_absolute_error` as an object."""
 
 
-class MeanAbsolutePercentageError(FormulaLoss):
-    """`100 · mean |y − p| / max(|y|, ε)`: the function `mean_absolute_percentage_error` as an object.
-
-    >>> MeanAbsolutePercentageError()([[2.0, 1.0]], [[1.0, 1.0]]).item()
-    25.0
-    """
-
-    fn = staticmethod(formulas.mean_absolute_percentage_error)
+class MeanAbsolutePercentageError(FormulaLoss, of=mean_absolute_percentage_error):
+    """The loss `mean_absolute_percentage_error` as an object."""
 
 
-class MeanSquaredLogarithmicError(FormulaLoss):
-    """`mean (ln(1 + p) − ln(1 + y))²`: the function `mean_squared_logarithmic_error` as an object.
-
-    >>> MeanSquaredLogarithmicError()([[1.0]], [[1.0]]).item()
-    0.0
-    """
-
-    fn = staticmethod(formulas.mean_squared_logarithmic_error)
+class MeanSquaredLogarithmicError(FormulaLoss, of=mean_squared_logarithmic_error):
+    """The loss `mean_squared_logarithmic_error` as an object."""
 
 
-class LogCosh(FormulaLoss):
-    """`mean ln cosh(p − y)`: the function `log_cosh` as an object.
-
-    >>> LogCosh()([[0.0]], [[0.0]]).item()
-    0.0
-    """
-
-    fn = staticmethod(formulas.log_cosh)
+class LogCosh(FormulaLoss, of=log_cosh):
+    """The loss `log_cosh` as an object."""
 
 
-class Poisson(FormulaLoss):
-    """`mean (p − y ln p)`: the function `poisson` as an object.
-
-    >>> Poisson()([[0.0]], [[3.0]]).item()
-    3.0
-    """
-
-    fn = staticmethod(formulas.poisson)
+class Poisson(FormulaLoss, of=poisson):
+    """The loss `poisson` as an object."""
 
 
-class Hinge(FormulaLoss):
-    """`mean max(1 − y p, 0)`: the function `hinge` as an object.
-
-    >>> Hinge()([[1.0, 0.0]], [[0.5, -2.0]]).item()
-    0.25
-    """
-
-    fn = staticmethod(formulas.hinge)
+class Hinge(FormulaLoss, of=hinge):
+    """The loss `hinge` as an object."""
 
 
-class SquaredHinge(FormulaLoss):
-    """`mean max(1 − y p, 0)²`: the function `squared_hinge` as an object.
-
-    >>> SquaredHinge()([[1.0, 0.0]], [[0.5, -2.0]]).item()
-    0.125
-    """
-
-    fn = staticmethod(formulas.squared_hinge)
+class SquaredHinge(FormulaLoss, of=squared_hinge):
+    """The loss `squared_hinge` as an object."""
 
 
-class KLDivergence(FormulaLoss):
-    """`Σ y ln(y / p)`: the function `kl_divergence` as an object.
+class Huber(FormulaLoss, of=huber, name="huber_loss"):
+    """The loss `huber` as an object."""
 
-    >>> KLDivergence()([[0.5, 0.5]], [[0.5, 0.5]]).item()
-    0.0
-    """
 
-    fn = staticmethod(formulas.kl_divergence)
+class KLDivergence(FormulaLoss, of=kl_divergence):
+    """The loss `kl_divergence` as an object."""
+
     pointwise = False
 
 
-class CategoricalHinge(FormulaLoss):
-    """`max(1 + max((1 − y) p) − Σ y p, 0)`: the function `categorical_hinge` as an object.
+class CategoricalHinge(FormulaLoss, of=categorical_hinge):
+    """The loss `categorical_hinge` as an object."""
 
-    >>> CategoricalHinge()([[0.0, 1.0]], [[0.5, 1.0]]).item()
-    0.5
-    """
-
-    fn = staticmethod(formulas.categorical_hinge)
     pointwise = False
 
 
-class Huber(FormulaLoss):
-    """`e² / 2` where `|e| ≤ delta`, else `delta |e| − delta² / 2`: the function `huber` as an object.
+class CosineSimilarity(FormulaLoss, of=cosine_similarity):
+    """The loss `cosine_similarity` as an object."""
 
-    >>> Huber()([[0.0, 0.0]], [[1.0, 3.0]]).item()
-    1.5
-    """
-
-    fn = staticmethod(formulas.huber)
-
-    def __init__(
-        self,
-        delta: float = 1.0,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = "huber_loss",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(reduction, name, dtype)
-        self.delta = delta
-
-
-class CosineSimilarity(FormulaLoss):
-    """Minus the cosine of y and p: the function `cosine_similarity` as an object.
-
-    >>> CosineSimilarity()([[0.0, 2.0]], [[0.0, 3.0]]).item()
-    -1.0
-    """
-
-    fn = staticmethod(formulas.cosine_similarity)
     pointwise = False
 
-    def __init__(
-        self,
-        axis: int = -1,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(reduction, name, dtype)
-        self.axis = axis
+
+class Dice(FormulaLoss, of=dice, order="reduction name axis dtype"):
+    """The loss `dice` as an object."""
+
+    pointwise = False
+
+
+class Tversky(FormulaLoss, of=tversky, order="alpha beta reduction name axis dtype"):
+    """The loss `tversky` as an object."""
+
+    pointwise = False
 
 
 class _Crossentropy(FormulaLoss):
@@ -187,73 +131,44 @@ class _Crossentropy(FormulaLoss):
             )
 
 
-class BinaryCrossentropy(_Crossentropy):
-    """`−y ln p − (1 − y) ln(1 − p)`: the function `binary_crossentropy` as an object.
+class BinaryCrossentropy(_Crossentropy, of=binary_crossentropy):
+    """The loss `binary_crossentropy` as an object."""
 
-    >>> round(BinaryCrossentropy(from_logits=True)([[1.0]], [[0.0]]).item(), 4)
-    0.6931
-    """
-
-    fn = staticmethod(formulas.binary_crossentropy)
     sums_to_one = False
     activation = "sigmoid"
 
-    def __init__(
-        self,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-        axis: int = -1,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(reduction, name, dtype)
-        self.from_logits = from_logits
-        self.label_smoothing = label_smoothing
-        self.axis = axis
+
+class BinaryFocalCrossentropy(_Crossentropy, of=binary_focal_crossentropy):
+    """The loss `binary_focal_crossentropy` as an object."""
+
+    sums_to_one = False
+    activation = "sigmoid"
 
 
-class CategoricalCrossentropy(BinaryCrossentropy):
-    """`−Σ y ln p` for one-hot targets: the function `categorical_crossentropy` as an object.
+class CategoricalCrossentropy(_Crossentropy, of=categorical_crossentropy):
+    """The loss `categorical_crossentropy` as an object."""
 
-    Warns once, at the first batch, if probabilities were promised (`from_logits=False`) but did not come.
-
-    >>> round(CategoricalCrossentropy()([[0.0, 1.0]], [[0.5, 0.5]]).item(), 4)
-    0.6931
-    """
-
-    fn = staticmethod(formulas.categorical_crossentropy)
-    pointwise = False
-    sums_to_one = True
-    activation = "softmax"
-
-
-class SparseCategoricalCrossentropy(_Crossentropy):
-    """`−ln p[y]` for integer labels: the function `sparse_categorical_crossentropy` as an object.
-
-    Labels equal to `ignore_class` are masked: the average is over the others. Warns once, at the first
-    batch, if probabilities were promised (`from_logits=False`) but did not come.
-
-    >>> round(SparseCategoricalCrossentropy()([1], [[0.5, 0.5]]).item(), 4)
-    0.6931
-    """
-
-    fn = staticmethod(formulas.sparse_categorical_crossentropy)
     pointwise = False
 
-    def __init__(
-        self,
-        from_logits: bool = False,
-        ignore_class: int | None = None,
-        reduction: str | None = "sum_over_batch_size",
-        axis: int = -1,
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(reduction, name, dtype)
-        self.from_logits = from_logits
-        self.ignore_class = ignore_class
-        self.axis = axis
+
+class CategoricalFocalCrossentropy(_Crossentropy, of=categorical_focal_crossentropy):
+    """The loss `categorical_focal_crossentropy` as an object."""
+
+    pointwise = False
+
+
+class SparseCategoricalCrossentropy(
+    _Crossentropy,
+    of=sparse_categorical_crossentropy,
+    order="from_logits ignore_class reduction axis name dtype",
+):
+    """The loss `sparse_categorical_crossentropy` as an object.
+
+    Labels equal to `ignore_class` are masked: the average is over the others.
+    """
+
+    pointwise = False
+    ignore_class: int | None
 
     def _valid(self, y_true: Tensor, mask: Any) -> Any:
         if self.ignore_class is None:
@@ -262,8 +177,15 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         return valid if mask is None else valid & (per_value("mask", mask, valid.shape) != 0)
 
 
-CLASSES: tuple[type[FormulaLoss], ...] = (
-    MeanSquaredError, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredLogarithmicError, LogCosh,
-    Poisson, Hinge, SquaredHinge, KLDivergence, CategoricalHinge, Huber, CosineSimilarity, BinaryCrossentropy,
-    CategoricalCrossentropy, SparseCategoricalCrossentropy,
-)  # fmt: skip
+class CTC(FormulaLoss, of=ctc):
+    """The loss `ctc` as an object. It takes weights and masks of rows, no mask of steps."""
+
+    pointwise = False
+
+    def _valid(self, y_true: Tensor, mask: Any) -> Any:
+        if np.ndim(mask) > 1 and np.shape(mask)[1:] != (1,):
+            raise ValueError(
+                f"{self.name}: every step of y_pred counts, there is no mask of steps; received a mask of "
+                f"shape {np.shape(mask)}. Let the recurrent layers see no mask, or pad with steps of blanks"
+            )
+        return mask

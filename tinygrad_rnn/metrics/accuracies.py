@@ -1,4 +1,4 @@
-"""Accuracies: functions that give 1 where a prediction is right and 0 elsewhere."""
+"""Accuracies: functions that give 1 where a prediction is right and 0 elsewhere, and their means."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from ..core.op import Array
 from ..losses.values import align
+from .metric import FormulaMetric
 
 
 def accuracy(y_true: Any, y_pred: Any) -> Array:
@@ -20,6 +21,12 @@ def accuracy(y_true: Any, y_pred: Any) -> Array:
     return np.asarray(y == p, float)
 
 
+class Accuracy(FormulaMetric, of=accuracy):
+    """Share of predictions that are right: the mean of `accuracy`."""
+
+    _direction = "up"
+
+
 def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Array:
     """`y = (p > threshold)`, element by element.
 
@@ -28,6 +35,12 @@ def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Array:
     """
     y, p = align("binary_accuracy", np.asarray(y_true), np.asarray(y_pred))
     return np.asarray(y == (p > threshold), float)
+
+
+class BinaryAccuracy(FormulaMetric, of=binary_accuracy):
+    """Share of predictions that are right: the mean of `binary_accuracy`."""
+
+    _direction = "up"
 
 
 def categorical_accuracy(y_true: Any, y_pred: Any) -> Array:
@@ -40,6 +53,13 @@ def categorical_accuracy(y_true: Any, y_pred: Any) -> Array:
     return np.asarray(y.argmax(-1) == p.argmax(-1), float)
 
 
+class CategoricalAccuracy(FormulaMetric, of=categorical_accuracy):
+    """Share of predictions that are right: the mean of `categorical_accuracy`."""
+
+    _direction = "up"
+    pointwise = False
+
+
 def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Array:
     """`y = argmax p` over the last axis; the shape of y is that of p without (or with 1 on) its last axis.
 
@@ -50,6 +70,13 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Array:
     return np.asarray(y == p.argmax(-1), float)
 
 
+class SparseCategoricalAccuracy(FormulaMetric, of=sparse_categorical_accuracy):
+    """Share of predictions that are right: the mean of `sparse_categorical_accuracy`."""
+
+    _direction = "up"
+    pointwise = False
+
+
 def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Array:
     """Whether the class argmax y is among the k largest of p (ties count as within).
 
@@ -58,6 +85,13 @@ def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Array:
     """
     y, p = align("top_k_categorical_accuracy", np.asarray(y_true), np.asarray(y_pred))
     return sparse_top_k_categorical_accuracy(y.argmax(-1), p, k)
+
+
+class TopKCategoricalAccuracy(FormulaMetric, of=top_k_categorical_accuracy, order="k name dtype"):
+    """Share of predictions that are right: the mean of `top_k_categorical_accuracy`."""
+
+    _direction = "up"
+    pointwise = False
 
 
 def sparse_top_k_categorical_accuracy(
@@ -77,6 +111,15 @@ def sparse_top_k_categorical_accuracy(
     known = (y >= 0) & (y < p.shape[-1])
     chosen = np.take_along_axis(p, np.where(known, y, 0).astype(int)[..., None], axis=-1)
     return np.asarray(known & np.isfinite(chosen[..., 0]) & ((p > chosen).sum(-1) < k), float)
+
+
+class SparseTopKCategoricalAccuracy(
+    FormulaMetric, of=sparse_top_k_categorical_accuracy, order="k name dtype from_sorted_ids"
+):
+    """Share of predictions that are right: the mean of `sparse_top_k_categorical_accuracy`."""
+
+    _direction = "up"
+    pointwise = False
 
 
 def _labels(name: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:

@@ -9,8 +9,9 @@ import numpy as np
 
 from .. import losses
 from ..core.op import Array
-from ..losses.values import per_value, predictions, without_unused
-from ..utils.registry import Serializable, snake_case
+from ..losses.declare import declare, options_of
+from ..losses.values import align, per_value, predictions, without_unused
+from ..utils.registry import Registry, Serializable, snake_case
 
 
 class Metric(Serializable):
@@ -30,7 +31,7 @@ class Metric(Serializable):
 
     _direction: ClassVar[str | None] = None
 
-    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+    def __init__(self, dtype: Any = None, name: str | None = None) -> None:
         self.name = name or snake_case(type(self).__name__)
         self.dtype = dtype
 
@@ -52,6 +53,9 @@ class Metric(Serializable):
         return self.result()
 
 
+REGISTRY = Registry("metric", base=Metric)  # every FormulaMetric enters itself, the rest is in __init__.py
+
+
 class Mean(Metric):
     """Weighted mean of values, `Σ w v / Σ w`; several values of a row are averaged first. 0 of nothing.
 
@@ -60,8 +64,8 @@ class Mean(Metric):
     2.0
     """
 
-    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(name, dtype)
+    def __init__(self, name: str | None = "mean", dtype: Any = None) -> None:
+        super().__init__(dtype, name)
         self.total = self.count = 0.0
 
     def reset_state(self) -> None:
@@ -88,8 +92,8 @@ class Sum(Metric):
     2.5
     """
 
-    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(name, dtype)
+    def __init__(self, name: str | None = "sum", dtype: Any = None) -> None:
+        super().__init__(dtype, name)
         self.total = 0.0
 
     def reset_state(self) -> None:
@@ -154,21 +158,114 @@ class MeanMetricWrapper(Mean):
 
 
 class FormulaMetric(MeanMetricWrapper):
-    """The mean of a `formula`, which is given the attributes named in `options`."""
+    """The mean of a formula: `class BinaryAccuracy(FormulaMetric, of=binary_accuracy)`.
+
+    The options of the formula are arguments of the class, and attributes. The class is entered in the
+    registry. `order` lists the arguments where they are not name, dtype and all options; `name` is the
+    default name where it is not the one of the class.
+    """
 
     formula: ClassVar[Callable[..., Any]]
-    options: ClassVar[tuple[str, ...]] = ()
+    _options: ClassVar[tuple[str, ...]] = ()
     _direction = "down"
     pointwise = True
 
-    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        Mean.__init__(self, name, dtype)
+    def __init__(self, *args: Any, **options: Any) -> None:  # each class has its own, see `declare`
+        Mean.__init__(self, *args, **options)
+
+    def __init_subclass__(
+        cls, of: Callable[..., Any] | None = None, order: str = "", name: str | None = None
+    ) -> None:
+        super().__init_subclass__()
+        if of is None:
+            return
+        common = {"name": name or snake_case(cls.__name__), "dtype": None}
+        order = order or " ".join((*common, *options_of(of)))
+        cls.formula = staticmethod(of)
+        cls._options = tuple(option for option in order.split() if option not in common)
+        declare(cls, of, common, order)
+        REGISTRY.add(cls)
 
     def values(self, y_true: Array, y_pred: Array) -> Any:
         """The values of the formula."""
-        formula = type(self).formula
-        return formula(y_true, y_pred, **{name: getattr(self, name) for name in self.options})
+        return type(self).formula(y_true, y_pred, **{name: getattr(self, name) for name in self._options})
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal object."""
         return Serializable.get_config(self)
+
+
+class CountingMetric(Metric):
+    """Base of metrics that add up an array per batch, `counts`: None before the first.
+
+    A subclass defines `batch_counts(y_true, y_pred, sample_weight)`, where a weight of 0 takes part in
+    nothing, and `rate(*counts)`, the result. Of nothing it is 0.
+    """
+
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(dtype, name)
+        self.counts: Array | None = None
+
+    def batch_counts(self, y_true: Array, y_pred: Array, sample_weight: Any) -> Array:
+        """The counts of one batch."""
+        raise NotImplementedError(f"{type(self).__name__} must define batch_counts")
+
+    def rate(self, *counts: Array) -> Any:
+        """The result of the counts so far."""
+        raise NotImplementedError(f"{type(self).__name__} must define rate")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add a batch of targets and predictions; a mask counts as weights of 0 and 1."""
+        counts = self.batch_counts(np.asarray(y_true), np.asarray(y_pred), sample_weight)
+        if self.counts is not None and self.counts.shape != counts.shape:
+            raise ValueError(
+                f"{self.name}: the batches so far had another number of classes or outputs than this one "
+                f"with y_pred of shape {np.shape(y_pred)}; call reset_state() in between"
+            )
+        self.counts = counts if self.counts is None else self.counts + counts
+
+    def reset_state(self) -> None:
+        """Forget all batches."""
+        self.counts = None
+
+    def result(self) -> Any:
+        """The number so far, or an array of one per threshold, class or output."""
+        if self.counts is None:
+            return 0.0
+        rate = np.asarray(self.rate(*self.counts))
+        return float(rate) if rate.ndim == 0 else rate
+
+
+def aligned(
+    name: str, y_true: Array, y_pred: Array, sample_weight: Any, rows: bool = False
+) -> tuple[Array, Array, Array]:
+    """Targets, predictions and weights of one shape, in floats; `rows`: one weight per row, axes `(rows, last)`.
+
+    Raises `ValueError` for shapes that do not fit and for NaN in targets that count.
+
+    >>> y, p, w = aligned("auc", np.array([1, 0]), np.array([[0.5], [0.7]]), None)
+    >>> y.shape, p.shape, w.shape
+    ((2, 1), (2, 1), (2, 1))
+    """
+    p = y_pred if y_pred.dtype.kind == "f" else predictions(y_pred).numpy()
+    y, p = align(name, np.asarray(without_unused(y_true, sample_weight), float), p)
+    if np.isnan(y).any():
+        raise ValueError(f"{name}: y_true is NaN at position {tuple(map(int, np.argwhere(np.isnan(y))[0]))}")
+    shape = p.shape[:-1] if rows else p.shape
+    weight = np.ones(shape)
+    if sample_weight is not None:
+        weight = weight * per_value("sample_weight", sample_weight, shape)
+    if rows:
+        return y.reshape(-1, p.shape[-1]), p.reshape(-1, p.shape[-1]), weight.reshape(-1)
+    return y, p, weight
+
+
+def ratio(part: Any, whole: Any) -> Array:
+    """`part / whole`, 0 where the whole is 0.
+
+    >>> ratio(np.array([1.0, 1.0]), np.array([2.0, 0.0])).tolist()
+    [0.5, 0.0]
+    """
+    part, whole = np.broadcast_arrays(np.asarray(part, float), np.asarray(whole, float))
+    quotient: Array = np.divide(part, whole, out=np.zeros(part.shape), where=whole != 0)
+    return quotient

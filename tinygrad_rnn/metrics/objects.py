@@ -1,4 +1,4 @@
-"""The metrics: means of losses and of accuracies."""
+"""The metrics that are means of losses."""
 
 from __future__ import annotations
 
@@ -7,114 +7,111 @@ from typing import Any
 
 import numpy as np
 
-from .. import losses
+from ..losses import (
+    binary_crossentropy,
+    categorical_crossentropy,
+    categorical_hinge,
+    hinge,
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+    poisson,
+    sparse_categorical_crossentropy,
+    squared_hinge,
+)  # fmt: skip
+from ..losses import cosine_similarity as minus_cosine
 from ..losses.values import per_value
-from . import accuracies
 from .metric import FormulaMetric
 
 
-class MeanSquaredError(FormulaMetric):
-    """Mean of `(y − p)²`.
-
-    >>> MeanSquaredError()([[0.0, 1.0]], [[2.0, 1.0]])
-    2.0
-    """
-
-    formula = staticmethod(losses.mean_squared_error)
+class MeanSquaredError(FormulaMetric, of=mean_squared_error):
+    """The mean of the loss `mean_squared_error`."""
 
 
-class RootMeanSquaredError(MeanSquaredError):
-    """Square root of the mean of `(y − p)²`.
-
-    >>> RootMeanSquaredError()([[0.0], [1.0]], [[4.0], [1.0]])
-    2.8284271247461903
-    """
+class RootMeanSquaredError(FormulaMetric, of=mean_squared_error):
+    """The square root of the mean of the loss `mean_squared_error`."""
 
     def result(self) -> float:
         """The root of the mean so far."""
         return math.sqrt(super().result())
 
 
-class MeanAbsoluteError(FormulaMetric):
-    """Mean of `|y − p|`.
-
-    >>> MeanAbsoluteError()([[0.0, 1.0]], [[2.0, 1.0]])
-    1.0
-    """
-
-    formula = staticmethod(losses.mean_absolute_error)
+class MeanAbsoluteError(FormulaMetric, of=mean_absolute_error):
+    """The mean of the loss `mean_absolute_error`."""
 
 
-class BinaryCrossentropy(FormulaMetric):
-    """Mean of the loss `binary_crossentropy`.
-
-    >>> round(BinaryCrossentropy()([[1.0]], [[0.5]]), 4)
-    0.6931
-    """
-
-    formula = staticmethod(losses.binary_crossentropy)
-    options = ("from_logits", "label_smoothing")
-
-    def __init__(
-        self,
-        name: str | None = None,
-        dtype: Any = None,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-    ) -> None:
-        super().__init__(name, dtype)
-        self.from_logits = from_logits
-        self.label_smoothing = label_smoothing
+class MeanAbsolutePercentageError(FormulaMetric, of=mean_absolute_percentage_error):
+    """The mean of the loss `mean_absolute_percentage_error`."""
 
 
-class CategoricalCrossentropy(FormulaMetric):
-    """Mean of the loss `categorical_crossentropy`, for one-hot targets.
+class MeanSquaredLogarithmicError(FormulaMetric, of=mean_squared_logarithmic_error):
+    """The mean of the loss `mean_squared_logarithmic_error`."""
 
-    >>> round(CategoricalCrossentropy()([[0.0, 1.0]], [[0.5, 0.5]]), 4)
-    0.6931
-    """
 
-    formula = staticmethod(losses.categorical_crossentropy)
-    options = ("from_logits", "label_smoothing", "axis")
+class LogCoshError(FormulaMetric, of=log_cosh, name="logcosh"):
+    """The mean of the loss `log_cosh`."""
+
+
+class Poisson(FormulaMetric, of=poisson):
+    """The mean of the loss `poisson`."""
+
+
+class Hinge(FormulaMetric, of=hinge):
+    """The mean of the loss `hinge`."""
+
+
+class SquaredHinge(FormulaMetric, of=squared_hinge):
+    """The mean of the loss `squared_hinge`."""
+
+
+class KLDivergence(FormulaMetric, of=kl_divergence):
+    """The mean of the loss `kl_divergence`."""
+
     pointwise = False
 
-    def __init__(
-        self,
-        name: str | None = None,
-        dtype: Any = None,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-        axis: int = -1,
-    ) -> None:
-        super().__init__(name, dtype)
-        self.from_logits = from_logits
-        self.label_smoothing = label_smoothing
-        self.axis = axis
 
+class CategoricalHinge(FormulaMetric, of=categorical_hinge):
+    """The mean of the loss `categorical_hinge`."""
 
-class SparseCategoricalCrossentropy(FormulaMetric):
-    """Mean of the loss `sparse_categorical_crossentropy` over the labels that are not `ignore_class`.
-
-    >>> round(SparseCategoricalCrossentropy()([1], [[0.5, 0.5]]), 4)
-    0.6931
-    """
-
-    formula = staticmethod(losses.sparse_categorical_crossentropy)
-    options = ("from_logits", "ignore_class", "axis")
     pointwise = False
 
-    def __init__(
-        self,
-        name: str | None = None,
-        dtype: Any = None,
-        from_logits: bool = False,
-        ignore_class: int | None = None,
-        axis: int = -1,
-    ) -> None:
-        super().__init__(name, dtype)
-        self.from_logits = from_logits
-        self.ignore_class = ignore_class
-        self.axis = axis
+
+def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+    """The cosine of the angle between y and p: 1 for the same direction, unlike the loss; 0 if one of them is 0.
+
+    >>> cosine_similarity([[0.0, 2.0]], [[0.0, 3.0]]).tolist()
+    [1.0]
+    """
+    return -minus_cosine(y_true, y_pred, axis)
+
+
+class CosineSimilarity(FormulaMetric, of=cosine_similarity):
+    """The mean of the cosine between targets and predictions."""
+
+    _direction = "up"
+    pointwise = False
+
+
+class BinaryCrossentropy(
+    FormulaMetric, of=binary_crossentropy, order="name dtype from_logits label_smoothing"
+):
+    """The mean of the loss `binary_crossentropy`."""
+
+
+class CategoricalCrossentropy(FormulaMetric, of=categorical_crossentropy):
+    """The mean of the loss `categorical_crossentropy`."""
+
+    pointwise = False
+
+
+class SparseCategoricalCrossentropy(FormulaMetric, of=sparse_categorical_crossentropy):
+    """The mean of the loss `sparse_categorical_crossentropy` over the labels that are not `ignore_class`."""
+
+    pointwise = False
+    ignore_class: int | None
 
     def update_state(  # type: ignore[override]  # as in Keras
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
@@ -127,103 +124,34 @@ class SparseCategoricalCrossentropy(FormulaMetric):
         super().update_state(y_true, y_pred, sample_weight)
 
 
-class Accuracy(FormulaMetric):
-    """Share of predictions equal to the target.
+class Perplexity(SparseCategoricalCrossentropy):
+    """`exp` of the mean of `−ln p[label]`: between how many classes a model seems to choose. 1 of nothing.
 
-    >>> Accuracy()([1, 2], [1, 3])
-    0.5
+    Not in Keras. Arguments as in `SparseCategoricalCrossentropy`.
+
+    >>> round(Perplexity()([1, 0], [[0.5, 0.5], [0.5, 0.5]]), 4)
+    2.0
     """
 
-    formula = staticmethod(accuracies.accuracy)
-    _direction = "up"
+    def __init__(self, name: str = "perplexity", **options: Any) -> None:
+        super().__init__(name, **options)
+
+    def result(self) -> float:
+        """The exponential of the mean so far; infinite where that is too large for a float."""
+        mean = super().result()
+        return math.exp(mean) if mean < 709.0 else math.inf
 
 
-class BinaryAccuracy(FormulaMetric):
-    """Share of `y = (p > threshold)`.
+class BitsPerCharacter(SparseCategoricalCrossentropy):
+    """The mean of `−log₂ p[label]`. Not in Keras. Arguments as in `SparseCategoricalCrossentropy`.
 
-    >>> BinaryAccuracy()([1, 0], [0.9, 0.8])
-    0.5
-    """
-
-    formula = staticmethod(accuracies.binary_accuracy)
-    options = ("threshold",)
-    _direction = "up"
-
-    def __init__(
-        self,
-        name: str | None = None,
-        dtype: Any = None,
-        threshold: float = 0.5,
-    ) -> None:
-        super().__init__(name, dtype)
-        self.threshold = threshold
-
-
-class CategoricalAccuracy(FormulaMetric):
-    """Share of `argmax y = argmax p`, for one-hot targets.
-
-    >>> CategoricalAccuracy()([[0, 1]], [[0.2, 0.8]])
+    >>> round(BitsPerCharacter()([1, 0], [[0.5, 0.5], [0.5, 0.5]]), 4)
     1.0
     """
 
-    formula = staticmethod(accuracies.categorical_accuracy)
-    _direction = "up"
-    pointwise = False
+    def __init__(self, name: str = "bits_per_character", **options: Any) -> None:
+        super().__init__(name, **options)
 
-
-class SparseCategoricalAccuracy(FormulaMetric):
-    """Share of `y = argmax p`, for integer labels.
-
-    >>> SparseCategoricalAccuracy()([1], [[0.2, 0.8]])
-    1.0
-    """
-
-    formula = staticmethod(accuracies.sparse_categorical_accuracy)
-    _direction = "up"
-    pointwise = False
-
-
-class TopKCategoricalAccuracy(FormulaMetric):
-    """Share of targets, one-hot, among the k largest predictions.
-
-    >>> TopKCategoricalAccuracy(k=2)([[1, 0, 0]], [[0.3, 0.6, 0.1]])
-    1.0
-    """
-
-    formula = staticmethod(accuracies.top_k_categorical_accuracy)
-    options = ("k",)
-    _direction = "up"
-    pointwise = False
-
-    def __init__(
-        self,
-        k: int = 5,
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name, dtype)
-        self.k = k
-
-
-class SparseTopKCategoricalAccuracy(FormulaMetric):
-    """Share of labels among the k largest predictions.
-
-    >>> SparseTopKCategoricalAccuracy(k=2)([0], [[0.3, 0.6, 0.1]])
-    1.0
-    """
-
-    formula = staticmethod(accuracies.sparse_top_k_categorical_accuracy)
-    options = ("k", "from_sorted_ids")
-    _direction = "up"
-    pointwise = False
-
-    def __init__(
-        self,
-        k: int = 5,
-        name: str | None = None,
-        dtype: Any = None,
-        from_sorted_ids: bool = False,
-    ) -> None:
-        super().__init__(name, dtype)
-        self.k = k
-        self.from_sorted_ids = from_sorted_ids
+    def result(self) -> float:
+        """The mean so far, in bits."""
+        return super().result() / math.log(2.0)

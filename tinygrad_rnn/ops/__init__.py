@@ -25,6 +25,7 @@ from .creation import (
     zeros,
     zeros_like,
 )
+from .ctc import ctc_decode, ctc_loss
 from .elementwise import (
     abs,
     absolute,
@@ -217,6 +218,7 @@ __all__ = [
     "abs", "absolute", "add", "all", "amax", "amin", "any", "arange", "arccos", "arcsin", "arctan",
     "arctanh", "argmax", "argmin", "binary_crossentropy", "broadcast_to", "cast", "categorical",
     "categorical_crossentropy", "ceil", "clip", "concatenate", "convert_to_numpy", "convert_to_tensor",
+    "ctc_decode", "ctc_loss",
     "cos", "cosh", "cumsum", "divide", "dot", "dropout", "einsum", "elu", "equal", "erf", "exp",
     "expand_dims", "expm1", "eye", "flip", "floor", "floor_divide", "full", "gelu", "getitem", "greater",
     "greater_equal", "hard_sigmoid", "isfinite", "isinf", "isnan", "leaky_relu", "less", "less_equal",
