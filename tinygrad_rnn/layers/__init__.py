@@ -9,13 +9,24 @@ from .embedding import Embedding
 from .gru import GRU, GRUCell
 from .layer import Layer
 from .lstm import LSTM, LSTMCell
+from .preprocessing import (
+    CategoryEncoding,
+    Discretization,
+    IntegerLookup,
+    Normalization,
+    Rescaling,
+    StringLookup,
+    TextVectorization,
+)
 from .rnn import RNN
 from .simple_rnn import SimpleRNN, SimpleRNNCell
 from .symbolic import Input
 
 __all__ = [
-    "GRU", "LSTM", "RNN", "Activation", "Bidirectional", "Dense", "Dropout", "Embedding", "Flatten", "GRUCell",
-    "Input", "LSTMCell", "Layer", "Reshape", "SimpleRNN", "SimpleRNNCell", "StackedRNNCells", "TimeDistributed",
+    "GRU", "LSTM", "RNN", "Activation", "Bidirectional", "CategoryEncoding", "Dense", "Discretization",
+    "Dropout", "Embedding", "Flatten", "GRUCell", "Input", "IntegerLookup", "LSTMCell", "Layer", "Normalization",
+    "Rescaling", "Reshape", "SimpleRNN", "SimpleRNNCell", "StackedRNNCells", "StringLookup", "TextVectorization",
+    "TimeDistributed",
 ]  # fmt: skip
 
 # The closed list of classes that a saved model may name.

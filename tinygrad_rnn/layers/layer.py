@@ -21,15 +21,15 @@ from ..core.tensor import Tensor, Variable
 from ..utils.registry import parameters, snake_case
 from .symbolic import Symbol, flatten, map_nested, probe
 
-_counts: Counter[str] = Counter()
+name_counts: Counter[str] = Counter()
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _with_losses: WeakSet[Layer] = WeakSet()  # layers that hold penalties: mostly there are none to look for
 
 
 def unique_name(base: str) -> str:
     """`lstm`, then `lstm_1`, `lstm_2` ... in this process."""
-    _counts[base] += 1
-    return base if _counts[base] == 1 else f"{base}_{_counts[base] - 1}"
+    name_counts[base] += 1
+    return base if name_counts[base] == 1 else f"{base}_{name_counts[base] - 1}"
 
 
 class Layer:
