@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,3 +53,13 @@ def float64() -> Iterator[None]:
 def rng() -> np.random.Generator:
     """A NumPy generator with a fixed seed."""
     return np.random.default_rng(1)
+
+
+@pytest.fixture(scope="session")
+def keras() -> Any:
+    """Keras as an oracle: imported once, and only if a test asks for it."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip("torch")
+        return pytest.importorskip("keras")

@@ -125,7 +125,11 @@ class _Plan:
         self, layer: Layer, sources: list[list[int]], given: list[Any], made: list[Any], group: int
     ) -> list[list[int]]:
         """A layer as a box, or a nested model as a frame; the boxes of its outputs."""
-        if self.expand and isinstance(layer, Model):
+        if (
+            self.expand
+            and isinstance(layer, Model)
+            and (layer.inputs is not None or isinstance(layer, Sequential))
+        ):
             frame = self.scene.group(f"{layer.name} ({type(layer).__name__})", "layer", group, layer.name)
             return self.model(layer, sources, frame)
         box = self._layer(layer, given, made, group)

@@ -175,13 +175,16 @@ class IndexLookup(Preprocessing):
 
     def call(self, inputs: Any) -> Any:
         """Terms → int64 numbers of the same shape, or their encoding; with `invert` numbers → terms."""
-        if not self._terms:
-            raise ValueError(f"{self.name} has no vocabulary: call adapt(data), or give vocabulary=...")
         if self.invert:
             return self._back(np.asarray(inputs))
         terms = inputs if isinstance(inputs, np.ndarray) else self._terms_of(inputs)
-        ids = np.array([self._number(term) for term in terms.ravel().tolist()], np.int64).reshape(terms.shape)
+        ids = np.array(self.numbers(terms.ravel().tolist()), np.int64).reshape(terms.shape)
         return ids if self.output_mode == "int" else self.encoded(ids)
+
+    def numbers(self, terms: list[Any]) -> list[int]:
+        """The numbers of terms; -1, which encodings leave out, for the mask token outside the mode "int"."""
+        self._require_vocabulary()
+        return [self._number(term) for term in terms]
 
     def encoded(self, ids: Array) -> Array:
         """Numbers in the output mode: one_hot, multi_hot, count, or count · idf."""
@@ -194,12 +197,11 @@ class IndexLookup(Preprocessing):
         return result
 
     def _number(self, term: Any) -> int:
-        """The number of a term; -1, which encodings leave out, for the mask token outside the mode "int"."""
-        if self.mask_token is not None and term == self.mask_token:
-            return 0 if self.output_mode == "int" else -1
         found = self._index.get(term)
         if found is not None:
             return found
+        if self.mask_token is not None and term == self.mask_token:
+            return 0 if self.output_mode == "int" else -1
         if self.num_oov_indices == 0:
             raise ValueError(
                 f"{self.name}: {term!r} is not in the vocabulary; num_oov_indices=1 would give such terms a number"
@@ -208,11 +210,16 @@ class IndexLookup(Preprocessing):
         return first + (self._bucket(term) if self.num_oov_indices > 1 else 0)
 
     def _back(self, ids: Array) -> Array:
+        self._require_vocabulary()
         if ids.dtype.kind not in "iu":
             raise TypeError(f"{self.name}: expected the numbers of terms, received an array of {ids.dtype}")
         names = np.array([*self._special, *self._terms, self.oov_token], object)
         known = (ids >= 0) & (ids < self.vocabulary_size())
         return np.asarray(names[np.where(known, ids, len(names) - 1)])
+
+    def _require_vocabulary(self) -> None:
+        if not self._terms:
+            raise ValueError(f"{self.name} has no vocabulary: call adapt(data), or give vocabulary=...")
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, with the vocabulary as it is now."""

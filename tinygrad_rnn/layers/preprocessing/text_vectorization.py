@@ -147,11 +147,12 @@ class TextVectorization(Preprocessing):
         rows = self._tokens(inputs)
         longest = max((len(row) for row in rows), default=0)
         length = self.output_sequence_length or longest
-        padded = np.full((len(rows), length), "", object)
+        (padding,) = self._lookup.numbers([""])
+        ids = np.full((len(rows), length), padding)
         for i, row in enumerate(rows):
-            padded[i, : len(row)] = row[:length]
-        result: Array = self._lookup.call(padded)
-        return result if np.ndim(inputs) else result[0]
+            ids[i, : len(row)] = self._lookup.numbers(row[:length])
+        result = ids if self.output_mode == "int" else self._lookup.encoded(ids)
+        return np.asarray(result if np.ndim(inputs) else result[0])
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, with the vocabulary as it is now."""
