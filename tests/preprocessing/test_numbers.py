@@ -60,7 +60,7 @@ def test_batches_add_up_to_the_whole(sizes: list[int], shift: float) -> None:
     parts = np.split(data, np.cumsum(sizes)[:-1])
     whole, batched = Normalization(dtype="float64"), Normalization(dtype="float64")
     whole.adapt(data)
-    batched.adapt((part for part in parts))
+    batched.adapt(part for part in parts)
     for layer in (whole, batched):
         np.testing.assert_allclose(layer.mean.numpy(), data.mean(0), rtol=1e-12, atol=1e-13)
         np.testing.assert_allclose(layer.variance.numpy(), data.var(0), rtol=1e-9, atol=1e-20)
