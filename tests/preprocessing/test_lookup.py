@@ -76,6 +76,14 @@ def test_accents_and_nul_are_told_apart() -> None:
     ]
 
 
+def test_two_halves_of_a_character_are_the_character() -> None:
+    """JSON cannot tell them apart, so a saved vocabulary could not either."""
+    halves = "\ud83d\ude42"
+    layer = StringLookup(vocabulary=["a", halves])
+    assert len(halves) == 2 and layer.get_vocabulary()[2] == "🙂" == again(layer).get_vocabulary()[2]
+    assert layer([halves, "🙂"]).tolist() == [2, 2] == again(layer)([halves, "🙂"]).tolist()
+
+
 @given(st.lists(st.lists(st.sampled_from("abcdef"), min_size=2, max_size=2), min_size=1, max_size=6))
 def test_adapt_counts_and_breaks_ties_backwards(rows: list[list[str]]) -> None:
     counts = Counter(t for row in rows for t in row)

@@ -66,6 +66,16 @@ def test_arrows_are_the_calls() -> None:
     assert arrows(wired(head), expand=True) == sorted([*body, *inside])
 
 
+def test_outputs_of_a_nested_model_keep_apart() -> None:
+    x = tg.Input((4,), name="x")
+    inner = tg.Model(x, [layers.Dense(2, name="left")(x), layers.Dense(3, name="right")(x)], name="inner")
+    y = tg.Input((4,), name="y")
+    left, right = inner(y)
+    model = tg.Model(y, [layers.Dense(1, name="one")(left), layers.Dense(1, name="two")(right)])
+    assert arrows(model) == [("inner", "one"), ("inner", "two"), ("y", "inner")]
+    assert arrows(model, True) == [("left", "one"), ("right", "two"), ("y", "left"), ("y", "right")]
+
+
 def test_a_nested_subclass_is_a_box() -> None:
     x = tg.Input((None, 4), name="series")
     outer = tg.Model(x, layers.Dense(2, name="out")(Own()(x)))
