@@ -205,6 +205,13 @@ def test_discretization_is_kerass(keras: Any, rng: np.random.Generator, mode: st
     np.testing.assert_array_equal(Discretization([-1.0, 0.5], output_mode=mode)(x), want)
 
 
+def test_boundaries_are_compared_in_the_type_of_the_inputs() -> None:
+    values = np.arange(1, 10) / 10
+    layer = Discretization(values)
+    for dtype in ("float32", "float64"):
+        assert layer(values.astype(dtype)).tolist() == list(range(1, 10))
+
+
 def test_adapted_boundaries() -> None:
     data = np.array([[-1.5, 1.0, 3.4, 0.5], [0.0, 3.0, 1.3, 0.0]])
     layer = Discretization(num_bins=4, epsilon=0.01)

@@ -104,7 +104,9 @@ def _from_plain(value: Any, custom: dict[str, Any]) -> Any:
                 f"the file names {name!r}, which is not part of this package; register it before loading, or "
                 "hand it over in custom_objects"
             )
-        return custom[name].from_config(_from_plain(own["config"], custom)) if own != name else custom[name]
+        if isinstance(own, dict):
+            return custom[name].from_config(_from_plain(own["config"], custom))
+        return custom[name]
     return {k: _from_plain(v, custom) for k, v in value.items()}
 
 

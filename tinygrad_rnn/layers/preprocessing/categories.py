@@ -111,7 +111,9 @@ class Discretization(Preprocessing):
         """Find the bins."""
         if self.bin_boundaries is None:
             raise ValueError(f"{self.name} has no boundaries: call adapt(data), or give bin_boundaries")
-        bins: Array = np.digitize(np.asarray(inputs), self.bin_boundaries)
+        x = np.asarray(inputs)
+        boundaries = np.asarray(self.bin_boundaries, x.dtype if x.dtype.kind == "f" else np.float64)
+        bins: Array = np.digitize(x, boundaries)
         if self.output_mode == "int":
             return bins
         return encode(bins, self.output_mode, len(self.bin_boundaries) + 1, self.dtype)

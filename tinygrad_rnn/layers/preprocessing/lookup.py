@@ -135,7 +135,7 @@ class IndexLookup(Preprocessing):
         self._terms, self.idf_weights = terms, weights
         self._index = {term: i for i, term in enumerate(terms, len(self._special))}
 
-    def adapt(self, data: Any, batch_size: int | None = None, steps: int | None = None) -> None:
+    def adapt(self, data: Any, steps: int | None = None) -> None:
         """Take the vocabulary from data: the most frequent terms first, equally frequent ones in reverse order.
 
         `data` is an array or a list, or an iterable of batches, of which `steps` are taken. In the mode

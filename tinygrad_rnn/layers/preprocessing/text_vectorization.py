@@ -95,8 +95,8 @@ class TextVectorization(Preprocessing):
     def adapt(self, data: Any, batch_size: int | None = None, steps: int | None = None) -> None:
         """Take the vocabulary from texts: the most frequent tokens first, equally frequent ones in reverse order.
 
-        `data` is an array or list of texts, or an iterable of batches of them, of which `steps` are taken.
-        Raises `ValueError` if there are no tokens; then the old vocabulary stays.
+        `data` is an array or list of texts, or an iterable of batches of them, of which `steps` are taken;
+        `batch_size` has no effect. Raises `ValueError` if there are no tokens; then the old vocabulary stays.
         """
         rows = [row for batch in batches(data, steps) for row in self._tokens(batch)]
         self._lookup.adapt_to_documents(rows)
