@@ -19,14 +19,14 @@ PACKAGE = "tinygrad_rnn"
 # From the ground up. A module sees its own floor and those below it; the longest name that fits counts.
 FLOORS = [
     "config files",
-    "container manual utils.registry",
+    "container manual utils.custom_objects utils.registry",
     "core",
     "ops",
     "bptt",
     "viz",
     "initializers activations regularizers constraints losses metrics optimizers schedules",
     "layers",
-    "callbacks models saving datasets utils",
+    "callbacks models saving datasets utils preprocessing backend",
     "compare",
     "__main__ demo",
 ]

@@ -30,6 +30,7 @@ from .ops import random
 if TYPE_CHECKING:
     from . import (
         activations,
+        backend,
         callbacks,
         compare,
         constraints,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         metrics,
         models,
         optimizers,
+        preprocessing,
         regularizers,
         utils,
         viz,
@@ -54,8 +56,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = (
-    "activations", "bptt", "callbacks", "compare", "constraints", "datasets", "initializers", "layers", "losses",
-    "manual", "metrics", "models", "optimizers", "regularizers", "utils", "viz",
+    "activations", "backend", "bptt", "callbacks", "compare", "constraints", "datasets", "initializers", "layers",
+    "losses", "manual", "metrics", "models", "optimizers", "preprocessing", "regularizers", "utils", "viz",
 )  # fmt: skip
 _NAMES = {  # public name -> module it comes from
     "bptt_source": "bptt", "explain": "bptt", "scan": "bptt",
@@ -81,10 +83,10 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Drawing", "GradReport", "Graph", "Input", "Layer", "Model", "Sequential", "Tensor", "Variable",
-    "activations", "bptt_source", "callbacks", "check_gradients", "compare", "compare_gradients", "config",
+    "activations", "backend", "bptt_source", "callbacks", "check_gradients", "compare", "compare_gradients", "config",
     "constraints", "custom_gradient", "datasets", "debug_nans", "derived", "draw_graph", "enable_grad",
     "epsilon", "explain", "floatx", "grad", "graph", "hvp", "initializers", "jacobian", "layers", "losses",
-    "manual", "metrics", "models", "no_grad", "ops", "optimizers", "random", "regularizers", "scan",
+    "manual", "metrics", "models", "no_grad", "ops", "optimizers", "preprocessing", "random", "regularizers", "scan",
     "set_epsilon", "set_floatx", "step", "stop_gradient", "tensor", "trace", "unrolled", "utils", "value_and_grad",
     "viz",
 ]  # fmt: skip

@@ -49,6 +49,15 @@ from .pooling import (
     MaxPool1D,
     MaxPooling1D,
 )
+from .preprocessing import (
+    CategoryEncoding,
+    Discretization,
+    IntegerLookup,
+    Normalization,
+    Rescaling,
+    StringLookup,
+    TextVectorization,
+)
 from .reshaping import Cropping1D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
 from .rnn import RNN
 from .simple_rnn import SimpleRNN, SimpleRNNCell
@@ -56,16 +65,18 @@ from .stacked import StackedRNNCells
 from .symbolic import Input
 
 __all__ = [
-    "Activation", "ActivityRegularization", "add", "Add", "AdditiveAttention", "Attention", "Average",
-    "average", "AveragePooling1D", "AvgPool1D", "BatchNormalization", "Bidirectional", "concatenate",
-    "Concatenate", "Conv1D", "Convolution1D", "Cropping1D", "Dense", "Dot", "dot", "Dropout", "ELU",
-    "Embedding", "Flatten", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAvgPool1D",
-    "GlobalMaxPool1D", "GlobalMaxPooling1D", "GroupNormalization", "GRU", "GRUCell", "Identity", "Input",
-    "Lambda", "Layer", "LayerNormalization", "LeakyReLU", "LSTM", "LSTMCell", "Masking", "Maximum", "maximum",
-    "MaxPool1D", "MaxPooling1D", "Minimum", "minimum", "MultiHeadAttention", "Multiply", "multiply",
-    "Permute", "PReLU", "ReLU", "RepeatVector", "Reshape", "RMSNormalization", "RNN", "SimpleRNN",
-    "SimpleRNNCell", "Softmax", "SpatialDropout1D", "StackedRNNCells", "Subtract", "subtract",
-    "TimeDistributed", "UnitNormalization", "UpSampling1D", "ZeroPadding1D",
+    "Activation", "ActivityRegularization", "Add", "add", "AdditiveAttention", "Attention", "Average",
+    "average", "AveragePooling1D", "AvgPool1D", "BatchNormalization", "Bidirectional", "CategoryEncoding",
+    "Concatenate", "concatenate", "Conv1D", "Convolution1D", "Cropping1D", "Dense", "Discretization", "dot",
+    "Dot", "Dropout", "ELU", "Embedding", "Flatten", "GaussianDropout", "GaussianNoise",
+    "GlobalAveragePooling1D", "GlobalAvgPool1D", "GlobalMaxPool1D", "GlobalMaxPooling1D",
+    "GroupNormalization", "GRU", "GRUCell", "Identity", "Input", "IntegerLookup", "Lambda", "Layer",
+    "LayerNormalization", "LeakyReLU", "LSTM", "LSTMCell", "Masking", "Maximum", "maximum", "MaxPool1D",
+    "MaxPooling1D", "Minimum", "minimum", "MultiHeadAttention", "Multiply", "multiply", "Normalization",
+    "Permute", "PReLU", "ReLU", "RepeatVector", "Rescaling", "Reshape", "RMSNormalization", "RNN",
+    "SimpleRNN", "SimpleRNNCell", "Softmax", "SpatialDropout1D", "StackedRNNCells", "StringLookup",
+    "Subtract", "subtract", "TextVectorization", "TimeDistributed", "UnitNormalization", "UpSampling1D",
+    "ZeroPadding1D",
 ]  # fmt: skip
 
 # The closed list of classes that a saved model may name.

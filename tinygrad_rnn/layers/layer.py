@@ -23,7 +23,7 @@ from .arguments import RETIRED
 from .symbolic import Call, Symbol, flatten, map_nested, probe
 from .tracking import Tracked
 
-_counts: Counter[str] = Counter()
+name_counts: Counter[str] = Counter()
 _RENAMED = {  # methods that Keras 2 had, and what takes their place
     "add_metric": "make a metric in __init__ and update it in call or train_step; model.metrics finds it",
     "add_update": "assign to the variable in call",
@@ -41,8 +41,8 @@ _with_losses: WeakSet[Layer] = WeakSet()  # layers that hold penalties: mostly t
 
 def unique_name(base: str) -> str:
     """`lstm`, then `lstm_1`, `lstm_2` ... in this process."""
-    _counts[base] += 1
-    return base if _counts[base] == 1 else f"{base}_{_counts[base] - 1}"
+    name_counts[base] += 1
+    return base if name_counts[base] == 1 else f"{base}_{name_counts[base] - 1}"
 
 
 class Layer(Tracked):

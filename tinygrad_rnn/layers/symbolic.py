@@ -142,7 +142,10 @@ def _run(layer: Any, args: Any, kwargs: Any, n: int) -> Any:
     def stand_in(x: Any) -> Any:
         if not isinstance(x, Symbol):
             return x
-        return Tensor(np.zeros([n if size is None else size for size in x.shape], x.dtype), None)
+        shape = [n if size is None else size for size in x.shape]
+        if x.dtype == "string":
+            return np.full(shape, " ".join("a" * n), object)  # n words
+        return Tensor(np.zeros(shape, x.dtype), None)
 
     args, kwargs = map_nested(stand_in, (args, kwargs))
     kept = [(inner, inner._states) for inner in layer.all_layers() if hasattr(inner, "_states")]

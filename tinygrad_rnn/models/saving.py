@@ -1,7 +1,7 @@
 """Saving and loading models: architecture, weights, optimizer and loss in one archive (`.tgr`).
 
-The manifest is plain JSON. Classes are named, never imported: only the layers of this package, and what
-the caller hands over in `custom_objects`, can come out of a file.
+The manifest is plain JSON. Classes are named, never imported: only the layers of this package, what was
+registered, and what the caller hands over in `custom_objects`, can come out of a file.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from ..core.tensor import Tensor
 from ..layers import LAYERS
 from ..layers.layer import Layer
 from ..layers.symbolic import Symbol, flatten, map_nested
+from ..utils.custom_objects import custom_object_scope, get_registered_name
+from ..utils.custom_objects import custom_objects as all_custom_objects
 from .model import Model
 from .sequential import Sequential
 
@@ -43,7 +45,7 @@ def _to_plain(value: Any) -> Any:
     if isinstance(value, Model) and not isinstance(value, Sequential):
         return {"$model": _model_config(value)}
     if isinstance(value, Layer):
-        return {"$layer": type(value).__name__, "config": _to_plain(value.get_config())}
+        return {"$layer": get_registered_name(type(value)), "config": _to_plain(value.get_config())}
     if isinstance(value, (list, tuple)):
         return [_to_plain(v) for v in value]
     if isinstance(value, dict):
@@ -64,7 +66,10 @@ def _describe(value: Any) -> dict[str, Any]:
         named = isinstance(config, dict) and registry.knows(config.get("class_name"))
         if isinstance(config, str) or (named and registry.find(config["class_name"]) is type(value)):
             return {"$object": kind, "config": config}
-    name = getattr(value, "__name__", type(value).__name__)
+    if hasattr(value, "get_config") and not isinstance(value, type):
+        name = get_registered_name(type(value))
+        return {"$object": "custom", "config": {"class_name": name, "config": _to_plain(value.get_config())}}
+    name = get_registered_name(value) if hasattr(value, "__name__") else type(value).__name__
     if name in activations.FUNCTIONS and value.__module__ == "tinygrad_rnn.ops":  # the op instead of its twin
         return {"$object": "activation", "config": name}
     if name == "<lambda>":
@@ -92,12 +97,16 @@ def _from_plain(value: Any, custom: dict[str, Any]) -> Any:
     if "$object" in value:
         if value["$object"] != "custom":
             return _REGISTRIES[value["$object"]].get(value["config"])
-        if value["config"] not in custom:
+        own = value["config"]
+        name = own["class_name"] if isinstance(own, dict) else own
+        if name not in custom:
             raise ValueError(
-                f"the file names {value['config']!r}, which is not part of this package; "
+                f"the file names {name!r}, which is not part of this package; register it before loading, or "
                 "hand it over in custom_objects"
             )
-        return custom[value["config"]]
+        if isinstance(own, dict):
+            return custom[name].from_config(_from_plain(own["config"], custom))
+        return custom[name]
     return {k: _from_plain(v, custom) for k, v in value.items()}
 
 
@@ -105,8 +114,8 @@ def _class(name: str, custom: dict[str, Any]) -> Any:
     found = custom.get(name) or LAYERS.get(name) or _MODELS.get(name)
     if found is None:
         raise ValueError(
-            f"the file names the class {name!r}, which is not one of this package; hand it over: "
-            f"load_model(path, custom_objects={{{name!r}: {name}}})"
+            f"the file names the class {name!r}, which is not one of this package; register it before "
+            f"loading, or hand it over: load_model(path, custom_objects={{{name!r}: ...}})"
         )
     return found
 
@@ -204,12 +213,13 @@ def save_model(model: Model, path: str | Path) -> None:
 def load_model(path: str | Path, custom_objects: dict[str, Any] | None = None, compile: bool = True) -> Model:
     """Read a model that `save_model` wrote.
 
-    Raises `CheckpointError` for a damaged or foreign file, or classes that are not known (hand your own
-    over in `custom_objects`), `FileNotFoundError` for a missing one.
+    Raises `CheckpointError` for a damaged or foreign file, or classes that are not known (register your own
+    with `utils.register_serializable`, or hand them over in `custom_objects`), `FileNotFoundError` for a
+    missing one.
     """
     manifest, arrays = read_archive(path)
     _check_kind(path, manifest, ("tinygrad_rnn model",))
-    custom = custom_objects or {}
+    custom = all_custom_objects(custom_objects)
     try:
         model = _make_model(manifest["model"], custom)
         if not model.built:
@@ -228,7 +238,8 @@ def load_model(path: str | Path, custom_objects: dict[str, Any] | None = None, c
             stream.state = state
         model.extra = manifest["extra"]
         if compile and "optimizer" in manifest:
-            optimizer = optimizers.get(manifest["optimizer"])
+            with custom_object_scope(custom):
+                optimizer = optimizers.get(manifest["optimizer"])
             model.compile(optimizer, **_from_plain(manifest["compile"], custom))
             weights = model.weights
             optimizer.build([weights[i] for i in manifest["optimizer_variables"]])

@@ -1,7 +1,7 @@
 """Objects by name: a table per kind (initializer, loss ...), and the config dicts they are saved as.
 
-A table is closed: a name that is not in it is an error, nothing is imported by name. A config is plain data,
-`{"class_name": "L2", "config": {"l2": 0.01}}`.
+A table is closed: a name that is neither in it nor among the users' own (`custom_objects`) is an error, nothing
+is imported by name. A config is plain data, `{"class_name": "L2", "config": {"l2": 0.01}}`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
+
+from .custom_objects import custom_objects, get_registered_name
 
 
 def snake_case(name: str) -> str:
@@ -77,7 +79,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [plain(v) for v in value]
     if hasattr(value, "get_config") and not isinstance(value, type):
-        return {"class_name": type(value).__name__, "config": value.get_config()}
+        return {"class_name": get_registered_name(type(value)), "config": value.get_config()}
     return value
 
 
@@ -121,7 +123,12 @@ class Registry:
             raise ValueError(f"there is another {self.kind} named {name!r}")
 
     def find(self, name: str) -> Callable[..., Any]:
-        """The class or function called `name`; `ValueError` with the nearest known name if there is none."""
+        """The class or function called `name`; `ValueError` with the nearest known name if there is none.
+
+        A name of `custom_objects` counts before the table's.
+        """
+        if (own := custom_objects().get(name)) is not None:
+            return own  # type: ignore[no-any-return]
         if name in self._entries:
             return self._entries[name]
         loose = {_loose(known): known for known in reversed(self._entries)}

@@ -19,17 +19,19 @@ from .scene import Scene
 class Drawing:
     """A picture of a graph: shows itself in a notebook, `save` writes it.
 
-    `graph` is what was drawn, `shown` the number of boxes, `total` the number of recorded nodes, `note` what
-    was left out or put together, `view` and `layout` ("dot" or "builtin") how it was made, `source` the
-    DOT text.
+    `graph` is what was drawn (None for the layers of a model), `shown` the number of boxes, `total` the number
+    of recorded nodes, `note` what was left out or put together, `view` and `layout` ("dot" or "builtin") how
+    it was made, `source` the DOT text.
     """
 
-    def __init__(self, graph: Graph, scene: Scene, view: str, note: str, direction: str, theme: str) -> None:
+    def __init__(
+        self, graph: Graph | None, scene: Scene, view: str, note: str, direction: str, theme: str
+    ) -> None:
         self.graph = graph
         self.view = view
         self.note = note
         self.shown = len(scene.boxes)
-        self.total = len(graph)
+        self.total = self.shown if graph is None else len(graph)
         self.layout = "builtin"
         self._body = dot.body(scene, direction, dark=theme == "dark")
         self.source: str = "digraph {\n" + "".join(self._body) + "}\n"

@@ -1,0 +1,26 @@
+"""`Preprocessing`: a layer that takes lists as well as arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..layer import Layer
+from ..symbolic import Symbol
+
+
+class Preprocessing(Layer):
+    """Base of the preprocessing layers: inputs go through `prepare` before anything else is done with them."""
+
+    autocast = False
+
+    def prepare(self, inputs: Any) -> Any:
+        """The inputs as one array."""
+        return np.asarray(inputs)
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call the layer."""
+        return super().__call__(
+            inputs if isinstance(inputs, Symbol) else self.prepare(inputs), *args, **kwargs
+        )
