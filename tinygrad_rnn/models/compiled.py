@@ -15,11 +15,6 @@ from ..layers.symbolic import flatten
 from ..metrics import Mean, MeanMetricWrapper, Metric
 
 _BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")  # names whose meaning depends on the shapes
-_KINDS = {
-    "BinaryAccuracy": "Binary",
-    "SparseCategoricalAccuracy": "SparseCategorical",
-    "CategoricalAccuracy": "Categorical",
-}
 
 
 class Outputs:
@@ -252,22 +247,16 @@ def _as_loss(loss: Any) -> Any:
     return loss if loss is None or loss in ("crossentropy", "ce") else losses_module.as_loss(loss)
 
 
-def _kind(y_shape: tuple[int, ...], p_shape: tuple[int, ...]) -> str:
-    return _KINDS[metrics_module.resolve_accuracy(y_shape, p_shape).__name__]
-
-
 def _crossentropy(loss: Any, y: Any, p: Any) -> Any:
     if not isinstance(loss, str):
         return loss
     if y is None:
         raise ValueError("an output has a loss, but there is no target for it")
-    return losses_module.as_loss(f"{_kind(np.shape(y), p.shape)}Crossentropy")
+    return losses_module.fitting(loss, np.shape(y), p.shape)
 
 
 def _metric(metric: Any, y_shape: tuple[int, ...], p_shape: tuple[int, ...]) -> Any:
     """The metric that a name means for these shapes, under that name; a function is wrapped."""
-    if isinstance(metric, str) and metric in ("crossentropy", "ce"):
-        return metrics_module.REGISTRY.find(f"{_kind(y_shape, p_shape)}Crossentropy")(name=metric)
     if callable(metric) and not isinstance(metric, (type, Metric)):
         return MeanMetricWrapper(metric, name=getattr(metric, "name", None))
     return metrics_module.fitting(metric, y_shape, p_shape)
