@@ -211,8 +211,8 @@ class Ftrl(Optimizer):
 
     `n' = n + g²; z += g + 2 s w − (n'^−p − n^−p) w / lr; w = (clip(z, ±l₁) − z) / (n'^−p / lr + 2 l₂ + β / lr)`
     with p the `learning_rate_power`, s the `l2_shrinkage_regularization_strength`; n starts at
-    `initial_accumulator_value`. Raises `ValueError` for a learning rate of 0, `FloatingPointError` if n
-    outgrows the float type.
+    `initial_accumulator_value`. A learning rate of 0 changes nothing. Raises `FloatingPointError` if n outgrows
+    the float type.
 
     >>> from tinygrad_rnn import Variable
     >>> w = Variable([1.0])
@@ -233,8 +233,8 @@ class Ftrl(Optimizer):
 
     def update(self, w: Array, g: Array, lr: float, t: int, n: Array, z: Array) -> Array:
         """The new weight."""
-        if not lr > 0:
-            raise ValueError(f"{self.name}: the learning rate must be > 0, as it divides")
+        if lr == 0:
+            return w.copy()
         power, l1 = -self.learning_rate_power, self.l1_regularization_strength
         before = n**power
         n += g * g
