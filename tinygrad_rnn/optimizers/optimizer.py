@@ -72,7 +72,7 @@ class Optimizer(Serializable):
         self._variables: list[Variable] = []
         self._arrays: Slots = {}
         self._spare: Slots = {}  # a second set of slots: a step works in it, and then changes the sets over
-        self._swapped = False  # the weights and their averages have changed places
+        self.swapped = False  # the weights and their averages have changed places
         self._undecayed: dict[int, Variable] = {}
         self._undecayed_names: tuple[str, ...] = ()
 
@@ -149,7 +149,7 @@ class Optimizer(Serializable):
         targets = self._variables if variables is None else list(variables)
         if len(grads) != len(targets):
             raise ValueError(f"{self.name}: received {len(grads)} gradients for {len(targets)} variables")
-        if self._swapped:
+        if self.swapped:
             raise RuntimeError(
                 f"{self.name}: the weights are averages now; call swap_averages() before a step"
             )
@@ -253,11 +253,11 @@ class Optimizer(Serializable):
         """Replace the weights by their averages, if `use_ema` (at the end of training)."""
         for variable in var_list:
             if self.use_ema and (kept := self._arrays.get(id(variable))) is not None:
-                if self._swapped:
+                if self.swapped:
                     kept["average"] = variable.numpy().copy()
                 else:
                     variable.assign(kept["average"])
-        self._swapped = False
+        self.swapped = False
 
     def swap_averages(self) -> None:
         """Let the weights and their averages change places; the next call changes them back.
@@ -271,18 +271,18 @@ class Optimizer(Serializable):
             kept, value = self._arrays[id(variable)], variable.numpy().copy()
             variable.assign(kept["average"])
             kept["average"] = value
-        self._swapped = not self._swapped
+        self.swapped = not self.swapped
 
     # --- state ----------------------------------------------------------------------------------
 
     def snapshot(self) -> Any:
         """What `restore` needs to undo all steps from here on, in this process."""
         slots = {key: {name: a.copy() for name, a in arrays.items()} for key, arrays in self._arrays.items()}
-        return self._variables, slots, self._calls, self._swapped
+        return self._variables, slots, self._calls, self.swapped
 
     def restore(self, snapshot: Any) -> None:
         """Go back to a `snapshot`."""
-        self._variables, self._arrays, self._calls, self._swapped = snapshot
+        self._variables, self._arrays, self._calls, self.swapped = snapshot
 
     def state(self) -> dict[str, Array]:
         """Copies of what `load_state` needs to go on bit for bit: counter, rate, slots by variable number."""
@@ -324,4 +324,4 @@ class Optimizer(Serializable):
             self._undecayed |= {
                 id(v): v for v, spared in zip(self._variables, state["undecayed"], strict=True) if spared
             }
-        self._calls, self._arrays, self._swapped = int(state["calls"]), arrays, False
+        self._calls, self._arrays, self.swapped = int(state["calls"]), arrays, False
