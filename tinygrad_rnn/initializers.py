@@ -295,7 +295,7 @@ REGISTRY = Registry(
     {"zero": Zeros, "one": Ones, "normal": RandomNormal, "uniform": RandomUniform,
      "IdentityInitializer": Identity, "OrthogonalInitializer": Orthogonal},
 )  # fmt: skip
-serialize = REGISTRY.serialize
+deserialize, serialize = REGISTRY.get, REGISTRY.serialize
 
 
 def get(identifier: Any) -> Any:

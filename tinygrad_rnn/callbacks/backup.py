@@ -57,7 +57,7 @@ class BackupAndRestore(Callback):
         self._epoch = 0
         self._complete = False
         self._order: dict[str, Any] = {}  # the random streams at the beginning of the epoch
-        self._then: dict[str, Any] | None = None  # those at the batch to go on from
+        self._then: dict[str, Any] | None = None  # those at the batch to go on from, in mid-epoch
 
     def on_train_begin(self, logs: Logs = None) -> None:
         """Take over the backup, if there is one."""
@@ -75,7 +75,14 @@ class BackupAndRestore(Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """At the batch to go on from, let the random streams be as they were."""
-        if self._then is not None and (self._epoch, batch) == self.resume_at:
+        self._catch_up()
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        """The same, if the backup was made after the last batch of an epoch."""
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        if self._then is not None:
             _set_global_streams(self._then)
             self._then = None
 
@@ -86,6 +93,7 @@ class BackupAndRestore(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Save."""
+        self._catch_up()
         self._complete = epoch + 1 == self.params.get("epochs")
         if self.save_freq == "epoch":
             self._order = _global_streams()
@@ -141,7 +149,7 @@ class BackupAndRestore(Callback):
             stream.state = state
         _set_kept_states(model, _below("states/", arrays))
         self.resume_at = (manifest["epoch"], manifest["batch"])
-        self._then = manifest["streams"]
+        self._then = manifest["streams"] if manifest["batch"] else None
         _set_global_streams(manifest["order"])
 
 
