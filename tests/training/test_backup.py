@@ -69,7 +69,11 @@ def everything(model: Any) -> dict[str, Any]:
     return found | {f"s{i}": s.numpy() for i, s in enumerate(model.layers[-3]._states)}
 
 
-PLACES = [("epoch", (1, 1), (1, 0)), (2, (1, 1), (1, 1)), (1, (0, 2), (0, 3))]  # save_freq, killed after, goes on at
+PLACES = [
+    ("epoch", (1, 1), (1, 0)),
+    (2, (1, 1), (1, 1)),
+    (1, (0, 2), (0, 3)),
+]  # save_freq, killed after, goes on at
 
 
 @pytest.mark.parametrize(
