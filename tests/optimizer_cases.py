@@ -6,17 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn import Variable
+from tinygrad_rnn import Variable, optimizers
 
-RULES = ["SGD", "RMSprop", "Adam", "AdamW", "Adagrad", "Adadelta", "Adamax", "Nadam", "Rprop"]
+RULES = list(optimizers.REGISTRY._entries)
 COMMON: list[dict[str, Any]] = [
     {},
     {"clipnorm": 0.5},
     {"global_clipnorm": 0.5},
     {"clipvalue": 0.3},
     {"weight_decay": 0.1},
+    {"learning_rate": optimizers.schedules.CosineDecay(0.01, 4, warmup_target=0.1, warmup_steps=2)},
     {"use_ema": True, "ema_momentum": 0.7, "ema_overwrite_frequency": 3},
     {"gradient_accumulation_steps": 2},
+    {"gradient_accumulation_steps": 2, "learning_rate": optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)},
     {"gradient_accumulation_steps": 2, "use_ema": True, "ema_overwrite_frequency": 2, "clipnorm": 0.4},
 ]
 

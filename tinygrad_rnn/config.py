@@ -82,8 +82,8 @@ class Monitor:
     def recorded(self, node: Any, y: Any) -> None:
         """An op was recorded as `node`; `y` is its array (a tuple, if it has several)."""
 
-    def backward(self, op: Any, part: Any, scope: Scope) -> None:
-        """A backward pass computed `part`, the gradient of one input of an op."""
+    def backward(self, op: Any, part: Any, scope: Scope, parent: Any) -> None:
+        """A backward pass computed `part`, what an op adds to the gradient of its input, the node `parent`."""
 
     def read(self, tensor: Any) -> None:
         """The value of a tensor left the world of ops: it became an array or a number."""
@@ -175,7 +175,7 @@ class FiniteMonitor(Monitor):
         for value in y if isinstance(y, tuple) else (y,):
             self._check(op.name, "forward", value, scope)
 
-    def backward(self, op: Any, part: Any, scope: Scope) -> None:
+    def backward(self, op: Any, part: Any, scope: Scope, parent: Any) -> None:
         """Look at one gradient."""
         self._check(op.name, "backward", part, scope)
 

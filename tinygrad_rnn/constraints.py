@@ -101,4 +101,4 @@ class NonNeg(Constraint):
 
 max_norm, min_max_norm, unit_norm, non_neg = MaxNorm, MinMaxNorm, UnitNorm, NonNeg  # Keras's second names
 REGISTRY = Registry("constraint", [MaxNorm, MinMaxNorm, UnitNorm, NonNeg])
-get, serialize = REGISTRY.get, REGISTRY.serialize
+get, deserialize, serialize = REGISTRY.get, REGISTRY.get, REGISTRY.serialize

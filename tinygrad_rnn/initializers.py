@@ -7,7 +7,7 @@ give the same values; without a seed it draws one when it is made, from the stre
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -30,6 +30,10 @@ class Initializer(Serializable):
     def __call__(self, shape: Any, dtype: Any = None) -> Array:
         """The values for a weight of this shape."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(self, shape, dtype=None)")
+
+    def clone(self) -> Self:
+        """A new one from the same arguments; without a seed among them it gives other values."""
+        return self.from_config(self.get_config())
 
 
 class Constant(Initializer):
@@ -181,7 +185,8 @@ class VarianceScaling(RandomInitializer):
 
     `distribution`: "truncated_normal" (cut at two standard deviations, widened to keep the variance),
     "untruncated_normal" or "uniform" (limit √(3 · variance)). For a kernel `(…, in, out)` the leading axes
-    multiply both fans. Raises `ValueError` for another mode or distribution, or a scale that is not positive.
+    multiply both fans, unless `input_axes` and `output_axes` name the axes of each. Raises `ValueError` for another
+    mode or distribution, or a scale that is not positive.
 
     >>> round(float(VarianceScaling(2.0, seed=1)((500, 100)).var() * 500), 1)
     2.0
@@ -193,6 +198,8 @@ class VarianceScaling(RandomInitializer):
         mode: str = "fan_in",
         distribution: str = "truncated_normal",
         seed: Any = None,
+        input_axes: Any = None,
+        output_axes: Any = None,
     ) -> None:
         super().__init__(seed)
         if not scale > 0:
@@ -209,10 +216,12 @@ class VarianceScaling(RandomInitializer):
         self.scale = scale
         self.mode = mode
         self.distribution = distribution
+        self.input_axes = input_axes
+        self.output_axes = output_axes
 
     def __call__(self, shape: Any, dtype: Any = None) -> Array:
         """The values for a weight of this shape."""
-        fan_in, fan_out = fans(shape)
+        fan_in, fan_out = fans(shape, self.input_axes, self.output_axes)
         n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, n)
         if self.distribution == "uniform":
@@ -224,12 +233,14 @@ class VarianceScaling(RandomInitializer):
         return np.array(random.truncated_normal(shape, 0.0, stddev, dtype, self.seed))
 
 
-def fans(shape: Any) -> tuple[float, float]:
+def fans(shape: Any, input_axes: Any = None, output_axes: Any = None) -> tuple[float, float]:
     """Numbers of inputs and outputs that a weight of this shape joins.
 
     >>> fans((3, 4)), fans((5, 3, 4)), fans((7,))
     ((3, 4), (15, 20), (7, 7))
     """
+    if input_axes is not None and output_axes is not None:
+        return math.prod(shape[i] for i in input_axes), math.prod(shape[i] for i in output_axes)
     if len(shape) < 2:
         n = shape[0] if shape else 1
         return n, n
@@ -242,8 +253,8 @@ class _Scaled(VarianceScaling):
 
     row: ClassVar[tuple[float, str, str]]
 
-    def __init__(self, seed: Any = None) -> None:
-        super().__init__(*self.row, seed)
+    def __init__(self, seed: Any = None, input_axes: Any = None, output_axes: Any = None) -> None:
+        super().__init__(*self.row, seed, input_axes, output_axes)
 
 
 class GlorotUniform(_Scaled):
@@ -287,6 +298,7 @@ zeros, ones, constant, identity, orthogonal = Zeros, Ones, Constant, Identity, O
 random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
 glorot_uniform, glorot_normal, he_uniform, he_normal = GlorotUniform, GlorotNormal, HeUniform, HeNormal
 lecun_uniform, lecun_normal, variance_scaling = LecunUniform, LecunNormal, VarianceScaling
+IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal
 
 REGISTRY = Registry(
     "initializer",
@@ -295,7 +307,7 @@ REGISTRY = Registry(
     {"zero": Zeros, "one": Ones, "normal": RandomNormal, "uniform": RandomUniform,
      "IdentityInitializer": Identity, "OrthogonalInitializer": Orthogonal},
 )  # fmt: skip
-serialize = REGISTRY.serialize
+deserialize, serialize = REGISTRY.get, REGISTRY.serialize
 
 
 def get(identifier: Any) -> Any:

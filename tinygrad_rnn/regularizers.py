@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from .ops.creation import eye
 from .ops.elementwise import absolute, maximum, square
 from .ops.linalg import matmul, norm
@@ -30,7 +32,7 @@ class Regularizer(Serializable):
 
 
 def _strength(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < math.inf:
         raise ValueError(f"{name}: expected a finite number ≥ 0, received {value!r}")
     return float(value)
 
@@ -107,4 +109,4 @@ class OrthogonalRegularizer(Regularizer):
 
 l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer  # Keras's second names
 REGISTRY = Registry("regularizer", [L1, L2, L1L2, OrthogonalRegularizer])
-get, serialize = REGISTRY.get, REGISTRY.serialize
+get, deserialize, serialize = REGISTRY.get, REGISTRY.get, REGISTRY.serialize

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import math
@@ -169,6 +170,46 @@ def test_variance_scaling_accepts_and_refuses() -> None:
             ini.VarianceScaling(**wrong)  # type: ignore[arg-type]
 
 
+def test_fans_of_named_axes_and_clones(keras: Any) -> None:
+    from keras.src.initializers.random_initializers import compute_fans
+
+    for axes in (((0,), (1, 2)), ((0, 1), (2,)), ((2,), (0,)), (None, (1,))):
+        assert ini.fans((3, 4, 5), *axes) == compute_fans((3, 4, 5), *axes)
+    wide = ini.GlorotUniform(seed=1, input_axes=(0,), output_axes=(1, 2))
+    assert np.abs(wide((20, 10, 10))).max() <= math.sqrt(6 / 120)
+    for made in (wide, ini.HeNormal(seed=3), ini.Constant(2.0)):
+        again = made.clone()
+        assert type(again) is type(made) and np.array_equal(again((4, 3, 2)), made((4, 3, 2)))
+    fresh = ini.HeNormal()
+    assert not np.array_equal(fresh((4, 3)), fresh.clone()((4, 3)))
+
+
+@pytest.mark.parametrize("name", ["initializers", "regularizers", "constraints", "optimizers"])
+def test_names_of_keras_are_there(keras: Any, name: str) -> None:
+    left_out = {
+        "STFT", "STFTInitializer", "stft",  # spectrograms
+        "Adafactor", "Lamb", "LossScaleOptimizer", "MultiOptimizer", "Muon", "OptimizerMap",
+        "ScheduleFreeAdamW", "legacy",
+    }  # fmt: skip
+    theirs = {n for n in dir(getattr(keras, name)) if not n.startswith("_")} - left_out
+    assert theirs <= set(dir(importlib.import_module(f"tinygrad_rnn.{name}")))
+
+
+def test_penalties_against_keras(keras: Any, rng: np.random.Generator) -> None:
+    w = rng.standard_normal((3, 4)).astype("float32")
+    for name, options in [
+        ("L1", {}), ("L2", {}), ("L1", {"l1": 0.3}), ("L2", {"l2": 0.3}), ("L1L2", {"l1": 0.1, "l2": 0.2}),
+        ("L1L2", {}), ("OrthogonalRegularizer", {"factor": 0.2}),
+    ]:  # fmt: skip
+        expected = float(getattr(keras.regularizers, name)(**options)(keras.ops.convert_to_tensor(w)))
+        value = getattr(reg, name)(**options)(w)
+        np.testing.assert_allclose(float(value), expected, rtol=1e-6)
+        assert np.asarray(value).dtype == np.float32 or options == {}
+    assert reg.L2(np.float32(0.5)).l2 == 0.5
+    for name in ("l1", "L1", "l2", "l1l2", "l1_l2", "orthogonal_regularizer"):
+        assert isinstance(reg.get(name), reg.Regularizer)
+
+
 @given(rows=st.integers(1, 9), columns=st.integers(1, 9), seed=st.integers(0, 99))
 def test_orthogonal_rows_or_columns(rows: int, columns: int, seed: int) -> None:
     q = ini.Orthogonal(2.0, seed)((rows, columns), "float64")
@@ -195,7 +236,7 @@ def test_constants_and_their_errors() -> None:
 
 def test_defaults_are_those_of_keras(keras: Any) -> None:
 
-    left_out = {"self", "name", "loss_scale_factor", "input_axes", "output_axes"}
+    left_out = {"self", "name", "loss_scale_factor"}
     pairs = [
         (module, getattr(keras, module.__name__.split(".")[-1])) for module in MODULES if module is not act
     ]

@@ -65,7 +65,8 @@ def test_the_constraints_shape_is_told() -> None:
 
 def test_a_rule_that_raises_undoes_the_step() -> None:
     class Fragile(optimizers.Optimizer):
-        slots = ("v",)
+        def slots(self) -> dict[str, float]:
+            return {"v": 0.0}
 
         def update(self, w: Any, g: Any, lr: float, t: int, v: Any) -> Any:
             v += g

@@ -68,13 +68,32 @@ def test_gradients_may_be_tensors_and_of_another_float_type() -> None:
 
 
 def test_huge_and_tiny_gradients_stay_finite_and_silent() -> None:
-    for name in RULES:
+    for name in [rule for rule in RULES if rule != "Ftrl"]:
         for value in (1e30, -1e30, 1e-40, 0.0):
             w = Variable(np.ones(2, "float32"))
             optimizer = getattr(optimizers, name)(1e-3)
             for options in range(3):
                 optimizer.apply([np.full(2, value, "float32")], [w])
                 assert np.isfinite(w.numpy()).all(), (name, value, options)
+
+
+def test_ftrl_refuses_sums_that_overflow() -> None:
+    ftrl, w = optimizers.Ftrl(), Variable(np.ones(2, "float32"))
+    ftrl.apply([np.ones(2)], [w])
+    before, state = w.tolist(), ftrl.state()
+    for _ in range(2):
+        with pytest.raises(FloatingPointError, match="outgrew float32"):
+            ftrl.apply([np.full(2, 1e30)], [w])
+        assert w.tolist() == before and all(np.array_equal(v, state[k]) for k, v in ftrl.state().items())
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rate_of_zero_moves_nothing(name: str) -> None:
+    w = Variable([1.0, -1.0])
+    optimizer = getattr(optimizers, name)(0.0)
+    for _ in range(2):
+        optimizer.apply([np.ones(2)], [w])
+        assert w.tolist() == [1.0, -1.0]
 
 
 def test_old_values_are_not_changed_in_place() -> None:
@@ -117,17 +136,30 @@ def test_learning_rate_is_a_number_or_a_schedule() -> None:
     for wrong in (-0.1, np.nan, np.inf, None, True, "fast"):
         with pytest.raises(ValueError, match="learning_rate: expected"):
             optimizers.SGD(wrong)
+    w = Variable([1.0], dtype="float64")
+    plain = optimizers.SGD(lambda: 0.5)  # Keras calls a function without arguments
+    plain.apply([[1.0]], [w])
+    assert w.tolist() == [0.5] and plain.learning_rate == 0.5
     lost = optimizers.SGD(lambda step: np.nan)
-    with pytest.raises(ValueError, match="learning_rate: expected"):
-        lost.apply([[1.0]], [w])
+    for _ in range(2):
+        with pytest.raises(ValueError, match="learning_rate: expected"):
+            lost.apply([[1.0]], [w])
+    assert w.tolist() == [0.5] and lost.iterations == 0
 
 
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
         ({"lr": 0.1}, TypeError, "unknown argument 'lr'; use learning_rate="),
-        ({"decay": 0.1}, TypeError, "schedule"),
+        ({"decay": 0.1}, TypeError, "give a schedule"),
+        ({"jit_compile": True}, TypeError, "model.compile"),
+        ({"loss_scale_factor": 2.0}, TypeError, "half precision"),
         ({"beta": 0.1}, TypeError, "unknown argument 'beta'$"),
+        ({"epsilon": None}, ValueError, "epsilon: expected a number ≥ 0, received None"),
+        ({"epsilon": -1e-7}, ValueError, "epsilon: expected a number ≥ 0"),
+        ({"beta_1": 1}, ValueError, r"beta_1: expected a number in \[0, 1\), received 1"),
+        ({"beta_2": np.nan}, ValueError, "beta_2"),
+        ({"weight_decay": "a lot"}, ValueError, "weight_decay: expected a number ≥ 0, received 'a lot'"),
         ({"clipnorm": 1.0, "clipvalue": 1.0}, ValueError, "at most one of"),
         ({"clipnorm": 0.0}, ValueError, "> 0"),
         ({"ema_momentum": 1.5}, ValueError, "ema_momentum"),
@@ -173,11 +205,74 @@ def test_weight_decay_spares_what_is_excluded() -> None:
     variables = weights()
     before = [v.numpy() for v in variables]
     optimizer = optimizers.SGD(0.1, weight_decay=0.5)
-    optimizer.exclude_from_weight_decay(var_list=[variables[2]], var_names=["bias"])
+    optimizer.exclude_from_weight_decay(var_list=[variables[2]], var_names=["^b.as$"])
     optimizer.apply([np.zeros(v.shape) for v in variables], variables)
     assert_allclose(variables[0].numpy(), before[0] * 0.95, rtol=1e-14)
     assert_array_equal(variables[1].numpy(), before[1])
     assert_array_equal(variables[2].numpy(), before[2])
+
+
+def test_what_is_spared_from_decay_comes_back_with_the_state() -> None:
+    first, second = optimizers.SGD(0.1, weight_decay=0.5), optimizers.SGD(0.1, weight_decay=0.5)
+    variables, others = weights(), weights()
+    first.exclude_from_weight_decay(var_names=["kernel"])
+    zeros = [np.zeros(v.shape) for v in variables]
+    first.apply(zeros, variables)
+    for v, other in zip(variables, others, strict=True):
+        other.assign(v.numpy())
+    second.build(others)
+    second.load_state(first.state())
+    for _ in range(2):
+        first.apply(zeros, variables)
+        second.apply(zeros, others)
+    assert_array_equal(others[0].numpy(), weights()[0].numpy())
+    for a, b in zip(variables, others, strict=True):
+        assert_array_equal(a.numpy(), b.numpy())
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_numbers_do_not_widen_float32(name: str) -> None:
+    options = {"SGD": {"momentum": np.float64(0.9)}, "Ftrl": {"beta": np.float64(0.1)}, "Rprop": {}}
+    made = getattr(optimizers, name)(np.float64(0.1), **options.get(name, {"weight_decay": np.float64(0.1)}))
+    w = Variable(np.ones(3, "float32"))
+    for _ in range(2):
+        made.apply([np.ones(3)], [w])
+    assert {a.dtype for k, a in made.state().items() if "/" in k} <= {np.dtype("float32")}
+    numbers = [v for v in vars(made).values() if isinstance(v, float)]
+    assert w.dtype == np.float32 and numbers and {type(v) for v in numbers} == {float}
+
+
+def test_averages_and_weights_change_places() -> None:
+    variables, steps = weights(), gradients(4)
+    optimizer = optimizers.Adam(0.1, use_ema=True, ema_momentum=0.5)
+    run(optimizer, variables, steps[:2])
+    trained, averages = [v.numpy() for v in variables], [optimizer.state()[f"{i}/average"] for i in range(3)]
+    optimizer.swap_averages()
+    for v, average in zip(variables, averages, strict=True):
+        assert_array_equal(v.numpy(), average)
+    with pytest.raises(RuntimeError, match=r"call swap_averages\(\) before a step"):
+        optimizer.apply(steps[2], variables)
+    optimizer.swap_averages()
+    other, undisturbed = optimizers.Adam(0.1, use_ema=True, ema_momentum=0.5), weights()
+    run(other, undisturbed, steps[:2])
+    for _ in range(2):
+        for v, before, same in zip(variables, trained, undisturbed, strict=True):
+            assert_array_equal(v.numpy(), same.numpy())
+            assert before is not v.numpy()
+        assert all(np.array_equal(a, other.state()[k]) for k, a in optimizer.state().items())
+        run(optimizer, variables, steps[2:])
+        run(other, undisturbed, steps[2:])
+        trained = [v.numpy().copy() for v in variables]
+    optimizer.swap_averages()
+    kept = [v.numpy().copy() for v in variables]
+    optimizer.finalize_variable_values(variables)  # they are the averages already
+    other.finalize_variable_values(undisturbed)
+    for v, value, same in zip(variables, kept, undisturbed, strict=True):
+        assert_array_equal(v.numpy(), value)
+        assert_array_equal(v.numpy(), same.numpy())
+    run(optimizer, variables, steps[:1])
+    with pytest.raises(ValueError, match="use_ema=True"):
+        optimizers.SGD().swap_averages()
 
 
 def test_constraints_are_applied_after_the_update() -> None:
@@ -198,7 +293,7 @@ def test_going_on_from_a_state_is_bit_exact(name: str, common: dict[str, Any]) -
     run(straight, variables, steps)
     first, begun = getattr(optimizers, name)(**common), weights()
     run(first, begun, steps[:3])
-    second = getattr(optimizers, name)(0.7, **common)  # the rate comes back with the state
+    second = getattr(optimizers, name)(**({"learning_rate": 0.7} | common))  # the rate comes with the state
     moved = [Variable(v.numpy()) for v in begun]
     second.build(moved)
     second.load_state(first.state())

@@ -252,7 +252,7 @@ def _walk(
                 if part.dtype is not parent.dtype and part.dtype != parent.dtype:
                     part = part.astype(parent.dtype)
                 if monitor is not None:
-                    monitor.backward(op, part, node.scope)
+                    monitor.backward(op, part, node.scope, parent)
                 total = cotangents.get(parent)
                 if total is None:
                     cotangents[parent] = part

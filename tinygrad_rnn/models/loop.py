@@ -37,6 +37,12 @@ class Hooks:
         for method in self._methods[hook]:
             method(*args)
 
+    @property
+    def resume_at(self) -> tuple[int, int] | None:
+        """The place (epoch, batch) where a callback wants the training to go on; None for the beginning."""
+        places = [getattr(callback, "resume_at", None) for callback in self.callbacks]
+        return next((place for place in places if place is not None), None)
+
 
 def due(epoch: int, freq: int | Iterable[int]) -> bool:
     """Whether to validate after this epoch (from 0)."""

@@ -120,7 +120,9 @@ class Trainer(Steps):
         `steps_per_epoch` batches make an epoch, and the next one goes on where it ended. `validation_freq`: validate
         in every n-th epoch, or in the epochs listed (counted from 1). `class_weight` weighs examples by class.
         Layers that keep states need batches of one size: a short last batch is left out, with a warning.
-        Raises `ValueError` before any weight changes if the data does not fit.
+        Raises `ValueError` before any weight changes if the data does not fit. With `BackupAndRestore` among the
+        callbacks a run that was interrupted goes on where its backup was made; the logs of that epoch are then
+        those of its remaining batches.
         """
         self._require_compiled("fit")
         data: Data = adapt(x, y, sample_weight, batch_size, steps_per_epoch)
@@ -153,10 +155,12 @@ class Trainer(Steps):
         with interrupt_between_batches() as interrupted, blas_threads_for(self.weights):
             try:
                 hooks.call("on_train_begin")
+                initial_epoch, done = hooks.resume_at or (initial_epoch, 0)
                 for epoch in range(initial_epoch, epochs):
                     hooks.call("on_epoch_begin", epoch)
                     batches = data.batches(shuffle) if stream is None else itertools.islice(stream, steps)
-                    logs = self._epoch(batches, steps, hooks, interrupted)
+                    logs = self._epoch(batches, steps, hooks, interrupted, done)
+                    done = 0
                     if held_out is not None and due(epoch, validation_freq):
                         found = self._evaluate(held_out, validation_steps, hooks)
                         logs = {**logs, **{f"val_{name}": value for name, value in found.items()}}
@@ -174,12 +178,13 @@ class Trainer(Steps):
         return self.history
 
     def _epoch(
-        self, batches: Iterator[Batch], steps: int | None, hooks: Hooks, interrupted: Any
+        self, batches: Iterator[Batch], steps: int | None, hooks: Hooks, interrupted: Any, done: int
     ) -> dict[str, Any]:
-        logs: dict[str, Any] = {}
-        seen = 0
+        """One pass over the batches but the first `done`, which an interrupted run had finished."""
         self.reset_metrics()
-        for index, batch in enumerate(batches):
+        logs = self.get_metrics_result() if done else {}
+        seen = done
+        for index, batch in enumerate(itertools.islice(batches, done, None), done):
             hooks.call("on_train_batch_begin", index)
             seen = index + 1
             with places_of(batch):

@@ -3,110 +3,80 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Self
 
 import numpy as np
 
 from ..core.op import Array
 from ..core.tensor import Variable
 from ..utils.registry import Serializable, plain
+from .arguments import check, refuse_unknown
 from .gradients import NonFiniteGradient, clipped, first_nonfinite, norms
 from .pending import Pending, Slots
+from .rate import Rate, checked
 
-_KERAS_2 = {"lr": "learning_rate=", "decay": "a learning-rate schedule as learning_rate="}
 
-
+@dataclass(eq=False)
 class Optimizer(Serializable):
     """Base of all optimizers. One step: clip, decay, update, average, constrain.
 
-    `learning_rate` is a number, or a function of the number of calls so far (a schedule). At most one of
+    `learning_rate` is a number, or a schedule: a function of the number of calls so far. At most one of
     `clipnorm` (each gradient: `g · c / max(‖g‖, c)`), `global_clipnorm` (the same with the norm of all) and
     `clipvalue`. `weight_decay` d: `w −= w · d · learning_rate`, before the update. `use_ema` keeps averages
     `a = m a + (1 − m) w`, which replace the weights at every `ema_overwrite_frequency`-th step and in
     `finalize_variable_values`. With `gradient_accumulation_steps` k every k-th call updates, with the mean of
     k gradients.
 
-    A subclass names its `slots` (arrays kept per variable) and defines `update`. A call computes all new values
-    first and puts them in place at its end: one that raises, in a constraint too, changes nothing.
+    A subclass defines `update` and, if it keeps arrays per variable, `slots`; it is a dataclass if it has
+    arguments of its own. A call computes all new values first and puts them in place at its end: one that
+    raises, in a constraint too, changes nothing. Raises `TypeError` for unknown arguments, `ValueError` for
+    numbers out of range.
 
-    >>> class Plain(Optimizer):
+    >>> @dataclass(eq=False)
+    ... class Stepped(Optimizer):
+    ...     size: float = 1.0
     ...     def update(self, w, g, lr, t):
-    ...         return w - lr * g
+    ...         return w - lr * self.size * np.sign(g)
     >>> w = Variable([1.0, 2.0])
-    >>> Plain(0.5).apply_gradients([(np.array([2.0, 0.0]), w)])
+    >>> Stepped(0.5, size=2.0).apply_gradients([(np.array([3.0, 0.0]), w)])
     >>> w.tolist()
     [0.0, 2.0]
     """
 
-    slots: tuple[str, ...] = ()
-    initial: ClassVar[dict[str, str]] = {}  # slot -> attribute with its first value (else 0)
+    learning_rate: Any = Rate(0.001)
+    _: KW_ONLY
+    weight_decay: float | None = None
+    clipnorm: float | None = None
+    clipvalue: float | None = None
+    global_clipnorm: float | None = None
+    use_ema: bool = False
+    ema_momentum: float = 0.99
+    ema_overwrite_frequency: int | None = None
+    gradient_accumulation_steps: int | None = None
+    name: str | None = None
 
-    def __init__(
-        self,
-        learning_rate: Any,
-        *,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        gradient_accumulation_steps: int | None = None,
-        name: str | None = None,
-        **unknown: Any,
-    ) -> None:
-        for key in unknown:
-            hint = f"; use {_KERAS_2[key]}" if key in _KERAS_2 else ""
-            raise TypeError(f"{type(self).__name__}: unknown argument {key!r}{hint}")
-        clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
-        given = {key: value for key, value in clips.items() if value is not None}
-        if len(given) > 1 or any(not value > 0 for value in given.values()):
-            raise ValueError(
-                f"expected at most one of clipnorm, clipvalue and global_clipnorm, > 0; received {given}"
-            )
-        if not 0 <= ema_momentum <= 1:
-            raise ValueError(f"ema_momentum: expected a number in [0, 1], received {ema_momentum!r}")
-        for what, count, least in (
-            ("ema_overwrite_frequency", ema_overwrite_frequency, 1),
-            ("gradient_accumulation_steps", gradient_accumulation_steps, 2),
-        ):
-            if count is not None and (not isinstance(count, int) or count < least):
-                raise ValueError(f"{what}: expected None or an integer ≥ {least}, received {count!r}")
-        self.name = name or type(self).__name__.lower()
-        self.weight_decay = weight_decay
-        self.clipnorm = clipnorm
-        self.clipvalue = clipvalue
-        self.global_clipnorm = global_clipnorm
-        self.use_ema = use_ema
-        self.ema_momentum = ema_momentum
-        self.ema_overwrite_frequency = ema_overwrite_frequency
-        self.gradient_accumulation_steps = gradient_accumulation_steps
-        self._learning_rate: float | Callable[[int], Any] = _rate(learning_rate)
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """Refuse unknown arguments, with the successor of those that Keras 2 had."""
+        refuse_unknown(cls, options)
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        """Check the arguments, and start from no steps."""
+        self.name = self.name or type(self).__name__.lower()
+        check(self)
         self._calls = 0
         self._variables: list[Variable] = []
         self._arrays: Slots = {}
         self._spare: Slots = {}  # a second set of slots: a step works in it, and then changes the sets over
-        self._undecayed: tuple[set[int], tuple[str, ...]] = (set(), ())
+        self.swapped = False  # the weights and their averages have changed places
+        self._undecayed: dict[int, Variable] = {}
+        self._undecayed_names: tuple[str, ...] = ()
 
     # --- settings -------------------------------------------------------------------------------
-
-    @property
-    def learning_rate(self) -> float:
-        """The current rate (of a schedule: its value now). Assign a number or a schedule to change it."""
-        rate = self._learning_rate
-        return float(rate(self._calls)) if callable(rate) else rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: Any) -> None:
-        if callable(self._learning_rate) and not callable(value):
-            raise TypeError(
-                f"{self.name}: the learning rate follows a schedule and cannot be set to {value!r}; "
-                "give the optimizer a number as learning_rate, or assign another schedule"
-            )
-        self._learning_rate = _rate(value)
 
     @property
     def iterations(self) -> int:
@@ -123,14 +93,19 @@ class Optimizer(Serializable):
         return list(self._variables)
 
     def exclude_from_weight_decay(
-        self, var_list: Iterable[Variable] = (), var_names: Iterable[str] = ()
+        self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
     ) -> None:
-        """Spare these variables, and those with one of the strings in their name, from weight decay."""
-        self._undecayed = ({id(v) for v in var_list or ()}, tuple(var_names or ()))
+        """Spare these variables, and those in whose name one of the regular expressions is found."""
+        self._undecayed = {id(v): v for v in var_list or ()}
+        self._undecayed_names = tuple(var_names or ())
+
+    def _decays(self, variable: Variable) -> bool:
+        spared = any(re.search(pattern, str(variable.name)) for pattern in self._undecayed_names)
+        return bool(self.weight_decay) and id(variable) not in self._undecayed and not spared
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal optimizer, without its state."""
-        rate = self._learning_rate
+        rate = self._rate
         if callable(rate) and not hasattr(rate, "get_config"):
             raise ValueError(f"{self.name}: a function as learning_rate has no config; use a schedule")
         return {**super().get_config(), "learning_rate": plain(rate)}
@@ -148,13 +123,14 @@ class Optimizer(Serializable):
         for variable in variables:
             if id(variable) in after.slots:
                 continue
-            names = list(self.slots)
-            names += ["average"] * self.use_ema
-            names += ["accumulator"] * bool(self.gradient_accumulation_steps)
+            first = self.slots()
+            if self.use_ema:
+                first["average"] = 0.0
+            if self.gradient_accumulation_steps:
+                first["accumulator"] = 0.0
             after.variables.append(variable)
             after.slots[id(variable)] = {
-                name: np.full(variable.shape, getattr(self, self.initial.get(name, ""), 0.0), variable.dtype)
-                for name in names
+                name: np.full(variable.shape, value, variable.dtype) for name, value in first.items()
             }
         return after
 
@@ -173,9 +149,12 @@ class Optimizer(Serializable):
         targets = self._variables if variables is None else list(variables)
         if len(grads) != len(targets):
             raise ValueError(f"{self.name}: received {len(grads)} gradients for {len(targets)} variables")
+        if self.swapped:
+            raise RuntimeError(
+                f"{self.name}: the weights are averages now; call swap_averages() before a step"
+            )
         ready, lengths, targets = self._checked(grads, targets)
-        rate = _rate(self.learning_rate)
-        assert not callable(rate)
+        rate = self.learning_rate
         after = self._pending(targets)
         with np.errstate(over="ignore", under="ignore"):
             if self.gradient_accumulation_steps:
@@ -194,6 +173,10 @@ class Optimizer(Serializable):
         self._variables, self._arrays = after.variables, after.slots
         self._spare.update(after.replaced)
         self._calls += 1
+
+    def slots(self) -> dict[str, float]:
+        """The arrays kept for each variable, of its shape: name -> first value."""
+        return {}
 
     def update(self, *args: Any, **slots: Any) -> Any:
         """`update(w, g, lr, t, **slots)`: the new weight, a new array. Slots are changed in place."""
@@ -249,10 +232,9 @@ class Optimizer(Serializable):
     def _update(self, variable: Variable, g: Array, rate: float, after: Pending) -> None:
         # In the order of its slots, as mixed orders cost ten times as much; and no number, which out= does not take.
         w = np.ascontiguousarray(after.value(variable))
-        ids, names = self._undecayed
-        if self.weight_decay and id(variable) not in ids and not any(n in variable.path for n in names):
+        if self.weight_decay and self._decays(variable):
             w = w * (1.0 - self.weight_decay * rate)
-        copies = after.copy_slots(variable, self.slots, self._spare)
+        copies = after.copy_slots(variable, self.slots(), self._spare)
         slots = {name: array.reshape(w.shape) for name, array in copies.items()}
         new = self.update(w, g.reshape(w.shape), rate, self.iterations + 1, **slots)
         after.values[id(variable)] = np.asarray(new, variable.dtype).reshape(variable.shape)
@@ -270,25 +252,45 @@ class Optimizer(Serializable):
     def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
         """Replace the weights by their averages, if `use_ema` (at the end of training)."""
         for variable in var_list:
-            if self.use_ema and id(variable) in self._arrays:
-                variable.assign(self._arrays[id(variable)]["average"])
+            if self.use_ema and (kept := self._arrays.get(id(variable))) is not None:
+                if self.swapped:
+                    kept["average"] = variable.numpy().copy()
+                else:
+                    variable.assign(kept["average"])
+        self.swapped = False
+
+    def swap_averages(self) -> None:
+        """Let the weights and their averages change places; the next call changes them back.
+
+        In between the model can be evaluated, saved or finished, but not trained. Raises `ValueError` without
+        `use_ema`.
+        """
+        if not self.use_ema:
+            raise ValueError(f"{self.name}: there are no averages; make the optimizer with use_ema=True")
+        for variable in self._variables:
+            kept, value = self._arrays[id(variable)], variable.numpy().copy()
+            variable.assign(kept["average"])
+            kept["average"] = value
+        self.swapped = not self.swapped
 
     # --- state ----------------------------------------------------------------------------------
 
     def snapshot(self) -> Any:
         """What `restore` needs to undo all steps from here on, in this process."""
         slots = {key: {name: a.copy() for name, a in arrays.items()} for key, arrays in self._arrays.items()}
-        return self._variables, slots, self._calls
+        return self._variables, slots, self._calls, self.swapped
 
     def restore(self, snapshot: Any) -> None:
         """Go back to a `snapshot`."""
-        self._variables, self._arrays, self._calls = snapshot
+        self._variables, self._arrays, self._calls, self.swapped = snapshot
 
     def state(self) -> dict[str, Array]:
         """Copies of what `load_state` needs to go on bit for bit: counter, rate, slots by variable number."""
         state = {"calls": np.array(self._calls)}
-        if not callable(self._learning_rate):
-            state["learning_rate"] = np.array(self._learning_rate)
+        if not callable(self._rate):
+            state["learning_rate"] = np.array(self._rate)
+        if self.weight_decay:
+            state["undecayed"] = np.array([not self._decays(v) for v in self._variables], bool)
         for i, variable in enumerate(self._variables):
             for name, array in self._arrays[id(variable)].items():
                 state[f"{i}/{name}"] = array.copy()
@@ -317,14 +319,9 @@ class Optimizer(Serializable):
             for i, variable in enumerate(self._variables)
         }
         if "learning_rate" in own:
-            self._learning_rate = float(state["learning_rate"])
-        self._calls, self._arrays = int(state["calls"]), arrays
-
-
-def _rate(value: Any) -> float | Callable[[int], Any]:
-    if callable(value):
-        schedule: Callable[[int], Any] = value
-        return schedule
-    if isinstance(value, (bool, str)) or value is None or not 0 <= float(value) < math.inf:
-        raise ValueError(f"learning_rate: expected a finite number ≥ 0 or a schedule, received {value!r}")
-    return float(value)
+            self._rate = checked(state["learning_rate"])
+        if "undecayed" in own:
+            self._undecayed |= {
+                id(v): v for v, spared in zip(self._variables, state["undecayed"], strict=True) if spared
+            }
+        self._calls, self._arrays, self.swapped = int(state["calls"]), arrays, False

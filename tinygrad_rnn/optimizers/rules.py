@@ -1,27 +1,47 @@
 """The update rules. w: weight, g: gradient, lr: learning rate, t: number of the step, from 1.
 
-Each rule makes one new array, which becomes the weight, and works in it: a pass over memory costs more than
-the arithmetic.
+An optimizer is its arguments, the arrays it keeps for each weight, and the formula. The formula makes one new
+array, which becomes the weight, and works in it: a pass over memory costs more than the arithmetic.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..core.op import Array
 from .optimizer import Optimizer
+from .rate import Rate
 
 
-def _blend(average: Array, beta: float, value: Array, work: Array) -> None:
-    """`average = beta · average + (1 − beta) · value`, in place."""
+def blend(average: Array, beta: float, value: Array, work: Array) -> Array:
+    """`average = β · average + (1 − β) · value`, in place; `work` is an array to work in, or `value` itself.
+
+    >>> blend(np.array([2.0]), 0.5, np.array([4.0]), np.empty(1))
+    array([3.])
+    """
     np.multiply(value, 1.0 - beta, out=work)
     average *= beta
     average += work
+    return average
 
 
+def root(value: Array, inside: float, work: Array) -> Array:
+    """`√(value + inside)`, in `work`."""
+    np.add(value, inside, out=work)
+    return np.sqrt(work, out=work)
+
+
+def moved(w: Array, factor: float, direction: Array, length: Array) -> Array:
+    """`w − factor · direction / length`, in `length`."""
+    np.divide(direction, length, out=length)
+    length *= factor
+    return np.subtract(w, length, out=length)
+
+
+@dataclass(eq=False)
 class SGD(Optimizer):
     """Gradient descent: `w −= lr g`; with momentum µ: `v = µ v − lr g; w += v`, nesterov: `w += µ v − lr g`.
 
@@ -31,15 +51,13 @@ class SGD(Optimizer):
     [0.5]
     """
 
-    def __init__(
-        self, learning_rate: Any = 0.01, momentum: float = 0.0, nesterov: bool = False, **options: Any
-    ) -> None:
-        super().__init__(learning_rate, **options)
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum: expected a number in [0, 1], received {momentum!r}")
-        self.momentum = momentum
-        self.nesterov = nesterov
-        self.slots = ("v",) if momentum else ()
+    learning_rate: Any = Rate(0.01)
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def slots(self) -> dict[str, float]:
+        """v, with momentum."""
+        return {"v": 0.0} if self.momentum else {}
 
     def update(self, w: Array, g: Array, lr: float, t: int, v: Array | None = None) -> Array:
         """The new weight."""
@@ -55,6 +73,7 @@ class SGD(Optimizer):
         return step
 
 
+@dataclass(eq=False)
 class RMSprop(Optimizer):
     """`v = ρ v + (1 − ρ) g²; w −= lr g / √(v + ε)` (Tieleman & Hinton 2012); ε inside the root.
 
@@ -66,189 +85,37 @@ class RMSprop(Optimizer):
     [0.6840000152587891]
     """
 
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        rho: float = 0.9,
-        momentum: float = 0.0,
-        epsilon: float = 1e-7,
-        centered: bool = False,
-        **options: Any,
-    ) -> None:
-        super().__init__(learning_rate, **options)
-        self.rho = rho
-        self.momentum = momentum
-        self.epsilon = epsilon
-        self.centered = centered
-        self.slots = ("v",) + ("m",) * bool(momentum) + ("a",) * bool(centered)
+    rho: float = 0.9
+    momentum: float = 0.0
+    epsilon: float = 1e-7
+    centered: bool = False
+
+    def slots(self) -> dict[str, float]:
+        """v; m with momentum; a if centered."""
+        return {"v": 0.0} | ({"m": 0.0} if self.momentum else {}) | ({"a": 0.0} if self.centered else {})
 
     def update(
         self, w: Array, g: Array, lr: float, t: int, v: Array, m: Array | None = None, a: Array | None = None
     ) -> Array:
         """The new weight."""
         step = np.multiply(g, g)
-        _blend(v, self.rho, step, step)
-        if a is None:
-            np.add(v, self.epsilon, out=step)
-        else:
-            _blend(a, self.rho, g, step)
+        blend(v, self.rho, step, step)
+        if a is not None:
+            blend(a, self.rho, g, step)
             np.multiply(a, a, out=step)
             np.subtract(v, step, out=step)
             np.maximum(step, 0.0, out=step)  # v ≥ a², but for rounding
-            step += self.epsilon
-        np.sqrt(step, out=step)
+        root(v if a is None else step, self.epsilon, step)
+        if m is None:
+            return moved(w, lr, g, step)
         np.divide(g, step, out=step)
         step *= lr
-        if m is not None:
-            m *= self.momentum
-            m += step
-        return np.subtract(w, step if m is None else m, out=step)
+        m *= self.momentum
+        m += step
+        return np.subtract(w, m, out=step)
 
 
-class Adam(Optimizer):
-    """`m = β₁ m + (1 − β₁) g; v = β₂ v + (1 − β₂) g²; w −= α m / (√v + ε)` (Kingma & Ba 2015).
-
-    `α = lr √(1 − β₂ᵗ) / (1 − β₁ᵗ)`; ε is outside the root and not bias-corrected. `amsgrad`: the largest v so
-    far in place of v (Reddi et al. 2018).
-
-    >>> from tinygrad_rnn import Variable
-    >>> w = Variable([1.0])
-    >>> Adam(0.25).apply([[1.0]], [w]); w.numpy().round(3).tolist()
-    [0.75]
-    """
-
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        amsgrad: bool = False,
-        **options: Any,
-    ) -> None:
-        super().__init__(learning_rate, **options)
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.amsgrad = amsgrad
-        self.slots = ("m", "v", "v_max") if amsgrad else ("m", "v")
-
-    def update(
-        self, w: Array, g: Array, lr: float, t: int, m: Array, v: Array, v_max: Array | None = None
-    ) -> Array:
-        """The new weight."""
-        alpha = lr * math.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t)
-        step = np.empty_like(w)
-        _blend(m, self.beta_1, g, step)
-        np.multiply(g, g, out=step)
-        _blend(v, self.beta_2, step, step)
-        np.sqrt(v if v_max is None else np.maximum(v_max, v, out=v_max), out=step)
-        step += self.epsilon
-        np.divide(m, step, out=step)
-        step *= alpha
-        return np.subtract(w, step, out=step)
-
-
-class AdamW(Adam):
-    """Adam after a decay of the weights that is not part of the gradient (Loshchilov & Hutter 2019).
-
-    >>> AdamW().weight_decay
-    0.004
-    """
-
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        weight_decay: float | None = 0.004,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        amsgrad: bool = False,
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **options
-        )
-
-
-class Adamax(Optimizer):
-    """`m = β₁ m + (1 − β₁) g; u = max(β₂ u, |g|); w −= lr m / ((1 − β₁ᵗ) (u + ε))` (Kingma & Ba 2015).
-
-    >>> from tinygrad_rnn import Variable
-    >>> w = Variable([1.0])
-    >>> Adamax(0.25).apply([[1.0]], [w]); w.numpy().round(3).tolist()
-    [0.75]
-    """
-
-    slots = ("m", "u")
-
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        **options: Any,
-    ) -> None:
-        super().__init__(learning_rate, **options)
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-
-    def update(self, w: Array, g: Array, lr: float, t: int, m: Array, u: Array) -> Array:
-        """The new weight."""
-        step = np.empty_like(w)
-        _blend(m, self.beta_1, g, step)
-        u *= self.beta_2
-        np.maximum(u, np.abs(g, out=step), out=u)
-        np.add(u, self.epsilon, out=step)
-        np.divide(m, step, out=step)
-        step *= lr / (1.0 - self.beta_1**t)
-        return np.subtract(w, step, out=step)
-
-
-class Nadam(Adamax):
-    """Adam with Nesterov's momentum (Dozat 2016).
-
-    `µₜ = β₁ (1 − 0.96ᵗ / 2)`, `P = µ₁ … µₜ`; m and v as in Adam; `m̂ = µₜ₊₁ m / (1 − P µₜ₊₁) + (1 − µₜ) g /
-    (1 − P)`, `v̂ = v / (1 − β₂ᵗ)`; `w −= lr m̂ / (√v̂ + ε)`.
-
-    >>> from tinygrad_rnn import Variable
-    >>> w = Variable([1.0])
-    >>> Nadam(0.25).apply([[1.0]], [w]); bool(w.item() < 0.8)
-    True
-    """
-
-    slots = ("m", "v")
-    _product: tuple[int, float] = (0, 1.0)
-
-    def _mu(self, t: int) -> float:
-        return float(self.beta_1 * (1.0 - 0.5 * 0.96**t))
-
-    def _product_at(self, t: int) -> float:
-        """P, from the last step where possible; from the start otherwise (a state was loaded)."""
-        last, product = self._product if self._product[0] <= t else (0, 1.0)
-        for i in range(last + 1, t + 1):
-            product *= self._mu(i)
-        self._product = (t, product)
-        return product
-
-    def update(self, w: Array, g: Array, lr: float, t: int, m: Array, v: Array) -> Array:
-        """The new weight."""
-        product, mu, mu_next = self._product_at(t), self._mu(t), self._mu(t + 1)
-        step = np.empty_like(w)
-        _blend(m, self.beta_1, g, step)
-        np.multiply(g, g, out=step)
-        _blend(v, self.beta_2, step, step)
-        m_hat = m * (mu_next / (1.0 - product * mu_next)) + g * ((1.0 - mu) / (1.0 - product))
-        np.divide(v, 1.0 - self.beta_2**t, out=step)
-        np.sqrt(step, out=step)
-        step += self.epsilon
-        np.divide(m_hat, step, out=step)
-        step *= lr
-        return np.subtract(w, step, out=step)
-
-
+@dataclass(eq=False)
 class Adagrad(Optimizer):
     """`a += g²; w −= lr g / √(a + ε)`, a starts at `initial_accumulator_value` (Duchi et al. 2011).
 
@@ -258,31 +125,21 @@ class Adagrad(Optimizer):
     [0.5]
     """
 
-    slots = ("a",)
-    initial: ClassVar[dict[str, str]] = {"a": "initial_accumulator_value"}
+    initial_accumulator_value: float = 0.1
+    epsilon: float = 1e-7
 
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        initial_accumulator_value: float = 0.1,
-        epsilon: float = 1e-7,
-        **options: Any,
-    ) -> None:
-        super().__init__(learning_rate, **options)
-        self.initial_accumulator_value = initial_accumulator_value
-        self.epsilon = epsilon
+    def slots(self) -> dict[str, float]:
+        """a."""
+        return {"a": self.initial_accumulator_value}
 
     def update(self, w: Array, g: Array, lr: float, t: int, a: Array) -> Array:
         """The new weight."""
         step = np.multiply(g, g)
         a += step
-        np.add(a, self.epsilon, out=step)
-        np.sqrt(step, out=step)
-        np.divide(g, step, out=step)
-        step *= lr
-        return np.subtract(w, step, out=step)
+        return moved(w, lr, g, root(a, self.epsilon, step))
 
 
+@dataclass(eq=False)
 class Adadelta(Optimizer):
     """`E = ρ E + (1 − ρ) g²; d = −g √(D + ε) / √(E + ε); D = ρ D + (1 − ρ) d²; w += lr d` (Zeiler 2012).
 
@@ -292,29 +149,27 @@ class Adadelta(Optimizer):
     True
     """
 
-    slots = ("E", "D")
+    rho: float = 0.95
+    epsilon: float = 1e-7
 
-    def __init__(
-        self, learning_rate: Any = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **options: Any
-    ) -> None:
-        super().__init__(learning_rate, **options)
-        self.rho = rho
-        self.epsilon = epsilon
+    def slots(self) -> dict[str, float]:
+        """E and D."""
+        return {"E": 0.0, "D": 0.0}
 
     def update(self, w: Array, g: Array, lr: float, t: int, E: Array, D: Array) -> Array:
         """The new weight."""
         step = np.multiply(g, g)
-        _blend(E, self.rho, step, step)
+        blend(E, self.rho, step, step)
         d = g * np.sqrt(D + self.epsilon)  # minus d of the formula
-        np.add(E, self.epsilon, out=step)
-        d /= np.sqrt(step, out=step)
+        d /= root(E, self.epsilon, step)
         np.multiply(d, d, out=step)
-        _blend(D, self.rho, step, step)
+        blend(D, self.rho, step, step)
         d *= lr
         new: Array = np.subtract(w, d, out=d)
         return new
 
 
+@dataclass(eq=False)
 class Rprop(Optimizer):
     """Resilient backpropagation: a step size per weight; only the sign of g counts (Riedmiller & Braun 1993).
 
@@ -327,17 +182,18 @@ class Rprop(Optimizer):
     [0.75]
     """
 
-    slots = ("sign", "delta")
-    initial: ClassVar[dict[str, str]] = {"delta": "learning_rate"}
+    etas: tuple[float, float] = (0.5, 1.2)
 
-    def __init__(
-        self, learning_rate: Any = 0.001, etas: tuple[float, float] = (0.5, 1.2), **options: Any
-    ) -> None:
-        super().__init__(learning_rate, **options)
-        low, high = etas
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        super().__post_init__()
+        low, high = self.etas
         if not 0 < low < 1 < high:
-            raise ValueError(f"etas: expected 0 < etas[0] < 1 < etas[1], received {etas!r}")
-        self.etas = (low, high)
+            raise ValueError(f"etas: expected 0 < etas[0] < 1 < etas[1], received {self.etas!r}")
+
+    def slots(self) -> dict[str, float]:
+        """The last sign, and Δ."""
+        return {"sign": 0.0, "delta": self.learning_rate}
 
     def update(self, w: Array, g: Array, lr: float, t: int, sign: Array, delta: Array) -> Array:
         """The new weight."""
@@ -346,4 +202,48 @@ class Rprop(Optimizer):
         delta *= np.where(now == sign, high, low)
         sign[...] = now
         new: Array = w - now * delta
+        return new
+
+
+@dataclass(eq=False)
+class Ftrl(Optimizer):
+    """Follow the regularized leader: weights that L1 sets to exactly 0 (McMahan et al. 2013).
+
+    `n' = n + g²; z += g + 2 s w − (n'^−p − n^−p) w / lr; w = (clip(z, ±l₁) − z) / (n'^−p / lr + 2 l₂ + β / lr)`
+    with p the `learning_rate_power`, s the `l2_shrinkage_regularization_strength`; n starts at
+    `initial_accumulator_value`. A learning rate of 0 changes nothing. Raises `FloatingPointError` if n outgrows
+    the float type.
+
+    >>> from tinygrad_rnn import Variable
+    >>> w = Variable([1.0])
+    >>> Ftrl(0.5, l1_regularization_strength=9.0).apply([[1.0]], [w]); w.tolist()
+    [0.0]
+    """
+
+    learning_rate_power: float = -0.5
+    initial_accumulator_value: float = 0.1
+    l1_regularization_strength: float = 0.0
+    l2_regularization_strength: float = 0.0
+    l2_shrinkage_regularization_strength: float = 0.0
+    beta: float = 0.0
+
+    def slots(self) -> dict[str, float]:
+        """n and z."""
+        return {"n": self.initial_accumulator_value, "z": 0.0}
+
+    def update(self, w: Array, g: Array, lr: float, t: int, n: Array, z: Array) -> Array:
+        """The new weight."""
+        if lr == 0:
+            return w.copy()
+        power, l1 = -self.learning_rate_power, self.l1_regularization_strength
+        before = n**power
+        n += g * g
+        if not np.isfinite(n).all():
+            raise FloatingPointError(
+                f"{self.name}: the sum of g² outgrew {n.dtype}; clip the gradients (clipnorm)"
+            )
+        after = n**power
+        z += g + 2.0 * self.l2_shrinkage_regularization_strength * w - (after - before) / lr * w
+        quadratic = after / lr + (2.0 * self.l2_regularization_strength + self.beta / lr)
+        new: Array = (np.clip(z, -l1, l1) - z) / quadratic
         return new

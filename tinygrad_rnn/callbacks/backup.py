@@ -1,0 +1,198 @@
+"""`BackupAndRestore`: go on after an interruption, bit for bit, as if there had been none.
+
+The backup is one archive (`container`), written atomically: weights, optimizer, random streams, the states that
+recurrent layers keep, and the place in the data. It holds no architecture: the program that goes on makes the model.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..config import SeedGenerator, generator
+from ..container import CheckpointError, match_arrays, read_archive, write_archive
+from ..core.op import Array
+from ..core.tensor import tensor
+from .callback import Callback, Logs
+from .checkpoint import BatchCount
+
+_KIND = "tinygrad_rnn backup"
+
+
+class BackupAndRestore(Callback):
+    """Save the state of the training in `backup_dir`, every epoch or every `save_freq` batches, and start from it.
+
+    If there is a backup when `fit` begins, the model takes it over, and `resume_at` is the place `(epoch, batch)`
+    to go on from; the global random stream is as it was at the beginning of that epoch, so that its data come in the
+    same order, and from that batch on as it was then. The backup is deleted at the end of a run that was not
+    interrupted, if `delete_checkpoint`.
+
+    Raises `ValueError` for a model that is not built, `CheckpointError` for a damaged backup or one of another model.
+    `double_checkpoint` has no effect: a backup is replaced as a whole, the one before stays until then.
+
+    >>> BackupAndRestore("backup", save_freq=0)
+    Traceback (most recent call last):
+    ...
+    ValueError: BackupAndRestore: save_freq must be 'epoch' or an integer ≥ 1, received 0
+    """
+
+    def __init__(
+        self,
+        backup_dir: str | Path,
+        save_freq: Any = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
+    ) -> None:
+        if not str(backup_dir):
+            raise ValueError("BackupAndRestore: backup_dir is empty; give a folder")
+        self.path = Path(backup_dir, "backup.tgr")
+        self.save_freq = save_freq
+        self.double_checkpoint = double_checkpoint
+        self.delete_checkpoint = delete_checkpoint
+        self.resume_at: tuple[int, int] | None = None
+        self._count = BatchCount(save_freq, "BackupAndRestore")
+        self._epoch = 0
+        self._complete = False
+        self._order: dict[str, Any] = {}  # the random streams at the beginning of the epoch
+        self._then: dict[str, Any] | None = None  # those at the batch to go on from, in mid-epoch
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Take over the backup, if there is one."""
+        if not self.model.built:
+            raise ValueError(
+                f"BackupAndRestore: {self.model.name} is not built yet; call it on data (or give it an Input) first"
+            )
+        self.resume_at, self._then, self._complete = None, None, False
+        if self.path.exists():
+            self._restore()
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """Note the epoch, and the random streams that the order of its data is drawn from."""
+        self._epoch, self._order = epoch, _global_streams()
+
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        """At the batch to go on from, let the random streams be as they were."""
+        self._catch_up()
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        """The same, if the backup was made after the last batch of an epoch."""
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        if self._then is not None:
+            _set_global_streams(self._then)
+            self._then = None
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Save, if so many batches have passed."""
+        if self._count.due():
+            self._save(self._epoch, batch + 1)
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Save."""
+        self._catch_up()
+        self._complete = epoch + 1 == self.params.get("epochs")
+        if self.save_freq == "epoch":
+            self._order = _global_streams()
+            self._save(epoch + 1, 0)
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        """Delete the backup of a run that reached its end."""
+        if self.delete_checkpoint and (self._complete or self.model.stop_training):
+            self.path.unlink(missing_ok=True)
+            if self.path.parent.is_dir() and not any(self.path.parent.iterdir()):
+                self.path.parent.rmdir()
+
+    def _save(self, epoch: int, batch: int) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        optimizer, weights = self.model.optimizer, self.model.weights
+        place = {id(v): i for i, v in enumerate(weights)}
+        arrays = {f"weights/{i}": v.numpy() for i, v in enumerate(weights)}
+        arrays |= {f"optimizer/{key}": value for key, value in optimizer.state().items()}
+        arrays |= {f"states/{key}": value for key, value in _kept_states(self.model).items()}
+        manifest = {
+            "format": _KIND,
+            "version": 1,
+            "epoch": epoch,
+            "batch": batch,
+            "optimizer_variables": [place[id(v)] for v in optimizer.variables],
+            "layer_streams": [stream.state for stream in _layer_streams(self.model)],
+            "order": self._order,
+            "streams": _global_streams(),
+        }
+        write_archive(self.path, manifest, arrays)
+
+    def _restore(self) -> None:
+        """Take over the backup; on an error the model stays as it was."""
+        model, optimizer, weights = self.model, self.model.optimizer, self.model.weights
+        manifest, arrays = read_archive(self.path)
+        if (manifest.get("format"), manifest.get("version")) != (_KIND, 1):
+            raise CheckpointError(self.path, [f"expected a {_KIND} of version 1"])
+        stored = {key: value for key, value in arrays.items() if key.startswith("weights/")}
+        values = match_arrays(self.path, stored, {f"weights/{i}": v for i, v in enumerate(weights)})
+        streams = _layer_streams(model)
+        before = optimizer.snapshot()
+        try:
+            if len(streams) != len(manifest["layer_streams"]):
+                raise ValueError(f"{len(manifest['layer_streams'])} random streams, expected {len(streams)}")
+            optimizer.build([weights[i] for i in manifest["optimizer_variables"]])
+            optimizer.load_state(_below("optimizer/", arrays))
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            optimizer.restore(before)
+            raise CheckpointError(self.path, [f"{type(error).__name__}: {error}"]) from error
+        for variable, value in zip(weights, values.values(), strict=True):
+            variable.assign(value)
+        for stream, state in zip(streams, manifest["layer_streams"], strict=True):
+            stream.state = state
+        _set_kept_states(model, _below("states/", arrays))
+        self.resume_at = (manifest["epoch"], manifest["batch"])
+        self._then = manifest["streams"] if manifest["batch"] else None
+        _set_global_streams(manifest["order"])
+
+
+def _below(prefix: str, arrays: dict[str, Array]) -> dict[str, Array]:
+    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
+
+
+def _layer_streams(model: Any) -> list[SeedGenerator]:
+    """The random streams of all layers, in order: those that dropout draws from."""
+    held = [s for layer in model.all_layers() for s in vars(layer).values() if isinstance(s, SeedGenerator)]
+    return list({id(s): s for s in held}.values())
+
+
+def _kept_states(model: Any) -> dict[str, Array]:
+    """The states that recurrent layers keep from batch to batch, by number of layer and state."""
+    return {
+        f"{i}/{j}": np.asarray(state)
+        for i, layer in enumerate(model.all_layers())
+        for j, state in enumerate(getattr(layer, "_states", None) or ())
+    }
+
+
+def _set_kept_states(model: Any, states: dict[str, Array]) -> None:
+    for i, layer in enumerate(model.all_layers()):
+        if hasattr(layer, "_states"):
+            own = [states[f"{i}/{j}"] for j in range(len(states)) if f"{i}/{j}" in states]
+            layer._states = [tensor(state) for state in own] or None
+
+
+def _global_streams() -> dict[str, Any]:
+    """The states of the three streams that `set_random_seed` seeds, as plain data."""
+    version, numbers, gauss = random.getstate()
+    legacy = np.random.get_state(legacy=False)
+    legacy["state"] = {**legacy["state"], "key": legacy["state"]["key"].tolist()}
+    return {
+        "package": generator(None).bit_generator.state,
+        "numpy": legacy,
+        "python": [version, list(numbers), gauss],
+    }
+
+
+def _set_global_streams(streams: dict[str, Any]) -> None:
+    generator(None).bit_generator.state = streams["package"]
+    np.random.set_state(streams["numpy"])
+    version, numbers, gauss = streams["python"]
+    random.setstate((version, tuple(numbers), gauss))
