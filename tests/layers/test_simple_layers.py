@@ -224,7 +224,7 @@ def test_merging_functions_are_the_layers() -> None:
 REQUIRED: dict[str, Any] = {
     "units": 3, "rate": 0.5, "stddev": 0.5, "activation": "tanh", "function": double, "dims": (2, 1), "n": 2,
     "target_shape": (2, 2), "axes": 1, "input_dim": 5, "output_dim": 2, "filters": 2, "kernel_size": 3,
-    "num_heads": 2, "key_dim": 3, "pool_size": 2,
+    "num_heads": 2, "key_dim": 3, "pool_size": 2, "scale": 0.5,
 }  # fmt: skip
 
 
@@ -232,7 +232,8 @@ def required(name: str) -> dict[str, Any]:
     inside = {
         "Bidirectional": {"layer": layers.LSTM(2)}, "TimeDistributed": {"layer": layers.Dense(2)},
         "RNN": {"cell": layers.GRUCell(2)}, "StackedRNNCells": {"cells": [layers.GRUCell(2), layers.LSTMCell(3)]},
-        "Operation": {"function": "tanh"},
+        "Operation": {"function": "tanh"}, "CategoryEncoding": {"num_tokens": 3},
+        "Discretization": {"bin_boundaries": [0.0, 1.0]},
     }  # fmt: skip
     if name in inside:
         return inside[name]
