@@ -23,6 +23,7 @@ from .config import (
 )
 from .core.autodiff import grad
 from .core.tensor import Tensor, Variable, tensor
+from .core.trace import trace
 from .core.transforms import custom_gradient, hvp, jacobian, stop_gradient, value_and_grad
 from .ops import random
 
@@ -84,6 +85,6 @@ __all__ = [
     "constraints", "custom_gradient", "datasets", "debug_nans", "derived", "draw_graph", "enable_grad",
     "epsilon", "explain", "floatx", "grad", "graph", "hvp", "initializers", "jacobian", "layers", "losses",
     "manual", "metrics", "models", "no_grad", "ops", "optimizers", "random", "regularizers", "scan",
-    "set_epsilon", "set_floatx", "step", "stop_gradient", "tensor", "unrolled", "utils", "value_and_grad",
+    "set_epsilon", "set_floatx", "step", "stop_gradient", "tensor", "trace", "unrolled", "utils", "value_and_grad",
     "viz",
 ]  # fmt: skip

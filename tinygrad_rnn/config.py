@@ -79,6 +79,9 @@ class Monitor:
     def forward(self, op: Any, args: tuple[Any, ...], attrs: dict[str, Any], y: Any, scope: Scope) -> None:
         """An op ran: `args` are Tensors, arrays or numbers, `y` its array (a tuple, if it has several)."""
 
+    def recorded(self, node: Any, y: Any) -> None:
+        """An op was recorded as `node`; `y` is its array (a tuple, if it has several)."""
+
     def backward(self, op: Any, part: Any, scope: Scope) -> None:
         """A backward pass computed `part`, the gradient of one input of an op."""
 

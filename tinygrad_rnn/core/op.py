@@ -84,10 +84,13 @@ class Node(Spec):
 
     `inputs` has one entry per argument: the node that made it, or None for a constant. `saved` is what
     the vjps are called with after the cotangent: the output, then the inputs. Both are dropped when a
-    backward pass has used them (`inputs is None` marks a freed node).
+    backward pass has used them (`inputs is None` marks a freed node). `trace` is set only on what was
+    recorded under `trace()`.
     """
 
-    __slots__ = ("__weakref__", "attrs", "inputs", "op", "saved", "scope", "seq")
+    __slots__ = ("__weakref__", "attrs", "inputs", "op", "saved", "scope", "seq", "trace")
+
+    trace: Any
 
     def __init__(
         self,

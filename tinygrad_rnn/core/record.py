@@ -118,9 +118,14 @@ def apply(op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         return tuple([Tensor(value, None) for value in result])
     saved = (result if "y" in op.reads else None, *_kept(op, args, data, inputs))
     if op.outputs == 1:
-        return Tensor(result, Node(op, attrs, inputs, saved, result.shape, result.dtype, state.scope))
-    shapes = tuple([value.shape for value in result])
-    node = Node(op, attrs, inputs, saved, shapes, result[0].dtype, state.scope)
+        node = Node(op, attrs, inputs, saved, result.shape, result.dtype, state.scope)
+    else:
+        shapes = tuple([value.shape for value in result])
+        node = Node(op, attrs, inputs, saved, shapes, result[0].dtype, state.scope)
+    if state.monitor is not None:
+        state.monitor.recorded(node, result)
+    if op.outputs == 1:
+        return Tensor(result, node)
     return tuple([Tensor(value, Port(node, i, value)) for i, value in enumerate(result)])
 
 
@@ -152,18 +157,22 @@ def _unary(op: Op) -> Callable[[Any], Any]:
             return fwd(x if isinstance(x, np.ndarray) else as_array(x))
         data, parent = x._data, x._node
         state = mode()
+        monitor = state.monitor
         try:
             y = fwd(data)
         except Exception as error:
             y = _again(op, [data], {}, error, state.scope)
         if y.dtype is not data.dtype and grads:
             y = run(op, [_to_float(data)], {}, state.scope)
-        if state.monitor is not None:
-            state.monitor.forward(op, (x,), NO_ATTRS, y, state.scope)
+        if monitor is not None:
+            monitor.forward(op, (x,), NO_ATTRS, y, state.scope)
         if parent is None or not state.grad or not grads:
             return Tensor(y, None)
         saved = (y if reads_y else None, data if reads_x else parent)
-        return Tensor(y, Node(op, NO_ATTRS, (parent,), saved, y.shape, y.dtype, state.scope))
+        node = Node(op, NO_ATTRS, (parent,), saved, y.shape, y.dtype, state.scope)
+        if monitor is not None:
+            monitor.recorded(node, y)
+        return Tensor(y, node)
 
     return function
 
@@ -196,6 +205,7 @@ def _binary(op: Op) -> Callable[[Any, Any], Any]:
         if strict and _dtype(a) is not _dtype(b):
             return apply(op, (x1, x2), NO_ATTRS)
         state = mode()
+        monitor = state.monitor
         try:
             y = fwd(a, b)
         except Exception as error:
@@ -204,9 +214,9 @@ def _binary(op: Op) -> Callable[[Any, Any], Any]:
         if grads and dtype is not tensor_dtype and dtype is not _dtype(a) and dtype is not _dtype(b):
             y = run(op, [_to_float(a), _to_float(b)], {}, state.scope)  # integers only
             dtype = y.dtype
-        if state.monitor is not None:
+        if monitor is not None:
             pair = (x1 if isinstance(x1, Tensor) else a, x2 if isinstance(x2, Tensor) else b)
-            state.monitor.forward(op, pair, NO_ATTRS, y, state.scope)
+            monitor.forward(op, pair, NO_ATTRS, y, state.scope)
         if (left is None and right is None) or not state.grad or not grads:
             return Tensor(y, None)
         if reads_a and left is None and a is x1:
@@ -214,7 +224,10 @@ def _binary(op: Op) -> Callable[[Any, Any], Any]:
         if reads_b and right is None and b is x2:
             b = copy_unless_frozen(b)
         saved = (y if reads_y else None, a if reads_a else left, b if reads_b else right)
-        return Tensor(y, Node(op, NO_ATTRS, (left, right), saved, y.shape, dtype, state.scope))
+        node = Node(op, NO_ATTRS, (left, right), saved, y.shape, dtype, state.scope)
+        if monitor is not None:
+            monitor.recorded(node, y)
+        return Tensor(y, node)
 
     return function
 

@@ -137,7 +137,11 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
 
         op = Op(name, _no_replay, vjp_all=vjp_all, doc=f.__doc__ or "")
         saved = (None, *[None] * len(args))
-        return Tensor(value, Node(op, {}, inputs, saved, value.shape, value.dtype, mode().scope))
+        node = Node(op, {}, inputs, saved, value.shape, value.dtype, mode().scope)
+        monitor = mode().monitor
+        if monitor is not None:
+            monitor.recorded(node, value)
+        return Tensor(value, node)
 
     function.__name__, function.__doc__ = name, f.__doc__
     return function

@@ -1,0 +1,83 @@
+"""`trace()`: call paths, values and names of variables, and nothing of it outside."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import numpy as np
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import ops
+
+
+def cell(x: Any, h: Any) -> Any:
+    z = x + h
+    return ops.tanh(z)
+
+
+def run(steps: int = 3) -> tuple[Any, Any]:
+    x = tg.tensor(np.ones(2), requires_grad=True)
+    h = x
+    for _ in range(steps):
+        h = cell(x, h)
+    return h, h.sum()
+
+
+def test_paths_values_and_names() -> None:
+    for _ in range(2):
+        with tg.trace():
+            h, loss = run()
+        first, second = h._node.trace, loss._node.trace
+        assert [code.co_name for code, _ in first.path[:2]] == ["cell", "run"]
+        assert second.path[0][0].co_name == "run"
+        assert first.name == "h"  # what a function returned, seen in the one that called it
+        assert np.array_equal(first.value, h.numpy())
+        assert not any("tinygrad_rnn/core" in code.co_filename for code, _ in first.path)
+
+
+def test_nothing_is_kept_outside() -> None:
+    with tg.trace():
+        pass
+    h, _ = run()
+    assert not hasattr(h._node, "trace")
+    assert tg.config.mode().monitor is None
+
+
+def test_several_outputs_recurrences_and_custom_gradients() -> None:
+    @tg.custom_gradient
+    def double(x: Any) -> Any:
+        return 2 * x, lambda *_, upstream=None: 2 * upstream
+
+    with tg.trace():
+        x = tg.tensor(np.ones((1, 2, 2)), requires_grad=True)
+        left, _ = ops.split(x, 2, axis=-1)
+        assert left._node.parent.trace.value[0].shape == (1, 2, 1)
+        assert double(x)._node.trace.value.sum() == 8
+        with tg.derived():
+            y, _ = tg.scan(lambda x_t, s, _: (x_t + s[0],) * 2, x, [np.zeros((1, 2))])
+        assert y._node.op.name == "stack"  # unrolled
+
+
+def test_reference_counting_frees_what_was_traced() -> None:
+    gc.disable()
+    try:
+        with tg.trace():
+            h, loss = run()
+        node = weakref.ref(h._node)
+        del h, loss
+        assert node() is None
+    finally:
+        gc.enable()
+
+
+def test_traced_gradients_are_the_same() -> None:
+    grads = []
+    for context in (tg.enable_grad, tg.trace):
+        with context():
+            x = tg.Variable(np.linspace(0.1, 1, 4))
+            loss = cell(x, x * x).sum()
+        loss.backward()
+        grads.append(x.grad.tobytes())
+    assert grads[0] == grads[1]

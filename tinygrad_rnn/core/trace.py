@@ -1,0 +1,127 @@
+"""Where ops come from: inside `trace()`, every node keeps its call path and its value.
+
+Outside it nothing is kept, and ops cost what they cost without this file.
+"""
+
+from __future__ import annotations
+
+import dis
+import os
+import sys
+from types import CodeType, FrameType
+from typing import Any
+
+from ..config import Monitor, switched
+from .op import Node
+from .tensor import Tensor
+
+DEPTH = 4  # frames that are kept of a call path
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_ENGINE = tuple(os.path.join(_PACKAGE, part) for part in ("core", "ops", "bptt", "config"))
+
+Path = tuple[tuple[CodeType, int], ...]
+
+
+class Traced:
+    """What `trace()` keeps of a node: call path (innermost frame first), value, and the name of a variable.
+
+    The name is that of the local variable in which the node was first seen, looked up whenever a function
+    was entered or left between two ops; None if there was none. What a function assigns directly is not
+    looked up: it can be read off the call path.
+    """
+
+    __slots__ = ("name", "path", "value")
+
+    def __init__(self, path: Path, value: Any, name: str | None = None) -> None:
+        self.path = path  # (code, offset of the instruction), without the frames of the engine
+        self.value = value  # the array, or a tuple of them
+        self.name = name
+
+
+class Trace(Monitor):
+    """Stamps every node with a `Traced`."""
+
+    def __init__(self) -> None:
+        self._frame: FrameType | None = None  # the innermost frame of the last op
+
+    def recorded(self, node: Node, y: Any) -> None:
+        """Note where a node was made."""
+        frame: FrameType | None = sys._getframe(1)
+        path: list[tuple[CodeType, int]] = []
+        inner: FrameType | None = None
+        while frame is not None and len(path) < DEPTH:
+            code = frame.f_code
+            user = _USER.get(code.co_filename)
+            if user is None:
+                user = _USER[code.co_filename] = not code.co_filename.startswith(_ENGINE)
+            if user:
+                inner = inner or frame
+                path.append((code, frame.f_lasti))
+            frame = frame.f_back
+        if inner is not self._frame:
+            self._look_around(inner)
+            self._frame = inner
+        node.trace = Traced(tuple(path), y)
+
+    def _look_around(self, frame: FrameType | None) -> None:
+        """Note the names of the tensors that the current functions hold."""
+        for _ in range(2 * DEPTH):
+            if frame is None:
+                break
+            if _USER.get(frame.f_code.co_filename):
+                held = frame.f_locals
+                for name in _stored(frame.f_code):
+                    value = held.get(name)
+                    if isinstance(value, Tensor) and value._node is not None:
+                        node = value._node
+                        if not hasattr(node, "trace"):  # a leaf, or one of several outputs
+                            node.trace = Traced((), value._data)
+                        node.trace.name = node.trace.name or name
+            frame = frame.f_back
+
+    def close(self) -> None:
+        """Let go of the frame."""
+        self._frame = None
+
+
+_USER: dict[str, bool] = {}  # by file: a code object takes long to hash
+_STORED: dict[CodeType, tuple[str, ...]] = {}
+
+
+def _stored(code: CodeType) -> tuple[str, ...]:
+    """The variables that a function assigns to."""
+    if code not in _STORED:
+        found = [i.argval for i in dis.get_instructions(code) if i.opname.startswith("STORE_")]
+        _STORED[code] = tuple(dict.fromkeys(name for name in found if isinstance(name, str)))
+    return _STORED[code]
+
+
+class trace(switched):
+    """Context manager in which ops keep where they were called and what they computed; recurrences unroll.
+
+    What is recorded inside can be compared with a hand derivation step by step, by the variable names of
+    the function that computed it (`compare_gradients` with a `ManualRecorder`).
+
+    >>> from tinygrad_rnn import ops, tensor
+    >>> x = tensor([0.5], requires_grad=True)
+    >>> with trace():
+    ...     y = ops.tanh(x)
+    >>> y._node.trace.value.shape
+    (1,)
+    """
+
+    def __init__(self) -> None:
+        self.traces: list[Trace] = []
+        super().__init__(derive=False)
+
+    def _recreate_cm(self) -> trace:
+        return trace()
+
+    def __enter__(self) -> None:
+        self.traces.append(Trace())
+        self.changes["monitor"] = self.traces[-1]
+        super().__enter__()
+
+    def __exit__(self, *details: object) -> None:
+        super().__exit__(*details)
+        self.traces.pop().close()
