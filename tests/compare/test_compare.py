@@ -244,7 +244,7 @@ def test_wrong_arguments() -> None:
         with pytest.raises(TypeError, match="dict of arrays"):
             compare_gradients(manual, {"w": np.ones(2)})
     with pytest.raises(TypeError, match="per_step"):
-        compare_gradients({}, {"w": np.ones(2)}, per_step=5)  # type: ignore[arg-type]
+        compare_gradients({}, {"w": np.ones(2)}, per_step=5)
     with pytest.raises(TypeError, match="auto"):
         compare_gradients({}, 5)
 

@@ -65,6 +65,26 @@ class Row:
         return self.verdict in FAILED and not self.extra
 
 
+@dataclasses.dataclass(frozen=True)
+class Divergence:
+    """The first quantity of a hand-written loop that differs: step, name, and the line that computed it."""
+
+    t: int
+    quantity: str
+    file: str
+    line: int
+    source: str
+    inputs: tuple[str, ...] = ()  # what that line reads, and whether it agrees
+    diagnosis: str = ""
+    place: str = ""
+
+    def __str__(self) -> str:
+        """`t=11, dz, your line bptt.py:63: dz = (1 - a) * da; its input da agrees (2 ulp); …`."""
+        where = f", your line {self.place}: {self.source}" if self.place else ""
+        inputs = f"; its input {', '.join(self.inputs)}" if self.inputs else ""
+        return f"t={self.t}, {self.quantity}{where}{inputs}; {self.diagnosis}"
+
+
 def measure(
     parameter: str, a: Array, b: Array, indices: Sequence[tuple[int, ...]] | None = None, **rest: Any
 ) -> Row:
@@ -158,8 +178,11 @@ class GradReport:
     True
     """
 
-    def __init__(self, rows: Sequence[Row], title: str = "", notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, rows: Sequence[Row], title: str = "", notes: Sequence[str] = (), first: Divergence | None = None
+    ) -> None:
         self.rows = list(rows)
+        self.first_divergence = first
         self.title = title
         self.notes = list(notes)
         if any(row.float64 for row in self.rows):
@@ -185,7 +208,8 @@ class GradReport:
 
     def _remarks(self) -> list[str]:
         """One line for each row that has something to say, then the notes."""
-        return [f"{_name(row)}: {row.diagnosis}" for row in self.rows if row.diagnosis] + self.notes
+        first = [] if self.first_divergence is None else [f"first divergence: {self.first_divergence}"]
+        return first + [f"{_name(row)}: {row.diagnosis}" for row in self.rows if row.diagnosis] + self.notes
 
     def __str__(self) -> str:
         """The plain table, then what was found about each parameter, then the notes."""
@@ -257,7 +281,14 @@ class GradReport:
         rows = [dataclasses.asdict(row) for row in self.rows]
         for row in rows:
             row["worst"] = None if row["worst"] is None else Worst(*row["worst"])._asdict()
-        content = {"title": self.title, "passed": bool(self), "notes": self.notes, "rows": rows}
+        first = None if self.first_divergence is None else dataclasses.asdict(self.first_divergence)
+        content = {
+            "title": self.title,
+            "passed": bool(self),
+            "notes": self.notes,
+            "first_divergence": first,
+            "rows": rows,
+        }
         return json.dumps(_finite(content), indent=1, allow_nan=False)
 
 
