@@ -70,34 +70,64 @@ class Bug(NamedTuple):
 
 LAST = 11
 BUGS = {
-    "factor 2": Bug("dz = (1 - a[t] ** 2) * da", "dz = 2 * (1 - a[t] ** 2) * da", LAST, "dz", "constant factor 2"),
+    "factor 2": Bug(
+        "dz = (1 - a[t] ** 2) * da", "dz = 2 * (1 - a[t] ** 2) * da", LAST, "dz", "constant factor 2"
+    ),
     "sign": Bug("dy = y[t] - Y[t]", "dy = Y[t] - y[t]", LAST, "dy", "constant factor -1 (sign)"),
     "transposed": Bug("dWaa += dz @ a[t - 1].T", "dWaa += a[t - 1] @ dz.T", LAST, "dWaa", "transposed"),
     "batch mean": Bug("dy = y[t] - Y[t]", "dy = (y[t] - Y[t]) / B", LAST, "dy", "constant factor 1/3"),
-    "last step only": Bug("dWax += dz @ X[t].T", "dWax = dz @ X[t].T", LAST - 1, "dWax", "the sum over time is missing"),
-    "clip": Bug("dz = (1 - a[t] ** 2) * da", "dz = np.clip((1 - a[t] ** 2) * da, -0.1, 0.1)", LAST, "dz", "clipped at 0.1"),
+    "last step only": Bug(
+        "dWax += dz @ X[t].T", "dWax = dz @ X[t].T", LAST - 1, "dWax", "the sum over time is missing"
+    ),
+    "clip": Bug(
+        "dz = (1 - a[t] ** 2) * da",
+        "dz = np.clip((1 - a[t] ** 2) * da, -0.1, 0.1)",
+        LAST,
+        "dz",
+        "clipped at 0.1",
+    ),
     "no recurrent term": Bug(
         "da = Wya.T @ dy + carry", "da = Wya.T @ dy", LAST - 1, "da", "`P['Waa'] @ a` of step 11 is missing"
     ),
-    "tanh' missing": Bug("dz = (1 - a[t] ** 2) * da", "dz = da", LAST, "dz", "the derivative of tanh is missing"),
-    "1 - a": Bug("dz = (1 - a[t] ** 2) * da", "dz = (1 - a[t]) * da", LAST, "dz", "1 - a instead of 1 - a**2"),
-    "a_t": Bug("dWaa += dz @ a[t - 1].T", "dWaa += dz @ a[t].T", LAST, "dWaa", "a of the step after the right one"),
+    "tanh' missing": Bug(
+        "dz = (1 - a[t] ** 2) * da", "dz = da", LAST, "dz", "the derivative of tanh is missing"
+    ),
+    "1 - a": Bug(
+        "dz = (1 - a[t] ** 2) * da", "dz = (1 - a[t]) * da", LAST, "dz", "1 - a instead of 1 - a**2"
+    ),
+    "a_t": Bug(
+        "dWaa += dz @ a[t - 1].T", "dWaa += dz @ a[t].T", LAST, "dWaa", "a of the step after the right one"
+    ),
     "W for its transpose": Bug(
-        "carry = Waa.T @ dz", "carry = Waa @ dz", LAST, "da_prev", "the matrix itself instead of its transpose"
+        "carry = Waa.T @ dz",
+        "carry = Waa @ dz",
+        LAST,
+        "da_prev",
+        "the matrix itself instead of its transpose",
     ),
     "flow cut": Bug(
-        "carry = Waa.T @ dz", "carry = Waa.T @ dz if t > T - 5 else 0 * dz", 7, "da_prev", "the flow back in time is cut"
+        "carry = Waa.T @ dz",
+        "carry = Waa.T @ dz if t > T - 5 else 0 * dz",
+        7,
+        "da_prev",
+        "the flow back in time is cut",
     ),
     "tanh of tanh": Bug(
         "dz = (1 - a[t] ** 2) * da", "dz = (1 - np.tanh(a[t]) ** 2) * da", LAST, "dz", "tanh twice"
     ),
     "no label": Bug("dy = y[t] - Y[t]", "dy = y[t]", LAST, "dy", "the label is not subtracted"),
     "output term missing": Bug("da = Wya.T @ dy + carry", "da = carry", LAST, "da", "is missing"),
-    "wrong operand": Bug("dWya += dy @ a[t].T", "dWya += dy @ a[t - 1].T", LAST, "dWya", "a of the step before"),
-    "bias mean": Bug(
-        "dba += dz.sum(axis=1, keepdims=True)", "dba += dz.mean(axis=1, keepdims=True)", LAST, "dba", "constant factor 1/3"
+    "wrong operand": Bug(
+        "dWya += dy @ a[t].T", "dWya += dy @ a[t - 1].T", LAST, "dWya", "a of the step before"
     ),
-}  # fmt: skip
+    "bias mean": Bug(
+        "dba += dz.sum(axis=1, keepdims=True)",
+        "dba += dz.mean(axis=1, keepdims=True)",
+        LAST,
+        "dba",
+        "constant factor 1/3",
+    ),
+}
 
 
 def load(folder: Path, source: str, name: str, bug: Bug | None = None) -> tuple[Any, int]:
