@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
 from tinygrad_rnn.__main__ import main
+from tinygrad_rnn.manual import vanilla_rnn
 from tinygrad_rnn.models import load_model
 
+HOMEWORK = Path(__file__).parent / "compare" / "homework_seed.py"
 TEXT = "the cat sat on the mat. the dog sat on the log. " * 60
 
 
@@ -136,6 +139,8 @@ def test_bad_samples(finished, tmp_path, capsys):
         ["demo", "--epochs", "0"],
         ["demo", "--cell", "rmn"],
         ["sampel"],
+        ["compare"],
+        ["compare", "x.py", "--time-limit", "0"],
         [],
         ["sample", "m.tgr", "--length", "x"],
     ],
@@ -147,7 +152,7 @@ def test_bad_usage_exits_with_2(arguments, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["demo", "sample"])
+@pytest.mark.parametrize("command", ["demo", "sample", "compare"])
 def test_help_has_examples(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
@@ -169,3 +174,88 @@ def test_interrupt_exits_with_130(monkeypatch, capsys):
     monkeypatch.setattr("tinygrad_rnn.__main__.run", interrupted)
     assert main(["demo"]) == 130
     assert "Traceback" not in capsys.readouterr().err
+
+
+# --- compare ----------------------------------------------------------------------------------------
+
+
+def test_a_right_derivation_passes(capsys):
+    for file in (str(HOMEWORK), vanilla_rnn.__file__):
+        if file == str(HOMEWORK):
+            assert main(["compare", file]) == 0, capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "passed" in out and "Waa" in out and "forward: A" in out
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "quantity", "t", "cause"),
+    [
+        ("(1 - at**2) * dat", "(1 - at) * dat", "dz", 5, "1 - a instead of 1 - a**2"),
+        ('["Waa"].T @ dz', '["Waa"] @ dz', "da_prev", 5, "the matrix itself instead of its transpose"),
+        ("dy = y_hat - y", "dy = y - y_hat", "dy", 5, "sign"),
+        ("total[name] += step", "total[name] = step", "", None, "the sum over time is missing"),
+    ],
+)
+def test_the_line_of_a_mistake_is_named(tmp_path, capsys, right, wrong, quantity, t, cause):
+    source = HOMEWORK.read_text(encoding="utf-8")
+    assert source.count(right) == 1
+    file = tmp_path / "mine.py"
+    file.write_text(source.replace(right, wrong), encoding="utf-8")
+    line = source[: source.index(right)].count("\n") + 1
+    assert main(["compare", str(file)]) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert cause in out, out
+    if quantity:
+        assert f"first divergence: t={t}, {quantity}, your line mine.py:{line}:" in out, out
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "there is no such file"),
+        ("import no_such_module_at_all", "does not import: ModuleNotFoundError"),
+        ("def forward(:", "does not import: SyntaxError"),
+        ("1 / 0", "ZeroDivisionError: division by zero (line 1)"),
+        ("x = 1", "defines no forward"),
+        ("import sys; sys.exit(0)", "calls exit"),
+        ("import os; os._exit(0)", "ended by itself"),
+        ("while True: pass", "still running after 3 s"),
+        ("def forward(X): pass\ndef backward(g): pass", "takes (g)"),
+        (
+            "def forward(X, a0, parameters): return X, X, X\n"
+            "def backward(X, Y, parameters, caches): return 5",
+            "must return a dict",
+        ),
+        (
+            "def forward(X, a0, parameters): return X, X, X\n\n"
+            "def backward(X, Y, parameters, caches):\n    return caches[99]",
+            "backward raises IndexError",
+        ),
+    ],
+)
+def test_files_that_cannot_be_compared(tmp_path, capsys, content, message):
+    file = tmp_path / "mine.py"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    assert main(["compare", str(file), "--time-limit", "3"]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err, captured.err
+    assert captured.err.count("\n") == 1 and captured.out == ""
+
+
+def test_missing_and_non_finite_gradients_are_findings(tmp_path, capsys):
+    source = HOMEWORK.read_text(encoding="utf-8")
+    for change, verdict in (
+        ("return total", "missing"),
+        ("return total", "non-finite"),
+        ("return total", "shape"),
+    ):
+        new = {
+            "missing": 'return {"dWax": total["dWax"]}',
+            "non-finite": "return {k: v * np.nan for k, v in total.items()}",
+            "shape": "return {k: v.T for k, v in total.items()}",
+        }[verdict]
+        file = tmp_path / f"{verdict}.py"
+        file.write_text(source.replace(change, new), encoding="utf-8")
+        assert main(["compare", str(file)]) == 1
+        assert verdict in capsys.readouterr().out

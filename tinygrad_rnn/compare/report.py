@@ -6,13 +6,16 @@ import dataclasses
 import html
 import json
 import math
+import os
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.op import Array
+from ..files import replacing
 
 WIDTH = 100  # of the plain table
 SMALL = 1e-8  # elements below this share of the largest say nothing about relative errors
@@ -164,6 +167,12 @@ _FOUR: tuple[Column, ...] = (
     ("relative", _THREE[5][1]),
     _COLUMNS[-1],
 )
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem;color-scheme:light dark}"
+    "table{border-collapse:collapse}td,th{padding:.2rem .6rem;text-align:right;border-bottom:1px solid #8888}"
+    "caption{text-align:left;font-weight:bold}td:first-child,th:first-child{text-align:left}"
+)
+MOST = 40  # rows that a table shows; of more, only the totals and the first steps that do not agree
 _LEFT = ("parameter", "shape", "verdict")  # the other columns are aligned on the right
 
 
@@ -206,15 +215,27 @@ class GradReport:
             return _FOUR
         return _THREE if any(row.numeric is not None for row in self.rows) else _COLUMNS
 
+    def _shown(self) -> list[Row]:
+        """The rows of the table: all, or else the totals and what does not agree."""
+        if len(self.rows) <= MOST:
+            return self.rows
+        wrong = [row for row in self.rows if row.t is not None and row.verdict not in ("rounding", "close")]
+        return wrong[: MOST // 4] + [row for row in self.rows if row.t is None]
+
     def _remarks(self) -> list[str]:
         """One line for each row that has something to say, then the notes."""
         first = [] if self.first_divergence is None else [f"first divergence: {self.first_divergence}"]
-        return first + [f"{_name(row)}: {row.diagnosis}" for row in self.rows if row.diagnosis] + self.notes
+        left = len(self.rows) - len(self._shown())
+        hidden = [f"{left} rows of single time steps are not shown; they are in .rows"] if left else []
+        said = [f"{_name(row)}: {row.diagnosis}" for row in self._shown() if row.diagnosis]
+        return first + said + self.notes + hidden
 
     def __str__(self) -> str:
         """The plain table, then what was found about each parameter, then the notes."""
         columns = self._columns()
-        cells = [[head for head, _ in columns]] + [[text(row) for _, text in columns] for row in self.rows]
+        cells = [[head for head, _ in columns]] + [
+            [text(row) for _, text in columns] for row in self._shown()
+        ]
         widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
         widths[0] = min(widths[0], max(12, WIDTH - sum(widths[1:]) - 2 * len(widths[1:])))
         for line in cells:  # of a long path the end says most
@@ -249,7 +270,7 @@ class GradReport:
         table = Table(title=self.title)
         for head, _ in self._columns():
             table.add_column(head, justify="left" if head in _LEFT else "right")
-        for row in self.rows:
+        for row in self._shown():
             cells = [Text(text(row)) for _, text in self._columns()]
             cells[-1].stylize(_COLOURS.get(row.verdict, "yellow"))
             table.add_row(*cells)
@@ -262,7 +283,7 @@ class GradReport:
             return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
 
         columns = self._columns()
-        body = [line("td", [text(row) for _, text in columns]) for row in self.rows]
+        body = [line("td", [text(row) for _, text in columns]) for row in self._shown()]
         remarks = "".join(f"<li>{html.escape(remark)}</li>" for remark in self._remarks())
         return (
             f"<table><caption>{html.escape(self.title)}</caption>"
@@ -270,6 +291,25 @@ class GradReport:
             f"<tbody>{''.join(body)}</tbody></table>"
             f"<ul>{remarks}</ul><p>{html.escape(self._summary())}</p>"
         )
+
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write the report as one HTML file, without links to anything outside; returns its path.
+
+        Raises `FileNotFoundError` if the folder does not exist.
+        """
+        page = (
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(self.title)}</title>'
+            f"<style>{_STYLE}</style><body>{self._repr_html_()}</body></html>\n"
+        )
+        with replacing(path) as file:
+            file.write(page.encode())
+        return Path(path)
+
+    def to_dataframe(self) -> Any:
+        """The rows as a pandas DataFrame; raises `ImportError` without pandas."""
+        import pandas
+
+        return pandas.DataFrame([dataclasses.asdict(row) for row in self.rows])
 
     def raise_if_bad(self) -> None:
         """Raise `AssertionError` with the whole table if a row failed."""

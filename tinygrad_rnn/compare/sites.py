@@ -72,7 +72,7 @@ def _names(tree: ast.Module) -> dict[Span, tuple[str, ...]]:
     """For every expression that is assigned: the name, or the names of its parts."""
     found: dict[Span, tuple[str, ...]] = {}
     for node in ast.walk(tree):
-        for target, value, whole in _assignments(node):
+        for target, value, whole in targets_of(node):
             names = [_label(t) or "" for t in (target.elts if isinstance(target, ast.Tuple) else [target])]
             found.setdefault(span(value), tuple(names))
             if whole:
@@ -80,7 +80,7 @@ def _names(tree: ast.Module) -> dict[Span, tuple[str, ...]]:
     return found
 
 
-def _assignments(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr, bool]]:
+def targets_of(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr, bool]]:
     """Target and value of what a statement assigns; whether its op has the span of the statement."""
     if isinstance(node, ast.Assign):
         for target in node.targets:
@@ -135,22 +135,23 @@ def computed(frame: FrameType, quantity: str) -> Source:
     value = given.get(quantity, given.get(None))
     if value is None:
         return here
-    scope = _function(tree_of(code), frame.f_lineno)
+    scope = function_at(tree_of(code), frame.f_lineno)
     found = _origin(value, scope, frame.f_lineno, quantity, frame, 0)
-    source = found if isinstance(found, Source) else _source(found or value, code.co_filename)
-    return source._replace(variable=_label(value) or "", summed=_starts_from_zeros(value, scope))
+    source = found if isinstance(found, Source) else source_of(found or value, code.co_filename)
+    return source._replace(variable=_label(value) or "", summed=starts_from_zeros(value, scope))
 
 
-def _starts_from_zeros(value: ast.expr, scope: ast.AST) -> bool:
+def starts_from_zeros(value: ast.expr, scope: ast.AST) -> bool:
     """Whether a variable, or the container that it is in, is filled with zeros somewhere in the function."""
     wanted = {ast.unparse(value)}
     if isinstance(value, ast.Subscript):
         wanted.add(ast.unparse(value.value))
-    pairs = [pair for node in ast.walk(scope) for pair in _assignments(node)]
+    pairs = [pair for node in ast.walk(scope) for pair in targets_of(node)]
     return any(ast.unparse(target) in wanted and "zeros" in ast.unparse(made) for target, made, _ in pairs)
 
 
-def _source(node: Any, file: str) -> Source:
+def source_of(node: Any, file: str) -> Source:
+    """The place of a statement or expression, and what it reads."""
     value = getattr(node, "value", None)
     read = value if isinstance(node, ast.stmt) and value is not None else node
     names = frozenset(
@@ -161,7 +162,7 @@ def _source(node: Any, file: str) -> Source:
     return Source(file, node.lineno, linecache.getline(file, node.lineno).strip(), names)
 
 
-def _function(tree: ast.Module, line: int) -> ast.AST:
+def function_at(tree: ast.Module, line: int) -> ast.AST:
     """The innermost function around a line; the module outside functions."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     around = [n for n in ast.walk(tree) if isinstance(n, kinds) and n.lineno <= line <= (n.end_lineno or 0)]
@@ -175,7 +176,7 @@ def _origin(value: Any, scope: ast.AST, line: int, quantity: str, frame: Any, de
     wanted = ast.unparse(value)
     found: list[tuple[Any, Any, int | None]] = []
     for node in ast.walk(scope):
-        for target, made, _ in _assignments(node):
+        for target, made, _ in targets_of(node):
             parts = target.elts if isinstance(target, ast.Tuple) else [target]
             for i, part in enumerate(parts):
                 if ast.unparse(part) == wanted:
@@ -213,7 +214,7 @@ def _inside(call: ast.Call, index: int | None, quantity: str, frame: FrameType) 
     code = getattr(function, "__code__", None)
     if code is None:
         return None
-    scope = _function(tree_of(code), code.co_firstlineno + 1)
+    scope = function_at(tree_of(code), code.co_firstlineno + 1)
     if not isinstance(scope, ast.FunctionDef) or scope.name != code.co_name:
         return None
     last = scope.end_lineno or 0
@@ -232,4 +233,4 @@ def _inside(call: ast.Call, index: int | None, quantity: str, frame: FrameType) 
     if not wanted:
         return None
     made = max(wanted, key=lambda node: node.lineno)
-    return _source(_origin(made, scope, last, quantity, None, 1) or made, code.co_filename)
+    return source_of(_origin(made, scope, last, quantity, None, 1) or made, code.co_filename)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -31,6 +32,7 @@ class Judged:
     m: Array | None = None
     reference: Reference | None = None
     label: str = ""
+    others: list[Judged] = field(default_factory=list)  # what else its name may mean
 
 
 class _Steps:
@@ -64,9 +66,11 @@ class _Steps:
         """What a recorded name may stand for, each with a label, the most likely first."""
         target = self.mapping.get(name)
         if target is None:
-            base, gradient = bare_name(name)
-        else:
-            base, gradient = (target[0] if isinstance(target, (tuple, list)) else target), name != target
+            return self._meanings(*bare_name(name), t)
+        target = target[0] if isinstance(target, (tuple, list)) else target
+        return [pair for variable in target.split("|") for pair in self._meanings(variable, True, t)]
+
+    def _meanings(self, base: str, gradient: bool, t: int) -> list[tuple[str, Quantity]]:
         found: list[tuple[str, Quantity]] = []
         for variable, shift in ((base, 0), (base.removesuffix("_prev"), -1), (base.removesuffix("_next"), 1)):
             if shift and variable == base:
@@ -80,7 +84,7 @@ class _Steps:
             if found:
                 break
         if not gradient and not found:
-            return self._gradients(name, t, 0)
+            return self._gradients(base, t, 0)
         return found
 
     def _gradients(self, variable: str, t: int, shift: int) -> list[tuple[str, Quantity]]:
@@ -93,7 +97,7 @@ class _Steps:
             uses = base.uses_at(row, t if shift < 0 else t + shift)
             if shift and (uses or t + shift < 0):
                 found.append(("carried", Quantity("part", row, uses)))
-            found.append(("gradient", Quantity("gradient", row)))
+            found.append((f"gradient {shift}" if shift else "gradient", Quantity("gradient", row)))
             node = base.nodes[row]
             parent = (node.inputs or (None,))[0]
             if node.op.name == "softmax" and parent is not None:
@@ -138,26 +142,37 @@ class _Steps:
     def judged(self) -> list[Judged]:
         """A row for every recorded quantity."""
         options: list[list[tuple[str, Judged]]] = [self._options(entry) for entry in self.entries]
-        score: dict[tuple[str, str], tuple[int, float, int]] = {}
+        runs: dict[
+            tuple[Any, str], list[tuple[bool, float]]
+        ] = {}  # by line: two lines may mean different things
+        passes: Counter[Any] = Counter()
         for entry, found in zip(self.entries, options, strict=True):
-            for order, (label, judged) in enumerate(found):
-                wrong, far, _ = score.get((entry.name, label), (0, 0.0, 0))
+            before = passes[_line(entry)]
+            passes[_line(entry)] += 1
+            for label, judged in found:
                 failed = judged.row.failed or judged.row.verdict == "missing"
-                gap = judged.row.norm_rel if judged.row.norm_rel == judged.row.norm_rel else 1.0
-                score[entry.name, label] = wrong + failed, far + gap, order
-        for entry, found in zip(self.entries, options, strict=True):
-            for label in {label for (name, label) in score if name == entry.name} - {
-                label for label, _ in found
-            }:
-                wrong, far, order = score[entry.name, label]
-                score[entry.name, label] = wrong + 1, far + 1.0, order  # a meaning must hold at every step
+                gap = 1.0 if np.isnan(judged.row.norm_rel) else judged.row.norm_rel
+                run = runs.setdefault((_line(entry), label), [])
+                run += [(True, 1.0)] * (before - len(run))  # a meaning must hold at every step
+                if len(run) == before:
+                    run.append((failed, gap))
+                elif not failed:
+                    run[-1] = (failed, gap)
+
+        def score(entry: Entry, label: str) -> tuple[int, int, float]:
+            run = runs[_line(entry), label]
+            right = next((i for i, (failed, _) in enumerate(run) if failed), len(run))
+            return -right, sum(failed for failed, _ in run), sum(gap for _, gap in run)
+
         result = []
         for entry, found in zip(self.entries, options, strict=True):
-            best = min((label for label, _ in found), key=lambda label: score[entry.name, label])
+            best = min((label for label, _ in found), key=lambda label: score(entry, label))
             if best == "of this step" and entry.source.summed and "so far" in dict(found):
                 best = "so far"
             alike = [judged for label, judged in found if label == best]
-            result.append(next((j for j in alike if not j.row.failed), alike[0]))
+            chosen = next((j for j in alike if not j.row.failed), alike[0])
+            chosen.others = [judged for _, judged in found if judged is not chosen]
+            result.append(chosen)
         return result
 
     def _options(self, entry: Entry) -> list[tuple[str, Judged]]:
@@ -191,6 +206,10 @@ class _Steps:
             row = Row(entry.name, shape, verdict="missing", diagnosis=why, t=entry.t, extra=True)
             found = [("", Judged(entry, row, m=m))]
         return found
+
+
+def _line(entry: Entry) -> tuple[str, str, int]:
+    return entry.name, entry.source.file, entry.source.line
 
 
 def compare_steps(
@@ -230,7 +249,8 @@ def _divergence(steps: _Steps, found: list[Judged], first: Judged) -> Divergence
     for j in found:
         if j.row.verdict == "differs" and j.entry.name not in explained:
             explained.add(j.entry.name)
-            cause = _cause(steps, found, j, right)
+            causes = [_cause(steps, found, k, right) for k in (j, *j.others) if k.row.verdict == "differs"]
+            cause = next((c for c in causes if c != "unexplained"), "unexplained")
             if j is first or cause != "unexplained":
                 j.row.diagnosis = cause
     position = next(i for i, j in enumerate(found) if j is first)
@@ -261,7 +281,7 @@ def _cause(steps: _Steps, found: list[Judged], judged: Judged, right: set[int]) 
     if judged.label.startswith("so far"):
         own = base.uses_at(quantity.row, t)
         earlier = [j for j in found if j.entry.name == judged.entry.name and j.label == judged.label]
-        before = earlier[: next(i for i, j in enumerate(earlier) if j is judged)][-1:]
+        before = earlier[: next((i for i, j in enumerate(earlier) if j.entry is judged.entry), 0)][-1:]
         step = base.evaluate(Quantity("part", quantity.row, own))
         if m.shape == step.shape and np.abs(m - step).max(initial=0) <= bar:
             return f"the sum over time is missing: this is what step t={judged.entry.t} alone contributes"
