@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import importlib
 import json
 import math
 import os
@@ -307,8 +308,7 @@ class GradReport:
 
     def to_dataframe(self) -> Any:
         """The rows as a pandas DataFrame; raises `ImportError` without pandas."""
-        import pandas
-
+        pandas = importlib.import_module("pandas")
         return pandas.DataFrame([dataclasses.asdict(row) for row in self.rows])
 
     def raise_if_bad(self) -> None:

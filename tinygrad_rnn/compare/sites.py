@@ -27,16 +27,17 @@ class Source(NamedTuple):
 
 
 @functools.lru_cache(maxsize=64)
-def _parsed(file: str, lines: tuple[str, ...]) -> ast.Module:
+def _parsed(text: str) -> ast.Module:
     try:
-        return ast.parse("".join(lines))
+        return ast.parse(text)
     except SyntaxError:  # no Python file: there is nothing to be known about it
         return ast.Module([], [])
 
 
+@functools.lru_cache(maxsize=256)
 def tree_of(code: CodeType) -> ast.Module:
     """The parsed file that a function stands in; empty if there is none."""
-    return _parsed(code.co_filename, tuple(linecache.getlines(code.co_filename)))
+    return _parsed("".join(linecache.getlines(code.co_filename)))
 
 
 @functools.lru_cache(maxsize=256)
@@ -109,13 +110,18 @@ def assigned(code: CodeType, offset: int) -> tuple[str, ...]:
     return _names(tree_of(code)).get(where, ()) if where else ()
 
 
+@functools.lru_cache(maxsize=64)
+def _loops(tree: ast.Module) -> list[tuple[int, int]]:
+    """First and last line of the `for` loops that count down."""
+    loops = [(n, ast.unparse(n.iter)) for n in ast.walk(tree) if isinstance(n, ast.For)]
+    down = [n for n, header in loops if "reversed(" in header or "::-1" in header or header.endswith(", -1)")]
+    return [(n.lineno, n.end_lineno or 0) for n in down]
+
+
 def runs_backwards(code: CodeType, offset: int) -> bool:
     """Whether an instruction stands in a `for` loop that counts down."""
     where = position(code, offset)
-    loops = [n for n in ast.walk(tree_of(code)) if isinstance(n, ast.For)] if where else []
-    inside = [n for n in loops if where and n.lineno <= where[0] <= (n.end_lineno or 0)]
-    headers = [ast.unparse(n.iter) for n in inside]
-    return any("reversed(" in h or "::-1" in h or h.endswith(", -1)") for h in headers)
+    return where is not None and any(first <= where[0] <= last for first, last in _loops(tree_of(code)))
 
 
 # --- the line that computed a recorded quantity -----------------------------------------------------
