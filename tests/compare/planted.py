@@ -57,6 +57,68 @@ def backward(rec):
     return {"dWax": dWax, "dWaa": dWaa, "dWya": dWya, "dba": dba, "dby": dby}
 """
 
+LSTM = """
+import numpy as np
+import tinygrad_rnn as tg
+from tinygrad_rnn import ops
+
+T, B, D, H = 9, 3, 4, 5
+rng = np.random.default_rng(0)
+SHAPES = {"W": (D, 4 * H), "U": (H, 4 * H), "b": (4 * H,), "V": (H, 2)}
+P = {name: tg.Variable(rng.standard_normal(shape) * 0.5, name=name) for name, shape in SHAPES.items()}
+X, target = rng.standard_normal((B, T, D)), rng.standard_normal((B, T, 2))
+
+def cell(x_t, h, c):
+    z = x_t @ P["W"] + h @ P["U"] + P["b"]
+    i = ops.sigmoid(z[:, :H])
+    f = ops.sigmoid(z[:, H : 2 * H])
+    g = ops.tanh(z[:, 2 * H : 3 * H])
+    o = ops.sigmoid(z[:, 3 * H :])
+    c_new = f * c + i * g
+    return o * ops.tanh(c_new), c_new
+
+def loss_fn():
+    h = c = np.zeros((B, H))
+    total = 0.0
+    for t in range(T):
+        h, c = cell(X[:, t], h, c)
+        y = h @ P["V"]
+        total = total + ((y - target[:, t]) ** 2).sum()
+    return total
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+def backward(rec):
+    W, U, b, V = (P[k].numpy() for k in "WUbV")
+    h, c, gates = [np.zeros((B, H))], [np.zeros((B, H))], []
+    for t in range(T):
+        z = X[:, t] @ W + h[-1] @ U + b
+        i, f, g, o = sigmoid(z[:, :H]), sigmoid(z[:, H : 2 * H]), np.tanh(z[:, 2 * H : 3 * H]), sigmoid(z[:, 3 * H :])
+        c.append(f * c[-1] + i * g)
+        h.append(o * np.tanh(c[-1]))
+        gates.append((i, f, g, o))
+    dW, dU, db, dV = (np.zeros_like(array) for array in (W, U, b, V))
+    dh_next, dc_next = np.zeros((B, H)), np.zeros((B, H))
+    for t in range(T - 1, -1, -1):
+        i, f, g, o = gates[t]
+        dy = 2 * (h[t + 1] @ V - target[:, t])
+        dV += h[t + 1].T @ dy
+        dh = dy @ V.T + dh_next
+        do = dh * np.tanh(c[t + 1])
+        dc = dc_next + dh * o * (1 - np.tanh(c[t + 1]) ** 2)
+        di, df, dg = dc * g, dc * c[t], dc * i
+        dz = np.concatenate([di * i * (1 - i), df * f * (1 - f), dg * (1 - g * g), do * o * (1 - o)], axis=1)
+        dW += X[:, t].T @ dz
+        dU += h[t].T @ dz
+        db += dz.sum(axis=0)
+        dh_next = dz @ U.T
+        dc_next = dc * f
+        rec(t, dy=dy, dV=dV, dh=dh, do=do, dc=dc, di=di, df=df, dg=dg)
+        rec(t, dz=dz, dW=dW, dU=dU, db=db, dh_prev=dh_next, dc_prev=dc_next)
+    return {"dW": dW, "dU": dU, "db": db, "dV": dV}
+"""
+
 
 class Bug(NamedTuple):
     """A line, what is written instead of it, and where and how the report must name it."""
@@ -128,6 +190,28 @@ BUGS = {
         "constant factor 1/3",
     ),
 }
+
+
+_DZ = "dz = np.concatenate([di * i * (1 - i), df * f * (1 - f), dg * (1 - g * g), do * o * (1 - o)], axis=1)"
+_DC = "dc = dc_next + dh * o * (1 - np.tanh(c[t + 1]) ** 2)"
+LSTM_BUGS = {
+    "tanh of tanh": Bug(_DC, _DC.replace("c[t + 1]", "np.tanh(c[t + 1])"), 8, "dc", "tanh twice"),
+    "no cell path": Bug(_DC, _DC.replace("dc_next + ", ""), 7, "dc", "`f * c` of step 8 is missing"),
+    "c for tanh c": Bug(
+        "do = dh * np.tanh(c[t + 1])", "do = dh * c[t + 1]", 8, "do", "the argument of tanh instead of its result"
+    ),
+    "c_t": Bug(
+        "di, df, dg = dc * g, dc * c[t], dc * i", "di, df, dg = dc * g, dc * c[t + 1], dc * i",
+        8, "df", "of the step after",
+    ),
+    "sigmoid": Bug(_DZ, _DZ.replace("df * f * (1 - f)", "df * f"), 8, "dz", "s instead of s * (1 - s)"),
+    "gates permuted": Bug(
+        _DZ, _DZ.replace("di * i * (1 - i), df * f * (1 - f)", "df * f * (1 - f), di * i * (1 - i)"), 8, "dz",
+        "the 4 blocks of axis 1 (gates?) permuted",
+    ),
+    "wrong gate": Bug("dc_next = dc * f", "dc_next = dc * i", 8, "dc_prev", "i instead of f"),
+    "hidden for cell": Bug("dU += h[t].T @ dz", "dU += h[t + 1].T @ dz", 8, "dU", "of the step after"),
+}  # fmt: skip
 
 
 def load(folder: Path, source: str, name: str, bug: Bug | None = None) -> tuple[Any, int]:

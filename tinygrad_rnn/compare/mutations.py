@@ -97,11 +97,20 @@ def _products(recorded: Recorded, use: Use, g: Array, x: Any) -> Iterator[tuple[
         if x is not None:
             yield "the value itself instead of the other factor", g * x
     parent = (recorded.nodes[row].inputs or ())[1 - k]
-    if parent is None:
-        return
-    for label, value in _relatives(recorded, recorded.row[parent]):
-        if np.shape(value) == np.shape(other):
+    relatives = _later(recorded, row, 1 - k) if parent is None else _relatives(recorded, recorded.row[parent])
+    for label, value in relatives:
+        if value is not None and np.shape(value) == np.shape(other):
             yield label, product(value)
+
+
+def _later(recorded: Recorded, row: int, k: int) -> Iterator[tuple[str, Any]]:
+    """For an initial state that is no variable: what stands in its place one step later."""
+    for i in recorded.alike(row):
+        parent = (recorded.nodes[i].inputs or ())[k]
+        t = recorded.times[row]
+        if t is not None and recorded.times[i] == t + 1 and parent is not None:
+            name = (recorded.names_of(recorded.row[parent]) or ("the value",))[0]
+            yield f"{name} of the step after the right one", recorded.argument(i, k)
 
 
 def _relatives(recorded: Recorded, row: int) -> Iterator[tuple[str, Any]]:
@@ -112,13 +121,24 @@ def _relatives(recorded: Recorded, row: int) -> Iterator[tuple[str, Any]]:
         if t is not None and recorded.times[i] in (t - 1, t + 1):
             which = "after" if recorded.times[i] == t + 1 else "before"
             yield f"{name} of the step {which} the right one", recorded.value(i)
-    if len(node.inputs or ()) == 1 and node.inputs[0] is not None:  # type: ignore[index]
-        before = recorded.argument(row, 0)
-        if before is not None:
-            yield f"the argument of {node.op.name} instead of its result", before
+    for user, k in recorded.uses[row] if t == 0 else ():  # the step before is an initial state
+        if recorded.times[user] == 1:
+            earlier = [i for i in recorded.alike(user) if recorded.times[i] == 0]
+            yield from (
+                (f"{name} of the step before the right one", recorded.argument(i, k)) for i in earlier
+            )
+    close: set[int] = {row}
+    parent = node.inputs[0] if len(node.inputs or ()) == 1 else None  # type: ignore[index]
+    if parent is not None:
+        close.add(recorded.row[parent])
+        yield f"the argument of {node.op.name} instead of its result", recorded.argument(row, 0)
     for i, _ in recorded.uses[row]:
         if len(recorded.nodes[i].inputs or ()) == 1 and recorded.nodes[i].op.outputs == 1:
+            close.add(i)
             yield f"{recorded.nodes[i].op.name} of it instead of the value", recorded.value(i)
+    for i in recorded.named_at(t):
+        if i not in close:
+            yield f"{recorded.names_of(i)[0]} instead of {name}", recorded.value(i)
 
 
 def alternatives(recorded: Recorded, use: Use) -> Iterator[tuple[str, Array]]:

@@ -166,7 +166,7 @@ class Recorded:
             seen[site] += 1
             t = i // (n // steps) if n % steps == 0 else i + steps - n if n < steps else i
             owner: Any = node.parent if isinstance(node, Port) else node
-            if any(runs_backwards(*frame) for frame in owner.trace.path):
+            if any(runs_backwards(*frame) for frame in owner.trace.path[:2]):  # further out are other loops
                 t = steps - 1 - t
             found.append(t if n > 1 or steps == 1 else None)
         return found
@@ -218,12 +218,26 @@ class Recorded:
             i for i in self.find(name) if self.times[i] in (t, None) and not isinstance(self.nodes[i], Leaf)
         ]
 
-    def leaf(self, name: str) -> int | None:
-        """The row of a parameter."""
-        for table, key in zip(self.by_name, spellings(name.replace(".", "/").split("/")[-1]), strict=True):
-            rows = [i for i in table.get(key, []) if isinstance(self.nodes[i], Leaf)]
-            if rows:
-                return rows[0]
+    def named_at(self, t: int | None) -> list[int]:
+        """The rows of all variables of a time step."""
+        return [] if t is None else self._by_step.get(t, [])
+
+    @cached_property
+    def _by_step(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for row, t in enumerate(self.times):
+            if t is not None and self.names_of(row):
+                found.setdefault(t, []).append(row)
+        return found
+
+    def leaf(self, name: str, alias: bool = True) -> int | None:
+        """The row of a parameter, by its own name, or also by that of a variable that held it."""
+        for table, key in zip(self.by_name, spellings(name), strict=True):
+            for row in table.get(key, []):
+                node = self.nodes[row]
+                own = isinstance(node, Leaf) and node.label and key in spellings(node.label)
+                if isinstance(node, Leaf) and (alias or own):
+                    return row
         return None
 
     def uses_at(self, row: int, t: int) -> tuple[Use, ...]:

@@ -89,7 +89,7 @@ class _Steps:
 
     def _gradients(self, variable: str, t: int, shift: int) -> list[tuple[str, Quantity]]:
         base = self.base
-        leaf = base.leaf(variable)
+        leaf = base.leaf(variable, alias=not base.at(variable, t))
         if leaf is not None and not shift:
             return self._of_parameter(leaf, t)
         found: list[tuple[str, Quantity]] = []

@@ -83,9 +83,9 @@ def judge(name: str, m: Array | None, reference: Reference, peak: float = 0.0, t
     zero = (
         row.verdict == "rounding" and size <= 64 * eps_of(m, g) * peak
     )  # nothing but rounding on both sides
-    if row.max_abs > 0 and not reference.floor <= CHAOTIC * size and not zero:
+    if row.max_abs > 0 and size > 0 and not reference.floor <= CHAOTIC * size and not zero:
         row.verdict = "inconclusive"
-        share = number(reference.floor / size) if size else "all"
+        share = number(reference.floor / size)
         row.diagnosis = f"chaotic: changes of one ulp move this gradient by {share} of its size"
     return row
 
