@@ -64,7 +64,8 @@ def call(function: Callable[..., Any], inputs: Any = None) -> Any:
 
 def function_references(function: Callable[..., Any], inputs: Any) -> tuple[dict[str, Reference], list[str]]:
     """The gradients that a function gives, with their noise floors if it has inputs that can be moved."""
-    first = {name: array_of(value) for name, value in manual_gradients(function, inputs).items()}
+    given = manual_gradients(function, inputs)
+    first = {name: array_of(value) for name, value in given.items() if value is not None}
     items = list(inputs.items()) if isinstance(inputs, Mapping) else list(enumerate(inputs or ()))
     arrays = {key: np.array(value) for key, value in items}
     if not any(a.dtype.kind == "f" for a in arrays.values()):
