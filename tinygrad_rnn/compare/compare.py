@@ -17,7 +17,7 @@ from .recorder import ManualRecorder, by_steps
 from .references import array_of, function_references, manual_gradients, pair, references_of
 from .report import Divergence, GradReport, Row
 from .steps import compare_steps
-from .totals import from_uses
+from .totals import from_uses, window
 from .verdict import Reference, eps_of, judge, size_of, tolerance
 
 
@@ -125,21 +125,29 @@ def compare_gradients(
                     )
                 found.append(row)
         wrong = [row for row in found if row.verdict == "differs"]
-        if wrong and not runs and loss_fn is not None and tensors:
-            runs = meter.base_run()
+        unexplained: dict[int, tuple[Row, Array]] = {}
         for row in wrong:
             m, reference = np.asarray(array_of(pairs[row.parameter])), references[row.parameter]
-            row.diagnosis = _why(m, reference, row.parameter, runs)
+            leaf = runs[0].leaf(row.parameter) if runs else None
+            row.diagnosis = _why(m, reference, leaf, runs)
+            if leaf is not None and row.diagnosis == "unexplained" and reference.gradient is not None:
+                unexplained[leaf] = row, m - reference.gradient
+        k = (
+            window(runs[0], {leaf: gap for leaf, (_, gap) in unexplained.items()})
+            if len(unexplained) > 1
+            else None
+        )
+        for row, _ in unexplained.values() if k is not None else ():
+            row.diagnosis = f"perhaps truncated: what is missing has the size of what flows back more than about {k} steps"
         rows += found + extra
     return GradReport(rows, "hand-written gradients against autodiff", notes, first)
 
 
-def _why(m: Array, reference: Reference, name: str, runs: list[Recorded]) -> str:
+def _why(m: Array, reference: Reference, leaf: int | None, runs: list[Recorded]) -> str:
     """What is wrong with a gradient that differs: from the arrays, or else from the uses of the parameter."""
     assert reference.gradient is not None
     bar = tolerance(m, reference)
     cause = diagnose(m, reference.gradient, bar, runs[0].length if runs else None)
-    leaf = runs[0].leaf(name) if runs else None
     if leaf is not None and cause == "unexplained":
         found = from_uses(runs[0], leaf, m, bar)
         cause = " or ".join(found) or cause

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..config import mode
 from ..core.op import Array
 from ..core.tensor import Tensor
 from ..core.trace import trace
@@ -43,17 +44,15 @@ class Meter:
         """Put everything back afterwards."""
         return untouched([*self.tensors.values(), *self.moving], self.carried, self.arrays)
 
-    def base_run(self) -> list[Recorded]:
-        """The recorded loss, with names and values."""
-        with self.untouched(), trace():
-            return [Recorded(self.probe.record(self.base))]
-
     def measure(self, references: dict[str, Reference], traced: bool) -> tuple[list[Recorded], list[str]]:
-        """Fill in the floors, and the gradients that nobody has computed; return what was recorded, and notes."""
+        """Fill in the floors, and the gradients that nobody has computed; return what was recorded, and notes.
+
+        The loss as it is comes first; with `traced` the moved ones follow.
+        """
         recorded: list[Recorded] = []
         runs: list[dict[str, Array | None]] = []
 
-        def once(arrays: Mapping[str, Array]) -> None:
+        def once(arrays: Mapping[str, Array], traced: bool) -> None:
             if not traced:
                 runs.append(self.probe.gradients(self.probe.record(arrays)))
                 return
@@ -71,13 +70,13 @@ class Meter:
 
         with self.untouched():
             originals = [x.copy() for x in self.arrays], [t._data for t in self.moving]
-            once(self.base)
+            once(self.base, traced or not mode().derive)  # derived mode has no steps that could be looked at
             for _ in range(ROUNDS):
                 for array, original in zip(self.arrays, originals[0], strict=True):
                     array[...] = jittered(original)
                 for tensor, original in zip(self.moving, originals[1], strict=True):
                     tensor._data = jittered(original)
-                once({name: jittered(a) for name, a in self.base.items()})
+                once({name: jittered(a) for name, a in self.base.items()}, traced)
         notes = []
         for name, reference in references.items():
             if name not in self.tensors:

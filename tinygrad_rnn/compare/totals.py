@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from ..core.op import Array
@@ -32,7 +35,7 @@ def from_uses(recorded: Recorded, leaf: int, m: Array, tolerance: float) -> list
     return found
 
 
-def _steps(by_step: dict[int, Array], fits) -> list[str]:  # type: ignore[no-untyped-def]
+def _steps(by_step: dict[int, Array], fits: Callable[[Array], bool]) -> list[str]:
     """Whether only some of the steps were added up."""
     times = sorted(by_step)
     found = []
@@ -53,4 +56,50 @@ def _steps(by_step: dict[int, Array], fits) -> list[str]:  # type: ignore[no-unt
         ]
         if fits(whole - by_step[times[-1]]):
             found.append(f"the last step, t={times[-1]}, is missing")
+    return found
+
+
+def window(recorded: Recorded, missing: dict[int, Array]) -> int | None:
+    """After how many steps a truncated flow back in time would leave out about as much as is missing.
+
+    `missing` are the differences of several parameters, by row. One vector, that of the last step, is sent
+    back through all the others; what it adds to a parameter k steps earlier, times the root of the number of
+    such pairs of steps, is about what a window of k steps leaves out. None unless all parameters say the same.
+    """
+    reached = _from_the_last_step(recorded, set(missing))
+    guesses = []
+    for leaf, gap in missing.items():
+        sizes = {k: np.linalg.norm(part) * np.sqrt(recorded.length - k) for k, part in reached[leaf].items()}
+        sizes = {k: float(size) for k, size in sizes.items() if size > 0}
+        if len(sizes) < 4:
+            return None
+        wanted = float(np.log(np.linalg.norm(gap)))
+        guesses.append(min(sizes, key=lambda k: abs(np.log(sizes[k]) - wanted)))
+    same = len(guesses) > 1 and max(guesses) - min(guesses) <= 2
+    inside = min(guesses) > 2 and max(guesses) < recorded.length - 1
+    return round(float(np.mean(guesses))) if same and inside else None
+
+
+def _from_the_last_step(recorded: Recorded, leaves: set[int]) -> dict[int, dict[int, Array]]:
+    """What the last step alone sends to parameters through earlier steps: by leaf, and by how much earlier."""
+    last = recorded.length - 1
+    moving: dict[int, Any] = {}
+    found: dict[int, dict[int, Array]] = {leaf: {} for leaf in leaves}
+    for row in reversed(range(len(recorded.nodes))):
+        t, arrived = recorded.times[row], moving.pop(row, None)
+        for k, parent in enumerate(recorded.nodes[row].inputs or ()):
+            state = parent is not None and parent.shape != ()  # not the sum that the losses are added up in
+            before = recorded.times[recorded.row[parent]] if parent is not None and state else None
+            starts = t == last and before is not None and before < last
+            if parent is None or (arrived is None and not starts):
+                continue
+            at = recorded.row[parent]
+            part = recorded.part((row, k)) if starts else recorded.pull((row, k), arrived)
+            if isinstance(part, list):
+                old = moving.get(at, [0.0] * len(part))
+                moving[at] = [a + b for a, b in zip(old, part, strict=True)]
+            elif at not in leaves:
+                moving[at] = moving.get(at, 0.0) + part
+            elif t is not None and t < last:
+                found[at][last - t] = found[at].get(last - t, 0.0) + part
     return found
