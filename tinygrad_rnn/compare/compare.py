@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
-from ..core.op import Array
 from ..core.tensor import Tensor
-from .diagnose import diagnose
 from .meter import Meter
 from .parameters import Carried
 from .recorded import Recorded
 from .recorder import ManualRecorder, by_steps
-from .references import array_of, function_references, manual_gradients, pair, references_of
+from .references import array_of, function_references, is_function, manual_gradients, references_of
 from .report import Divergence, GradReport, Row
 from .steps import compare_steps
-from .totals import from_uses, window
-from .verdict import Reference, eps_of, judge, size_of, tolerance
+from .totals import compare_totals
+from .verdict import eps_of
 
 
 def compare_gradients(
@@ -68,34 +64,28 @@ def compare_gradients(
       w: constant factor 1/2 (a mean over 2 instead of a sum, of the batch or the time steps?)
     1 differs: FAILED
     """
-    recorder = manual if isinstance(manual, ManualRecorder) else None
-    if per_step is not None:
-        recorder = by_steps(per_step)
-    mapping = map or {}
-    ours = (
-        recorder.totals() if recorder is manual and recorder is not None else manual_gradients(manual, inputs)
+    recorder = (
+        by_steps(per_step) if per_step is not None else manual if isinstance(manual, ManualRecorder) else None
     )
+    partial = isinstance(manual, ManualRecorder)
+    ours = manual.totals() if partial else manual_gradients(manual, inputs)
+    tensors: dict[str, Tensor] = {}
     notes: list[str] = []
     runs: list[Recorded] = []
-    foreign = (
-        callable(auto) and not hasattr(auto, "trainable_weights") and not hasattr(auto, "trainable_variables")
-    )
-    if foreign:
+    if is_function(auto):
         references, notes = function_references(auto, inputs)
-        tensors: dict[str, Tensor] = {}
     else:
         references, tensors = references_of(auto, owners=loss_fn is not None)
-    if loss_fn is None and not foreign:
-        notes.append("the noise floor was not measured (no loss_fn): verdicts by norm_rel")
-        if recorder is not None and isinstance(auto, Tensor):
-            runs = [Recorded(auto)]
-    elif not tensors and not foreign:
-        notes.append("the noise floor was not measured: auto holds no Variables that could be moved")
-    elif loss_fn is not None and tensors:
-        arrays = [a for a in (array_of(v) for v in [*ours.values(), *(recorder or ())]) if a is not None]
-        meter = Meter(tensors, Carried(auto), loss_fn, inputs or (), eps_of(*arrays))
-        runs, more = meter.measure(references, traced=recorder is not None)
-        notes += more
+        if loss_fn is None:
+            notes.append("the noise floor was not measured (no loss_fn): verdicts by norm_rel")
+            runs = [Recorded(auto)] if recorder is not None and isinstance(auto, Tensor) else []
+        elif not tensors:
+            notes.append("the noise floor was not measured: auto holds no Variables that could be moved")
+        else:
+            arrays = [a for a in (array_of(v) for v in [*ours.values(), *(recorder or ())]) if a is not None]
+            meter = Meter(tensors, Carried(auto), loss_fn, inputs or (), eps_of(*arrays))
+            runs, more = meter.measure(references, traced=recorder is not None)
+            notes += more
     if recorder is not None and not runs:
         raise ValueError(
             "compare_gradients: quantities by step need the recorded loss: give loss_fn and the Variables, or "
@@ -106,51 +96,7 @@ def compare_gradients(
     rows: list[Row] = []
     first: Divergence | None = None
     if recorder is not None:
-        rows, first, more = compare_steps(recorder, runs, mapping, floors=loss_fn is not None)
+        rows, first, more = compare_steps(recorder, runs, map or {}, floors=loss_fn is not None)
         notes += more
-    if ours or recorder is None:
-        pairs, extra = pair(ours, list(references), mapping)
-        sizes = [size_of(r.gradient) for r in references.values() if r.gradient is not None]
-        found = []
-        for name, reference in references.items():
-            if name in pairs or recorder is None:
-                row = judge(name, array_of(pairs.get(name)), reference, max(sizes, default=0.0))
-                if (
-                    row.verdict == "missing"
-                    and pairs.get(name) is not None
-                    and reference.gradient is not None
-                ):
-                    row.diagnosis = (
-                        f"the hand-written gradient is no array of real numbers: {type(pairs[name]).__name__}"
-                    )
-                found.append(row)
-        wrong = [row for row in found if row.verdict == "differs"]
-        unexplained: dict[int, tuple[Row, Array]] = {}
-        for row in wrong:
-            m, reference = np.asarray(array_of(pairs[row.parameter])), references[row.parameter]
-            leaf = runs[0].leaf(row.parameter) if runs else None
-            row.diagnosis = _why(m, reference, leaf, runs)
-            if leaf is not None and row.diagnosis == "unexplained" and reference.gradient is not None:
-                unexplained[leaf] = row, m - reference.gradient
-        k = (
-            window(runs[0], {leaf: gap for leaf, (_, gap) in unexplained.items()})
-            if len(unexplained) > 1
-            else None
-        )
-        for row, _ in unexplained.values() if k is not None else ():
-            row.diagnosis = f"perhaps truncated: what is missing has the size of what flows back more than about {k} steps"
-        rows += found + extra
+    rows += compare_totals(ours, references, map or {}, runs, partial)
     return GradReport(rows, "hand-written gradients against autodiff", notes, first)
-
-
-def _why(m: Array, reference: Reference, leaf: int | None, runs: list[Recorded]) -> str:
-    """What is wrong with a gradient that differs: from the arrays, or else from the uses of the parameter."""
-    assert reference.gradient is not None
-    bar = tolerance(m, reference)
-    cause = diagnose(m, reference.gradient, bar, runs[0].length if runs else None)
-    if leaf is not None and cause == "unexplained":
-        found = from_uses(runs[0], leaf, m, bar)
-        cause = " or ".join(found) or cause
-    if m.dtype.kind != "f":
-        cause += f" (it is an array of {m.dtype}: was the accumulator made of integers?)"
-    return cause

@@ -230,14 +230,24 @@ class Recorded:
                 found.setdefault(t, []).append(row)
         return found
 
+    def parameters(self) -> list[tuple[str, int]]:
+        """Names and rows of the Variables."""
+        return [(n.label or "", i) for i, n in enumerate(self.nodes) if isinstance(n, Leaf) and n.label]
+
     def leaf(self, name: str, alias: bool = True) -> int | None:
-        """The row of a parameter, by its own name, or also by that of a variable that held it."""
+        """The row of a parameter, by its own name, or also by that of a variable that held it.
+
+        None if there are several of that name.
+        """
+        leaves = [(row, node) for row, node in enumerate(self.nodes) if isinstance(node, Leaf)]
+        exact = [row for row, node in leaves if node.label == name]
+        if exact:
+            return exact[0]
         for table, key in zip(self.by_name, spellings(name), strict=True):
-            for row in table.get(key, []):
-                node = self.nodes[row]
-                own = isinstance(node, Leaf) and node.label and key in spellings(node.label)
-                if isinstance(node, Leaf) and (alias or own):
-                    return row
+            rows = [row for row in table.get(key, []) if isinstance(self.nodes[row], Leaf)]
+            rows = [row for row in rows if alias or key in spellings(self.nodes[row].name or "")]
+            if rows:
+                return rows[0] if len(rows) == 1 else None
         return None
 
     def uses_at(self, row: int, t: int) -> tuple[Use, ...]:

@@ -40,6 +40,13 @@ def array_of(value: Any) -> Array | None:
     return array if array.dtype.kind in "fiub" else None
 
 
+def is_function(auto: Any) -> bool:
+    """Whether gradients come from a function; a model can be called as well, but has weights."""
+    return (
+        callable(auto) and not hasattr(auto, "trainable_weights") and not hasattr(auto, "trainable_variables")
+    )
+
+
 def call(function: Callable[..., Any], inputs: Any = None) -> Any:
     """Arrays in, gradients out: what a function of another library, or of the user, returns.
 

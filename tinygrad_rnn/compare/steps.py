@@ -15,7 +15,7 @@ from ..core.op import Array, Port
 from .diagnose import diagnose
 from .mutations import explanations
 from .names import bare_name
-from .recorded import Quantity, Recorded
+from .recorded import Quantity, Recorded, spellings
 from .recorder import Entry, ManualRecorder
 from .references import array_of, check_operation, laid_out
 from .report import Divergence, Row, number
@@ -237,6 +237,12 @@ def compare_steps(
     first = _divergence(steps, found, wrong[0]) if wrong else None
     notes = [f"{name} was recorded as the sum {label}" for name, label in
              dict.fromkeys((j.entry.name, j.label) for j in found if j.label.startswith("so far"))]  # fmt: skip
+    done = {j.quantity.row for j in found if j.quantity is not None}
+    totals = {spellings(bare_name(name)[0])[1] for name in recorder.totals()}
+    left = [
+        name for name, row in steps.base.parameters() if row not in done and spellings(name)[1] not in totals
+    ]
+    notes += [f"not recorded, so not compared: {', '.join(left)}"] if left else []
     return rows, first, notes
 
 

@@ -1,15 +1,66 @@
-"""What is wrong with the total gradient of a parameter: which steps are missing, which value was taken instead."""
+"""The total gradients of parameters: verdicts, and what is wrong with those that differ."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..core.op import Array
+from .diagnose import diagnose
 from .mutations import alternatives
 from .recorded import Recorded
+from .references import array_of, pair
+from .report import Row
+from .verdict import Reference, judge, size_of, tolerance
+
+
+def compare_totals(
+    ours: Mapping[str, Any],
+    references: Mapping[str, Reference],
+    mapping: Mapping[str, Any],
+    runs: list[Recorded],
+    partial: bool,
+) -> list[Row]:
+    """A row for every parameter (`partial`: of which there is a gradient by hand), and for what has no partner."""
+    pairs, extra = pair(ours, list(references), mapping)
+    peak = max([size_of(r.gradient) for r in references.values() if r.gradient is not None], default=0.0)
+    rows: list[Row] = []
+    unexplained: dict[int, tuple[Row, Array]] = {}
+    for name, reference in references.items():
+        if partial and name not in pairs:
+            continue
+        m, g = array_of(pairs.get(name)), reference.gradient
+        row = judge(name, m, reference, peak)
+        rows.append(row)
+        if m is None and pairs.get(name) is not None and g is not None:
+            what = type(pairs[name]).__name__
+            row.diagnosis = f"the hand-written gradient is no array of real numbers but {what}"
+        if row.verdict == "differs" and m is not None and g is not None:
+            leaf = runs[0].leaf(name) if runs else None
+            row.diagnosis = _why(m, reference, leaf, runs)
+            if leaf is not None and row.diagnosis == "unexplained":
+                unexplained[leaf] = row, m - g
+    gaps = {leaf: gap for leaf, (_, gap) in unexplained.items()}
+    steps = window(runs[0], gaps) if len(gaps) > 1 else None
+    for row, _ in unexplained.values():
+        if steps is not None:
+            size = f"what is missing has the size of what flows back more than about {steps} steps"
+            row.diagnosis = f"perhaps truncated: {size}"
+    return rows + extra
+
+
+def _why(m: Array, reference: Reference, leaf: int | None, runs: list[Recorded]) -> str:
+    """What is wrong with a gradient that differs: from the arrays, or else from the uses of the parameter."""
+    assert reference.gradient is not None
+    bar = tolerance(m, reference)
+    cause = diagnose(m, reference.gradient, bar, runs[0].length if runs else None)
+    if leaf is not None and cause == "unexplained":
+        cause = " or ".join(from_uses(runs[0], leaf, m, bar)) or cause
+    if m.dtype.kind != "f":
+        cause += f" (it is an array of {m.dtype}: was the accumulator made of integers?)"
+    return cause
 
 
 def from_uses(recorded: Recorded, leaf: int, m: Array, tolerance: float) -> list[str]:
