@@ -53,6 +53,7 @@ def compare_gradients(
     of `manual` or `auto`, and `ValueError` for a transformation in `map` other than "T" or a function, and for
     quantities by step without a recorded loss.
 
+    >>> import numpy as np
     >>> from tinygrad_rnn import Variable
     >>> w = Variable(np.array([1.0, 3.0]), name="w")
     >>> loss = lambda: (w * w).sum()
@@ -61,7 +62,7 @@ def compare_gradients(
     parameter  shape  max abs  max rel    cosine  verdict
     ---------  -----  -------  -------  --------  -------
     w          2      3.0e+00  5.0e-01  1.000000  differs
-      w: constant factor 1/2 (a mean over 2 instead of a sum, of the batch or the time steps?)
+      w: constant factor 1/2 (a mean over 2 instead of a sum?)
     1 differs: FAILED
     """
     recorder = (
