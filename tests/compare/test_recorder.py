@@ -150,6 +150,70 @@ def test_the_loss_recorded_inside_trace() -> None:
         tg.compare_gradients(rec, rnn.params)
 
 
+@pytest.mark.parametrize(
+    ("bug", "cause"), [(0, ""), (1, "the derivative of tanh"), (2, "the matrix itself instead")]
+)
+def test_vectors_branches_and_an_initial_state_that_is_a_variable(bug: int, cause: str) -> None:
+    rng = np.random.default_rng(0)
+    W, h0 = Variable(rng.standard_normal((4, 4)) * 0.6, name="W"), Variable(rng.standard_normal(4), name="h0")
+    x = rng.standard_normal((7, 4))
+
+    def loss() -> Any:
+        h, total = h0, 0.0
+        for t in range(7):
+            z = W @ h + x[t]
+            h = ops.relu(z) if t % 2 else ops.tanh(z)
+            total = total + (h * h).sum()
+        return total
+
+    w, hs, zs = W.numpy(), [h0.numpy()], []
+    for t in range(7):
+        zs.append(w @ hs[-1] + x[t])
+        hs.append(np.maximum(zs[-1], 0) if t % 2 else np.tanh(zs[-1]))
+    rec, dh_next, dW = tg.ManualRecorder(), np.zeros(4), np.zeros((4, 4))
+    for t in range(6, -1, -1):
+        dh = 2 * hs[t + 1] + dh_next
+        slope = zs[t] > 0 if t % 2 else 1 - hs[t + 1] ** 2
+        dz = dh if bug == 1 else dh * slope
+        dW += np.outer(dz, hs[t])
+        dh_next = w @ dz if bug == 2 else w.T @ dz
+        rec(t, dh=dh, dz=dz, dW=dW, dh_prev=dh_next)
+    rec(None, dh0=dh_next)
+    report = tg.compare_gradients(rec, [W, h0], loss_fn=loss, inputs=[x])
+    assert bool(report) is (bug == 0), str(report)
+    if bug:
+        assert cause in report.first_divergence.diagnosis and report.first_divergence.t == 6, str(report)
+    else:
+        assert {row.verdict for row in report.rows} == {"rounding"} and len(report.rows) == 29
+
+
+def test_a_backward_direction() -> None:
+    rng = np.random.default_rng(0)
+    W, U = (Variable(rng.standard_normal(s) * 0.5, name=n) for n, s in (("W", (3, 4)), ("U", (4, 4))))
+    x = rng.standard_normal((6, 2, 3))
+
+    def loss() -> Any:
+        h, total = np.zeros((2, 4)), 0.0
+        for t in reversed(range(6)):
+            h = ops.tanh(x[t] @ W + h @ U)
+            total = total + (t + 1) * (h * h).sum()
+        return total
+
+    h = np.zeros((8, 2, 4))
+    for t in reversed(range(6)):
+        h[t] = np.tanh(x[t] @ W.numpy() + h[t + 1] @ U.numpy())
+    rec, carry = tg.ManualRecorder(), np.zeros((2, 4))
+    for t in range(6):
+        dh = 2 * (t + 1) * h[t] + carry
+        dz = (1 - h[t] ** 2) * dh
+        dU = h[t + 1].T @ dz
+        carry = dz @ U.numpy().T
+        rec(t, dh=dh, dU=dU)
+    report = tg.compare_gradients(rec, [W, U], loss_fn=loss, inputs=[x])
+    assert report and len(report.rows) == 12, str(report)
+    assert "not recorded, so not compared: W" in report.notes
+
+
 # --- what may go wrong ------------------------------------------------------------------------------------
 
 

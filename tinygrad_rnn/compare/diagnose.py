@@ -19,6 +19,8 @@ def diagnose(m: Array, r: Array, tolerance: float, steps: int | None = None) -> 
     >>> diagnose(-r, r, 1e-12), diagnose(r.T, r, 1e-12), diagnose(r.clip(-2, 2), r, 1e-12)
     ('constant factor -1 (sign)', 'transposed', 'clipped at 2')
     """
+    if m.shape != r.shape:
+        return "unexplained"
     m, r = m.astype(np.float64), r.astype(np.float64)
     tolerance = min(tolerance, 1e-3 * float(np.abs(m - r).max()))
     found = []

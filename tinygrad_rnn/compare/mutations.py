@@ -81,6 +81,12 @@ def _products(recorded: Recorded, use: Use, g: Array, x: Any) -> Iterator[tuple[
     other = recorded.argument(row, 1 - k)
     if other is None:
         return
+    if matmul and np.ndim(g) == 1:
+        if np.ndim(other) == 2 and other.shape[0] == other.shape[1]:
+            yield "the matrix itself instead of its transpose", other @ g if k else g @ other
+        return
+    if matmul and np.ndim(other) < 2:
+        return
 
     def product(factor: Array) -> Array:
         if not matmul:
@@ -149,6 +155,7 @@ def alternatives(recorded: Recorded, use: Use) -> Iterator[tuple[str, Array]]:
             yield label, alternative - whole
 
 
+@np.errstate(all="ignore")
 def explanations(
     recorded: Recorded, uses: tuple[Use, ...], m: Array, r: Array, tolerance: float, right: set[int]
 ) -> list[str]:

@@ -103,11 +103,14 @@ class Recorded:
             if node.op.vjp_all is not None:
                 part = node.op.vjp_all(g, *saved, **node.attrs)[k]
             else:
-                part = node.op.vjps[k](g, *saved, **node.attrs)  # type: ignore[misc]
+                vjp = node.op.vjps[k]
+                part = None if vjp is None else vjp(g, *saved, **node.attrs)
         if isinstance(part, Tensor):
             part = part._data
         parent = (node.inputs or ())[k]
         shape = np.shape(saved[1 + k]) if parent is None else parent.shape
+        if part is None:  # no gradient goes this way
+            return np.zeros(shape)
         return sum_to(part, shape) if node.op.broadcasts and part.shape != shape else part
 
     def evaluate(self, quantity: Quantity) -> Array:
@@ -154,10 +157,14 @@ class Recorded:
 
     @cached_property
     def times(self) -> list[int | None]:
-        """The time step of every row; None outside loops."""
+        """The time step of every row; None outside loops.
+
+        What a branch leaves out in several steps belongs to the step of what was made just before it.
+        """
         total = Counter(self.sites)
         seen: Counter[Any] = Counter()
         found: list[int | None] = []
+        current: int | None = None
         for node, site in zip(self.nodes, self.sites, strict=True):
             if node.scope.t is not None or site is None:
                 found.append(node.scope.t)
@@ -168,6 +175,10 @@ class Recorded:
             owner: Any = node.parent if isinstance(node, Port) else node
             if any(runs_backwards(*frame) for frame in owner.trace.path[:2]):  # further out are other loops
                 t = steps - 1 - t
+            if n == steps:
+                current = t
+            elif n < steps - 1 and n > 1 and current is not None:
+                t = current
             found.append(t if n > 1 or steps == 1 else None)
         return found
 
@@ -245,10 +256,16 @@ class Recorded:
             return exact[0]
         for table, key in zip(self.by_name, spellings(name), strict=True):
             rows = [row for row in table.get(key, []) if isinstance(self.nodes[row], Leaf)]
-            rows = [row for row in rows if alias or key in spellings(self.nodes[row].name or "")]
+            rows = [
+                i for i in rows if key in spellings(self.nodes[i].name or "") or (alias and self._shared(i))
+            ]
             if rows:
                 return rows[0] if len(rows) == 1 else None
         return None
+
+    def _shared(self, row: int) -> bool:
+        """Whether several steps read a leaf: an initial state, held by `h` at first, is read by one."""
+        return self.length == 1 or len({self.times[i] for i, _ in self.uses[row]}) > 1
 
     def uses_at(self, row: int, t: int) -> tuple[Use, ...]:
         """The uses of a value in one time step."""

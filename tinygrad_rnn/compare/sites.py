@@ -75,7 +75,8 @@ def _names(tree: ast.Module) -> dict[Span, tuple[str, ...]]:
     for node in ast.walk(tree):
         for target, value, whole in targets_of(node):
             names = [_label(t) or "" for t in (target.elts if isinstance(target, ast.Tuple) else [target])]
-            found.setdefault(span(value), tuple(names))
+            for made in (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,):
+                found.setdefault(span(made), tuple(names))
             if whole:
                 found.setdefault(span(node), tuple(names))
     return found

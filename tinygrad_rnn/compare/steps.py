@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.op import Array, Port
+from ..core.op import Array, Leaf, Port
 from .diagnose import diagnose
 from .mutations import explanations
 from .names import bare_name
@@ -89,7 +89,8 @@ class _Steps:
 
     def _gradients(self, variable: str, t: int, shift: int) -> list[tuple[str, Quantity]]:
         base = self.base
-        leaf = base.leaf(variable, alias=not base.at(variable, t))
+        others = [i for i in base.find(variable) if not isinstance(base.nodes[i], Leaf)]
+        leaf = base.leaf(variable, alias=not others)
         if leaf is not None and not shift:
             return self._of_parameter(leaf, t)
         found: list[tuple[str, Quantity]] = []

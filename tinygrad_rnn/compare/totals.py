@@ -63,6 +63,7 @@ def _why(m: Array, reference: Reference, leaf: int | None, runs: list[Recorded])
     return cause
 
 
+@np.errstate(all="ignore")
 def from_uses(recorded: Recorded, leaf: int, m: Array, tolerance: float) -> list[str]:
     """What turns the sum of what the uses of a parameter send back into `m`."""
     r = recorded.gradient(leaf)
