@@ -171,7 +171,8 @@ def test_interrupt_exits_with_130(monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("tinygrad_rnn.__main__.run", interrupted)
-    assert main(["demo"]) == 130
+    monkeypatch.setattr("tinygrad_rnn.__main__.compare_file", interrupted)
+    assert main(["demo"]) == main(["compare", "x.py"]) == 130
     assert "Traceback" not in capsys.readouterr().err
 
 

@@ -241,7 +241,7 @@ def test_unknown_names_nan_shapes_and_nothing() -> None:
         and "no variable of this name" in unknown[0].diagnosis
     )
     rec = tg.ManualRecorder()
-    rec(0, dfoo=np.ones(2), dbar="text")
+    rec(0, dfoo=np.ones(2), dbar="text", dz=[[1.0], [2.0, 3.0]])
     assert not tg.compare_gradients(rec, rnn.params, loss_fn=rnn.loss)  # nothing was compared
     assert not tg.compare_gradients(tg.ManualRecorder(), rnn.params, loss_fn=rnn.loss)
     rec = tg.ManualRecorder()

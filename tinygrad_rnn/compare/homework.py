@@ -11,6 +11,7 @@ import inspect
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -81,6 +82,8 @@ def compare_file(path: str, seconds: float = 60.0) -> tuple[int, str]:
         except subprocess.TimeoutExpired:
             return 2, f"{path}: still running after {seconds:g} s: does it loop for ever? (--time-limit)"
         finally:
+            if process.poll() is None and os.name == "posix":
+                os.killpg(process.pid, signal.SIGKILL)  # with what it may have started itself
             process.kill()
             process.wait()
         if not answer.exists():

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .references import array_of
 from .sites import Source, computed
 
 
@@ -86,10 +87,9 @@ class ManualRecorder:
 
 
 def _copy(value: Any) -> Any:
-    """A copy of an array; anything else as it is."""
-    detached = getattr(value, "detach", None)  # a tensor, ours or PyTorch's
-    array = np.asarray(detached() if detached is not None else value)
-    return array.copy() if array.dtype.kind in "fiub" else value
+    """A copy of an array, also of another library's; anything else as it is."""
+    array = array_of(value)
+    return value if array is None else array.copy()
 
 
 def by_steps(quantities: Any) -> ManualRecorder:
