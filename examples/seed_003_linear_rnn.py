@@ -70,7 +70,11 @@ def gradient_check(check: Checks) -> None:
 
 
 def through_time(check: Checks) -> None:
-    """`dξ/dS_{k-1} = wRec dξ/dS_k`: a geometric sequence, which explodes or vanishes."""
+    """`dξ/dS_{k-1} = wRec dξ/dS_k`: a geometric sequence, which explodes or vanishes.
+
+    The tutorial's figure shows 20 times these numbers: it adds the output gradients of the 20 rows up, gives
+    that one number to each of the 20 rows, and adds up again.
+    """
     for (wx, wRec), _, value in POINTS:
         v = leaves(wx, wRec)
         S = states(X, **v)
@@ -140,13 +144,15 @@ def plot(folder: Path, path: list[tuple[float, float]]) -> None:
         axes.set(xlabel="$w_x$", ylabel="$w_{rec}$", xlim=(low, high), ylim=(low, high))
     figure.suptitle("Cost surface, and the path of Rprop")
     figure.savefig(folder / "seed_003_cost_surface.png")
-    figure, axes = plt.subplots(figsize=(6.5, 4))
-    for (wx, wRec), colour, _ in POINTS:
-        gradient = lin.gradient_over_time(X, T, wx, wRec)
-        axes.plot(range(-10, 1), gradient, colour + ".-", label=f"({wx}, {wRec})")
-    axes.set(xlabel="timestep k", ylabel=r"$\partial\xi/\partial S_k$", xlim=(0, -10), yscale="symlog")
-    axes.set_title("The gradient, propagated backward from left to right")
-    axes.legend(title="$(w_x, w_{rec})$", loc="center left", bbox_to_anchor=(1, 0.5))
+    figure, panels = plt.subplots(1, 2, figsize=(12, 4), sharey=True)
+    for axes, as_in_tutorial in zip(panels, (True, False), strict=True):
+        for (wx, wRec), colour, _ in POINTS:
+            gradient = lin.gradient_over_time(X, T, wx, wRec, as_in_tutorial=as_in_tutorial)
+            axes.plot(range(-10, 1), gradient, colour + ".-", label=f"({wx}, {wRec})")
+        axes.set(xlabel="timestep k", xlim=(0, -10), yscale="symlog")
+    panels[0].set(ylabel=r"$\partial\xi/\partial S_k$", title="As in the tutorial: 20 times too large")
+    panels[1].set(title="The gradient, propagated backward from left to right")
+    panels[1].legend(title="$(w_x, w_{rec})$", loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(folder / "seed_003_gradient_over_time.png", bbox_inches="tight")
     plt.close("all")
     print(f"\nwritten: two figures in {folder}")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
 from tinygrad_rnn.__main__ import main
 from tinygrad_rnn.models import load_model
 
+HOMEWORK = Path(__file__).parent / "compare" / "homework_seed.py"
 TEXT = "the cat sat on the mat. the dog sat on the log. " * 60
 
 
@@ -136,6 +138,8 @@ def test_bad_samples(finished, tmp_path, capsys):
         ["demo", "--epochs", "0"],
         ["demo", "--cell", "rmn"],
         ["sampel"],
+        ["compare"],
+        ["compare", "x.py", "--time-limit", "0"],
         [],
         ["sample", "m.tgr", "--length", "x"],
     ],
@@ -147,7 +151,7 @@ def test_bad_usage_exits_with_2(arguments, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["demo", "sample"])
+@pytest.mark.parametrize("command", ["demo", "sample", "compare"])
 def test_help_has_examples(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
@@ -167,5 +171,144 @@ def test_interrupt_exits_with_130(monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("tinygrad_rnn.__main__.run", interrupted)
-    assert main(["demo"]) == 130
+    monkeypatch.setattr("tinygrad_rnn.__main__.compare_file", interrupted)
+    assert main(["demo"]) == main(["compare", "x.py"]) == 130
     assert "Traceback" not in capsys.readouterr().err
+
+
+# --- compare ----------------------------------------------------------------------------------------
+
+
+def test_a_right_derivation_passes(capsys):
+    assert main(["compare", str(HOMEWORK)]) == 0, capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "passed" in out and "Waa" in out and "forward: A" in out
+
+
+FUNCTIONS = """
+import numpy as np
+
+def forward(x, h0, params):
+    h, states, outputs = h0, [], []
+    for t in range(x.shape[-1]):
+        h = np.tanh(params["Wax"].dot(x[..., t]) + params["Waa"].dot(h) + params["ba"])
+        states.append(h)
+        s = np.exp(params["Wya"].dot(h) + params["by"])
+        outputs.append(s / s.sum(0))
+    return np.stack(states, -1), np.stack(outputs, -1), (x, h0, states, outputs)
+
+def compute_loss(Y_hat, Y):
+    return -np.mean(np.sum(Y * np.log(Y_hat), axis=0))
+
+def backward(x, y, params, cache):
+    x, h0, hs, ps = cache
+    dWax, dWaa, dWya = (np.zeros_like(params[k]) for k in ("Wax", "Waa", "Wya"))
+    dba, dby = np.zeros_like(params["ba"]), np.zeros_like(params["by"])
+    dhnext = np.zeros_like(h0)
+    count = y.shape[1] * y.shape[2]
+    for t in range(len(hs) - 1, -1, -1):
+        dy = (ps[t] - y[..., t]) / count
+        dWya += dy.dot(hs[t].T)
+        dby += dy.sum(1, keepdims=True)
+        dh = params["Wya"].T.dot(dy) + dhnext
+        dhraw = (1 - hs[t] * hs[t]) * dh
+        dba += dhraw.sum(1, keepdims=True)
+        dWax += dhraw.dot(x[..., t].T)
+        dWaa += dhraw.dot((hs[t - 1] if t else h0).T)
+        dhnext = params["Waa"].T.dot(dhraw)
+    return dict(dWax=dWax, dWaa=dWaa, dWya=dWya, dba=dba, dby=dby)
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "code", "said"),
+    [
+        ("", "", 0, "compute_loss is 0.0833333 times the sum"),
+        (" / count\n", "\n", 1, "first divergence: t=5, dy, your line mine.py:23: dy = (ps[t] - y[..., t])"),
+        ("+ dhnext", "", 1, "first divergence: t=4, dh, your line mine.py:26:"),
+        ("if t else h0", "if t else 0 * h0", 1, "first divergence: t=0, dWaa"),
+        ("hs[t] * hs[t])", "hs[t] * hs[t] * hs[t])", 1, "first divergence: t=5, dhraw, your line mine.py:27:"),
+        ("h = np.tanh(", "h = np.sin(", 1, "the forward pass differs, first at t=0"),
+    ],
+)  # fmt: skip
+def test_functions_with_other_names_and_a_mean_loss(tmp_path, capsys, right, wrong, code, said):
+    file = tmp_path / "mine.py"
+    file.write_text(FUNCTIONS.replace(right, wrong) if right else FUNCTIONS, encoding="utf-8")
+    assert main(["compare", str(file)]) == code
+    out = " ".join(capsys.readouterr().out.split())
+    assert said in out, out
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "quantity", "t", "cause"),
+    [
+        ("(1 - at**2) * dat", "(1 - at) * dat", "dz", 5, "1 - a instead of 1 - a**2"),
+        ('["Waa"].T @ dz', '["Waa"] @ dz', "da_prev", 5, "the matrix itself instead of its transpose"),
+        ("dy = y_hat - y", "dy = y - y_hat", "dy", 5, "sign"),
+        ("total[name] += step", "total[name] = step", "", None, "the sum over time is missing"),
+    ],
+)
+def test_the_line_of_a_mistake_is_named(tmp_path, capsys, right, wrong, quantity, t, cause):
+    source = HOMEWORK.read_text(encoding="utf-8")
+    assert source.count(right) == 1
+    file = tmp_path / "mine.py"
+    file.write_text(source.replace(right, wrong), encoding="utf-8")
+    line = source[: source.index(right)].count("\n") + 1
+    assert main(["compare", str(file)]) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert cause in out, out
+    if quantity:
+        assert f"first divergence: t={t}, {quantity}, your line mine.py:{line}:" in out, out
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "there is no such file"),
+        ("import no_such_module_at_all", "does not import: ModuleNotFoundError"),
+        ("def forward(:", "does not import: SyntaxError"),
+        ("1 / 0", "ZeroDivisionError: division by zero (line 1)"),
+        ("x = 1", "defines no forward"),
+        ("import sys; sys.exit(0)", "calls exit"),
+        ("import os; os._exit(0)", "ended by itself"),
+        ("while True: pass", "still running after 3 s"),
+        ("def forward(X): pass\ndef backward(g): pass", "takes (g)"),
+        (
+            "def forward(X, a0, parameters): return X, X, X\n"
+            "def backward(X, Y, parameters, caches): return 5",
+            "must return a dict",
+        ),
+        (
+            "def forward(X, a0, parameters): return X, X, X\n\n"
+            "def backward(X, Y, parameters, caches):\n    return caches[99]",
+            "backward raises IndexError",
+        ),
+    ],
+)
+def test_files_that_cannot_be_compared(tmp_path, capsys, content, message):
+    file = tmp_path / "mine.py"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    limit = "3" if content and "while True" in content else "60"  # the others end on a slow machine, too
+    assert main(["compare", str(file), "--time-limit", limit]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err, captured.err
+    assert captured.err.count("\n") == 1 and captured.out == ""
+
+
+def test_missing_and_non_finite_gradients_are_findings(tmp_path, capsys):
+    source = HOMEWORK.read_text(encoding="utf-8")
+    for change, verdict in (
+        ("return total", "missing"),
+        ("return total", "non-finite"),
+        ("return total", "shape"),
+    ):
+        new = {
+            "missing": 'return {"dWax": total["dWax"]}',
+            "non-finite": "return {k: v * np.nan for k, v in total.items()}",
+            "shape": "return {k: v.T for k, v in total.items()}",
+        }[verdict]
+        file = tmp_path / f"{verdict}.py"
+        file.write_text(source.replace(change, new), encoding="utf-8")
+        assert main(["compare", str(file)]) == 1
+        assert verdict in capsys.readouterr().out

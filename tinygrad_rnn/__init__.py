@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         viz,
     )  # fmt: skip
     from .bptt import bptt_source, explain, scan
-    from .compare import GradReport, check_gradients, compare_gradients
+    from .compare import GradReport, ManualRecorder, check_gradients, compare_gradients
     from .layers import Input, Layer
     from .models import Model, Sequential
     from .viz import Drawing, Graph, draw_graph, graph, step
@@ -64,7 +64,7 @@ _NAMES = {  # public name -> module it comes from
     "Input": "layers", "Layer": "layers",
     "Model": "models", "Sequential": "models",
     "Drawing": "viz", "Graph": "viz", "draw_graph": "viz", "graph": "viz", "step": "viz",
-    "GradReport": "compare", "check_gradients": "compare", "compare_gradients": "compare",
+    "GradReport": "compare", "ManualRecorder": "compare", "check_gradients": "compare", "compare_gradients": "compare",
 }  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "Drawing", "GradReport", "Graph", "Input", "Layer", "Model", "Sequential", "Tensor", "Variable",
+    "Drawing", "GradReport", "Graph", "Input", "Layer", "ManualRecorder", "Model", "Sequential", "Tensor", "Variable",
     "activations", "backend", "bptt_source", "callbacks", "check_gradients", "compare", "compare_gradients", "config",
     "constraints", "custom_gradient", "datasets", "debug_nans", "derived", "draw_graph", "enable_grad",
     "epsilon", "explain", "floatx", "grad", "graph", "hvp", "initializers", "jacobian", "layers", "losses",

@@ -1,6 +1,6 @@
-"""The command line: `tinygrad-rnn demo`, `tinygrad-rnn sample`.
+"""The command line: `tinygrad-rnn demo`, `tinygrad-rnn sample`, `tinygrad-rnn compare`.
 
-Exit codes: 0 done, 2 bad usage or input (one line on stderr), 130 interrupted.
+Exit codes: 0 done, 1 a comparison found a difference, 2 bad usage or input (one line on stderr), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
+from .compare.homework import compare_file
 from .container import CheckpointError
 from .demo import run
 from .models import load_model
@@ -44,6 +45,21 @@ _SAMPLE_EXAMPLES = """\
 examples:
   tinygrad-rnn sample demo_out/model.tgr --start "The " --length 400
   tinygrad-rnn sample demo_out/model.tgr --start "To be" --temperature 0.5 --seed 7"""
+
+
+_COMPARE = """\
+Checks a vanilla RNN whose backward pass you derived by hand. FILE defines
+forward(X, a0, parameters) -> (A, Y_hat, caches) and
+backward(X, Y, parameters, caches) -> dict of gradients (dWax, dWaa, dWya, dba,
+dby), as functions or in a class. Both are called with random numbers, and
+everything that backward computes is compared with automatic differentiation,
+step by step: the report names the first step, quantity and line that is wrong,
+and what it looks like. Columns are examples: X is (n_x, m, T_x)."""
+
+_COMPARE_EXAMPLES = """\
+examples:
+  tinygrad-rnn compare my_bptt.py
+  tinygrad-rnn compare my_bptt.py --time-limit 10"""
 
 
 def _positive(text: str) -> int:
@@ -87,7 +103,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     sample.add_argument("--temperature", type=float, default=0.8, metavar="T", help="0 and up (default: 0.8)")
     sample.add_argument("--seed", type=int, default=None, metavar="N", help="same seed, same text")
+
+    compare = commands.add_parser(
+        "compare", help="check a backward pass derived by hand", description=_COMPARE,
+        epilog=_COMPARE_EXAMPLES, formatter_class=raw,
+    )  # fmt: skip
+    compare.add_argument("file", metavar="FILE", help="a Python file with forward and backward")
+    compare.add_argument(
+        "--time-limit", type=_positive, default=60, metavar="S", help="seconds it may take (default: 60)"
+    )
     return parser
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    code, text = compare_file(arguments.file, arguments.time_limit)
+    print(
+        f"tinygrad-rnn compare: {text}" if code == 2 else text, file=sys.stderr if code == 2 else sys.stdout
+    )
+    return code
 
 
 def _sample(arguments: argparse.Namespace) -> None:
@@ -120,6 +153,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 arguments.text, seed=arguments.seed, epochs=arguments.epochs, units=arguments.units,
                 cell=arguments.cell, out=arguments.out,
             )  # fmt: skip
+        elif arguments.command == "compare":
+            return _compare(arguments)
         else:
             _sample(arguments)
     except BrokenPipeError:  # `| head`: the reader has seen enough

@@ -32,7 +32,8 @@ class Rnn:
         p, total = self.params, 0.0
         a = np.zeros((self.x.shape[1], p["b"].size), p["b"].dtype)
         for x, labels in zip(self.x, self.labels, strict=True):
-            a = self.activation(x @ p["Wx"] + a @ p["Wh"] + p["b"])
+            z = x @ p["Wx"] + a @ p["Wh"] + p["b"]
+            a = self.activation(z)
             y = a @ p["Wy"] + p["by"]
             total = total + ops.sparse_categorical_crossentropy(labels, y, from_logits=True).sum()
         return total
@@ -47,7 +48,7 @@ class Rnn:
             total = total + (y * y).sum()
         return total
 
-    def by_hand(self, truncate: int | None = None) -> Arrays:
+    def by_hand(self, truncate: int | None = None, rec: Callable[..., None] | None = None) -> Arrays:
         """Backpropagation through time; with `truncate`, every loss flows back so many steps only (wrong)."""
         p = {name: v.numpy() for name, v in self.params.items()}
         steps, batch, _ = self.x.shape
@@ -74,6 +75,17 @@ class Rnn:
                 grads["dWh"] += a[t].T @ dz
                 grads["db"] += dz.sum(0)
                 da = dz @ p["Wh"].T
+                if rec is not None:
+                    rec(
+                        t,
+                        dy=dy[t],
+                        da=d,
+                        dz=dz,
+                        dWx=grads["dWx"],
+                        dWh=grads["dWh"],
+                        db=grads["db"],
+                        da_prev=da,
+                    )
 
         if truncate is None:
             back(steps, 0, range(steps))

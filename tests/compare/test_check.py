@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from compare.networks import Rnn
+from op_samples import ELEMENTWISE
+from reflection import FUNCTIONS
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import Variable, layers, ops
@@ -294,3 +296,46 @@ def test_numeric_gradients_do_not_ask_autodiff() -> None:
     x = variable(0.5, -1.2)
     found = numeric_gradients(lambda: wrong_cube(lambda g: g * 7)(x).sum(), [x])
     np.testing.assert_allclose(found["x"], 3 * x.numpy() ** 2, rtol=1e-10)
+
+
+# --- every op by itself, and each of them mutated ---------------------------------------------------
+
+SMOOTH = [
+    name for name, draws in ELEMENTWISE.items()
+    if any(OPS[name].vjps) and name not in ("sign", "floor", "ceil", "round", "mod", "where", "binary_cross_entropy")
+]  # fmt: skip
+
+
+def one_op(name: str) -> tuple[Any, list[Variable]]:
+    rng = np.random.default_rng(3)
+    args = [
+        Variable(np.asarray(draw(rng, (2, 3)), np.float64), name=f"x{i}")
+        for i, draw in enumerate(ELEMENTWISE[name])
+    ]
+    weights = rng.standard_normal((2, 3))
+    return lambda: (FUNCTIONS[name](*args) * weights).sum(), args
+
+
+def test_there_are_twenty_to_mutate() -> None:
+    assert len(SMOOTH) >= 20
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_a_right_op_passes_and_a_mutated_one_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss, args = one_op(name)
+    report = check_gradients(loss, args)
+    assert report and {row.verdict for row in report.rows} <= {"ok", "unused"}, str(report)
+    mask = np.ones((2, 3))
+    mask[1, 2] = 1.001
+    op = OPS[name]
+    before = op.vjps
+    vjps = tuple(v and (lambda g, *a, v=v, **k: mask * v(g, *a, **k)) for v in before)
+    object.__setattr__(op, "vjps", vjps)
+    try:
+        report = check_gradients(loss, args)
+    finally:
+        object.__setattr__(op, "vjps", before)
+    bad = [row for row in report.rows if row.verdict == "bad"]
+    still = [i for i, x in enumerate(args) if tg.grad(loss(), [x])[0].numpy()[1, 2] == 0]
+    assert len(bad) == len(args) - len(still) > 0, str(report)
+    assert all(row.worst is not None and row.worst.position == (1, 2) for row in bad)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tinygrad_rnn.compare import GradReport, Row, Worst
+from tinygrad_rnn.compare import Divergence, GradReport, Row, Worst
 from tinygrad_rnn.compare.diagnose import diagnose
 from tinygrad_rnn.compare.report import measure
 
@@ -108,3 +109,45 @@ def test_diagnoses_do_not_explain_what_they_leave_over() -> None:
     assert diagnose(r * (1 + 1e-12), r, 1e-9).startswith("constant factor")
     assert diagnose(r + 1e-12 * np.eye(4), r, 1e-9) == "unexplained"
     assert diagnose(np.full((2, 2), 3.0), np.array([[4.0, 5.0], [6.0, 7.0]]), 1e-9) == "unexplained"
+
+
+def test_a_page_of_html(tmp_path: Path) -> None:
+    path = report().to_html(tmp_path / "report.html")
+    text = path.read_text(encoding="utf-8")
+    assert path == tmp_path / "report.html" and text.startswith("<!doctype html>")
+    assert "un&lt;explained&gt;" in text and "<script" not in text and "http" not in text
+    with pytest.raises(FileNotFoundError):
+        report().to_html(tmp_path / "none" / "report.html")
+
+
+def test_rows_as_a_dataframe(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pandas:
+        @staticmethod
+        def DataFrame(records: list[dict[str, object]]) -> list[dict[str, object]]:
+            return records
+
+    monkeypatch.setitem(sys.modules, "pandas", Pandas)
+    records = report().to_dataframe()
+    assert [record["parameter"] for record in records] == [row.parameter for row in report().rows]
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError):
+        report().to_dataframe()
+
+
+def test_many_steps_are_not_all_printed() -> None:
+    rows = [Row("dz", t=t, verdict="differs" if t == 7 else "rounding") for t in range(100)]
+    first = Divergence(
+        7,
+        "dz",
+        "/a/b.py",
+        3,
+        "dz = da",
+        ("da agrees (1 ulp)",),
+        "the derivative of tanh is missing",
+        "b.py:3",
+    )
+    text = str(GradReport([*rows, Row("W", verdict="rounding")], "many", (), first))
+    assert "t=7, dz, your line b.py:3: dz = da; its input da agrees (1 ulp); the derivative" in text.replace(
+        "\n    ", " "
+    )
+    assert "dz t=7" in text and "dz t=8" not in text and "\nW " in text and "99 rows of single" in text

@@ -54,3 +54,13 @@ def match(name: str, known: Iterable[str]) -> list[str]:
 
 def _ends(long: tuple[str, ...], short: tuple[str, ...]) -> bool:
     return 0 < len(short) <= len(long) and long[-len(short) :] == short
+
+
+def bare_name(name: str) -> tuple[str, bool]:
+    """A name without its sign of a gradient, and whether it had one.
+
+    >>> bare_name("dz"), bare_name("grad_W"), bare_name("h")
+    (('z', True), ('W', True), ('h', False))
+    """
+    bare = _GRADIENT.sub("", name)
+    return bare, bare != name

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import importlib
 import json
 import math
+import os
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.op import Array
+from ..files import replacing
 
 WIDTH = 100  # of the plain table
 SMALL = 1e-8  # elements below this share of the largest say nothing about relative errors
@@ -63,6 +67,26 @@ class Row:
     def failed(self) -> bool:
         """Whether this row is a finding: bad, differs, missing, shape or non-finite."""
         return self.verdict in FAILED and not self.extra
+
+
+@dataclasses.dataclass(frozen=True)
+class Divergence:
+    """The first quantity of a hand-written loop that differs: step, name, and the line that computed it."""
+
+    t: int
+    quantity: str
+    file: str
+    line: int
+    source: str
+    inputs: tuple[str, ...] = ()  # what that line reads, and whether it agrees
+    diagnosis: str = ""
+    place: str = ""
+
+    def __str__(self) -> str:
+        """`t=11, dz, your line bptt.py:63: dz = (1 - a) * da; its input da agrees (2 ulp); …`."""
+        where = f", your line {self.place}: {self.source}" if self.place else ""
+        inputs = f"; its input {', '.join(self.inputs)}" if self.inputs else ""
+        return f"t={self.t}, {self.quantity}{where}{inputs}; {self.diagnosis}"
 
 
 def measure(
@@ -144,6 +168,12 @@ _FOUR: tuple[Column, ...] = (
     ("relative", _THREE[5][1]),
     _COLUMNS[-1],
 )
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem;color-scheme:light dark}"
+    "table{border-collapse:collapse}td,th{padding:.2rem .6rem;text-align:right;border-bottom:1px solid #8888}"
+    "caption{text-align:left;font-weight:bold}td:first-child,th:first-child{text-align:left}"
+)
+MOST = 40  # rows that a table shows; of more, only the totals and the first steps that do not agree
 _LEFT = ("parameter", "shape", "verdict")  # the other columns are aligned on the right
 
 
@@ -158,8 +188,11 @@ class GradReport:
     True
     """
 
-    def __init__(self, rows: Sequence[Row], title: str = "", notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, rows: Sequence[Row], title: str = "", notes: Sequence[str] = (), first: Divergence | None = None
+    ) -> None:
         self.rows = list(rows)
+        self.first_divergence = first
         self.title = title
         self.notes = list(notes)
         if any(row.float64 for row in self.rows):
@@ -183,14 +216,27 @@ class GradReport:
             return _FOUR
         return _THREE if any(row.numeric is not None for row in self.rows) else _COLUMNS
 
+    def _shown(self) -> list[Row]:
+        """The rows of the table: all, or else the totals and what does not agree."""
+        if len(self.rows) <= MOST:
+            return self.rows
+        wrong = [row for row in self.rows if row.t is not None and row.verdict not in ("rounding", "close")]
+        return wrong[: MOST // 4] + [row for row in self.rows if row.t is None]
+
     def _remarks(self) -> list[str]:
         """One line for each row that has something to say, then the notes."""
-        return [f"{_name(row)}: {row.diagnosis}" for row in self.rows if row.diagnosis] + self.notes
+        first = [] if self.first_divergence is None else [f"first divergence: {self.first_divergence}"]
+        left = len(self.rows) - len(self._shown())
+        hidden = [f"{left} rows of single time steps are not shown; they are in .rows"] if left else []
+        said = [f"{_name(row)}: {row.diagnosis}" for row in self._shown() if row.diagnosis]
+        return first + said + self.notes + hidden
 
     def __str__(self) -> str:
         """The plain table, then what was found about each parameter, then the notes."""
         columns = self._columns()
-        cells = [[head for head, _ in columns]] + [[text(row) for _, text in columns] for row in self.rows]
+        cells = [[head for head, _ in columns]] + [
+            [text(row) for _, text in columns] for row in self._shown()
+        ]
         widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
         widths[0] = min(widths[0], max(12, WIDTH - sum(widths[1:]) - 2 * len(widths[1:])))
         for line in cells:  # of a long path the end says most
@@ -225,7 +271,7 @@ class GradReport:
         table = Table(title=self.title)
         for head, _ in self._columns():
             table.add_column(head, justify="left" if head in _LEFT else "right")
-        for row in self.rows:
+        for row in self._shown():
             cells = [Text(text(row)) for _, text in self._columns()]
             cells[-1].stylize(_COLOURS.get(row.verdict, "yellow"))
             table.add_row(*cells)
@@ -238,7 +284,7 @@ class GradReport:
             return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
 
         columns = self._columns()
-        body = [line("td", [text(row) for _, text in columns]) for row in self.rows]
+        body = [line("td", [text(row) for _, text in columns]) for row in self._shown()]
         remarks = "".join(f"<li>{html.escape(remark)}</li>" for remark in self._remarks())
         return (
             f"<table><caption>{html.escape(self.title)}</caption>"
@@ -246,6 +292,24 @@ class GradReport:
             f"<tbody>{''.join(body)}</tbody></table>"
             f"<ul>{remarks}</ul><p>{html.escape(self._summary())}</p>"
         )
+
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write the report as one HTML file, without links to anything outside; returns its path.
+
+        Raises `FileNotFoundError` if the folder does not exist.
+        """
+        page = (
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(self.title)}</title>'
+            f"<style>{_STYLE}</style><body>{self._repr_html_()}</body></html>\n"
+        )
+        with replacing(path) as file:
+            file.write(page.encode())
+        return Path(path)
+
+    def to_dataframe(self) -> Any:
+        """The rows as a pandas DataFrame; raises `ImportError` without pandas."""
+        pandas = importlib.import_module("pandas")
+        return pandas.DataFrame([dataclasses.asdict(row) for row in self.rows])
 
     def raise_if_bad(self) -> None:
         """Raise `AssertionError` with the whole table if a row failed."""
@@ -257,7 +321,14 @@ class GradReport:
         rows = [dataclasses.asdict(row) for row in self.rows]
         for row in rows:
             row["worst"] = None if row["worst"] is None else Worst(*row["worst"])._asdict()
-        content = {"title": self.title, "passed": bool(self), "notes": self.notes, "rows": rows}
+        first = None if self.first_divergence is None else dataclasses.asdict(self.first_divergence)
+        content = {
+            "title": self.title,
+            "passed": bool(self),
+            "notes": self.notes,
+            "first_divergence": first,
+            "rows": rows,
+        }
         return json.dumps(_finite(content), indent=1, allow_nan=False)
 
 

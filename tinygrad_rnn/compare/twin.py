@@ -13,8 +13,8 @@ from ..core.autodiff import grad
 from ..core.op import Array
 from ..core.tensor import Tensor, Variable
 from .check import numeric_gradients
-from .compare import compare_three
 from .report import GradReport
+from .three import compare_three
 
 N_X, N_A, N_Y, M, T = 3, 4, 2, 2, 5  # inputs, hidden units, outputs, examples, time steps
 

@@ -23,19 +23,19 @@ Path = tuple[tuple[CodeType, int], ...]
 
 
 class Traced:
-    """What `trace()` keeps of a node: call path (innermost frame first), value, and the name of a variable.
+    """What `trace()` keeps of a node: call path (innermost frame first), value, and names of variables.
 
-    The name is that of the local variable in which the node was first seen, looked up whenever a function
-    was entered or left between two ops; None if there was none. What a function assigns directly is not
-    looked up: it can be read off the call path.
+    The names are those of local variables in which the node was seen, looked up whenever a function was
+    entered or left between two ops. What a function assigns directly is not looked up: it can be read off
+    the call path.
     """
 
-    __slots__ = ("name", "path", "value")
+    __slots__ = ("names", "path", "value")
 
-    def __init__(self, path: Path, value: Any, name: str | None = None) -> None:
+    def __init__(self, path: Path, value: Any) -> None:
         self.path = path  # (code, offset of the instruction), without the frames of the engine
         self.value = value  # the array, or a tuple of them
-        self.name = name
+        self.names: tuple[str, ...] = ()
 
 
 class Trace(Monitor):
@@ -76,7 +76,8 @@ class Trace(Monitor):
                         node = value._node
                         if not hasattr(node, "trace"):  # a leaf, or one of several outputs
                             node.trace = Traced((), value._data)
-                        node.trace.name = node.trace.name or name
+                        if name not in node.trace.names:
+                            node.trace.names += (name,)
             frame = frame.f_back
 
     def close(self) -> None:

@@ -1,0 +1,243 @@
+"""From call paths to source: the variable that an op was assigned to, the line that computed a quantity."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import linecache
+from collections.abc import Iterator
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+Span = tuple[int, int, int, int]  # first and last line, first and last column, as in `code.co_positions()`
+
+
+class Source(NamedTuple):
+    """A place in a file, its text, the variables that the expression there reads, and the one that it makes.
+
+    `summed` says that the variable starts from zeros, so that a sum is meant to be in it.
+    """
+
+    file: str
+    line: int
+    text: str
+    reads: frozenset[str] = frozenset()
+    variable: str = ""
+    summed: bool = False
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(text: str) -> ast.Module:
+    try:
+        return ast.parse(text)
+    except SyntaxError:  # no Python file: there is nothing to be known about it
+        return ast.Module([], [])
+
+
+@functools.lru_cache(maxsize=256)
+def tree_of(code: CodeType) -> ast.Module:
+    """The parsed file that a function stands in; empty if there is none."""
+    return _parsed("".join(linecache.getlines(code.co_filename)))
+
+
+@functools.lru_cache(maxsize=256)
+def _positions(code: CodeType) -> tuple[Any, ...]:
+    return tuple(code.co_positions())
+
+
+def position(code: CodeType, offset: int) -> Span | None:
+    """Where in the source an instruction comes from."""
+    line, end, column, stop = _positions(code)[offset // 2]
+    return None if None in (line, end, column, stop) else (line, end, column, stop)
+
+
+def span(node: Any) -> Span:
+    """The range of a node of the syntax tree."""
+    return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
+
+
+def text_of(code: CodeType, offset: int) -> str:
+    """The expression that an instruction belongs to, in one line; "" if it is not known."""
+    where = position(code, offset)
+    found = where and _expressions(tree_of(code)).get(where)
+    return ast.unparse(found) if found else ""
+
+
+@functools.lru_cache(maxsize=64)
+def _expressions(tree: ast.Module) -> dict[Span, ast.AST]:
+    return {span(node): node for node in ast.walk(tree) if isinstance(node, (ast.expr, ast.AugAssign))}
+
+
+@functools.lru_cache(maxsize=64)
+def _names(tree: ast.Module) -> dict[Span, tuple[str, ...]]:
+    """For every expression that is assigned: the name, or the names of its parts."""
+    found: dict[Span, tuple[str, ...]] = {}
+    for node in ast.walk(tree):
+        for target, value, whole in targets_of(node):
+            names = [_label(t) or "" for t in (target.elts if isinstance(target, ast.Tuple) else [target])]
+            for made in (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,):
+                found.setdefault(span(made), tuple(names))
+            if whole:
+                found.setdefault(span(node), tuple(names))
+    return found
+
+
+def targets_of(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr, bool]]:
+    """Target and value of what a statement assigns; whether its op has the span of the statement."""
+    if isinstance(node, ast.Assign):
+        for target in node.targets:
+            pair = isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple)
+            if pair and len(target.elts) == len(node.value.elts):  # type: ignore[attr-defined]
+                for part in zip(target.elts, node.value.elts, strict=True):  # type: ignore[attr-defined]
+                    yield *part, False
+            else:
+                yield target, node.value, False
+    elif isinstance(node, (ast.AugAssign, ast.AnnAssign, ast.NamedExpr)) and node.value is not None:
+        yield node.target, node.value, isinstance(node, ast.AugAssign)
+
+
+def _label(target: ast.expr) -> str | None:
+    """The name of a variable, an attribute, a container's key, or the container."""
+    if isinstance(target, ast.Subscript):
+        key = target.slice
+        text = isinstance(key, ast.Constant) and isinstance(key.value, str)
+        return key.value if text else _label(target.value)  # type: ignore[attr-defined]
+    return getattr(target, "id", None) or getattr(target, "attr", None)
+
+
+def assigned(code: CodeType, offset: int) -> tuple[str, ...]:
+    """The variables that the result of an instruction was assigned to; none if it was used otherwise."""
+    where = position(code, offset)
+    return _names(tree_of(code)).get(where, ()) if where else ()
+
+
+@functools.lru_cache(maxsize=64)
+def _loops(tree: ast.Module) -> list[tuple[int, int]]:
+    """First and last line of the `for` loops that count down."""
+    loops = [(n, ast.unparse(n.iter)) for n in ast.walk(tree) if isinstance(n, ast.For)]
+    down = [n for n, header in loops if "reversed(" in header or "::-1" in header or header.endswith(", -1)")]
+    return [(n.lineno, n.end_lineno or 0) for n in down]
+
+
+def runs_backwards(code: CodeType, offset: int) -> bool:
+    """Whether an instruction stands in a `for` loop that counts down."""
+    where = position(code, offset)
+    return where is not None and any(first <= where[0] <= last for first, last in _loops(tree_of(code)))
+
+
+# --- the line that computed a recorded quantity -----------------------------------------------------
+
+
+def computed(frame: FrameType, quantity: str) -> Source:
+    """Where the argument `quantity=…` of the call that `frame` is making was computed."""
+    code = frame.f_code
+    here = Source(
+        code.co_filename, frame.f_lineno, linecache.getline(code.co_filename, frame.f_lineno).strip()
+    )
+    where = position(code, frame.f_lasti)
+    call = _expressions(tree_of(code)).get(where) if where else None
+    if not isinstance(call, ast.Call):
+        return here
+    given = {keyword.arg: keyword.value for keyword in call.keywords}
+    value = given.get(quantity, given.get(None))
+    if value is None:
+        return here
+    scope = function_at(tree_of(code), frame.f_lineno)
+    found = _origin(value, scope, frame.f_lineno, quantity, frame, 0)
+    source = found if isinstance(found, Source) else source_of(found or value, code.co_filename)
+    return source._replace(variable=_label(value) or "", summed=starts_from_zeros(value, scope))
+
+
+def starts_from_zeros(value: ast.expr, scope: ast.AST) -> bool:
+    """Whether a variable, or the container that it is in, is filled with zeros somewhere in the function."""
+    wanted = {ast.unparse(value)}
+    if isinstance(value, ast.Subscript):
+        wanted.add(ast.unparse(value.value))
+    pairs = [pair for node in ast.walk(scope) for pair in targets_of(node)]
+    return any(ast.unparse(target) in wanted and "zeros" in ast.unparse(made) for target, made, _ in pairs)
+
+
+def source_of(node: Any, file: str) -> Source:
+    """The place of a statement or expression, and what it reads."""
+    value = getattr(node, "value", None)
+    read = value if isinstance(node, ast.stmt) and value is not None else node
+    names = frozenset(
+        filter(None, (_label(n) for n in ast.walk(read) if isinstance(n, (ast.Name, ast.Subscript))))
+    )
+    if isinstance(node, ast.AugAssign):
+        names |= frozenset(filter(None, [_label(node.target)]))
+    return Source(file, node.lineno, linecache.getline(file, node.lineno).strip(), names)
+
+
+def function_at(tree: ast.Module, line: int) -> ast.AST:
+    """The innermost function around a line; the module outside functions."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    around = [n for n in ast.walk(tree) if isinstance(n, kinds) and n.lineno <= line <= (n.end_lineno or 0)]
+    return max(around, key=lambda n: n.lineno, default=tree)
+
+
+def _origin(value: Any, scope: ast.AST, line: int, quantity: str, frame: Any, depth: int) -> Any:
+    """The statement (or a `Source` in another function) that made the value of an expression."""
+    if not isinstance(value, (ast.Name, ast.Subscript, ast.Attribute)) or depth > 3:
+        return value
+    wanted = ast.unparse(value)
+    found: list[tuple[Any, Any, int | None]] = []
+    for node in ast.walk(scope):
+        for target, made, _ in targets_of(node):
+            parts = target.elts if isinstance(target, ast.Tuple) else [target]
+            for i, part in enumerate(parts):
+                if ast.unparse(part) == wanted:
+                    found.append((node, made, i if isinstance(target, ast.Tuple) else None))
+    before = [entry for entry in found if entry[0].lineno <= line]
+    if not found:
+        return _from_container(value, scope, line, quantity, frame, depth)
+    statement, made, index = max(before or found, key=lambda entry: entry[0].lineno)
+    if isinstance(made, ast.Call) and frame is not None:
+        inside = _inside(made, index, quantity, frame)
+        if inside is not None:
+            return inside
+    return statement
+
+
+def _from_container(value: Any, scope: ast.AST, line: int, quantity: str, frame: Any, depth: int) -> Any:
+    """`grads["dz"]`, where `grads` came from a call or a dict."""
+    if isinstance(value, ast.Subscript):
+        key = value.slice
+        name = key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else quantity
+        return _origin(value.value, scope, line, name, frame, depth + 1)
+    return None
+
+
+def _inside(call: ast.Call, index: int | None, quantity: str, frame: FrameType) -> Source | None:
+    """The line in a called Python function that made one of its results."""
+    function: Any = None
+    if isinstance(call.func, ast.Name):
+        name = call.func.id
+        function = frame.f_locals.get(name, frame.f_globals.get(name))
+    elif isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name):
+        name = call.func.value.id
+        owner = frame.f_locals.get(name, frame.f_globals.get(name))
+        function = getattr(type(owner), call.func.attr, None) or getattr(owner, call.func.attr, None)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return None
+    scope = function_at(tree_of(code), code.co_firstlineno + 1)
+    if not isinstance(scope, ast.FunctionDef) or scope.name != code.co_name:
+        return None
+    last = scope.end_lineno or 0
+    wanted: list[Any] = []
+    for node in ast.walk(scope):
+        if index is not None and isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
+            wanted += node.value.elts[index : index + 1]
+        elif index is None and isinstance(node, ast.Dict):
+            pairs = zip(node.keys, node.values, strict=True)
+            wanted += [v for k, v in pairs if isinstance(k, ast.Constant) and k.value == quantity]
+        elif index is None and isinstance(node, ast.keyword) and node.arg == quantity:
+            wanted.append(node.value)
+        elif index is None and isinstance(node, ast.Assign):
+            labels = [_label(t) for t in node.targets]
+            wanted += [node] if quantity in labels else []
+    if not wanted:
+        return None
+    made = max(wanted, key=lambda node: node.lineno)
+    return source_of(_origin(made, scope, last, quantity, None, 1) or made, code.co_filename)

@@ -1,0 +1,325 @@
+"""A hand-written backward loop against autodiff, quantity by quantity, in the order of the derivation."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+from ..core.op import Array, Leaf, Port
+from .diagnose import diagnose
+from .mutations import explanations
+from .names import bare_name
+from .recorded import Quantity, Recorded, spellings
+from .recorder import Entry, ManualRecorder
+from .references import array_of, check_operation, laid_out
+from .report import Divergence, Row, number
+from .verdict import Reference, floor_of, judge, tolerance
+
+
+@dataclass
+class Judged:
+    """A recorded entry, what it was compared with, and the verdict."""
+
+    entry: Entry
+    row: Row
+    quantity: Quantity | None = None
+    m: Array | None = None
+    reference: Reference | None = None
+    label: str = ""
+    others: list[Judged] = field(default_factory=list)  # what else its name may mean
+
+
+class _Steps:
+    """The quantities of a recorder beside those of a recorded loss (the first of `runs`; the rest are moved)."""
+
+    def __init__(
+        self, recorder: ManualRecorder, runs: list[Recorded], mapping: Mapping[str, Any], floors: bool
+    ) -> None:
+        self.entries = [entry for entry in recorder.entries if entry.t is not None]
+        self.base, self.others, self.mapping, self.floors = runs[0], runs[1:], mapping, floors
+        times = [entry.t for entry in self.entries if entry.t is not None]
+        one_based = bool(times) and min(times) == 1 and max(times) == self.base.length
+        self.first = 1 if one_based else 0  # the number of the first step
+        self.same = all(len(run.nodes) == len(self.base.nodes) for run in self.others)
+        self.references: dict[Quantity, Reference] = {}
+
+    def reference(self, quantity: Quantity) -> Reference:
+        """The value that autodiff gives, and its noise floor."""
+        if quantity not in self.references:
+            g = self.base.evaluate(quantity)
+            floor = None
+            if self.floors:
+                runs = [run.evaluate(quantity) for run in self.others] if self.same else []
+                floor = floor_of(g, runs)
+            self.references[quantity] = Reference(g, floor)
+        return self.references[quantity]
+
+    # --- which quantity is meant ----------------------------------------------------------------------
+
+    def candidates(self, name: str, t: int) -> list[tuple[str, Quantity]]:
+        """What a recorded name may stand for, each with a label, the most likely first."""
+        target = self.mapping.get(name)
+        if target is None:
+            return self._meanings(*bare_name(name), t)
+        target = target[0] if isinstance(target, (tuple, list)) else target
+        return [pair for variable in target.split("|") for pair in self._meanings(variable, True, t)]
+
+    def _meanings(self, base: str, gradient: bool, t: int) -> list[tuple[str, Quantity]]:
+        found: list[tuple[str, Quantity]] = []
+        for variable, shift in ((base, 0), (base.removesuffix("_prev"), -1), (base.removesuffix("_next"), 1)):
+            if shift and variable == base:
+                continue
+            found += self._gradients(variable, t, shift) if gradient else []
+            found += (
+                [("value", Quantity("value", i)) for i in self.base.at(variable, t + shift)]
+                if not gradient
+                else []
+            )
+            if found:
+                break
+        if not gradient and not found:
+            return self._gradients(base, t, 0)
+        return found
+
+    def _gradients(self, variable: str, t: int, shift: int) -> list[tuple[str, Quantity]]:
+        base = self.base
+        others = [i for i in base.find(variable) if not isinstance(base.nodes[i], Leaf)]
+        leaf = base.leaf(variable, alias=not others)
+        if leaf is not None and not shift:
+            return self._of_parameter(leaf, t)
+        found: list[tuple[str, Quantity]] = []
+        for row in base.at(variable, t + shift):
+            uses = base.uses_at(row, t if shift < 0 else t + shift)
+            if shift and (uses or t + shift < 0):
+                found.append(("carried", Quantity("part", row, uses)))
+            found.append((f"gradient {shift}" if shift else "gradient", Quantity("gradient", row)))
+            node = base.nodes[row]
+            parent = (node.inputs or (None,))[0]
+            if node.op.name == "softmax" and parent is not None:
+                found.append(("scores", Quantity("gradient", base.row[parent])))
+            if isinstance(node, Port) and node.scope.layer and len(base.uses[row]) == 1:
+                found.append(("activated", Quantity("gradient", base.uses[row][0][0])))
+        if shift < 0 and not found:
+            start = self._start(variable, t)
+            found += [("carried", Quantity("part", -1, start))] if start else []
+            leaf = base.leaf(f"{variable}0")
+            found += [("gradient", Quantity("gradient", leaf))] if leaf is not None and not found else []
+        return found
+
+    def _of_parameter(self, leaf: int, t: int) -> list[tuple[str, Quantity]]:
+        base = self.base
+        uses = base.uses[leaf]
+        timed = [use for use in uses if base.times[use[0]] is not None]
+        found = []
+        if timed:
+            late = tuple(use for use in timed if base.times[use[0]] >= t)  # type: ignore[operator]
+            early = tuple(use for use in timed if base.times[use[0]] <= t)  # type: ignore[operator]
+            found = (
+                [("of this step", Quantity("part", leaf, base.uses_at(leaf, t)))]
+                if base.uses_at(leaf, t)
+                else []
+            )
+            found += [("so far", Quantity("part", leaf, late))] if late else []
+            found += [("so far, forward", Quantity("part", leaf, early))] if early else []
+        return [*found, ("total", Quantity("gradient", leaf))]
+
+    def _start(self, variable: str, t: int) -> tuple[tuple[int, int], ...]:
+        """The uses at step t of an initial state that is no variable: as the next step uses its own."""
+        base = self.base
+        found = []
+        for row in base.at(variable, t):
+            for user, k in base.uses_at(row, t + 1):
+                found += [(i, k) for i in base.alike(user) if base.times[i] == t]
+        return tuple(found)
+
+    # --- the comparison -------------------------------------------------------------------------------
+
+    def judged(self) -> list[Judged]:
+        """A row for every recorded quantity."""
+        options: list[list[tuple[str, Judged]]] = [self._options(entry) for entry in self.entries]
+        runs: dict[
+            tuple[Any, str], list[tuple[bool, float]]
+        ] = {}  # by line: two lines may mean different things
+        passes: Counter[Any] = Counter()
+        for entry, found in zip(self.entries, options, strict=True):
+            before = passes[_line(entry)]
+            passes[_line(entry)] += 1
+            for label, judged in found:
+                failed = judged.row.failed or judged.row.verdict == "missing"
+                gap = 1.0 if np.isnan(judged.row.norm_rel) else judged.row.norm_rel
+                run = runs.setdefault((_line(entry), label), [])
+                run += [(True, 1.0)] * (before - len(run))  # a meaning must hold at every step
+                if len(run) == before:
+                    run.append((failed, gap))
+                elif not failed:
+                    run[-1] = (failed, gap)
+
+        def score(entry: Entry, label: str) -> tuple[int, int, float]:
+            run = runs[_line(entry), label]
+            right = next((i for i, (failed, _) in enumerate(run) if failed), len(run))
+            return -right, sum(failed for failed, _ in run), sum(gap for _, gap in run)
+
+        result = []
+        for entry, found in zip(self.entries, options, strict=True):
+            best = min((label for label, _ in found), key=lambda label: score(entry, label))
+            if best == "of this step" and entry.source.summed and "so far" in dict(found):
+                best = "so far"
+            alike = [judged for label, judged in found if label == best]
+            chosen = next((j for j in alike if not j.row.failed), alike[0])
+            chosen.others = [judged for _, judged in found if judged is not chosen]
+            result.append(chosen)
+        return result
+
+    def _options(self, entry: Entry) -> list[tuple[str, Judged]]:
+        assert entry.t is not None
+        t = entry.t - self.first
+        target = self.mapping.get(entry.name, entry.name)
+        operation = list(target[1:]) if isinstance(target, (tuple, list)) else []
+        check_operation(entry.name, target, operation)
+        m = laid_out(array_of(entry.value), operation)
+        found = []
+        for label, quantity in self.candidates(entry.name, t):
+            reference = self.reference(quantity)
+            if m is None:
+                why = f"no array of real numbers was recorded but {type(entry.value).__name__}"
+                found.append(
+                    (label, Judged(entry, Row(entry.name, verdict="missing", diagnosis=why, t=entry.t)))
+                )
+            else:
+                row = judge(entry.name, m, reference, t=entry.t)
+                found.append((label, Judged(entry, row, quantity, m, reference, label)))
+        if not found:
+            known = sorted({name for table in self.base.by_name[:1] for name in table})
+            near = get_close_matches(bare_name(entry.name)[0], known, n=3)
+            hint = (
+                f"; it has {', '.join(near or known[:8])}"
+                if known
+                else ", for it was not computed inside tg.trace()"
+            )
+            why = f"the loss function has no variable of this name at this step{hint}: see map="
+            shape = () if m is None else m.shape
+            row = Row(entry.name, shape, verdict="missing", diagnosis=why, t=entry.t, extra=True)
+            found = [("", Judged(entry, row, m=m))]
+        return found
+
+
+def _line(entry: Entry) -> tuple[str, str, int]:
+    return entry.name, entry.source.file, entry.source.line
+
+
+def compare_steps(
+    recorder: ManualRecorder, runs: list[Recorded], mapping: Mapping[str, Any], floors: bool
+) -> tuple[list[Row], Divergence | None, list[str]]:
+    """Rows for every recorded quantity, the first divergence, and notes."""
+    steps = _Steps(recorder, runs, mapping, floors)
+    found = steps.judged()
+    unknown = [j for j in found if j.row.extra]
+    rows = [j.row for j in found if not j.row.extra]
+    named: dict[str, Row] = {}
+    for j in unknown:
+        row = named.setdefault(j.row.parameter, j.row)
+        row.t = None
+    rows += named.values()
+    if len(unknown) == len(found):
+        for row in named.values():
+            row.extra = False  # nothing was compared: that is no agreement
+        why = (
+            "no recorded quantity has a counterpart in the loss function" if found else "nothing was recorded"
+        )
+        rows += [] if rows else [Row("(recorder)", verdict="missing", diagnosis=why)]
+        return rows, None, []
+    wrong = [j for j in found if j.row.failed]
+    first = _divergence(steps, found, wrong[0]) if wrong else None
+    notes = [f"{name} was recorded as the sum {label}" for name, label in
+             dict.fromkeys((j.entry.name, j.label) for j in found if j.label.startswith("so far"))]  # fmt: skip
+    done = {j.quantity.row for j in found if j.quantity is not None}
+    totals = {spellings(bare_name(name)[0])[1] for name in recorder.totals()}
+    left = [
+        name for name, row in steps.base.parameters() if row not in done and spellings(name)[1] not in totals
+    ]
+    notes += [f"not recorded, so not compared: {', '.join(left)}"] if left else []
+    return rows, first, notes
+
+
+def _divergence(steps: _Steps, found: list[Judged], first: Judged) -> Divergence:
+    """Explain the first quantity that differs, and the first of each other name as far as it can be."""
+    right = {
+        j.quantity.row for j in found if j.quantity and j.quantity.kind == "gradient" and not j.row.failed
+    }
+    explained: set[str] = set()
+    for j in found:
+        if j.row.verdict == "differs" and j.entry.name not in explained:
+            explained.add(j.entry.name)
+            causes = [_cause(steps, found, k, right) for k in (j, *j.others) if k.row.verdict == "differs"]
+            cause = next((c for c in causes if c != "unexplained"), "unexplained")
+            if j is first or cause != "unexplained":
+                j.row.diagnosis = cause
+    position = next(i for i, j in enumerate(found) if j is first)
+    entry = first.entry
+    inputs = []
+    for name in sorted(entry.source.reads):
+        earlier = [j for j in found[:position] if name in (j.entry.name, j.entry.source.variable)]
+        if earlier and earlier[-1].row.verdict in ("rounding", "close", "differs"):
+            state = "agrees" if not earlier[-1].row.failed else "differs"
+            inputs.append(f"{name} {state} ({number(earlier[-1].row.ulp)} ulp)")
+    source = entry.source
+    return Divergence(
+        t=int(entry.t or 0), quantity=entry.name, file=source.file, line=source.line, source=source.text,
+        inputs=tuple(inputs), diagnosis=first.row.diagnosis or first.row.verdict,
+        place=f"{os.path.basename(source.file)}:{source.line}" if source.file else "",
+    )  # fmt: skip
+
+
+def _cause(steps: _Steps, found: list[Judged], judged: Judged, right: set[int]) -> str:
+    """What is wrong with one quantity."""
+    m, quantity, reference = judged.m, judged.quantity, judged.reference
+    assert m is not None and quantity is not None and reference is not None and reference.gradient is not None
+    r, bar = np.asarray(reference.gradient), tolerance(m, reference)
+    if quantity.kind == "value":
+        return "the forward pass differs already"
+    base, t = steps.base, (judged.entry.t or 0) - steps.first
+    uses = quantity.uses if quantity.kind == "part" else tuple(base.uses[quantity.row])
+    if judged.label.startswith("so far"):
+        own = base.uses_at(quantity.row, t)
+        earlier = [j for j in found if j.entry.name == judged.entry.name and j.label == judged.label]
+        before = earlier[: next((i for i, j in enumerate(earlier) if j.entry is judged.entry), 0)][-1:]
+        step = base.evaluate(Quantity("part", quantity.row, own))
+        if m.shape == step.shape and np.abs(m - step).max(initial=0) <= bar:
+            return f"the sum over time is missing: this is what step t={judged.entry.t} alone contributes"
+        if before and before[0].m is not None and own and before[0].m.shape == m.shape:
+            m = m - before[0].m
+        r, uses = step, own
+    general = diagnose(m, r, bar, base.length)
+    special = explanations(base, uses, m, r, bar, right - {quantity.row}) if uses else []
+    if general == "zero everywhere":
+        cut = judged.label == "carried"
+        general = (
+            "zero everywhere: the flow back in time is cut here"
+            if cut
+            else "unexplained"
+            if special
+            else general
+        )
+    if general.startswith("transposed"):
+        special = []
+    value = base.value(quantity.row) if quantity.row >= 0 and quantity.kind == "gradient" else None
+    if value is not None and np.shape(value) == m.shape:
+        special += _without_label(np.asarray(value), m, bar)
+    causes = list(dict.fromkeys([*([] if general == "unexplained" else [general]), *special]))
+    return " or ".join(causes[:4]) or "unexplained"
+
+
+def _without_label(scores: Array, m: Array, bar: float) -> list[str]:
+    """Whether the gradient of a softmax cross-entropy lacks its label."""
+    for axis in range(m.ndim):
+        p = np.exp(scores - scores.max(axis=axis, keepdims=True))
+        p /= p.sum(axis=axis, keepdims=True)
+        if np.abs(p - m).max(initial=0) <= bar:
+            return ["the label is not subtracted: the probabilities alone"]
+    return []
