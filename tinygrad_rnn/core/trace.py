@@ -1,4 +1,4 @@
-"""Where ops come from: inside `trace()`, every node keeps its call path and its value.
+"""Where ops come from: inside `trace()`, every node keeps its call path, its value, and later its gradient.
 
 Outside it nothing is kept, and ops cost what they cost without this file.
 """
@@ -8,13 +8,17 @@ from __future__ import annotations
 import dis
 import os
 import sys
+from time import perf_counter
 from types import CodeType, FrameType
 from typing import Any
 
-from ..config import Monitor, switched
-from .op import Node
+import numpy as np
+
+from ..config import Monitor, Scope, switched
+from .op import LEAF, PORT, Node
 from .tensor import Tensor
 
+MOST_PARTS = 2**28  # bytes of contributions to gradients that a `trace()` keeps
 DEPTH = 4  # frames that are kept of a call path
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _ENGINE = tuple(os.path.join(_PACKAGE, part) for part in ("core", "ops", "bptt", "config"))
@@ -23,19 +27,30 @@ Path = tuple[tuple[CodeType, int], ...]
 
 
 class Traced:
-    """What `trace()` keeps of a node: call path (innermost frame first), value, and the name of a variable.
+    """What `trace()` keeps of a node: where it was made, what it computed, and what a backward pass did with it.
 
-    The name is that of the local variable in which the node was first seen, looked up whenever a function
-    was entered or left between two ops; None if there was none. What a function assigns directly is not
-    looked up: it can be read off the call path.
+    `path` is the call path, innermost frame first; `value` the array, or a tuple of them; `seconds` the time
+    since the op before, with the Python in between. `name` is that of the local variable in which the node
+    was first seen, looked up whenever a function was entered or left between two ops; None if there was none.
+    What a function assigns directly is not looked up: it can be read off the call path.
+
+    The rest is set by a backward pass inside `trace()`, the last one if there are several: `order` numbers the
+    nodes as they were visited, 1, 2, … (0: not visited); `grad` is the gradient that had arrived (a list, with
+    None for what was not used, if the op has several outputs); `parts` has one entry per argument: what the
+    node added to the gradient of that argument, None if nothing. The engine adds the parts that arrive at
+    one node in this order, from the first one on. Once `MOST_PARTS` bytes are kept, a part is its norm only.
     """
 
-    __slots__ = ("name", "path", "value")
+    __slots__ = ("grad", "name", "order", "parts", "path", "seconds", "value")
 
-    def __init__(self, path: Path, value: Any, name: str | None = None) -> None:
+    def __init__(self, path: Path, value: Any, seconds: float = 0.0) -> None:
         self.path = path  # (code, offset of the instruction), without the frames of the engine
-        self.value = value  # the array, or a tuple of them
-        self.name = name
+        self.value = value
+        self.seconds = seconds
+        self.name: str | None = None
+        self.order = 0
+        self.grad: Any = None
+        self.parts: list[Any] = []
 
 
 class Trace(Monitor):
@@ -43,6 +58,18 @@ class Trace(Monitor):
 
     def __init__(self) -> None:
         self._frame: FrameType | None = None  # the innermost frame of the last op
+        self._clock = perf_counter()
+        self._visited = 0
+        self._argument = 0  # of the visited node: where to look for the next parent
+        self._kept = 0  # bytes of parts
+
+    def forward(self, op: Any, args: tuple[Any, ...], attrs: dict[str, Any], y: Any, scope: Scope) -> None:
+        """Note the values of leaves, which nothing else keeps."""
+        for a in args:
+            if isinstance(a, Tensor):
+                node = a._node
+                if node is not None and node.op is LEAF and not hasattr(node, "trace"):
+                    node.trace = Traced((), a._data)
 
     def recorded(self, node: Node, y: Any) -> None:
         """Note where a node was made."""
@@ -61,7 +88,27 @@ class Trace(Monitor):
         if inner is not self._frame:
             self._look_around(inner)
             self._frame = inner
-        node.trace = Traced(tuple(path), y)
+        clock = perf_counter()
+        node.trace = Traced(tuple(path), y, clock - self._clock)
+        self._clock = clock
+
+    def arrived(self, node: Node, g: Any) -> None:
+        """Note the gradient of a node, and that it is its turn."""
+        if node.op is not PORT:
+            kept = _traced(node)
+            self._visited += 1
+            kept.order, kept.grad = self._visited, _array(g)
+            kept.parts = [None] * len(node.inputs or ())
+            self._argument = 0
+
+    def backward(self, node: Node, parent: Node, part: Any) -> None:
+        """Note what a node adds to the gradient of its parent."""
+        k = (node.inputs or ()).index(parent, self._argument)
+        self._argument = k + 1
+        kept, part = node.trace, _array(part)
+        if part is not kept.grad:
+            self._kept += part.nbytes
+        kept.parts[k] = part if self._kept <= MOST_PARTS else float(np.linalg.norm(part))
 
     def _look_around(self, frame: FrameType | None) -> None:
         """Note the names of the tensors that the current functions hold."""
@@ -74,14 +121,26 @@ class Trace(Monitor):
                     value = held.get(name)
                     if isinstance(value, Tensor) and value._node is not None:
                         node = value._node
-                        if not hasattr(node, "trace"):  # a leaf, or one of several outputs
-                            node.trace = Traced((), value._data)
-                        node.trace.name = node.trace.name or name
+                        kept = _traced(node, value._data)
+                        kept.name = kept.name or name
             frame = frame.f_back
 
     def close(self) -> None:
         """Let go of the frame."""
         self._frame = None
+
+
+def _traced(node: Node, value: Any = None) -> Traced:
+    """What is kept of a node; leaves, and nodes from before, have nothing yet."""
+    if not hasattr(node, "trace"):
+        node.trace = Traced((), value)
+    kept: Traced = node.trace
+    return kept
+
+
+def _array(g: Any) -> Any:
+    """A gradient without its graph."""
+    return [_array(p) for p in g] if isinstance(g, list) else getattr(g, "_data", g)
 
 
 _USER: dict[str, bool] = {}  # by file: a code object takes long to hash
@@ -99,7 +158,8 @@ def _stored(code: CodeType) -> tuple[str, ...]:
 class trace(switched):
     """Context manager in which ops keep where they were called and what they computed; recurrences unroll.
 
-    What is recorded inside can be compared with a hand derivation step by step, by the variable names of
+    A backward pass inside also keeps the gradient of every node, the order of its visits, and what each adds to
+    the gradients of its arguments (`backward(retain_graph=True)`, so that the graph is still there to look at). What is recorded inside can be compared with a hand derivation step by step, by the variable names of
     the function that computed it (`compare_gradients` with a `ManualRecorder`).
 
     >>> from tinygrad_rnn import ops, tensor
