@@ -175,6 +175,11 @@ def _stored(code: CodeType) -> tuple[str, ...]:
     return _STORED[code]
 
 
+def where(code: CodeType) -> int:
+    """`ENGINE`, `PACKAGE` or `USER`: where a function belongs."""
+    return _KIND[code.co_filename]
+
+
 class trace(switched):
     """Context manager in which ops keep where they were called and what they computed; recurrences unroll.
 
