@@ -24,6 +24,10 @@ DEPTH = 4  # frames outside this package that are kept of a call path
 ENGINE, PACKAGE, USER = range(3)  # where a file belongs
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _ENGINE = tuple(os.path.join(_PACKAGE, part) for part in ("core", "ops", "bptt", "config"))
+_PLAIN = (
+    _ENGINE[0],
+    *[os.path.join(_PACKAGE, "ops", part) for part in ("__init__", "protocols")],
+)  # operators
 
 Path = tuple[tuple[CodeType, int], ...]
 
@@ -182,7 +186,7 @@ def where(code: CodeType) -> int:
 
 def composite(kept: Traced) -> tuple[int, int] | None:
     """Which op of a composite function it was; None for an op that the path calls itself."""
-    if kept.inner is None or kept.inner[0].co_filename.startswith(_ENGINE[0]):
+    if kept.inner is None or kept.inner[0].co_filename.startswith(_PLAIN):
         return None
     return id(kept.inner[0]), kept.inner[1]
 

@@ -76,7 +76,7 @@ def body(scene: Scene, direction: str, dark: bool = False, placed: Placement | N
             style.append("constraint=false")
         if edge.fill:
             width = 1.0 + 2.4 * int(edge.fill[1:]) / LEVELS
-            style.append(f'color="{hue(edge.fill, dark)}" penwidth={width:.1f}')
+            style.append(f'color="{hue(edge.fill, dark, fade=0.0)}" penwidth={width:.1f}')
         lines.append(f'\t"{_quoted(a)}" -> "{_quoted(b)}" [{" ".join(style)}]\n')
     return lines
 
