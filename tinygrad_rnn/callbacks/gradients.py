@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import Monitor, Scope, mode, switched
+from ..config import Monitor, mode, switched
 from ..core.op import Array, Leaf, Node
 from ..optimizers.gradients import norms
 from .callback import Callback, Logs
@@ -20,13 +20,13 @@ class _Watch(Monitor):
         self.weights: dict[Leaf, Array] = {}
         self.handed_on: dict[Node, Array] = {}
 
-    def backward(self, op: Any, part: Any, scope: Scope, parent: Any) -> None:
+    def backward(self, node: Any, parent: Any, part: Any) -> None:
         """Keep one part of the gradient of `parent`."""
         if isinstance(parent, Leaf):
             sums: dict[Any, Array] = self.weights
             wanted = parent.variable
         else:
-            sums, wanted = self.handed_on, parent.scope.t not in (None, scope.t)
+            sums, wanted = self.handed_on, parent.scope.t not in (None, node.scope.t)
         if wanted:
             sums[parent] = sums[parent] + part if parent in sums else part
 
