@@ -10,9 +10,10 @@ import numpy as np
 
 from ..core.autodiff import grad, sum_to
 from ..core.op import PORT, Array, Leaf, Port
+from ..core.sites import assigned, position, text_of
 from ..core.tensor import Tensor
 from .parameters import ancestors
-from .sites import assigned, position, runs_backwards, text_of
+from .sites import runs_backwards
 
 Use = tuple[int, int]  # row of the op that reads a value, and the number of the argument
 

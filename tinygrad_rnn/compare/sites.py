@@ -1,15 +1,14 @@
-"""From call paths to source: the variable that an op was assigned to, the line that computed a quantity."""
+"""From a call to the line of the user's that computed what it passes on."""
 
 from __future__ import annotations
 
 import ast
 import functools
 import linecache
-from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-Span = tuple[int, int, int, int]  # first and last line, first and last column, as in `code.co_positions()`
+from ..core.sites import expressions, label, position, targets_of, tree_of
 
 
 class Source(NamedTuple):
@@ -24,91 +23,6 @@ class Source(NamedTuple):
     reads: frozenset[str] = frozenset()
     variable: str = ""
     summed: bool = False
-
-
-@functools.lru_cache(maxsize=64)
-def _parsed(text: str) -> ast.Module:
-    try:
-        return ast.parse(text)
-    except SyntaxError:  # no Python file: there is nothing to be known about it
-        return ast.Module([], [])
-
-
-@functools.lru_cache(maxsize=256)
-def tree_of(code: CodeType) -> ast.Module:
-    """The parsed file that a function stands in; empty if there is none."""
-    return _parsed("".join(linecache.getlines(code.co_filename)))
-
-
-@functools.lru_cache(maxsize=256)
-def _positions(code: CodeType) -> tuple[Any, ...]:
-    return tuple(code.co_positions())
-
-
-def position(code: CodeType, offset: int) -> Span | None:
-    """Where in the source an instruction comes from."""
-    line, end, column, stop = _positions(code)[offset // 2]
-    return None if None in (line, end, column, stop) else (line, end, column, stop)
-
-
-def span(node: Any) -> Span:
-    """The range of a node of the syntax tree."""
-    return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
-
-
-def text_of(code: CodeType, offset: int) -> str:
-    """The expression that an instruction belongs to, in one line; "" if it is not known."""
-    where = position(code, offset)
-    found = where and _expressions(tree_of(code)).get(where)
-    return ast.unparse(found) if found else ""
-
-
-@functools.lru_cache(maxsize=64)
-def _expressions(tree: ast.Module) -> dict[Span, ast.AST]:
-    return {span(node): node for node in ast.walk(tree) if isinstance(node, (ast.expr, ast.AugAssign))}
-
-
-@functools.lru_cache(maxsize=64)
-def _names(tree: ast.Module) -> dict[Span, tuple[str, ...]]:
-    """For every expression that is assigned: the name, or the names of its parts."""
-    found: dict[Span, tuple[str, ...]] = {}
-    for node in ast.walk(tree):
-        for target, value, whole in targets_of(node):
-            names = [_label(t) or "" for t in (target.elts if isinstance(target, ast.Tuple) else [target])]
-            for made in (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,):
-                found.setdefault(span(made), tuple(names))
-            if whole:
-                found.setdefault(span(node), tuple(names))
-    return found
-
-
-def targets_of(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr, bool]]:
-    """Target and value of what a statement assigns; whether its op has the span of the statement."""
-    if isinstance(node, ast.Assign):
-        for target in node.targets:
-            pair = isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple)
-            if pair and len(target.elts) == len(node.value.elts):  # type: ignore[attr-defined]
-                for part in zip(target.elts, node.value.elts, strict=True):  # type: ignore[attr-defined]
-                    yield *part, False
-            else:
-                yield target, node.value, False
-    elif isinstance(node, (ast.AugAssign, ast.AnnAssign, ast.NamedExpr)) and node.value is not None:
-        yield node.target, node.value, isinstance(node, ast.AugAssign)
-
-
-def _label(target: ast.expr) -> str | None:
-    """The name of a variable, an attribute, a container's key, or the container."""
-    if isinstance(target, ast.Subscript):
-        key = target.slice
-        text = isinstance(key, ast.Constant) and isinstance(key.value, str)
-        return key.value if text else _label(target.value)  # type: ignore[attr-defined]
-    return getattr(target, "id", None) or getattr(target, "attr", None)
-
-
-def assigned(code: CodeType, offset: int) -> tuple[str, ...]:
-    """The variables that the result of an instruction was assigned to; none if it was used otherwise."""
-    where = position(code, offset)
-    return _names(tree_of(code)).get(where, ()) if where else ()
 
 
 @functools.lru_cache(maxsize=64)
@@ -135,7 +49,7 @@ def computed(frame: FrameType, quantity: str) -> Source:
         code.co_filename, frame.f_lineno, linecache.getline(code.co_filename, frame.f_lineno).strip()
     )
     where = position(code, frame.f_lasti)
-    call = _expressions(tree_of(code)).get(where) if where else None
+    call = expressions(tree_of(code)).get(where) if where else None
     if not isinstance(call, ast.Call):
         return here
     given = {keyword.arg: keyword.value for keyword in call.keywords}
@@ -145,7 +59,7 @@ def computed(frame: FrameType, quantity: str) -> Source:
     scope = function_at(tree_of(code), frame.f_lineno)
     found = _origin(value, scope, frame.f_lineno, quantity, frame, 0)
     source = found if isinstance(found, Source) else source_of(found or value, code.co_filename)
-    return source._replace(variable=_label(value) or "", summed=starts_from_zeros(value, scope))
+    return source._replace(variable=label(value) or "", summed=starts_from_zeros(value, scope))
 
 
 def starts_from_zeros(value: ast.expr, scope: ast.AST) -> bool:
@@ -162,10 +76,10 @@ def source_of(node: Any, file: str) -> Source:
     value = getattr(node, "value", None)
     read = value if isinstance(node, ast.stmt) and value is not None else node
     names = frozenset(
-        filter(None, (_label(n) for n in ast.walk(read) if isinstance(n, (ast.Name, ast.Subscript))))
+        filter(None, (label(n) for n in ast.walk(read) if isinstance(n, (ast.Name, ast.Subscript))))
     )
     if isinstance(node, ast.AugAssign):
-        names |= frozenset(filter(None, [_label(node.target)]))
+        names |= frozenset(filter(None, [label(node.target)]))
     return Source(file, node.lineno, linecache.getline(file, node.lineno).strip(), names)
 
 
@@ -235,7 +149,7 @@ def _inside(call: ast.Call, index: int | None, quantity: str, frame: FrameType) 
         elif index is None and isinstance(node, ast.keyword) and node.arg == quantity:
             wanted.append(node.value)
         elif index is None and isinstance(node, ast.Assign):
-            labels = [_label(t) for t in node.targets]
+            labels = [label(t) for t in node.targets]
             wanted += [node] if quantity in labels else []
     if not wanted:
         return None

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ..core.sites import targets_of, tree_of
 from .recorder import Entry, ManualRecorder
-from .sites import function_at, source_of, starts_from_zeros, targets_of, tree_of
+from .sites import function_at, source_of, starts_from_zeros
 
 
 class Watch:

@@ -46,12 +46,13 @@ def span(node: Any) -> Span:
 def text_of(code: CodeType, offset: int) -> str:
     """The expression that an instruction belongs to, in one line; "" if it is not known."""
     where = position(code, offset)
-    found = where and _expressions(tree_of(code)).get(where)
+    found = where and expressions(tree_of(code)).get(where)
     return ast.unparse(found) if found else ""
 
 
 @functools.lru_cache(maxsize=64)
-def _expressions(tree: ast.Module) -> dict[Span, ast.AST]:
+def expressions(tree: ast.Module) -> dict[Span, ast.AST]:
+    """Every expression by its range."""
     return {span(node): node for node in ast.walk(tree) if isinstance(node, (ast.expr, ast.AugAssign))}
 
 
@@ -62,7 +63,8 @@ def _names(tree: ast.Module) -> dict[Span, tuple[str, ...]]:
     for node in ast.walk(tree):
         for target, value, whole in targets_of(node):
             names = [label(t) or "" for t in (target.elts if isinstance(target, ast.Tuple) else [target])]
-            found.setdefault(span(value), tuple(names))
+            for made in (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,):
+                found.setdefault(span(made), tuple(names))
             if whole:
                 found.setdefault(span(node), tuple(names))
     return found
