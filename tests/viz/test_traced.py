@@ -64,6 +64,9 @@ def test_branches_at_the_same_line_and_composite_functions_stay_apart():
     fold = graph(y).fold()
     assert sorted(fold.counts) == [1] + [4] * (len(fold) - 1)
     assert fold.graph.op[fold.first].tolist().count("tanh") == 2
+    means = fold.first[fold.graph.layer[fold.first] == ""]
+    labels = dict(zip(fold.graph.op[means], fold.graph.label[means], strict=True))
+    assert labels["sum"] is None and labels["divide"] == "ops.mean(y, axis=0)"  # a part, and the whole
 
 
 def test_expressions_names_and_lines():
@@ -161,3 +164,10 @@ def test_names_of_expressions_that_are_markup(tmp_path):
         y = scope["f"](tensor([1.0], requires_grad=True))
     root = check(draw_graph(y, view="folded", show=("name", "site")))
     assert "odd<&>.py:3" in list(root.itertext())
+
+
+def test_the_recorded_backward_pass_is_no_loop():
+    x = tensor(2.0, requires_grad=True)
+    with tg.trace():
+        (g,) = tg.grad(x * x * x, [x], create_graph=True)
+    assert graph(g).steps == 0 and "t = " not in draw_graph(g).svg()
