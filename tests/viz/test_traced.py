@@ -171,3 +171,17 @@ def test_the_recorded_backward_pass_is_no_loop():
     with tg.trace():
         (g,) = tg.grad(x * x * x, [x], create_graph=True)
     assert graph(g).steps == 0 and "t = " not in draw_graph(g).svg()
+
+
+def test_an_inner_loop_in_a_marked_step_has_its_own_boxes():
+    h = tensor(np.ones(3), requires_grad=True)
+    with tg.trace():
+        for t in range(4):
+            with tg.step(t):
+                for _ in range(2):
+                    h = ops.tanh(h)
+    fold = graph(h).fold()
+    assert sorted(fold.counts) == [1, 8]
+    drawing = draw_graph(h, view="unrolled")
+    check(drawing)
+    assert drawing.shown == 9
