@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from viz.hand import LOOPS, traced
-from viz.test_draw import check
+from viz.test_draw import SVG, check, within
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import draw_graph, graph, layers, ops, tensor
@@ -114,8 +114,19 @@ def test_the_backward_graph_turns_the_arrows_round():
     for view in ("folded", "unrolled"):
         forward, back = (draw_graph(loss, view=view, color_by=c) for c in (None, "grad"))
         check(back)
-        heads = [re.findall(r'<polygon points="([^ ]+) ', d.svg()) for d in (forward, back)]
-        assert len(heads[0]) == len(heads[1]) and heads[0] != heads[1]
+        for drawing, end in ((forward, "data-to"), (back, "data-from")):
+            root = check(drawing)
+            rects = {}
+            for g in root.iter(f"{SVG}g"):
+                if g.get("data-id"):
+                    r = g.find(f"{SVG}rect")
+                    x, y, w, h = (float(r.get(k)) for k in ("x", "y", "width", "height"))
+                    rects[g.get("data-id")] = (x, y, x + w, y + h)
+            arrows = [g for g in root.iter(f"{SVG}g") if g.get("data-from")]
+            assert len(arrows) > 10
+            for g in arrows:
+                x, y = map(float, g.find(f"{SVG}polygon").get("points").split(" ")[0].split(","))
+                assert within((x, y, x, y), rects[g.get(end)], 2.0)
         assert "dir=back" in back.source and "dir=back" not in forward.source
         assert re.search(r'class="edge[ carry]* s\d+"', back.svg())
         assert "inside tg.trace()" not in back.note
