@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 from viz.hand import traced
-from viz.nets import bidirectional, lstm, network, vanilla
+from viz.nets import bidirectional, network, vanilla
 
 from tinygrad_rnn import draw_graph
 
@@ -35,8 +35,7 @@ def pictures():
     yield draw_graph(loss, view="unrolled", color_by="grad", theme="dark")
     yield draw_graph(loss, view="folded", show=("name", "shape", "dtype", "value", "grad", "site", "bytes"))
     for view in ("folded", "unrolled", "layers"):
-        for net in (lstm, bidirectional):
-            yield draw_graph(net(30), view=view)
+        yield draw_graph(bidirectional(8), view=view)
     yield draw_graph(vanilla(12), params="node", direction="TB")
     yield draw_graph(network(), direction="RL", diff=vanilla(2))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from viz.hand import LOOPS, traced
-from viz.test_draw import check
+from viz.test_draw import SVG, check, within
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import draw_graph, graph, layers, ops, tensor
@@ -64,6 +64,9 @@ def test_branches_at_the_same_line_and_composite_functions_stay_apart():
     fold = graph(y).fold()
     assert sorted(fold.counts) == [1] + [4] * (len(fold) - 1)
     assert fold.graph.op[fold.first].tolist().count("tanh") == 2
+    means = fold.first[fold.graph.layer[fold.first] == ""]
+    labels = dict(zip(fold.graph.op[means], fold.graph.label[means], strict=True))
+    assert labels["sum"] is None and labels["divide"] == "ops.mean(y, axis=0)"  # a part, and the whole
 
 
 def test_expressions_names_and_lines():
@@ -111,8 +114,19 @@ def test_the_backward_graph_turns_the_arrows_round():
     for view in ("folded", "unrolled"):
         forward, back = (draw_graph(loss, view=view, color_by=c) for c in (None, "grad"))
         check(back)
-        heads = [re.findall(r'<polygon points="([^ ]+) ', d.svg()) for d in (forward, back)]
-        assert len(heads[0]) == len(heads[1]) and heads[0] != heads[1]
+        for drawing, end in ((forward, "data-to"), (back, "data-from")):
+            root = check(drawing)
+            rects = {}
+            for g in root.iter(f"{SVG}g"):
+                if g.get("data-id"):
+                    r = g.find(f"{SVG}rect")
+                    x, y, w, h = (float(r.get(k)) for k in ("x", "y", "width", "height"))
+                    rects[g.get("data-id")] = (x, y, x + w, y + h)
+            arrows = [g for g in root.iter(f"{SVG}g") if g.get("data-from")]
+            assert len(arrows) > 10
+            for g in arrows:
+                x, y = map(float, g.find(f"{SVG}polygon").get("points").split(" ")[0].split(","))
+                assert within((x, y, x, y), rects[g.get(end)], 2.0)
         assert "dir=back" in back.source and "dir=back" not in forward.source
         assert re.search(r'class="edge[ carry]* s\d+"', back.svg())
         assert "inside tg.trace()" not in back.note
@@ -161,3 +175,24 @@ def test_names_of_expressions_that_are_markup(tmp_path):
         y = scope["f"](tensor([1.0], requires_grad=True))
     root = check(draw_graph(y, view="folded", show=("name", "site")))
     assert "odd<&>.py:3" in list(root.itertext())
+
+
+def test_the_recorded_backward_pass_is_no_loop():
+    x = tensor(2.0, requires_grad=True)
+    with tg.trace():
+        (g,) = tg.grad(x * x * x, [x], create_graph=True)
+    assert graph(g).steps == 0 and "t = " not in draw_graph(g).svg()
+
+
+def test_an_inner_loop_in_a_marked_step_has_its_own_boxes():
+    h = tensor(np.ones(3), requires_grad=True)
+    with tg.trace():
+        for t in range(4):
+            with tg.step(t):
+                for _ in range(2):
+                    h = ops.tanh(h)
+    fold = graph(h).fold()
+    assert sorted(fold.counts) == [1, 8]
+    drawing = draw_graph(h, view="unrolled")
+    check(drawing)
+    assert drawing.shown == 9

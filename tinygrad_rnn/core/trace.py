@@ -24,6 +24,7 @@ DEPTH = 4  # frames outside this package that are kept of a call path
 ENGINE, PACKAGE, USER = range(3)  # where a file belongs
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _ENGINE = tuple(os.path.join(_PACKAGE, part) for part in ("core", "ops", "bptt", "config"))
+_AUTODIFF = os.path.join(_ENGINE[0], "autodiff.py")
 _PLAIN = (
     _ENGINE[0],
     *[os.path.join(_PACKAGE, "ops", part) for part in ("__init__", "protocols")],
@@ -182,6 +183,11 @@ def _stored(code: CodeType) -> tuple[str, ...]:
 def where(code: CodeType) -> int:
     """`ENGINE`, `PACKAGE` or `USER`: where a function belongs."""
     return _KIND[code.co_filename]
+
+
+def of_backward(kept: Traced) -> bool:
+    """Whether an op was recorded by a backward pass with `create_graph=True`: the path says nothing about it."""
+    return kept.inner is not None and kept.inner[0].co_filename == _AUTODIFF
 
 
 def composite(kept: Traced) -> tuple[int, int] | None:

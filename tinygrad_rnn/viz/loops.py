@@ -12,20 +12,24 @@ import numpy as np
 
 from ..core.op import LEAF, Array, Node
 from ..core.sites import position, repeats
-from ..core.trace import USER, Path, composite, where
+from ..core.trace import USER, Path, composite, of_backward, where
 
 MOST_PLACES = 2000  # places that are looked at together to find the iterations
 
 
 class Paths:
-    """The call paths of some nodes, each of them once: `paths`, and in `of` the number of each node's (−1: none)."""
+    """The call paths of some nodes, each of them once: `paths`, and in `of` the number of each node's (−1: none).
+
+    `whole` says which nodes are the value of their expression: of the ops of a composite function only the last.
+    """
 
     def __init__(self, nodes: list[Node]) -> None:
         self.paths: list[Path] = []
         self.of: list[int] = []
         seen: dict[Any, int] = {}
         for node in nodes:
-            path = () if node.op is LEAF else getattr(getattr(node, "trace", None), "path", ())
+            kept = None if node.op is LEAF else getattr(node, "trace", None)
+            path = () if kept is None or of_backward(kept) else kept.path
             number = -1
             if path:
                 key = tuple([v for code, at in path for v in (id(code), at)])
@@ -33,6 +37,9 @@ class Paths:
                 if number == len(self.paths):
                     self.paths.append(path)
             self.of.append(number)
+        inner = [composite(node.trace) if k >= 0 else None for node, k in zip(nodes, self.of, strict=True)]
+        ahead = zip(inner, inner[1:], self.of, self.of[1:], strict=False)
+        self.whole = [a is None or a == b or k != n for a, b, k, n in ahead] + [True] * bool(nodes)
 
     def places(self, nodes: list[Node]) -> Array:
         """For every node the first one with the same op, layer and call path; −1 if it has no path of its own.
