@@ -149,12 +149,17 @@ def build_doc(build: Any) -> str:
 
 
 def deep_rnn() -> Any:
-    """Three layers on top of one another: each hands its state to the next step, and up to the next layer."""
-    cells = [layers.SimpleRNNCell(5, name=f"layer_{k}") for k in (1, 2, 3)]
-    model, x = on_sequence(
-        layers.RNN(cells, return_sequences=True, name="deep"), layers.Dense(3, name="dense")
-    )
-    return tg.draw_graph(model, x, view="unrolled", steps=slice(None))
+    """Three layers on top of one another: each hands its state to the next step, and up to the layer above."""
+    W, U = ([tg.Variable(np.eye(4), name=f"{n}{k}") for k in (1, 2, 3)] for n in "WU")
+    a = [tg.tensor(np.zeros((1, 4)), requires_grad=True, name=f"a{k}") for k in (1, 2, 3)]
+    outputs = []
+    for t in range(3):
+        h = tg.tensor(np.ones((1, 4)), requires_grad=True, name="x")
+        with tg.step(t):
+            for k in range(3):
+                a[k] = h = ops.tanh(h @ W[k] + a[k] @ U[k])
+        outputs.append(h)
+    return tg.draw_graph({f"y{t}": y for t, y in enumerate(outputs)}, view="unrolled", steps=slice(None))
 
 
 def bidirectional_rnn() -> Any:
@@ -206,8 +211,8 @@ def push(names: list[str], scores: Any, moves: Any) -> Any:
     ax.bar(names, scores, width=0.55, color="#c9d2de", edgecolor="#566274")
     for i, (score, move) in enumerate(zip(scores, moves, strict=True)):
         color = "#009e73" if move > 0 else "#d55e00"
-        text = f"{score:g}\n{'▲ up' if move > 0 else '▼ down'} {abs(move):.4f}"
-        if abs(move) > 0.01:
+        text = f"{score:.1f}\n{'▲ up' if move > 0 else '▼ down'} {abs(move):.4f}"
+        if abs(move) > 0.1:
             ax.annotate(
                 "",
                 (i + 0.38, score + move),

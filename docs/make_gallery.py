@@ -45,7 +45,8 @@ def page() -> str:
         for function in functions:
             caption = " ".join((inspect.getdoc(function) or "").split())
             parts.append(f"{caption}\n\n![{caption}](pictures/{function.__name__}.svg)\n")
-            parts.append(f"```py\n{body(function)}\n```\n")
+            code = f"```py\n{body(function)}\n```\n"
+            parts += [code] if code not in parts else []
     return "\n".join(parts)
 
 

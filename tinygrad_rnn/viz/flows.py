@@ -43,7 +43,9 @@ class Flow(NamedTuple):
             return "no growth factor: fewer than two steps have a gradient"
         text = f"{self.growth:.2f}" if 0.01 <= self.growth < 100 or self.growth == 0 else f"{self.growth:.1e}"
         kind = "steady" if text == "1.00" else "vanishing" if self.growth < 1 else "exploding"
-        return f"{kind} {text}× per step"
+        signs = np.sign(self.size)
+        alternating = len(signs) > 2 and (signs[1:] * signs[:-1] < 0).all()
+        return f"{kind} {text}× per step" + (", alternating" if alternating else "")
 
 
 def growth_factor(sizes: Any) -> float:

@@ -79,13 +79,15 @@ def plot_gradient_flow(
         found = gradient_flow(one, quantity, measure, where)
         for key, flow in found.items():
             flows[key if not label else str(label) if len(found) == 1 else f"{label}: {key}"] = flow
-    ax = figure.axes_for(ax, where, (7.2, 4.0))
+    few = len(flows) <= 3
+    ax = figure.axes_for(ax, where, (7.2 if few else 9.2, 4.0))
     figure.tidy(ax)
     for i, (key, flow) in enumerate(flows.items()):
-        _flow_line(ax, i, key, flow, len(flows) <= 3)
+        _flow_line(ax, i, key, flow, few)
     name = quantity.rpartition(".")[2]
     _flow_axes(ax, [flow.size for flow in flows.values()], name, measure, scale, reverse)
-    ax.legend(fontsize=8, framealpha=0.9, title_fontsize=8)
+    place = {} if few else {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+    ax.legend(fontsize=8, framealpha=0.9, **place)
     return GradientFlow(
         ax,
         {key: flow.t for key, flow in flows.items()},
@@ -140,7 +142,9 @@ def _flow_axes(ax: Any, sizes: Sequence[Array], name: str, measure: str, scale: 
     if scale == "auto":
         scale = "log" if measure == "norm" and (every > 0).all() and len(every) else "symlog"
     if scale == "symlog":
-        ax.set_yscale("symlog", linthresh=max(small, float(every.max(initial=0)) * 1e-12))
+        least = 10.0 ** np.floor(np.log10(max(small, float(every.max(initial=0)) * 1e-12)))
+        ax.set_yscale("symlog", linthresh=least)
+        ax.yaxis.get_major_locator().set_params(numticks=11)
     else:
         ax.set_yscale(scale)
     if scale == "log":
