@@ -14,7 +14,7 @@ from ..core.op import Array, Leaf, Node, Port
 from ..core.tensor import Tensor, tensor
 from ..core.trace import trace
 from .graph import _reach, tensors_of
-from .variables import names_of, place_of
+from .variables import held_by, names_of, place_of
 
 
 class Track(NamedTuple):
@@ -123,11 +123,14 @@ def over_time(roots: Any, quantity: str, where: str) -> list[Track]:
             f"{where}: compute it inside `with tg.trace():`, so that variables are known by their names"
         )
     ports = [p for node in nodes for p in node.inputs or () if isinstance(p, Port)]
+    single = [node for node in nodes if not isinstance(node, Leaf) and node.op.outputs == 1]
     found: dict[tuple[str, str], list[Node]] = {}
-    for node in [*nodes, *dict.fromkeys(ports)]:
-        if not isinstance(node, Leaf) and (isinstance(node, Port) or node.op.outputs == 1):
-            for name in names_of(node):
-                found.setdefault((node.scope.layer, name), []).append(node)
+    for names in (held_by, names_of):  # what was assigned counts more than where it was seen
+        latest: dict[tuple[str, str], list[Node]] = {}
+        for node in [*single, *dict.fromkeys(ports)]:
+            for name in names(node):
+                latest.setdefault((node.scope.layer, name), []).append(node)
+        found |= latest
     tracks = {key: track for key, made in found.items() if (track := _track(key, made)).nodes}
     layer, _, name = quantity.rpartition(".")
     chosen = [

@@ -13,10 +13,14 @@ from ..core.trace import Path
 
 
 def names_of(node: Node) -> tuple[str, ...]:
-    """The variables that held the value of a node, as far as they are known; none outside `trace()`."""
-    assigned = assigned_to(_path(node), node.index if isinstance(node, Port) else None)
+    """The variables to which the value of a node was assigned; none outside `trace()`."""
+    return assigned_to(_path(node), node.index if isinstance(node, Port) else None)
+
+
+def held_by(node: Node) -> tuple[str, ...]:
+    """The variable in which `trace()` saw the value of a node later, if any."""
     seen = getattr(getattr(node, "trace", None), "name", None)
-    return tuple(dict.fromkeys([*assigned, *([seen] if seen else [])]))
+    return (seen,) if seen else ()
 
 
 def place_of(node: Node) -> Any:
