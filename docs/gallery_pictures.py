@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,9 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import layers, ops
+from tinygrad_rnn.datasets.text import Vocabulary
 from tinygrad_rnn.manual import linear_rnn
+from tinygrad_rnn.models.characters import character_model
 
 sys.path.append(str(Path(__file__).parent.parent / "examples"))
 from network_types import TYPES
@@ -80,12 +84,10 @@ def loss_of(S: Any) -> Any:
     return ops.square(S - COUNTS).sum() / len(X)
 
 
+@functools.cache
 def trained_on_hello() -> tuple[Any, Any]:
     """A character model after 60 updates on "hello", and its history."""
     tg.utils.set_random_seed(1)
-    from tinygrad_rnn.datasets.text import Vocabulary
-    from tinygrad_rnn.models.characters import character_model
-
     vocabulary = Vocabulary("hello")
     model = character_model(vocabulary, "lstm", units=8, embedding=4)
     model.compile(tg.optimizers.Adam(0.03), tg.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -304,8 +306,8 @@ def exploding_cliff() -> Any:
     def loss(w: float, b: float) -> float:
         h = 0.5
         for _ in range(50):
-            h = w / (1 + np.exp(-h)) + b
-        return float((1 / (1 + np.exp(-h)) - 0.7) ** 2)
+            h = w / (1 + math.exp(-h)) + b
+        return (1 / (1 + math.exp(-h)) - 0.7) ** 2
 
     return tg.plot_cost_surface(loss, (2, 7), (-4, -0.5), n=80, scale="linear", labels=("$w$", "$b$"))
 

@@ -26,8 +26,8 @@ def figures():
     backend = matplotlib.get_backend()
     matplotlib.use("agg")
     yield
-    for number in plt.get_fignums():
-        plt.figure(number).savefig(io.BytesIO(), dpi=40)  # whatever was plotted can be written, without a warning
+    if plt.get_fignums():
+        plt.gcf().savefig(io.BytesIO(), dpi=40)  # whatever was plotted can be written, without a warning
     plt.close("all")
     matplotlib.use(backend)
 

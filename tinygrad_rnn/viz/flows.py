@@ -101,7 +101,8 @@ def gradient_flow(
         arrays = [
             np.zeros(1) if (g := next(found)) is None else np.asarray(g._data, float) for _ in track.nodes
         ]
-        size = np.array([np.linalg.norm(a) if measure == "norm" else a.sum() for a in arrays])
+        with np.errstate(all="ignore"):  # infinities and NaN are values here
+            size = np.array([np.linalg.norm(a) if measure == "norm" else a.sum() for a in arrays])
         flows[track.key] = Flow(track.t, size, growth_factor(size))
     return flows
 
