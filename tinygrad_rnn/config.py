@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+from collections.abc import Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple
@@ -79,11 +80,14 @@ class Monitor:
     def forward(self, op: Any, args: tuple[Any, ...], attrs: dict[str, Any], y: Any, scope: Scope) -> None:
         """An op ran: `args` are Tensors, arrays or numbers, `y` its array (a tuple, if it has several)."""
 
-    def recorded(self, node: Any, y: Any) -> None:
-        """An op was recorded as `node`; `y` is its array (a tuple, if it has several)."""
+    def recorded(self, node: Any, args: Sequence[Any], y: Any) -> None:
+        """An op was recorded as `node`; `args` are as in `forward`, `y` is its array (a tuple, if it has several)."""
 
-    def backward(self, op: Any, part: Any, scope: Scope) -> None:
-        """A backward pass computed `part`, the gradient of one input of an op."""
+    def arrived(self, node: Any, g: Any) -> None:
+        """A backward pass reached `node`; `g` is its gradient, complete (a list, if it has several outputs)."""
+
+    def backward(self, node: Any, parent: Any, part: Any) -> None:
+        """A backward pass computed `part`, what `node` adds to the gradient of one of its inputs."""
 
     def read(self, tensor: Any) -> None:
         """The value of a tensor left the world of ops: it became an array or a number."""
@@ -175,9 +179,9 @@ class FiniteMonitor(Monitor):
         for value in y if isinstance(y, tuple) else (y,):
             self._check(op.name, "forward", value, scope)
 
-    def backward(self, op: Any, part: Any, scope: Scope) -> None:
+    def backward(self, node: Any, parent: Any, part: Any) -> None:
         """Look at one gradient."""
-        self._check(op.name, "backward", part, scope)
+        self._check(node.op.name, "backward", part, node.scope)
 
     def _check(self, op: str, direction: str, value: Any, scope: Scope) -> None:
         if np.asarray(value).dtype.kind in "fc" and not np.isfinite(value).all():

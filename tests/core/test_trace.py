@@ -32,7 +32,7 @@ def test_paths_values_and_names() -> None:
         first, second = h._node.trace, loss._node.trace
         assert [code.co_name for code, _ in first.path[:2]] == ["cell", "run"]
         assert second.path[0][0].co_name == "run"
-        assert first.name == "h"  # what a function returned, seen in the one that called it
+        assert first.names == ("h",)  # what a function returned, seen in the one that called it
         assert np.array_equal(first.value, h.numpy())
         assert not any("tinygrad_rnn/core" in code.co_filename for code, _ in first.path)
 
@@ -81,3 +81,46 @@ def test_traced_gradients_are_the_same() -> None:
         loss.backward()
         grads.append(x.grad.tobytes())
     assert grads[0] == grads[1]
+
+
+def test_a_backward_pass_keeps_its_order_gradients_and_parts() -> None:
+    """Adding the parts in the order of the visits gives every gradient bit for bit."""
+    w = tg.Variable(np.random.default_rng(0).normal(size=(3, 3)), name="w")
+    for _ in range(2):
+        w.zero_grad()
+        with tg.trace():
+            h = tg.tensor(np.ones((2, 3)), requires_grad=True)
+            for _ in range(4):
+                left, right = ops.split(ops.concatenate([h @ w, h * h], axis=-1), 2, axis=-1)
+                h = ops.tanh(left) + right * 0.1
+            loss = (h * h).sum()
+            loss.backward(retain_graph=True)
+        seen, stack = {loss._node}, [loss._node]
+        while stack:
+            for parent in stack.pop().inputs:
+                if parent is not None and parent not in seen:
+                    seen.add(parent)
+                    stack.append(parent)
+        visited = sorted((n for n in seen if n.op.name != "port"), key=lambda n: n.trace.order)
+        assert [n.trace.order for n in visited] == list(range(1, len(visited) + 1))
+        total: dict[Any, Any] = {loss._node: np.ones(())}
+        for node in visited:
+            arrived = node.trace.grad
+            if isinstance(arrived, list):
+                total[node] = [total[p] for p in sorted(seen, key=lambda n: n.seq) if p.inputs == (node,)]
+                assert all(np.array_equal(a, b) for a, b in zip(arrived, total[node], strict=True))
+            else:
+                assert np.array_equal(total[node], arrived)
+            for parent, part in zip(node.inputs, node.trace.parts, strict=True):
+                if part is not None:
+                    total[parent] = total[parent] + part if parent in total else part
+        assert np.array_equal(w.grad, total[w._node]) and np.array_equal(w._node.trace.value, w.numpy())
+
+
+def test_many_parts_are_kept_as_norms(monkeypatch: Any) -> None:
+    monkeypatch.setattr("tinygrad_rnn.core.trace.MOST_PARTS", 0)
+    x = tg.tensor(np.array([3.0, 4.0]), requires_grad=True)
+    with tg.trace():
+        y = (x * np.array([1.0, 1.0])).sum()
+        y.backward(retain_graph=True)
+    assert y._node.inputs[0].trace.parts == [np.sqrt(2.0), None]

@@ -200,6 +200,8 @@ def _walk(
                 g = gathered if g is None else g + gathered
             if g is None or (active is not None and node not in active):
                 continue
+            if monitor is not None:
+                monitor.arrived(node, g)
             op, attrs = node.op, node.attrs
             inputs: Any = node.inputs
             saved: Any = node.saved
@@ -252,7 +254,7 @@ def _walk(
                 if part.dtype is not parent.dtype and part.dtype != parent.dtype:
                     part = part.astype(parent.dtype)
                 if monitor is not None:
-                    monitor.backward(op, part, node.scope)
+                    monitor.backward(node, parent, part)
                 total = cotangents.get(parent)
                 if total is None:
                     cotangents[parent] = part

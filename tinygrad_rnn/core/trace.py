@@ -1,4 +1,4 @@
-"""Where ops come from: inside `trace()`, every node keeps its call path and its value.
+"""Where ops come from: inside `trace()`, every node keeps its call path, its value, and later its gradient.
 
 Outside it nothing is kept, and ops cost what they cost without this file.
 """
@@ -8,34 +8,50 @@ from __future__ import annotations
 import dis
 import os
 import sys
+from collections.abc import Sequence
+from time import perf_counter
 from types import CodeType, FrameType
 from typing import Any
 
+import numpy as np
+
 from ..config import Monitor, switched
-from .op import Node
+from .op import LEAF, PORT, Node
 from .tensor import Tensor
 
-DEPTH = 4  # frames that are kept of a call path
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+MOST_PARTS = 2**28  # bytes of contributions to gradients that a `trace()` keeps
+DEPTH = 4  # frames outside this package that are kept of a call path
+ENGINE, PACKAGE, USER = range(3)  # where a file belongs
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _ENGINE = tuple(os.path.join(_PACKAGE, part) for part in ("core", "ops", "bptt", "config"))
 
 Path = tuple[tuple[CodeType, int], ...]
 
 
 class Traced:
-    """What `trace()` keeps of a node: call path (innermost frame first), value, and the name of a variable.
+    """What `trace()` keeps of a node: where it was made, what it computed, and what a backward pass did with it.
 
-    The name is that of the local variable in which the node was first seen, looked up whenever a function
-    was entered or left between two ops; None if there was none. What a function assigns directly is not
-    looked up: it can be read off the call path.
+    `path` is the call path, innermost frame first; `value` the array, or a tuple of them; `seconds` the time
+    since the op before, with the Python in between. `inner` is the place in the engine that the path led to:
+    it tells the ops of a composite function apart. `names` are those of local variables in which the node was
+    seen, looked up whenever a function was entered or left between two ops. What a function assigns directly is
+    not looked up: it can be read off the call path.
+
+    The rest is set by a backward pass inside `trace()`, the last one if there are several: `order` numbers the
+    nodes as they were visited, 1, 2, … (0: not visited); `grad` is the gradient that had arrived (a list, with
+    None for what was not used, if the op has several outputs); `parts` has one entry per argument: what the
+    node added to the gradient of that argument, None if nothing. The engine adds the parts that arrive at
+    one node in this order, from the first one on. Once `MOST_PARTS` bytes are kept, a part is its norm only.
     """
 
-    __slots__ = ("name", "path", "value")
-
-    def __init__(self, path: Path, value: Any, name: str | None = None) -> None:
-        self.path = path  # (code, offset of the instruction), without the frames of the engine
-        self.value = value  # the array, or a tuple of them
-        self.name = name
+    path: Path = ()  # (code, offset of the instruction), without the frames of the engine
+    value: Any = None
+    inner: tuple[int, int] | None = None  # (id of the code, offset)
+    seconds = 0.0
+    names: tuple[str, ...] = ()
+    order = 0
+    grad: Any = None
+    parts: Sequence[Any] = ()
 
 
 class Trace(Monitor):
@@ -43,48 +59,111 @@ class Trace(Monitor):
 
     def __init__(self) -> None:
         self._frame: FrameType | None = None  # the innermost frame of the last op
+        self._leaves: set[Node] = set()  # whose value is kept already
+        self._clock = perf_counter()
+        self._visited = 0
+        self._argument = 0  # of the visited node: where to look for the next parent
+        self._parts: list[Any] = []
+        self._kept = 0  # bytes of parts
 
-    def recorded(self, node: Node, y: Any) -> None:
-        """Note where a node was made."""
-        frame: FrameType | None = sys._getframe(1)
+    def recorded(self, node: Node, args: Sequence[Any], y: Any) -> None:
+        """Note where a node was made, and the values of leaves, which nothing else keeps."""
+        inputs: Any = node.inputs
+        for parent in inputs:
+            if parent is not None and parent.op is LEAF and parent not in self._leaves:
+                self._leaves.add(parent)
+                _traced(parent, args[inputs.index(parent)]._data)
+        engine: Any = sys._getframe(1)
+        frame: FrameType | None = engine.f_back
+        while frame is not None and _KIND[frame.f_code.co_filename] is ENGINE:
+            engine, frame = frame, frame.f_back
+        kept = node.trace = Traced()
+        kept.value = y
+        kept.inner = (id(engine.f_code), engine.f_lasti)
+        if frame is not self._frame:
+            self._look_around(frame)
+            self._frame = frame
         path: list[tuple[CodeType, int]] = []
-        inner: FrameType | None = None
-        while frame is not None and len(path) < DEPTH:
+        limit = DEPTH
+        while frame is not None:
             code = frame.f_code
-            user = _USER.get(code.co_filename)
-            if user is None:
-                user = _USER[code.co_filename] = not code.co_filename.startswith(_ENGINE)
-            if user:
-                inner = inner or frame
+            kind = _KIND[code.co_filename]
+            if kind:
                 path.append((code, frame.f_lasti))
+                if kind is PACKAGE and limit < 3 * DEPTH:
+                    limit += 1
+                if len(path) == limit:
+                    break
             frame = frame.f_back
-        if inner is not self._frame:
-            self._look_around(inner)
-            self._frame = inner
-        node.trace = Traced(tuple(path), y)
+        kept.path = tuple(path)
+        clock = perf_counter()
+        kept.seconds = clock - self._clock
+        self._clock = clock
+
+    def arrived(self, node: Node, g: Any) -> None:
+        """Note the gradient of a node, and that it is its turn."""
+        if node.op is not PORT:
+            kept = _traced(node)
+            self._visited += 1
+            kept.order, kept.grad = self._visited, _array(g)
+            self._parts = kept.parts = [None] * len(node.inputs or ())
+            self._argument = 0
+
+    def backward(self, node: Node, parent: Node, part: Any) -> None:
+        """Note what a node adds to the gradient of its parent."""
+        k = (node.inputs or ()).index(parent, self._argument)
+        self._argument = k + 1
+        kept, part = node.trace, _array(part)
+        if part is not kept.grad:
+            self._kept += part.nbytes
+        self._parts[k] = part if self._kept <= MOST_PARTS else float(np.linalg.norm(part))
 
     def _look_around(self, frame: FrameType | None) -> None:
         """Note the names of the tensors that the current functions hold."""
         for _ in range(2 * DEPTH):
             if frame is None:
                 break
-            if _USER.get(frame.f_code.co_filename):
+            if _KIND[frame.f_code.co_filename]:
                 held = frame.f_locals
                 for name in _stored(frame.f_code):
                     value = held.get(name)
                     if isinstance(value, Tensor) and value._node is not None:
                         node = value._node
-                        if not hasattr(node, "trace"):  # a leaf, or one of several outputs
-                            node.trace = Traced((), value._data)
-                        node.trace.name = node.trace.name or name
+                        kept = _traced(node, value._data)
+                        if name not in kept.names:
+                            kept.names += (name,)
             frame = frame.f_back
 
     def close(self) -> None:
-        """Let go of the frame."""
+        """Let go of the frame and the leaves."""
         self._frame = None
+        self._leaves.clear()
 
 
-_USER: dict[str, bool] = {}  # by file: a code object takes long to hash
+def _traced(node: Node, value: Any = None) -> Traced:
+    """What is kept of a node; leaves, and nodes from before, have nothing yet."""
+    kept: Traced | None = getattr(node, "trace", None)
+    if kept is None:
+        kept = node.trace = Traced()
+        kept.value = value
+    return kept
+
+
+def _array(g: Any) -> Any:
+    """A gradient without its graph."""
+    return [_array(p) for p in g] if isinstance(g, list) else getattr(g, "_data", g)
+
+
+class _Kinds(dict[str, int]):
+    """Where a file belongs, by its name; code objects would take long to hash."""
+
+    def __missing__(self, file: str) -> int:
+        kind = ENGINE if file.startswith(_ENGINE) else PACKAGE if file.startswith(_PACKAGE) else USER
+        self[file] = kind
+        return kind
+
+
+_KIND = _Kinds()
 _STORED: dict[CodeType, tuple[str, ...]] = {}
 
 
@@ -96,11 +175,19 @@ def _stored(code: CodeType) -> tuple[str, ...]:
     return _STORED[code]
 
 
+def where(code: CodeType) -> int:
+    """`ENGINE`, `PACKAGE` or `USER`: where a function belongs."""
+    return _KIND[code.co_filename]
+
+
 class trace(switched):
     """Context manager in which ops keep where they were called and what they computed; recurrences unroll.
 
-    What is recorded inside can be compared with a hand derivation step by step, by the variable names of
-    the function that computed it (`compare_gradients` with a `ManualRecorder`).
+    A backward pass inside also keeps the gradient of every node, the order of its visits, and what each adds
+    to the gradients of its arguments: `backward(retain_graph=True)`, so that there is still a graph to draw.
+
+    What is recorded inside can be compared with a hand derivation step by step, by the variable names of the
+    function that computed it (`compare_gradients` with a `ManualRecorder`).
 
     >>> from tinygrad_rnn import ops, tensor
     >>> x = tensor([0.5], requires_grad=True)

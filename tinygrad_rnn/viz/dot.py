@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from .blocks import Rect
+from .colours import LEVELS, hue, ink_on
 from .layered import Path, Point
 from .layout import Placement
 from .scene import FONT, SMALL, Box, Scene
@@ -50,7 +51,7 @@ def body(scene: Scene, direction: str, dark: bool = False) -> list[str]:
     lines += inside.get(-1, [])
     for e, edge in enumerate(scene.edges):
         a, b = scene.boxes[edge.source].id, scene.boxes[edge.target].id
-        style = [f'id="e{e}"']
+        style = [f'id="e{e}"'] + ["dir=back"] * scene.backward
         if edge.label:
             style.append(f'label="{_quoted(edge.label)}"')
         if edge.carried:
@@ -58,12 +59,17 @@ def body(scene: Scene, direction: str, dark: bool = False) -> list[str]:
             style.append(f"headport={_SIDE[rank]} constraint=false style=dashed class=carry {ink_of}")
         elif edge.source >= edge.target:
             style.append("constraint=false")
+        if edge.fill:
+            width = 1.0 + 2.4 * int(edge.fill[1:]) / LEVELS
+            style.append(f'color="{hue(edge.fill, dark)}" penwidth={width:.1f}')
         lines.append(f'\t"{_quoted(a)}" -> "{_quoted(b)}" [{" ".join(style)}]\n')
     return lines
 
 
 def _node(box: Box, dark: bool) -> str:
     fill, line = COLOURS[box.mark or box.kind][2 * dark : 2 * dark + 2]
+    fill = hue(box.fill, dark) or fill
+    ink = f' fontcolor="{ink_on(fill)}"' if box.fill else ""
     chips = []
     for part in [*box.before, None, *box.after]:
         if part is None:
@@ -71,8 +77,9 @@ def _node(box: Box, dark: bool) -> str:
         elif part.kind == "name":
             chips.append(f"<TD>{_html(part.text)}</TD>")
         else:
-            colour = part.fill or COLOURS[part.kind][2 * dark]
-            words = f'<FONT POINT-SIZE="{SMALL:g}">{_html(part.text)}</FONT>'
+            colour = hue(part.fill, dark) or COLOURS[part.kind][2 * dark]
+            ink = f' COLOR="{ink_on(colour)}"' if part.fill else ""
+            words = f'<FONT POINT-SIZE="{SMALL:g}"{ink}>{_html(part.text)}</FONT>'
             chips.append(f'<TD BGCOLOR="{colour}" STYLE="ROUNDED">{words}</TD>')
     small = [
         f'<TR><TD COLSPAN="{len(chips)}"><FONT POINT-SIZE="{SMALL:g}">{_html(text)}</FONT></TD></TR>'
@@ -84,7 +91,7 @@ def _node(box: Box, dark: bool) -> str:
     width, height = box.size
     return (
         f'\t"{_quoted(box.id)}" [label=<{table}> id="{_quoted(box.id)}" class="{box.mark or box.kind}" '
-        f'tooltip="{_quoted(box.title.split(chr(10))[0])}" fillcolor="{box.fill or fill}" color="{line}" '
+        f'tooltip="{_quoted(box.title.split(chr(10))[0])}" fillcolor="{fill}" color="{line}"{ink} '
         f"width={width / 72:.3f} height={(height + 12 * bool(box.badge)) / 72:.3f}]\n"
     )
 
@@ -142,7 +149,8 @@ def _up(a: float, b: float, c: float, d: float, height: float) -> Rect:
 
 
 def _spline(text: str, height: float) -> Path:
-    """Graphviz's `e,x,y p0 c c p1 …`: the arrow's tip comes first."""
+    """Graphviz's `s,x,y e,x,y p0 c c p1 …`: tips of arrows come first."""
+    start: list[Point] = []
     end: list[Point] = []
     points: list[Point] = []
     for word in text.split(" "):
@@ -150,8 +158,12 @@ def _spline(text: str, height: float) -> Path:
         point = (float(numbers[-2]), height - float(numbers[-1]))
         if numbers[0] == "e":
             end = [point]
-        elif numbers[0] != "s":
+        elif numbers[0] == "s":
+            start = [point]
+        else:
             points.append(point)
+    if start:
+        points = [start[0], start[0], points[0], *points]
     return points + [points[-1], end[0], end[0]] if end else points
 
 
