@@ -9,12 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..config import enable_grad, no_grad, unrolled
-from ..core.autodiff import grad
-from ..core.op import Array, Leaf, Node, Port
+from ..core.autodiff import grad, leaf_gradients
+from ..core.op import OPS, Array, Leaf
+from ..core.sites import assigned
 from ..core.tensor import Tensor, tensor
 from ..core.trace import trace
-from .graph import _reach, tensors_of
-from .variables import held_by, names_of, place_of
+from .columns import Graph
+from .graph import graph
+from .nodes import Reader
+
+Place = tuple[int, int]  # row of a Graph, and which of its outputs (−1: the only one)
 
 
 class Track(NamedTuple):
@@ -22,11 +26,16 @@ class Track(NamedTuple):
 
     key: str  # "lstm.h"
     t: Array  # time steps (T,)
-    nodes: list[Node]
+    places: list[Place]
 
-    def values(self) -> list[Array]:
+    def values(self, graph: Graph) -> list[Array]:
         """What the variable held at each step."""
-        return [_value(node) for node in self.nodes]
+        return [np.asarray(_output(graph.trace[row].value, k)) for row, k in self.places]
+
+    def gradients(self, graph: Graph) -> list[Array]:
+        """What a backward pass sent to it at each step; 0 for nothing."""
+        found = [_output(graph.trace[row].grad, k) for row, k in self.places]
+        return [np.zeros(1) if g is None else np.asarray(g, float) for g in found]
 
 
 class Flow(NamedTuple):
@@ -71,9 +80,10 @@ def gradient_flow(
 ) -> dict[str, Flow]:
     """`∂loss/∂quantity` at every time step, for each layer that has a variable of that name.
 
-    `loss` is a scalar that was computed inside `tg.trace()`. `quantity` is the name of a variable, `"h"`, or
-    of one in a certain layer, `"lstm.h"`. `measure` is "norm" (over examples and units) or "sum" (signed). The
-    graph is kept. Raises `TypeError` and `ValueError` for what is no such loss and for unknown names.
+    `loss` is a scalar that was computed inside `tg.trace()`, or a `Graph` that was taken after a backward pass
+    inside. `quantity` is the name of a variable, `"h"`, or of one in a certain layer, `"lstm.h"`. `measure` is
+    "norm" (over examples and units) or "sum" (signed). The graph of the loss is kept. Raises `TypeError` and
+    `ValueError` for what is no such loss and for unknown names.
 
     >>> from tinygrad_rnn import ops, step
     >>> h = tensor([1.0], requires_grad=True)
@@ -87,90 +97,97 @@ def gradient_flow(
     """
     if measure not in ("norm", "sum"):
         raise ValueError(f"{where}: measure must be 'norm' or 'sum', received {measure!r}")
-    if not isinstance(loss, Tensor):
-        raise TypeError(f"{where}: expected the loss as a Tensor, received {type(loss).__name__}")
-    if loss.size != 1:
+    recorded = loss if isinstance(loss, Graph) else _backward(loss, where)
+    tracks = over_time(recorded, quantity, where)
+    if not recorded.order.any():
         raise ValueError(
-            f"{where}: expected a loss of one element, received shape {loss.shape}; reduce it, e.g. with .sum()"
+            f"{where}: this Graph holds no gradients; call loss.backward(retain_graph=True) inside tg.trace() "
+            "before taking it, or hand over the loss"
         )
     flows: dict[str, Flow] = {}
-    tracks = over_time(loss, quantity, where)
-    handles = [Tensor(_value(node), node) for track in tracks for node in track.nodes]
-    found = iter(grad(loss, handles, retain_graph=True))
     for track in tracks:
-        arrays = [
-            np.zeros(1) if (g := next(found)) is None else np.asarray(g._data, float) for _ in track.nodes
-        ]
+        arrays = track.gradients(recorded)
         with np.errstate(all="ignore"):  # infinities and NaN are values here
             size = np.array([np.linalg.norm(a) if measure == "norm" else a.sum() for a in arrays])
         flows[track.key] = Flow(track.t, size, growth_factor(size))
     return flows
 
 
-def over_time(roots: Any, quantity: str, where: str) -> list[Track]:
-    """The variables called `quantity` in what `roots` were computed from, one `Track` for each layer.
+def _backward(loss: Any, where: str) -> Graph:
+    """The graph of a loss after a backward pass that leaves `.grad` alone."""
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"{where}: expected the loss as a Tensor, received {type(loss).__name__}")
+    if loss.size != 1:
+        raise ValueError(
+            f"{where}: expected a loss of one element, received shape {loss.shape}; reduce it, e.g. with .sum()"
+        )
+    before = graph(loss)
+    _check_traced(before, where)
+    with trace():
+        leaf_gradients(loss, retain_graph=True)
+    return graph(loss)
+
+
+def _check_traced(recorded: Graph, where: str) -> None:
+    if not (recorded.kind == "op").any():
+        raise ValueError(
+            f"{where}: the tensor was not recorded: nothing that requires a gradient is behind it"
+        )
+    if not any(kept is not None and kept.path for kept in recorded.trace):
+        raise ValueError(
+            f"{where}: compute it inside `with tg.trace():`, so that variables are known by their names"
+        )
+
+
+def over_time(recorded: Graph, quantity: str, where: str) -> list[Track]:
+    """The variables called `quantity`, one `Track` for each layer.
 
     A time step is that of the layer or of `tg.step(t)`; in a loop without it, the number of the pass. Of several
     values in one step the last counts. A gate that is cut out of a product and activated where it is read is
     meant after its activation.
     """
-    nodes = _reach([x._node for x, _ in tensors_of(roots) if x._node is not None])
-    if not nodes:
-        raise ValueError(
-            f"{where}: the tensor was not recorded; nothing that it was computed from requires a gradient"
-        )
-    if not any(hasattr(node, "trace") for node in nodes):
-        raise ValueError(
-            f"{where}: compute it inside `with tg.trace():`, so that variables are known by their names"
-        )
-    ports = [p for node in nodes for p in node.inputs or () if isinstance(p, Port)]
-    single = [node for node in nodes if not isinstance(node, Leaf) and node.op.outputs == 1]
-    found: dict[tuple[str, str], list[Node]] = {}
-    for names in (held_by, names_of):  # what was assigned counts more than where it was seen
-        latest: dict[tuple[str, str], list[Node]] = {}
-        for node in [*single, *dict.fromkeys(ports)]:
-            for name in names(node):
-                latest.setdefault((node.scope.layer, name), []).append(node)
-        found |= latest
-    tracks = {key: track for key, made in found.items() if (track := _track(key, made)).nodes}
+    _check_traced(recorded, where)
+    assigned_at: dict[tuple[str, str], dict[int, Place]] = {}
+    seen_at: dict[tuple[str, str], dict[int, Place]] = {}
+    for row in np.flatnonzero((recorded.t >= 0) & (recorded.kind == "op")).tolist():
+        kept, layer, t = recorded.trace[row], recorded.layer[row], int(recorded.t[row])
+        names = assigned(*kept.path[0]) if kept is not None and kept.path else ()
+        several = recorded.shape[row] and isinstance(recorded.shape[row][0], tuple)
+        for k, name in enumerate(names if several or len(names) == 1 else ()):
+            assigned_at.setdefault((layer, name), {})[t] = (row, k if several else -1)
+        for name in kept.names if kept is not None and not several else ():
+            seen_at.setdefault((layer, name), {})[t] = (row, -1)
+    found = seen_at | assigned_at  # what was assigned counts more than where it was seen
     layer, _, name = quantity.rpartition(".")
-    chosen = [
-        t
-        for (path, n), t in tracks.items()
-        if n == name and f"/{path}".endswith(f"/{layer}" if layer else "")
-    ]
-    if not chosen:
-        raise ValueError(f"{where}: {_unknown(quantity, [track.key for track in tracks.values()])}")
-    readers: dict[Node, list[Node]] = {}
-    for node in nodes:
-        for parent in node.inputs or ():
-            if parent is not None:
-                readers.setdefault(parent, []).append(node)
-    return [t._replace(nodes=[_activated(node, readers) for node in t.nodes]) for t in chosen]
+    keys = [k for k in found if k[1] == name and f"/{k[0]}".endswith(f"/{layer}" if layer else "")]
+    if not keys:
+        raise ValueError(f"{where}: {_unknown(quantity, ['.'.join(filter(None, key)) for key in found])}")
+    return [_track(recorded, key, found[key]) for key in keys]
 
 
-def _track(key: tuple[str, str], nodes: list[Node]) -> Track:
-    """Put the values of one variable in order."""
-    nodes = sorted(nodes, key=lambda node: node.seq)
-    at = {node.scope.t: node for node in nodes if node.scope.t is not None}
-    if not at:  # a loop by hand: the place in the source that was passed most often
-        places: dict[Any, list[Node]] = {}
-        for node in nodes:
-            places.setdefault(place_of(node), []).append(node)
-        most = max(places.values(), key=len)
-        at = dict(enumerate(most)) if len(most) > 1 else {}
-    steps = sorted(at, key=lambda t: at[t].seq)
-    return Track(".".join(filter(None, key)), np.array(steps, int), [at[t] for t in steps])
+def _track(recorded: Graph, key: tuple[str, str], at: dict[int, Place]) -> Track:
+    """Put the steps in the order in which they ran, and take gates after their activation."""
+    steps = sorted(at, key=lambda t: at[t])
+    places = [at[t] for t in steps]
+    if all(k >= 0 or OPS[recorded.op[row]].view for row, k in places):
+        children = recorded.children()
+        readers: dict[Place, list[int]] = {place: [] for place in places}
+        for e in np.flatnonzero(np.isin(recorded.parents, [row for row, _ in places])).tolist():
+            place = int(recorded.parents[e]), int(recorded.port[e])
+            if place in readers:
+                readers[place].append(int(children[e]))
+        activated = [_activation(recorded, readers[place]) for place in places]
+        places = [(row, -1) for row in activated if row >= 0] if min(activated) >= 0 else places
+    return Track(".".join(filter(None, key)), np.array(steps, int), places)
 
 
-def _activated(node: Node, readers: dict[Node, list[Node]]) -> Node:
-    """The gate itself for a piece `f` that is only read as `sigmoid(f)`."""
-    reading = readers.get(node, [])
-    if not (isinstance(node, Port) or node.op.view) or len(reading) != 1:
-        return node
-    (reader,) = reading
-    function = reader.op.broadcasts and len(reader.inputs or ()) == 1 and reader.op.name != "negative"
-    return reader if function else node
+def _activation(recorded: Graph, readers: list[int]) -> int:
+    """The row of `sigmoid(f)`, if that is all that reads f; else −1."""
+    if len(readers) != 1:
+        return -1
+    (row,) = readers
+    op, arguments = OPS[recorded.op[row]], recorded.start[row + 1] - recorded.start[row]
+    return row if op.broadcasts and arguments == 1 and op.name != "negative" else -1
 
 
 def _unknown(quantity: str, known: list[str]) -> str:
@@ -183,18 +200,16 @@ def _unknown(quantity: str, known: list[str]) -> str:
     return f"there is no {quantity!r} over time.{hint} Known: {', '.join(known[:12])}{more}"
 
 
-def _value(node: Node) -> Array:
-    if isinstance(node, Port):
-        value: Array = node.parent.trace.value[node.index]  # type: ignore[union-attr]
-        return value
-    return np.asarray(node.trace.value)
+def _output(kept: Any, k: int) -> Any:
+    """What is kept of one output of an op."""
+    return kept[k] if k >= 0 and kept is not None else kept
 
 
 # --- models and functions that are run here -----------------------------------------------------------
 
 
 def run(target: Any, inputs: Any, where: str) -> Any:
-    """Call a layer, model or function under `trace()`, with its inputs recorded; Tensors stay as they are."""
+    """Call a layer, model or function under `trace()`, with its inputs recorded; anything else stays as it is."""
     if not callable(target):
         if inputs is not None:
             raise TypeError(
@@ -285,7 +300,7 @@ def _source(out: Tensor, given: Tensor, where: str) -> Tensor:
     """The tensor that stands for the inputs: themselves, or what ids were looked up as."""
     if given.requires_grad:
         return given
-    for node in _reach([out._node]) if out._node is not None else []:
+    for node in Reader([out._node]).nodes if out._node is not None else []:
         if not isinstance(node, Leaf) and node.op.outputs == 1 and node.shape[:2] == given.shape[:2]:
             return Tensor(np.broadcast_to(np.zeros((), node.dtype), node.shape), node)
     raise ValueError(f"{where}: no recorded value has the shape (batch, time, …) = {given.shape} of the ids")

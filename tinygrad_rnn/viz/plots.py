@@ -9,7 +9,9 @@ import numpy as np
 
 from ..core.op import Array
 from . import figure
+from .columns import Graph
 from .flows import Flow, gradient_flow, ids_of, input_gradients, over_time, run
+from .graph import graph
 
 
 class GradientFlow(NamedTuple):
@@ -50,14 +52,14 @@ def plot_gradient_flow(
 ) -> GradientFlow:
     """Plot `‖∂L/∂h_t‖` at every time step, and how it grows or vanishes per step of back-propagation.
 
-    `target` is a loss that was computed inside `tg.trace()`, a dict of such losses by label, or a model with
-    `inputs` and `targets` (`loss(targets, predictions)` is that of `compile`, unless it is given). `quantity`
-    names the variable: `"h"` in every layer, `"lstm.c"` in one. `measure` is "norm" (Frobenius, over examples and
-    units) or "sum" (with its sign). `scale`: "log", "symlog", "linear", or "auto" as the values need it. With
-    `reverse` time runs from right to left, so that back-propagation reads from left to right. `ax`: axes to draw
-    into.
+    `target` is a loss that was computed inside `tg.trace()`, a dict of such losses by label, a `Graph` taken after
+    `backward` inside, or a model with `inputs` and `targets` (`loss(targets, predictions)` is that of `compile`,
+    unless it is given). `quantity` names the variable: `"h"` in every layer, `"lstm.c"` in one. `measure` is "norm"
+    (Frobenius, over examples and units) or "sum" (with its sign). `scale`: "log", "symlog", "linear", or "auto" as
+    the values need it. With `reverse` time runs from right to left, so that back-propagation reads from left to
+    right. `ax`: axes to draw into.
 
-    The growth factor is `exp(−slope)` of a line fitted to log gradient over the steps: ‖w‖ for h_t = w·h_{t−1}.
+    The growth factor is `exp(−slope)` of a line fitted to log gradient over the steps: |w| for h_t = w·h_{t−1}.
     Raises `TypeError` or `ValueError` for a loss that is no recorded scalar or has no time steps, and for
     unknown names, `ImportError` without matplotlib.
 
@@ -169,9 +171,9 @@ def plot_activations(
 ) -> Activations:
     """Plot a variable over time as a heat map, units × steps: what a gate does at every character.
 
-    `target` is a Tensor (or several) that was computed inside `tg.trace()`, or a layer or model with its
-    `inputs`. `quantity` names a variable, `"lstm.f"`, or is a list of names; a name that several layers have gives
-    a heat map for each. Gates are shown after their activation. `text` is written along the time axis; a
+    `target` is a Tensor (or several) that was computed inside `tg.trace()`, a `Graph` of it, or a layer or model
+    with its `inputs`. `quantity` names a variable, `"lstm.f"`, or is a list of names; a name that several layers
+    have gives a heat map for each. Gates are shown after their activation. `text` is written along the time axis; a
     character model needs no inputs beside it. `example` is the row of the batch. `ax`: axes for one heat map.
 
     Raises `ValueError` for an unknown name (with the nearest known one), a text of another length than the
@@ -185,11 +187,12 @@ def plot_activations(
     where = "plot_activations"
     if callable(target) and inputs is None and text is not None:
         inputs = ids_of(target, text, where)
-    roots = run(target, inputs, where)
+    recorded = run(target, inputs, where)
+    recorded = recorded if isinstance(recorded, Graph) else graph(recorded)
     tracks = {}
     for name in [quantity] if isinstance(quantity, str) else quantity:
-        for track in over_time(roots, name, where):
-            steps = track.values()
+        for track in over_time(recorded, name, where):
+            steps = track.values(recorded)
             if steps[0].ndim == 0 or not -len(steps[0]) <= example < len(steps[0]):
                 raise ValueError(
                     f"{where}: there is no example {example}; {track.key} has shape {steps[0].shape}"
