@@ -39,7 +39,7 @@ def vanilla_rnn(steps: int) -> Any:
         with tg.step(t):
             a = ops.tanh(x @ Wax + a @ Waa + ba)
             y_hat = ops.softmax(a @ Wya + by)
-            loss = loss - ops.log(y_hat[0, (t + 1) % 3])
+            loss = loss - ops.log(y_hat[:, (t + 1) % 3])
     return loss
 
 
@@ -126,9 +126,10 @@ def rnn_cell() -> Any:
 
 
 def bptt_gradients() -> Any:
-    """The same network after `backward()`, coloured by the size of the gradients that have arrived."""
+    """Back-propagation inside `trace()`: arrows reversed, colours by the size of the gradients, which add up."""
     loss = vanilla_rnn(steps=3)
-    loss.backward(retain_graph=True)
+    with tg.trace():
+        loss.backward(retain_graph=True)
     return tg.draw_graph(loss, view="unrolled", steps=slice(None), color_by="grad", show=("name", "grad"))
 
 
