@@ -152,6 +152,18 @@ def test_growth_ignores_what_is_zero_or_not_finite():
     assert np.isnan(growth_factor([3.0, 0.0]))  # the loss reads only the first step: nothing flows
 
 
+@pytest.mark.parametrize("w", [1e60, 1e-60])
+def test_what_no_axis_can_hold_is_drawn_at_its_border(w):
+    result = tg.plot_gradient_flow(linear(np.float64(w), steps=3))
+    assert result.gradients["h"][0] == pytest.approx(np.sqrt(3) * w**2) and result.growth[
+        "h"
+    ] == pytest.approx(w)
+    assert "drawn within 1e±100" in words(result, "h") and result.axes.get_lines()[0].get_ydata()[0] in (
+        1e100,
+        1e-100,
+    )
+
+
 @pytest.mark.parametrize("w", [np.inf, np.nan])
 def test_what_is_not_finite_is_said_and_drawn(w):
     result = tg.plot_gradient_flow(linear(w, steps=6))
@@ -197,7 +209,7 @@ def freed():
         (untraced, {}, ValueError, "inside `with tg.trace\\(\\):`"),
         (lambda: tg.tensor(1.0), {}, ValueError, "was not recorded"),
         (no_loop, {}, ValueError, "there are no time steps"),
-        (freed, {}, ValueError, "freed by an earlier backward pass"),
+        (freed, {}, RuntimeError, "freed by an earlier backward pass"),
         (traced_layer, {"quantity": "lstn.h"}, ValueError, "Did you mean 'lstm.h'"),
         (traced_layer, {"quantity": "hh"}, ValueError, "Did you mean 'h'"),
         (traced_layer, {"quantity": "gru.h"}, ValueError, "Known: .*lstm.h"),

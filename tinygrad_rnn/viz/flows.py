@@ -121,8 +121,8 @@ def _backward(loss: Any, where: str) -> Graph:
         raise ValueError(
             f"{where}: expected a loss of one element, received shape {loss.shape}; reduce it, e.g. with .sum()"
         )
-    before = graph(loss)
-    _check_traced(before, where)
+    if not loss.requires_grad:
+        raise ValueError(f"{where}: the loss was not recorded: nothing that requires a gradient is behind it")
     with trace():
         leaf_gradients(loss, retain_graph=True)
     return graph(loss)

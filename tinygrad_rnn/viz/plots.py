@@ -84,12 +84,17 @@ def plot_gradient_flow(
     few = len(flows) <= 3
     ax = figure.axes_for(ax, where, (7.2 if few else 9.2, 4.0))
     figure.tidy(ax)
+    name = quantity.rpartition(".")[2]
+    _flow_axes(ax, [flow.size for flow in flows.values()], name, measure, scale)
     for i, (key, flow) in enumerate(flows.items()):
         _flow_line(ax, i, key, flow, few)
-    name = quantity.rpartition(".")[2]
-    _flow_axes(ax, [flow.size for flow in flows.values()], name, measure, scale, reverse)
+    direction = "the gradient travels from right to left"
+    if reverse:
+        ax.invert_xaxis()
+        direction = "reversed: the gradient travels from left to right"
+    ax.set_xlabel(f"time step t   ({direction})")
     place = {} if few else {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
-    ax.legend(fontsize=8, framealpha=0.9, **place)
+    ax.legend(fontsize=8, framealpha=0.9, **place).set_in_layout(not few)  # it may be wider than small axes
     return GradientFlow(
         ax,
         {key: flow.t for key, flow in flows.items()},
@@ -117,29 +122,40 @@ def _loss(target: Any, inputs: Any, targets: Any, loss: Any, where: str) -> Any:
 
 
 def _flow_line(ax: Any, i: int, key: str, flow: Flow, fitted: bool) -> None:
-    """One line, its words in the legend, and the fit behind it."""
+    """One line, its words in the legend, the fit behind it, and crosses on top where nothing is finite."""
     style = figure.style(i)
-    finite = np.isfinite(flow.size)
-    lost = "" if finite.all() else f"; not finite at t = {', '.join(map(str, flow.t[~finite][:5]))}"
-    size = np.where(finite, flow.size, np.nan)
-    ax.plot(
-        flow.t, size, markersize=4, linewidth=1.6, label=figure.plain(f"{key}: {flow.words}{lost}"), **style
-    )
-    usable = finite & (flow.size > 0)
-    if fitted and (flow.size[finite] >= 0).all() and usable.sum() > 2 and flow.growth > 0:
+    lost = flow.t[~np.isfinite(flow.size)]
+    drawn = _drawable(flow.size)
+    label = f"{key}: {flow.words}"
+    if len(lost):
+        label += f"; not finite at t = {', '.join(map(str, lost[:5]))}{', …' if len(lost) > 5 else ''}"
+    if not np.array_equal(drawn, flow.size, equal_nan=True) and not len(lost) == len(drawn):
+        label += "; drawn within 1e±100"
+    every = max(1, len(drawn) // 40)
+    ax.plot(flow.t, drawn, markersize=4, markevery=every, linewidth=1.6, label=figure.plain(label), **style)
+    usable = np.isfinite(flow.size) & (flow.size > 0)
+    if fitted and not (flow.size < 0).any() and usable.sum() > 2 and flow.growth > 0:
         steps = np.arange(len(flow.t))
         middle = np.log(flow.size[usable]).mean()
-        line = np.exp(middle - np.log(flow.growth) * (steps - steps[usable].mean()))
+        line = np.exp(np.clip(middle - np.log(flow.growth) * (steps - steps[usable].mean()), -230, 230))
         ax.plot(flow.t, line, color=style["color"], linewidth=5, alpha=0.18, solid_capstyle="round", zorder=1)
-    for t in flow.t[~finite]:
-        ax.axvline(t, color=style["color"], linewidth=1, linestyle=":")
+    if not len(lost):
+        return
+    top = {"transform": ax.get_xaxis_transform(), "linestyle": "none", "marker": "x", "clip_on": False}
+    ax.plot(lost, np.ones(len(lost)), color=style["color"], markersize=5, **top)
 
 
-def _flow_axes(ax: Any, sizes: Sequence[Array], name: str, measure: str, scale: str, reverse: bool) -> None:
+def _drawable(size: Array) -> Array:
+    """The values within the range that axes can take; NaN for what is not finite."""
+    inside = np.sign(size) * np.clip(np.abs(size), 1e-100, 1e100)
+    return np.where(np.isfinite(size), inside, np.nan)
+
+
+def _flow_axes(ax: Any, sizes: Sequence[Array], name: str, measure: str, scale: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    every = np.concatenate(list(sizes))
-    every = np.abs(every[np.isfinite(every)])
+    every = np.abs(_drawable(np.concatenate(list(sizes))))
+    every = every[np.isfinite(every)]
     small = float(every[every > 0].min()) if (every > 0).any() else 1.0
     if scale == "auto":
         scale = "log" if measure == "norm" and (every > 0).all() and len(every) else "symlog"
@@ -153,11 +169,7 @@ def _flow_axes(ax: Any, sizes: Sequence[Array], name: str, measure: str, scale: 
         figure.plain_numbers(ax.yaxis)
     name = figure.plain(name)
     ax.set_ylabel(f"‖∂L/∂{name}$_t$‖" if measure == "norm" else f"Σ ∂L/∂{name}$_t$, over examples and units")
-    ax.set_xlabel("time step t" + ("" if reverse else "   (the gradient travels from right to left)"))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if reverse:
-        ax.invert_xaxis()
-        ax.set_xlabel("time step t   (reversed: the gradient travels from left to right)")
 
 
 def plot_activations(
