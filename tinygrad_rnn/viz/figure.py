@@ -83,7 +83,8 @@ def label_steps(axis: Any, text: Sequence[str] | None, t: Array, where: str) -> 
     if text is not None and len(t) <= MOST_LABELS:
         axis.set_ticks(range(len(t)), [visible(c) for c in text])
         return
-    every = max(1, -(-len(t) // 12))
+    rounded = [m * 10**k for k in range(9) for m in (1, 2, 5)]
+    every = next(step for step in rounded if 12 * step >= len(t))
     axis.set_ticks(range(0, len(t), every), [str(k) for k in t[::every]])
 
 

@@ -88,11 +88,10 @@ def plot_gradient_flow(
     _flow_axes(ax, [flow.size for flow in flows.values()], name, measure, scale)
     for i, (key, flow) in enumerate(flows.items()):
         _flow_line(ax, i, key, flow, few)
-    direction = "the gradient travels from right to left"
+    ax.set_xlabel("time step t   (← gradient)")
     if reverse:
         ax.invert_xaxis()
-        direction = "reversed: the gradient travels from left to right"
-    ax.set_xlabel(f"time step t   ({direction})")
+        ax.set_xlabel("time step t, reversed   (gradient →)")
     place = {} if few else {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
     ax.legend(fontsize=8, framealpha=0.9, **place).set_in_layout(not few)  # it may be wider than small axes
     return GradientFlow(
@@ -169,7 +168,7 @@ def _flow_axes(ax: Any, sizes: Sequence[Array], name: str, measure: str, scale: 
         figure.plain_numbers(ax.yaxis)
     name = figure.plain(name)
     ax.set_ylabel(f"‖∂L/∂{name}$_t$‖" if measure == "norm" else f"Σ ∂L/∂{name}$_t$, over examples and units")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
 
 
 def plot_activations(

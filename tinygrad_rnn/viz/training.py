@@ -260,5 +260,5 @@ def _history_lines(ax: Any, name: str, epochs: Array, values: Mapping[str, Array
         ax.axvline(epochs[best], color="#777777", linewidth=1, linestyle=":", zorder=1)
         ax.plot([], [], " ", label=f"best: {judged[best]:.4g} at epoch {epochs[best]}")
     ax.set(xlabel="epoch", ylabel=figure.plain(name))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     ax.legend(fontsize=8, framealpha=0.9)
