@@ -378,10 +378,10 @@ def test_colours(color_by, view, engine):
         return
     drawing = draw_graph(loss, view=view, color_by=color_by)
     root = check(drawing)
-    fills = {r.get("style") for r in root.iter(f"{SVG}rect") if r.get("style")}
-    assert len(fills) >= 2
+    fills = {r.get("style") or r.get("class") for r in root.iter(f"{SVG}rect")}
+    assert len([f for f in fills if re.search(r"fill:#|s\d", f)]) >= 2
     text = " ".join(root.itertext())
-    legend = {"layer": "dense", "time": "t = 2", "value": "where it was kept", "grad": "gradient of"}
+    legend = {"layer": "dense", "time": "t = 2", "value": "‖value‖", "grad": "‖gradient‖"}
     assert legend[color_by] in text
     if color_by in ("value", "grad"):  # never colour alone
         assert "‖" in text and "= " in text

@@ -228,7 +228,11 @@ def _scene(
                     notes.append(f"folded over {_spaced(graph.steps)} steps")
                 return scene, view, notes
         view = "layers"
-    hint = "" if graph.steps else "; mark the time steps of a loop with tg.step(t) to fold them"
+    hint = (
+        ""
+        if graph.steps
+        else "; record a loop inside tg.trace(), or mark its steps with tg.step(t), to fold it"
+    )
     sizes = {int(i): math.prod(graph.shape[i]) for i in np.flatnonzero(graph.kind == "parameter")}
     for by_op, deep in ((False, depth), (True, depth), (True, 1)):
         merged = Fold(graph, by_layer(graph, labels, deep, by_op))

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.op import LEAF, Array, Node
 from ..core.sites import position, repeats
-from ..core.trace import USER, Path, where
+from ..core.trace import USER, Path, composite, where
 
 MOST_PLACES = 2000  # places that are looked at together to find the iterations
 
@@ -50,7 +50,7 @@ class Paths:
         first: dict[Any, int] = {}  # by the ranges of the source
         for i, (node, number) in enumerate(zip(nodes, self.of, strict=True)):
             if number >= 0 and own[number] and (node.scope.t is None or not node.scope.layer):
-                key = (number, node.op.name, node.scope.layer, node.trace.inner)
+                key = (number, node.op.name, node.scope.layer, composite(node.trace))
                 if key not in seen:
                     seen[key] = first.setdefault((spans[number], *key[1:]), i)
                 result[i] = seen[key]
@@ -68,22 +68,23 @@ def iterations(place: Array, t: Array, edges: tuple[Array, Array, Array], nodes:
     rows = np.flatnonzero((place >= 0) & (t < 0))
     rows = rows[np.argsort(place[rows], kind="stable")]
     labels, start, counts = np.unique(place[rows], return_index=True, return_counts=True)
-    several = np.flatnonzero(counts > 1)
-    if len(several) > MOST_PLACES:
+    if np.sum(counts > 1) > MOST_PLACES or not np.any(counts > 1):
         return result
-    groups = [rows[start[k] : start[k] + counts[k]] for k in several]
+    groups = [rows[start[k] : start[k] + counts[k]] for k in range(len(counts))]
     groups.sort(key=lambda group: (-len(group), group[0]))
     loops: list[list[Array]] = []
     for group in groups:
         for loop in loops:
             between = np.searchsorted(loop[0], group, side="right")
-            if len(np.unique(between)) == len(group):
+            once = len(group) == 1 and (not 0 < between[0] < len(loop[0]) or len(loop[0]) < 2)
+            if not once and len(np.unique(between)) == len(group):
                 result[group] = between - (between[0] > 0)
                 loop.append(group)
                 break
         else:
-            result[group] = np.arange(len(group))
-            loops.append([group])
+            if len(group) > 1:
+                result[group] = np.arange(len(group))
+                loops.append([group])
     home = np.full(len(nodes), -1)
     loops.sort(key=lambda loop: loop[0][0])
     for k, loop in enumerate(loops):

@@ -53,6 +53,7 @@ def _rules(root: str, dark: bool, scaled: bool) -> str:
     for k in range(LEVELS + 1) if scaled else ():
         colour, wide = hue(f"s{k}", dark), 1.0 + 2.4 * k / LEVELS
         rules.append(f"{root} .box.s{k}{{fill:{colour}}}{root} text.s{k}{{fill:{ink_on(colour)}}}")
+        colour = hue(f"s{k}", dark, fade=0.0)
         rules.append(f"{root} .edge.s{k} path{{stroke:{colour};stroke-width:{wide:.1f}}}")
         rules.append(f"{root} .edge.s{k} polygon{{fill:{colour}}}")
     return "".join(rules)
@@ -99,7 +100,7 @@ def write(scene: Scene, placed: Placement, title: str, note: str, theme: str) ->
         path = path[::-1] if scene.backward else path
         parts.append(f'<g class="{kind}" data-from="{_xml(a_id)}" data-to="{_xml(b_id)}">{_curve(path)}</g>')
         if edge.label:
-            (x, y), kind = placed.labels.get(e) or _near_end(path), "carry" if edge.carried else "soft"
+            (x, y), kind = placed.labels.get(e) or near_end(path), "carry" if edge.carried else "soft"
             words = _text(x, y + 3.5, edge.label, f"small halo {kind}")
             labels.append(f'<g class="edge-label {kind}">{words}</g>')
     stubs = [path[::-1] if scene.backward else path for path in placed.stubs]
@@ -194,7 +195,7 @@ def _curve(path: Path) -> str:
     return f'<path d="{curve}"/><polygon points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
 
 
-def _near_end(path: Path) -> Point:
+def near_end(path: Path) -> Point:
     """The middle of the last piece of a path that is long enough for a label."""
     pieces = [path[k : k + 4] for k in range(0, len(path) - 3, 3)]
     long = [p for p in pieces if abs(p[0][0] - p[3][0]) + abs(p[0][1] - p[3][1]) > 14]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -191,7 +192,8 @@ def make_box(graph: Graph, row: int, id: str, style: Style, output: bool, t: int
 
 
 def shortened(text: str, most: int = 34) -> str:
-    """A text with its middle taken out if it is long."""
+    """An expression without its modules, and without its middle if it is long."""
+    text = re.sub(r"\b(?:\w+\.)?ops\.", "", text)
     return text if len(text) <= most else f"{text[: most - 12]} … {text[-9:]}"
 
 
