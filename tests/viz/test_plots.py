@@ -152,7 +152,7 @@ def test_growth_ignores_what_is_zero_or_not_finite():
     assert np.isnan(growth_factor([3.0, 0.0]))  # the loss reads only the first step: nothing flows
 
 
-@pytest.mark.parametrize("w", [1e40, 1e-40])
+@pytest.mark.parametrize("w", [1e35, 1e-35])
 def test_what_no_axis_can_hold_is_drawn_at_its_border(w):
     result = tg.plot_gradient_flow(linear(np.float64(w), steps=4))
     assert result.gradients["h"][0] == pytest.approx(np.sqrt(3) * w**3) and result.growth[
