@@ -125,7 +125,9 @@ def heat_map(ax: Any, values: Array, label: str, *, zero: bool = True, log: bool
 
 
 def _number(value: float) -> str:
+    """A number in a few characters: .83, −1.2, 5e-3."""
     if not np.isfinite(value):
         return "NaN" if np.isnan(value) else "∞" if value > 0 else "−∞"
-    text = f"{value:.2f}" if value == 0 or 0.01 <= abs(value) < 100 else f"{value:.0e}".replace("e-0", "e-")
-    return "0" if value == 0 else text.replace("-", "−").replace("0.", ".", 1) if abs(value) < 1 else text
+    size = abs(value)
+    text = f"{size:.2f}" if 0.01 <= size < 100 else f"{size:.0e}".replace("e-0", "e-").replace("e+0", "e")
+    return "0" if size == 0 else ("−" if value < 0 else "") + text.removeprefix("0")
