@@ -459,6 +459,28 @@ def test_plotting_leaves_the_gradients_of_leaves_alone():
     assert leaf.grad is None
 
 
+def test_the_last_value_of_a_step_counts_also_if_a_function_returned_it():
+    def cell(z):
+        return ops.tanh(z)
+
+    def pair(z):
+        return ops.sin(z), 1
+
+    h = k = tg.tensor(np.ones((1, 2)), requires_grad=True)
+    with tg.trace():
+        for _ in range(3):
+            h = h * 2.0
+            h = cell(h)
+            k, _ = pair(k)
+        loss = (h + k).sum()
+    values = tg.plot_activations(loss, ["h", "k"]).values
+    expected = np.ones(2)
+    for t in range(3):
+        expected = np.tanh(2 * expected)
+        np.testing.assert_allclose(values["h"][:, t], expected)
+    np.testing.assert_allclose(values["k"][0, 0], np.sin(1.0))
+
+
 def test_numbers_in_cells_are_short():
     numbers = [0.0, 0.5, -0.126, -1.74, 12.3456, 3e-5, -2e7, np.nan, np.inf, -np.inf]
     assert [_number(v) for v in numbers] == [

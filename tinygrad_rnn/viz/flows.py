@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 from collections.abc import Mapping
 from difflib import get_close_matches
+from types import CodeType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +14,9 @@ import numpy as np
 from ..config import enable_grad, no_grad, unrolled
 from ..core.autodiff import grad, leaf_gradients
 from ..core.op import OPS, Array, Leaf
-from ..core.sites import assigned
+from ..core.sites import assigned, position, span, tree_of
 from ..core.tensor import Tensor, tensor
-from ..core.trace import trace
+from ..core.trace import Path, trace
 from .columns import Graph
 from .graph import graph
 from .nodes import Reader
@@ -151,7 +154,7 @@ def over_time(recorded: Graph, quantity: str, where: str) -> list[Track]:
     seen_at: dict[tuple[str, str], dict[int, Place]] = {}
     for row in np.flatnonzero((recorded.t >= 0) & (recorded.kind == "op")).tolist():
         kept, layer, t = recorded.trace[row], recorded.layer[row], int(recorded.t[row])
-        names = assigned(*kept.path[0]) if kept is not None and kept.path else ()
+        names = _assigned(kept.path) if kept is not None else ()
         several = recorded.shape[row] and isinstance(recorded.shape[row][0], tuple)
         for k, name in enumerate(names if several or len(names) == 1 else ()):
             assigned_at.setdefault((layer, name), {})[t] = (row, k if several else -1)
@@ -163,6 +166,21 @@ def over_time(recorded: Graph, quantity: str, where: str) -> list[Track]:
     if not keys:
         raise ValueError(f"{where}: {_unknown(quantity, ['.'.join(filter(None, key)) for key in found])}")
     return [_track(recorded, key, found[key]) for key in keys]
+
+
+def _assigned(path: Path) -> tuple[str, ...]:
+    """The variables that a result was assigned to: where it was made, or where a function returned it at once."""
+    for code, at in path:
+        if (names := assigned(code, at)) or position(code, at) not in _returned(code):
+            return names
+    return ()
+
+
+@functools.lru_cache(maxsize=64)
+def _returned(code: CodeType) -> frozenset[Any]:
+    """Where the expressions stand whose value a function returns, in the file of `code`."""
+    returns = [n for n in ast.walk(tree_of(code)) if isinstance(n, ast.Return) and n.value is not None]
+    return frozenset(span(n.value) for n in returns)
 
 
 def _track(recorded: Graph, key: tuple[str, str], at: dict[int, Place]) -> Track:
