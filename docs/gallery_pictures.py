@@ -79,6 +79,14 @@ def counted(wx: float, wRec: float) -> Any:
     return S
 
 
+def after_50_steps(w: float, b: float) -> float:
+    """The loss of the recurrence h ← w·σ(h) + b."""
+    h = 0.5
+    for _ in range(50):
+        h = w / (1 + math.exp(-h)) + b
+    return (1 / (1 + math.exp(-h)) - 0.7) ** 2
+
+
 def loss_of(S: Any) -> Any:
     """The mean squared error, from the last state."""
     return ops.square(S - COUNTS).sum() / len(X)
@@ -299,18 +307,13 @@ def rprop_path() -> Any:
 
 
 def exploding_cliff() -> Any:
-    """The cliff of Pascanu et al. (2013): the loss (h₅₀ − 0.7)² of a recurrence h ← w·σ(h) + b over 50
+    """The cliff of Pascanu et al. (2013): the loss (σ(h₅₀) − 0.7)² of a recurrence h ← w·σ(h) + b over 50
     steps, from h₀ = 0.5. Where the map begins to have a second fixed point, the surface breaks off, and
     the gradient explodes.
     """
-
-    def loss(w: float, b: float) -> float:
-        h = 0.5
-        for _ in range(50):
-            h = w / (1 + math.exp(-h)) + b
-        return (1 / (1 + math.exp(-h)) - 0.7) ** 2
-
-    return tg.plot_cost_surface(loss, (2, 7), (-4, -0.5), n=80, scale="linear", labels=("$w$", "$b$"))
+    return tg.plot_cost_surface(
+        after_50_steps, (2, 7), (-4, -0.5), n=80, scale="linear", labels=("$w$", "$b$")
+    )
 
 
 SECTIONS: dict[str, list[Callable[[], Any]]] = {
