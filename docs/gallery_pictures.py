@@ -311,9 +311,8 @@ def exploding_cliff() -> Any:
     steps, from h₀ = 0.5. Where the map begins to have a second fixed point, the surface breaks off, and
     the gradient explodes.
     """
-    return tg.plot_cost_surface(
-        after_50_steps, (2, 7), (-4, -0.5), n=80, scale="linear", labels=("$w$", "$b$")
-    )
+    names = ("$w$", "$b$")
+    return tg.plot_cost_surface(after_50_steps, (2, 7), (-4, -0.5), n=80, scale="linear", labels=names)
 
 
 SECTIONS: dict[str, list[Callable[[], Any]]] = {
