@@ -51,7 +51,18 @@ if TYPE_CHECKING:
     from .compare import GradReport, ManualRecorder, check_gradients, compare_gradients
     from .layers import Input, Layer
     from .models import Model, Sequential
-    from .viz import Drawing, Graph, draw_graph, graph, step
+    from .viz import (
+        Drawing,
+        Graph,
+        draw_graph,
+        graph,
+        plot_activations,
+        plot_cost_surface,
+        plot_gradient_flow,
+        plot_history,
+        plot_input_gradients,
+        step,
+    )
 
 __version__ = "0.1.0"
 
@@ -64,6 +75,8 @@ _NAMES = {  # public name -> module it comes from
     "Input": "layers", "Layer": "layers",
     "Model": "models", "Sequential": "models",
     "Drawing": "viz", "Graph": "viz", "draw_graph": "viz", "graph": "viz", "step": "viz",
+    "plot_activations": "viz", "plot_cost_surface": "viz", "plot_gradient_flow": "viz", "plot_history": "viz",
+    "plot_input_gradients": "viz",
     "GradReport": "compare", "ManualRecorder": "compare", "check_gradients": "compare", "compare_gradients": "compare",
 }  # fmt: skip
 
@@ -86,7 +99,8 @@ __all__ = [
     "activations", "backend", "bptt_source", "callbacks", "check_gradients", "compare", "compare_gradients", "config",
     "constraints", "custom_gradient", "datasets", "debug_nans", "derived", "draw_graph", "enable_grad",
     "epsilon", "explain", "floatx", "grad", "graph", "hvp", "initializers", "jacobian", "layers", "losses",
-    "manual", "metrics", "models", "no_grad", "ops", "optimizers", "preprocessing", "random", "regularizers", "scan",
+    "manual", "metrics", "models", "no_grad", "ops", "optimizers", "plot_activations", "plot_cost_surface",
+    "plot_gradient_flow", "plot_history", "plot_input_gradients", "preprocessing", "random", "regularizers", "scan",
     "set_epsilon", "set_floatx", "step", "stop_gradient", "tensor", "trace", "unrolled", "utils", "value_and_grad",
     "viz",
 ]  # fmt: skip
