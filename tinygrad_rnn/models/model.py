@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..config import Scope
 from ..layers.layer import Layer
 from ..layers.rnn import RNN
-from ..layers.symbolic import Input, flatten, map_nested
+from ..layers.symbolic import Input, Symbol, flatten, map_nested
 from .functional import calls_between, output_names, replay, run
 from .summary import summary
 from .trainer import Trainer
@@ -37,7 +39,10 @@ class Model(Trainer, Layer):
     """
 
     autocast = False
-    _plain = Layer._plain | {"extra", "compile_arguments", "_input", "_output", "_calls", "_between"}
+    _plain = Layer._plain | {
+        "extra", "compile_arguments", "left_at", "built_on", "_input", "_output", "_calls", "_between",
+    }  # fmt: skip
+    built_on: Any = None  # symbols like the arguments of the call that built a model without inputs
 
     def __init__(self, inputs: Any = None, outputs: Any = None, **options: Any) -> None:
         super().__init__(**options)
@@ -68,6 +73,11 @@ class Model(Trainer, Layer):
         self.path, self.built = path, True
         if not self._trainable:
             self.trainable = False
+
+    def _ensure_built(self, path: str, args: Any) -> None:
+        if not self.built:
+            self.built_on = map_nested(like, args)
+        super()._ensure_built(path, args)
 
     def call(self, inputs: Any) -> Any:
         """Run the functional graph; subclasses define their own."""
@@ -223,3 +233,12 @@ class Model(Trainer, Layer):
         def save_weights(self, path: str | Path) -> None: ...
         def load_weights(self, path: str | Path) -> None: ...
         def to_json(self, **options: Any) -> str: ...
+
+
+def like(value: Any) -> Any:
+    """A symbol of the same shape and type, the first axis unknown; what is not an array stays."""
+    if not hasattr(value, "dtype"):
+        return value
+    dtype = np.dtype(value.dtype)
+    shape = (None, *value.shape[1:]) if value.ndim else ()
+    return Symbol(shape, "string" if dtype.kind in "UOS" else dtype.name)
