@@ -17,6 +17,7 @@ from ..config import random_state
 from ..container import CheckpointError, match_arrays, read_archive, write_archive
 from ..layers.layer import Layer
 from ..layers.states import kept_states, set_kept_states, set_streams, streams
+from ..layers.tracking import largest_weight
 from ..utils.custom_objects import custom_object_scope
 from .model import Model
 from .plain import Reader, Writer
@@ -69,9 +70,13 @@ def load_model(path: str | Path, custom_objects: dict[str, Any] | None = None, c
     _check_kind(path, manifest, ("tinygrad_rnn model",))
     with _damage_in(path), custom_object_scope(custom_objects or {}):
         reader = Reader(arrays)
-        model = reader.model(manifest["model"])
-        if not model.built:
-            model(*reader.value(manifest["built_on"]))
+        limit = largest_weight.set(max([a.size for a in arrays.values()], default=0))
+        try:
+            model = reader.model(manifest["model"])
+            if not model.built:
+                model(*reader.value(manifest["built_on"]))
+        finally:
+            largest_weight.reset(limit)
         _assign(path, model, manifest, arrays)
         for variable, trainable in zip(model.weights, manifest["trainable"], strict=True):
             variable.trainable = bool(trainable)
