@@ -95,7 +95,7 @@ def loads_or_is_refused(path: Path) -> None:
             assert isinstance(model, tg.Model) and model.built
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_changed_manifests(saved: Any, tmp_path: Path, data: Any) -> None:
     _, manifest, arrays = saved
@@ -220,7 +220,7 @@ import sys
 import numpy as np
 from tinygrad_rnn.models import load_model
 model = load_model(sys.argv[1])
-assert "слой_α 🙂" in [layer.name for layer in model.layers], [layer.name for layer in model.layers]
+assert "\\u0441\\u043b\\u043e\\u0439_\\u03b1 \\U0001f642" in [layer.name for layer in model.layers]
 model.fit(np.ones((4, 3, 2)), np.ones(4), verbose=0)
 model.save(sys.argv[1])
 load_model(sys.argv[1])

@@ -13,7 +13,7 @@ from ..config import Scope
 from ..layers.layer import Layer
 from ..layers.rnn import RNN
 from ..layers.symbolic import Input, Symbol, flatten, map_nested
-from .functional import calls_between, output_names, replay, run
+from .functional import calls_between, masked, output_names, replay, run
 from .summary import summary
 from .trainer import Trainer
 
@@ -79,18 +79,21 @@ class Model(Trainer, Layer):
             self.built_on = map_nested(like, args)
         super()._ensure_built(path, args)
 
-    def call(self, inputs: Any) -> Any:
-        """Run the functional graph; subclasses define their own."""
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Run the functional graph, on inputs that have the masks given; subclasses define their own."""
         if self._input is None:
             raise TypeError(
                 f"{type(self).__name__}: define call(self, inputs), or make it Model(inputs, outputs)"
             )
         inputs = self._in_order(inputs)
         self._check_inputs(inputs)
-        return run(self._calls, self._input, inputs, self._output)
+        with masked(inputs, mask):
+            return run(self._calls, self._input, inputs, self._output)
 
     def _in_order(self, inputs: Any) -> Any:
-        """A dict is matched by the names of the inputs, never by its order."""
+        """A dict is matched by the names of the inputs, never by its order; a list of texts is one array."""
+        if isinstance(inputs, list) and inputs and all(isinstance(text, str) for text in flatten(inputs)):
+            return np.array(inputs, object)
         if not isinstance(inputs, Mapping):
             return inputs
         names = self.input_names
@@ -104,6 +107,8 @@ class Model(Trainer, Layer):
         if len(given) != len(expected):
             raise ValueError(f"{self.name}: expected {len(expected)} inputs, received {len(given)}")
         for value, symbol in zip(given, expected, strict=True):
+            if isinstance(value, np.ndarray) and value.dtype.kind in "UOS" and symbol.dtype != "string":
+                raise TypeError(f"{self.name}: expected numbers, received an array of {value.dtype}")
             fits = value.ndim == symbol.ndim and all(
                 s is None or s == n for s, n in zip(symbol.shape, value.shape, strict=True)
             )

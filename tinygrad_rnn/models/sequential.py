@@ -8,6 +8,7 @@ from typing import Any
 from ..layers.embedding import Embedding
 from ..layers.layer import Layer
 from ..layers.symbolic import Input, Symbol, flatten
+from .functional import masked
 from .model import Model
 
 
@@ -104,16 +105,17 @@ class Sequential(Model):
         """The name of the last layer."""
         return [layer.name for layer in self._stack[-1:]]
 
-    def call(self, inputs: Any) -> Any:
-        """Run the layers in order."""
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Run the layers in order, on inputs that have the mask given."""
         if not self._stack:
             raise ValueError("Sequential: there are no layers; add some first")
         if self._between:
             inputs = self._in_order(inputs)
             self._check_inputs(inputs)
             (inputs,) = flatten(inputs)
-        for layer in self._stack:
-            inputs = layer(inputs)
+        with masked(inputs, mask):
+            for layer in self._stack:
+                inputs = layer(inputs)
         self.built = True
         return inputs
 
