@@ -173,7 +173,7 @@ def test_a_link_stays_a_link(path: Path) -> None:
 
 def test_every_truncation_is_refused(path: Path) -> None:
     whole = path.read_bytes()
-    for length in [*range(0, len(whole), 3), *range(len(whole) - 30, len(whole))]:
+    for length in range(len(whole)):
         path.write_bytes(whole[:length])
         refused(path)
     path.write_bytes(whole)
