@@ -36,7 +36,7 @@ _CHUNK = 1 << 20
 _MANIFEST = "manifest.json"
 _MEMBER = re.compile(r"arrays/[0-9]{4,9}\.npy")
 _FIELDS = {"member": str, "shape": list, "dtype": str, "bytes": int, "sha256": str}
-_DTYPES = {  # name in the manifest -> code in the .npy header
+DTYPES = {  # name in the manifest -> code in the .npy header
     "bool": "|b1", "int8": "|i1", "uint8": "|u1", "int16": "<i2", "uint16": "<u2", "int32": "<i4",
     "uint32": "<u4", "int64": "<i8", "uint64": "<u8", "float16": "<f2", "float32": "<f4", "float64": "<f8",
     "complex64": "<c8", "complex128": "<c16",
@@ -72,7 +72,8 @@ def write_archive(
     is. Equal contents give equal files.
 
     Raises `TypeError` for an array that is not of plain numbers or a manifest that is not JSON,
-    `ValueError` if the manifest uses the keys "arrays" or "format_version", `OSError` if the disk refuses.
+    `ValueError` if the manifest uses the keys "arrays" or "format_version" or is too long to be read again,
+    `OSError` if the disk refuses.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -86,6 +87,10 @@ def write_archive(
     ready = {name: _savable(name, value) for name, value in arrays.items()}
     records = {name: _record(i, value) for i, (name, value) in enumerate(ready.items())}
     text = json.dumps({"format_version": FORMAT_VERSION, **manifest, "arrays": records}, indent=1)
+    if len(text) > _MAX_MANIFEST:
+        raise ValueError(
+            f"write_archive: the manifest has {len(text)} characters; at most {_MAX_MANIFEST} are read"
+        )
     with replacing(path) as file:
         with zipfile.ZipFile(file, "w") as archive:
             archive.writestr(_info(_MANIFEST), text)
@@ -97,10 +102,10 @@ def write_archive(
 def _savable(name: str, value: Any) -> Array:
     """The array in C order and little-endian, the only layout that is written."""
     array = np.asarray(value)
-    if array.dtype.name not in _DTYPES:
-        known = ", ".join(_DTYPES)
+    if array.dtype.name not in DTYPES:
+        known = ", ".join(DTYPES)
         raise TypeError(f"write_archive: array {name!r} has dtype {array.dtype}; expected one of {known}")
-    return np.asarray(array, dtype=_DTYPES[array.dtype.name], order="C")  # leaves shape () alone
+    return np.asarray(array, dtype=DTYPES[array.dtype.name], order="C")  # leaves shape () alone
 
 
 def _record(index: int, array: Array) -> dict[str, Any]:
@@ -238,9 +243,9 @@ def _check_record(archive: zipfile.ZipFile, record: Any, members: dict[str, zipf
     shape, dtype = record["shape"], record["dtype"]
     if len(shape) > 64 or any(type(n) is not int or n < 0 for n in shape):
         return ["'shape' must be a list of at most 64 non-negative integers"]
-    if dtype not in _DTYPES:
-        return [f"dtype {dtype[:40]!r} is not one of {', '.join(_DTYPES)}"]
-    count = math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize
+    if dtype not in DTYPES:
+        return [f"dtype {dtype[:40]!r} is not one of {', '.join(DTYPES)}"]
+    count = math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
     if record["bytes"] != count:
         return [f"shape {tuple(shape)} of {dtype} has {count} bytes, but 'bytes' is {record['bytes']}"]
     info = members.pop(record["member"], None)
@@ -254,7 +259,7 @@ def _check_record(archive: zipfile.ZipFile, record: Any, members: dict[str, zipf
     except _BROKEN as error:
         return [str(error)]
     # the header is compared with the only text it may have, never evaluated
-    expected = f"{{'descr': {_DTYPES[dtype]!r}, 'fortran_order': False, 'shape': {tuple(shape)!r}, }}"
+    expected = f"{{'descr': {DTYPES[dtype]!r}, 'fortran_order': False, 'shape': {tuple(shape)!r}, }}"
     if header.strip() != expected or info.file_size != 10 + len(header) + count:
         return [f"the header of {info.filename!r} says {header.strip()[:200]!r}; expected {expected!r}"]
     return []
@@ -269,7 +274,7 @@ def _read_header(stream: IO[bytes]) -> str:
 
 def _read_array(archive: zipfile.ZipFile, record: dict[str, Any]) -> Array:
     """Read one array whose record was checked; raises `ValueError` if its bytes are not those saved."""
-    array: Array = np.empty(record["shape"], _DTYPES[record["dtype"]])
+    array: Array = np.empty(record["shape"], DTYPES[record["dtype"]])
     data, digest = _flat_bytes(array), hashlib.sha256()
     with archive.open(record["member"]) as stream:
         _read_header(stream)

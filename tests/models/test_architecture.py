@@ -243,3 +243,29 @@ def test_layers_by_name_and_place() -> None:
         model.get_layer(index=9)
     with pytest.raises(ValueError, match="both inputs and outputs"):
         tg.Model(model.inputs)
+
+
+def test_a_mask_given_to_a_model() -> None:
+    """It is that of the inputs, in this call alone."""
+    x = RNG.standard_normal((3, 4, 2)).astype(np.float32)
+    mask = np.array([[1, 1, 0, 0], [1, 0, 0, 1], [0, 0, 1, 1]], bool)
+    start = tg.Input((None, 2))
+    gru, dense = tg.layers.GRU(3, return_sequences=True), tg.layers.Dense(1)
+    functional = tg.Model(start, dense(gru(start)))
+    want = dense(gru(x, mask=mask))
+    for model in (functional, tg.Sequential([gru, dense]), tg.Sequential([start, gru, dense])):
+        without = model(x).numpy()
+        given = tg.tensor(x)
+        for _ in range(2):
+            np.testing.assert_array_equal(model(given, mask=mask), want)
+            np.testing.assert_array_equal(model(given), without)
+        assert np.any(want != without)
+    masks = tg.Input((None,), dtype="bool")
+    outer = tg.Model([start, masks], functional(start, mask=masks))
+    np.testing.assert_array_equal(outer([x, mask]), want)
+
+
+def test_the_output_shape_of_an_embedding() -> None:
+    embedding = tg.layers.Embedding(5, 3)
+    assert embedding.compute_output_shape((None, None)) == (None, None, 3)
+    assert tg.Sequential([embedding, tg.layers.GRU(2)]).compute_output_shape((2, 7)) == (2, 2)

@@ -110,3 +110,52 @@ def test_categories_in_a_model(tmp_path: Path, rng: np.random.Generator) -> None
         load_model(tmp_path / "m.tgr").predict([ages, kinds]), model.predict([ages, kinds]), strict=True
     ):
         np.testing.assert_array_equal(a, b)
+
+
+def texts_first(kind: str) -> Any:
+    vectorize = layers.TextVectorization()
+    vectorize.adapt(TEXTS)
+    behind = [
+        layers.Embedding(vectorize.vocabulary_size(), 2, mask_zero=True),
+        layers.GRU(3),
+        layers.Dense(1),
+    ]
+    if kind == "functional":
+        return text_model()
+    start = [tg.Input((1,), dtype="string")] if kind == "with Input" else []
+    return tg.Sequential([*start, vectorize, *behind])
+
+
+@pytest.mark.parametrize("kind", ["functional", "with Input", "without"])
+@pytest.mark.parametrize("form", ["object", "U", "list"])
+def test_fit_evaluate_and_predict_on_texts(tmp_path: Path, kind: str, form: str) -> None:
+    model = texts_first(kind)
+    model.compile("adam", "mse")
+    array = np.array(TEXTS)[:, None]
+    x = array.tolist() if form == "list" else array.astype(object) if form == "object" else array
+    for _ in range(2):
+        history = model.fit(x, LABELS, batch_size=7, epochs=2, verbose=0, validation_split=0.25)
+        assert np.isfinite(history.history["val_loss"]).all()
+        assert np.isfinite(model.evaluate(x, LABELS, verbose=0))
+        want = model.predict(x)
+        np.testing.assert_allclose(model.predict(array, batch_size=5), want, rtol=1e-5)
+        np.testing.assert_allclose(model(x).numpy(), want, rtol=1e-5)
+        model.save(tmp_path / "m.tgr")
+        model = load_model(tmp_path / "m.tgr")
+
+
+def test_a_plain_list_of_texts() -> None:
+    model = texts_first("without")
+    model.compile("adam", "mse")
+    model.fit(TEXTS, LABELS, verbose=0)
+    assert model.predict(TEXTS).shape == (24, 1)
+    np.testing.assert_allclose(model(["bad", "very good"]), model.predict(["bad", "very good"]), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"expected an input of shape \(None, 1\), received \(2,\)"):
+        texts_first("with Input")(["bad", "good"])
+    for wrong in (np.array([["a", None]]), np.array([[b"a"]])):
+        with pytest.raises(TypeError, match="expected numbers, received an array"):
+            model.predict(wrong)
+    with pytest.raises(TypeError, match="y: expected numbers"):
+        model.fit(TEXTS, TEXTS, verbose=0)
+    with pytest.raises(TypeError, match="x must be arrays or an iterable of batches, received str"):
+        model.predict("bad")

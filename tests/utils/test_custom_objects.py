@@ -115,7 +115,7 @@ def test_a_registered_name_is_not_imported(tmp_path: Path) -> None:
     model = tg.Sequential([tg.Input((3,)), Scale(2.0, twice)])
     model.save(tmp_path / "m.tgr")
     utils.get_custom_objects().clear()
-    with pytest.raises(CheckpointError, match="the class 'mine>Scale'"):
+    with pytest.raises(CheckpointError, match="names 'mine>Scale'"):
         load_model(tmp_path / "m.tgr")
 
 

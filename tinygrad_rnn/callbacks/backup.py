@@ -1,22 +1,20 @@
 """`BackupAndRestore`: go on after an interruption, bit for bit, as if there had been none.
 
 The backup is one archive (`container`), written atomically: weights, optimizer, random streams, the states that
-recurrent layers keep, and the place in the data. It holds no architecture: the program that goes on makes the model.
+recurrent layers keep, the metrics and the history so far, and the place in the data. It holds no architecture: the
+program that goes on makes the model.
 """
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..config import SeedGenerator, generator
+from ..config import random_state, set_random_state
 from ..container import CheckpointError, match_arrays, read_archive, write_archive
 from ..core.op import Array
-from ..core.tensor import tensor
-from .callback import Callback, Logs
+from ..layers.states import kept_states, set_kept_states, set_streams, streams
+from .callback import Callback, History, Logs
 from .checkpoint import BatchCount
 
 _KIND = "tinygrad_rnn backup"
@@ -27,8 +25,8 @@ class BackupAndRestore(Callback):
 
     If there is a backup when `fit` begins, the model takes it over, and `resume_at` is the place `(epoch, batch)`
     to go on from; the global random stream is as it was at the beginning of that epoch, so that its data come in the
-    same order, and from that batch on as it was then. The backup is deleted at the end of a run that was not
-    interrupted, if `delete_checkpoint`.
+    same order, and from that batch on as it was then. Metrics and history go on as well. The backup is deleted at
+    the end of a run that was not interrupted, if `delete_checkpoint`.
 
     Raises `ValueError` for a model that is not built, `CheckpointError` for a damaged backup or one of another model.
     `double_checkpoint` has no effect: a backup is replaced as a whole, the one before stays until then.
@@ -38,6 +36,8 @@ class BackupAndRestore(Callback):
     ...
     ValueError: BackupAndRestore: save_freq must be 'epoch' or an integer ≥ 1, received 0
     """
+
+    saves = True
 
     def __init__(
         self,
@@ -57,7 +57,8 @@ class BackupAndRestore(Callback):
         self._epoch = 0
         self._complete = False
         self._order: dict[str, Any] = {}  # the random streams at the beginning of the epoch
-        self._then: dict[str, Any] | None = None  # those at the batch to go on from, in mid-epoch
+        self._then: dict[str, Any] = {}  # those at the batch to go on from, in mid-epoch
+        self._metrics: dict[str, Array] = {}  # what the metrics held there
 
     def on_train_begin(self, logs: Logs = None) -> None:
         """Take over the backup, if there is one."""
@@ -65,26 +66,19 @@ class BackupAndRestore(Callback):
             raise ValueError(
                 f"BackupAndRestore: {self.model.name} is not built yet; call it on data (or give it an Input) first"
             )
-        self.resume_at, self._then, self._complete = None, None, False
+        self.resume_at, self._complete = None, False
         if self.path.exists():
             self._restore()
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Note the epoch, and the random streams that the order of its data is drawn from."""
-        self._epoch, self._order = epoch, _global_streams()
+        self._epoch, self._order = epoch, random_state()
 
-    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """At the batch to go on from, let the random streams be as they were."""
-        self._catch_up()
-
-    def on_test_begin(self, logs: Logs = None) -> None:
-        """The same, if the backup was made after the last batch of an epoch."""
-        self._catch_up()
-
-    def _catch_up(self) -> None:
-        if self._then is not None:
-            _set_global_streams(self._then)
-            self._then = None
+    def on_resume(self) -> None:
+        """At the batch to go on from, let the random streams and the metrics be as they were."""
+        set_random_state(self._then)
+        for i, metric in enumerate(self._all_metrics()):
+            metric.load_state(_below(f"{i}/", self._metrics))
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Save, if so many batches have passed."""
@@ -93,10 +87,9 @@ class BackupAndRestore(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Save."""
-        self._catch_up()
         self._complete = epoch + 1 == self.params.get("epochs")
         if self.save_freq == "epoch":
-            self._order = _global_streams()
+            self._order = random_state()
             self._save(epoch + 1, 0)
 
     def on_train_end(self, logs: Logs = None) -> None:
@@ -106,22 +99,31 @@ class BackupAndRestore(Callback):
             if self.path.parent.is_dir() and not any(self.path.parent.iterdir()):
                 self.path.parent.rmdir()
 
+    def _all_metrics(self) -> list[Any]:
+        return [inner for metric in self.model.metrics for inner in getattr(metric, "metrics", [metric])]
+
     def _save(self, epoch: int, batch: int) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         optimizer, weights = self.model.optimizer, self.model.weights
         place = {id(v): i for i, v in enumerate(weights)}
         arrays = {f"weights/{i}": v.numpy() for i, v in enumerate(weights)}
         arrays |= {f"optimizer/{key}": value for key, value in optimizer.state().items()}
-        arrays |= {f"states/{key}": value for key, value in _kept_states(self.model).items()}
+        arrays |= {f"states/{key}": value for key, value in kept_states(self.model).items()}
+        arrays |= {
+            f"metrics/{i}/{key}": value
+            for i, metric in enumerate(self._all_metrics())
+            for key, value in metric.state().items()
+        }
         manifest = {
             "format": _KIND,
             "version": 1,
             "epoch": epoch,
             "batch": batch,
             "optimizer_variables": [place[id(v)] for v in optimizer.variables],
-            "layer_streams": [stream.state for stream in _layer_streams(self.model)],
+            "layer_streams": [stream.state for stream in streams(self.model)],
             "order": self._order,
-            "streams": _global_streams(),
+            "streams": random_state(),
+            "history": (self.model.history or History()).state(),
         }
         write_archive(self.path, manifest, arrays)
 
@@ -133,66 +135,26 @@ class BackupAndRestore(Callback):
             raise CheckpointError(self.path, [f"expected a {_KIND} of version 1"])
         stored = {key: value for key, value in arrays.items() if key.startswith("weights/")}
         values = match_arrays(self.path, stored, {f"weights/{i}": v for i, v in enumerate(weights)})
-        streams = _layer_streams(model)
-        before = optimizer.snapshot()
+        before, kept = optimizer.snapshot(), kept_states(model)
+        layers, order = [stream.state for stream in streams(model)], random_state()
         try:
-            if len(streams) != len(manifest["layer_streams"]):
-                raise ValueError(f"{len(manifest['layer_streams'])} random streams, expected {len(streams)}")
             optimizer.build([weights[i] for i in manifest["optimizer_variables"]])
             optimizer.load_state(_below("optimizer/", arrays))
+            set_streams(model, manifest["layer_streams"])
+            set_kept_states(model, _below("states/", arrays))
+            set_random_state(manifest["order"])
+            model.history.load_state(manifest["history"])
+            self._then, self._metrics = manifest["streams"], _below("metrics/", arrays)
+            self.resume_at = (manifest["epoch"], manifest["batch"])
         except (KeyError, IndexError, TypeError, ValueError) as error:
             optimizer.restore(before)
+            set_streams(model, layers)
+            set_kept_states(model, kept)
+            set_random_state(order)
             raise CheckpointError(self.path, [f"{type(error).__name__}: {error}"]) from error
         for variable, value in zip(weights, values.values(), strict=True):
             variable.assign(value)
-        for stream, state in zip(streams, manifest["layer_streams"], strict=True):
-            stream.state = state
-        _set_kept_states(model, _below("states/", arrays))
-        self.resume_at = (manifest["epoch"], manifest["batch"])
-        self._then = manifest["streams"] if manifest["batch"] else None
-        _set_global_streams(manifest["order"])
 
 
 def _below(prefix: str, arrays: dict[str, Array]) -> dict[str, Array]:
     return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
-
-
-def _layer_streams(model: Any) -> list[SeedGenerator]:
-    """The random streams of all layers, in order: those that dropout draws from."""
-    held = [s for layer in model.all_layers() for s in vars(layer).values() if isinstance(s, SeedGenerator)]
-    return list({id(s): s for s in held}.values())
-
-
-def _kept_states(model: Any) -> dict[str, Array]:
-    """The states that recurrent layers keep from batch to batch, by number of layer and state."""
-    return {
-        f"{i}/{j}": np.asarray(state)
-        for i, layer in enumerate(model.all_layers())
-        for j, state in enumerate(getattr(layer, "_states", None) or ())
-    }
-
-
-def _set_kept_states(model: Any, states: dict[str, Array]) -> None:
-    for i, layer in enumerate(model.all_layers()):
-        if hasattr(layer, "_states"):
-            own = [states[f"{i}/{j}"] for j in range(len(states)) if f"{i}/{j}" in states]
-            layer._states = [tensor(state) for state in own] or None
-
-
-def _global_streams() -> dict[str, Any]:
-    """The states of the three streams that `set_random_seed` seeds, as plain data."""
-    version, numbers, gauss = random.getstate()
-    legacy = np.random.get_state(legacy=False)
-    legacy["state"] = {**legacy["state"], "key": legacy["state"]["key"].tolist()}
-    return {
-        "package": generator(None).bit_generator.state,
-        "numpy": legacy,
-        "python": [version, list(numbers), gauss],
-    }
-
-
-def _set_global_streams(streams: dict[str, Any]) -> None:
-    generator(None).bit_generator.state = streams["package"]
-    np.random.set_state(streams["numpy"])
-    version, numbers, gauss = streams["python"]
-    random.setstate((version, tuple(numbers), gauss))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
+
+import numpy as np
 
 Logs = dict[str, Any] | None
 
@@ -20,6 +23,7 @@ class Callback:
     0 1.5
     """
 
+    saves: ClassVar[bool] = False  # called last at the end of an epoch: the history that it saves is complete
     model: Any = None
     params: dict[str, Any] = {}
 
@@ -98,6 +102,20 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+
+    def state(self) -> dict[str, Any]:
+        """Epochs and values as JSON data, which is saved with the model."""
+        values = {name: [np.asarray(v).tolist() for v in values] for name, values in self.history.items()}
+        return {"epoch": list(self.epoch), "history": values}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over what `state()` gave; `ValueError` or `TypeError` for anything else."""
+        epoch = [operator.index(e) for e in state["epoch"]]
+        history: dict[str, list[Any]] = {
+            name: [np.asarray(v) if isinstance(v, list) else v for v in values]
+            for name, values in state["history"].items()
+        }
+        self.epoch, self.history = epoch, history
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: the numbers, not the model."""

@@ -46,6 +46,8 @@ class ModelCheckpoint(MonitorCallback):
     ValueError: ModelCheckpoint: filepath must end in '.tgr', received 'best.keras'
     """
 
+    saves = True
+
     def __init__(
         self,
         filepath: str | Path,

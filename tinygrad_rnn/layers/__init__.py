@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..utils.registry import claim
 from .advanced_activations import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from .attention import AdditiveAttention, Attention
 from .bidirectional import Bidirectional
@@ -83,3 +84,5 @@ __all__ = [
 LAYERS: dict[str, type[Layer]] = {
     name: value for name in __all__ if isinstance(value := globals()[name], type) and issubclass(value, Layer)
 } | {"Operation": Operation}  # made by operators, not by hand
+for _name, _class in LAYERS.items():
+    claim(_name, _class)

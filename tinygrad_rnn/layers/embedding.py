@@ -73,6 +73,10 @@ class Embedding(Layer, MaskSource):
         """Look the rows up."""
         return take(self.embeddings, check_ids(inputs, self.input_dim, f"{self.name}: id"), axis=0)
 
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the ids, and `output_dim` behind."""
+        return (*input_shape, self.output_dim)
+
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """`ids != 0` with `mask_zero`, else none."""
         return np.asarray(inputs) != 0 if self.mask_zero else None

@@ -21,7 +21,7 @@ from ..core.tensor import Tensor, Variable
 from ..utils.registry import parameters, snake_case
 from .arguments import RETIRED
 from .symbolic import Call, Symbol, flatten, map_nested, probe
-from .tracking import Tracked
+from .tracking import Tracked, check_size
 
 name_counts: Counter[str] = Counter()
 _RENAMED = {  # methods that Keras 2 had, and what takes their place
@@ -124,6 +124,7 @@ class Layer(Tracked):
         name: str = "weight",
     ) -> Variable:
         """Create a variable; `initializer` defaults to glorot_uniform."""
+        check_size(self.name, tuple(shape))
         values = initializers.get(initializer or "glorot_uniform")(tuple(shape), dtype or self.dtype)
         variable = Variable(values, trainable=trainable, dtype=dtype or self.dtype, name=name)
         variable.rename(f"{self.path}/{name}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,14 @@ from ..core.tensor import Variable
 from .arguments import reset_after_hint
 from .symbolic import flatten
 
+largest_weight: ContextVar[float] = ContextVar("tinygrad_rnn_largest_weight", default=math.inf)
 _SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
+def check_size(name: str, shape: tuple[int, ...]) -> None:
+    """Raise `ValueError` for more than `largest_weight` elements: a file must not ask for what it does not hold."""
+    if math.prod(shape) > largest_weight.get():
+        raise ValueError(f"{name}: a weight of shape {shape} is larger than every array of the file")
 
 
 class Tracked:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,6 +46,17 @@ class Metric(Serializable):
     def reset_state(self) -> None:
         """Forget all batches."""
         raise NotImplementedError(f"{type(self).__name__} must define reset_state")
+
+    def state(self) -> dict[str, Array]:
+        """The numbers and arrays among the attributes, which hold the batches so far; `load_state` takes them."""
+        found = {
+            key: value for key, value in vars(self).items() if isinstance(value, (int, float, np.ndarray))
+        }
+        return {key: np.array(value) for key, value in found.items()}
+
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Go on from what `state()` of an equal metric gave."""
+        vars(self).update({key: value if value.ndim else value.item() for key, value in state.items()})
 
     def __call__(self, *args: Any, **kwargs: Any) -> float:
         """Add a batch and return the result so far."""

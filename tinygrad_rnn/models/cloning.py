@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ..layers.symbolic import Symbol, flatten
+from ..utils.custom_objects import custom_object_scope
 from .functional import replay
 from .model import Model
-from .saving import _make_model, _model_config
+from .plain import Reader, Writer
 from .sequential import Sequential
 
 
@@ -56,7 +57,7 @@ def to_json(model: Model, **options: Any) -> str:
 
     Raises `ValueError` for a subclassed model, whose `call` is code.
     """
-    return json.dumps(_model_config(model), **options)
+    return json.dumps(Writer().model(model), **options)
 
 
 def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Model:
@@ -72,11 +73,14 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
     """
     try:
         config = json.loads(json_string)
-        if not isinstance(config, dict) or config.get("class") not in ("Model", "Sequential"):
+        if not isinstance(config, dict) or not {"config", "calls"} & set(config):
             raise ValueError("there is no model in it")
-    except ValueError as error:
-        raise ValueError(f"model_from_json: expected what model.to_json() gives: {error}") from None
-    return _make_model(config, custom_objects or {})
+        with custom_object_scope(custom_objects or {}):
+            return Reader().model(config)
+    except Exception as error:
+        raise ValueError(
+            f"model_from_json: expected what model.to_json() gives: {type(error).__name__}: {error}"
+        ) from error
 
 
 Model.to_json = to_json  # type: ignore[assignment, method-assign]

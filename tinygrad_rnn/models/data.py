@@ -159,7 +159,8 @@ def adapt(
     """
     first = next(flatten(x), None)
     batches = y is None and isinstance(x, list) and bool(x) and isinstance(x[0], tuple)
-    if not batches and (hasattr(first, "__array__") or isinstance(first, (int, float))):
+    numbers_or_texts = isinstance(first, (int, float)) or (isinstance(first, str) and first is not x)
+    if not batches and (hasattr(first, "__array__") or numbers_or_texts):
         data = ArrayData(x, y, sample_weight, batch_size)
         if batch_size is None and steps is not None:
             data.batch_size = -(-data.n // steps)
@@ -236,13 +237,20 @@ def _arrays(value: Any, name: str) -> Any:
     for array in flatten(made):
         if array is None:
             continue
-        if array.dtype.kind not in "fiub":
+        if array.dtype.kind not in "fiub" and not (name == "x" and _are_texts(array)):
             raise TypeError(f"{name}: expected numbers, received an array of {array.dtype}")
         if array.ndim == 0:
             raise ValueError(
                 f"{name}: expected arrays with the examples on the first axis, received a scalar"
             )
     return made
+
+
+def _are_texts(array: Any) -> bool:
+    """Whether these are texts, with which a model may begin."""
+    return array.dtype.kind == "U" or (
+        array.dtype.kind == "O" and all(isinstance(text, str) for text in array.flat)
+    )
 
 
 def _pick(data: Batch, chosen: Any) -> Batch:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from ..layers.symbolic import Call, Symbol, flatten, map_nested
@@ -34,6 +35,20 @@ def calls_between(inputs: Any, outputs: Any) -> list[Call]:
             stack.append((symbol, True))
             stack.extend((s, False) for s in reversed(symbol.call.inputs))
     return list(ordered.values())
+
+
+@contextmanager
+def masked(inputs: Any, mask: Any) -> Iterator[None]:
+    """Inside, the inputs have the masks given beside them (or their own, if there are none)."""
+    pairs = [] if mask is None else list(zip(flatten(inputs), flatten(mask), strict=True))
+    before = [getattr(x, "_mask", None) for x, _ in pairs]
+    for x, own in pairs:
+        x._mask = own
+    try:
+        yield
+    finally:
+        for (x, _), own in zip(pairs, before, strict=True):
+            x._mask = own
 
 
 def run(

@@ -32,7 +32,10 @@ class Hooks:
     def call(self, hook: str, *args: Any) -> None:
         """Call `hook` of every callback that has it."""
         if hook not in self._methods:
-            found = [getattr(callback, hook, None) for callback in self.callbacks]
+            row = self.callbacks
+            if hook == "on_epoch_end":  # what is saved holds the history of this epoch
+                row = sorted(row, key=lambda callback: callback.saves)
+            found = [getattr(callback, hook, None) for callback in row]
             self._methods[hook] = [method for method in found if method is not None]
         for method in self._methods[hook]:
             method(*args)

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..config import Scope
 from ..layers.layer import Layer
 from ..layers.rnn import RNN
-from ..layers.symbolic import Input, flatten, map_nested
-from .functional import calls_between, output_names, replay, run
+from ..layers.symbolic import Input, Symbol, flatten, map_nested
+from .functional import calls_between, masked, output_names, replay, run
 from .summary import summary
 from .trainer import Trainer
 
@@ -37,7 +39,10 @@ class Model(Trainer, Layer):
     """
 
     autocast = False
-    _plain = Layer._plain | {"extra", "compile_arguments", "_input", "_output", "_calls", "_between"}
+    _plain = Layer._plain | {
+        "extra", "compile_arguments", "left_at", "built_on", "_input", "_output", "_calls", "_between",
+    }  # fmt: skip
+    built_on: Any = None  # symbols like the arguments of the call that built a model without inputs
 
     def __init__(self, inputs: Any = None, outputs: Any = None, **options: Any) -> None:
         super().__init__(**options)
@@ -69,18 +74,26 @@ class Model(Trainer, Layer):
         if not self._trainable:
             self.trainable = False
 
-    def call(self, inputs: Any) -> Any:
-        """Run the functional graph; subclasses define their own."""
+    def _ensure_built(self, path: str, args: Any) -> None:
+        if not self.built:
+            self.built_on = map_nested(like, args)
+        super()._ensure_built(path, args)
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Run the functional graph, on inputs that have the masks given; subclasses define their own."""
         if self._input is None:
             raise TypeError(
                 f"{type(self).__name__}: define call(self, inputs), or make it Model(inputs, outputs)"
             )
         inputs = self._in_order(inputs)
         self._check_inputs(inputs)
-        return run(self._calls, self._input, inputs, self._output)
+        with masked(inputs, mask):
+            return run(self._calls, self._input, inputs, self._output)
 
     def _in_order(self, inputs: Any) -> Any:
-        """A dict is matched by the names of the inputs, never by its order."""
+        """A dict is matched by the names of the inputs, never by its order; a list of texts is one array."""
+        if isinstance(inputs, list) and inputs and all(isinstance(text, str) for text in flatten(inputs)):
+            return np.array(inputs, object)
         if not isinstance(inputs, Mapping):
             return inputs
         names = self.input_names
@@ -94,6 +107,8 @@ class Model(Trainer, Layer):
         if len(given) != len(expected):
             raise ValueError(f"{self.name}: expected {len(expected)} inputs, received {len(given)}")
         for value, symbol in zip(given, expected, strict=True):
+            if isinstance(value, np.ndarray) and value.dtype.kind in "UOS" and symbol.dtype != "string":
+                raise TypeError(f"{self.name}: expected numbers, received an array of {value.dtype}")
             fits = value.ndim == symbol.ndim and all(
                 s is None or s == n for s, n in zip(symbol.shape, value.shape, strict=True)
             )
@@ -223,3 +238,12 @@ class Model(Trainer, Layer):
         def save_weights(self, path: str | Path) -> None: ...
         def load_weights(self, path: str | Path) -> None: ...
         def to_json(self, **options: Any) -> str: ...
+
+
+def like(value: Any) -> Any:
+    """A symbol of the same shape and type, the first axis unknown; what is not an array stays."""
+    if not hasattr(value, "dtype"):
+        return value
+    dtype = np.dtype(value.dtype)
+    shape = (None, *value.shape[1:]) if value.ndim else ()
+    return Symbol(shape, "string" if dtype.kind in "UOS" else dtype.name)

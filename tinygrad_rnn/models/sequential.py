@@ -7,7 +7,8 @@ from typing import Any
 
 from ..layers.embedding import Embedding
 from ..layers.layer import Layer
-from ..layers.symbolic import Input, Symbol, flatten, map_nested
+from ..layers.symbolic import Input, Symbol, flatten
+from .functional import masked
 from .model import Model
 
 
@@ -24,7 +25,6 @@ class Sequential(Model):
         super().__init__(**options)
         self._stack: list[Layer] = []
         self._between: list[Any] = []  # the symbols before, between and behind the layers
-        self.built_on: Any = None  # symbols like the inputs of the first call, if there was no Input
         for layer in layers or ():
             self.add(layer)
 
@@ -105,18 +105,17 @@ class Sequential(Model):
         """The name of the last layer."""
         return [layer.name for layer in self._stack[-1:]]
 
-    def call(self, inputs: Any) -> Any:
-        """Run the layers in order."""
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Run the layers in order, on inputs that have the mask given."""
         if not self._stack:
             raise ValueError("Sequential: there are no layers; add some first")
         if self._between:
             inputs = self._in_order(inputs)
             self._check_inputs(inputs)
             (inputs,) = flatten(inputs)
-        if not self.built:
-            self.built_on = map_nested(lambda x: Symbol((None, *x.shape[1:]), str(x.dtype)), inputs)
-        for layer in self._stack:
-            inputs = layer(inputs)
+        with masked(inputs, mask):
+            for layer in self._stack:
+                inputs = layer(inputs)
         self.built = True
         return inputs
 

@@ -188,6 +188,23 @@ class Steps:
         with self._mode(training=False, grad=False):
             return numbers(self.test_step(batch.data), "test_step")
 
+    def _resume(self, batches: Iterator[Batch], done: int, hooks: Any) -> dict[str, Any]:
+        """Pass `done` batches that an interrupted run had finished, and take up its metrics; returns their results.
+
+        Metrics are made by a batch: here by the last of these, in test mode.
+        """
+        batch = None
+        for _ in range(done):
+            batch = next(batches, None)
+        if batch is None:
+            raise ValueError(f"fit: the data ends before the batch {done}, from which training should go on")
+        kept = kept_states(self)
+        self._test_batch(batch)
+        put_back(kept)
+        self.reset_metrics()
+        hooks.call("on_resume")
+        return numbers(self.get_metrics_result(), "a metric")
+
     def _gradients(self, found: dict[Any, Any]) -> tuple[list[Variable], list[Any]]:
         """The trainable weights and their gradients.
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import optimizers
 from ..callbacks import History
+from ..config import set_random_state
 from ..layers.symbolic import flatten, map_nested
 from ..utils.threads import blas_threads_for
 from .compiled import CompileLoss, CompileMetrics, RunningMean
@@ -29,6 +30,7 @@ class Trainer(Steps):
     loss: Any = None
     stop_training = False
     history: History | None = None
+    left_at: tuple[int, dict[str, Any]] | None = None  # of a loaded model: the next epoch, the random streams
     # what `Layer` has:
     weights: list[Any]
 
@@ -121,8 +123,8 @@ class Trainer(Steps):
         in every n-th epoch, or in the epochs listed (counted from 1). `class_weight` weighs examples by class.
         Layers that keep states need batches of one size: a short last batch is left out, with a warning.
         Raises `ValueError` before any weight changes if the data does not fit. With `BackupAndRestore` among the
-        callbacks a run that was interrupted goes on where its backup was made; the logs of that epoch are then
-        those of its remaining batches.
+        callbacks a run that was interrupted goes on where its backup was made. The first `fit` of a loaded model
+        takes up the random streams of its file if it begins where that ended (`initial_epoch`).
         """
         self._require_compiled("fit")
         data: Data = adapt(x, y, sample_weight, batch_size, steps_per_epoch)
@@ -149,6 +151,9 @@ class Trainer(Steps):
         params = {"epochs": epochs, "steps": steps, "verbose": verbose}
         hooks = Hooks(self, [callbacks or [], self.history, ProgressBar(verbose)], params)
         self.stop_training = False
+        if self.left_at is not None and self.left_at[0] == initial_epoch:
+            set_random_state(self.left_at[1])
+        self.left_at = None
         before: Snapshot | None = Snapshot(self)
         stream = forever(data, shuffle) if steps_per_epoch else None
         logs: dict[str, Any] = {}
@@ -182,9 +187,9 @@ class Trainer(Steps):
     ) -> dict[str, Any]:
         """One pass over the batches but the first `done`, which an interrupted run had finished."""
         self.reset_metrics()
-        logs = self.get_metrics_result() if done else {}
+        logs = self._resume(batches, done, hooks) if done else {}
         seen = done
-        for index, batch in enumerate(itertools.islice(batches, done, None), done):
+        for index, batch in enumerate(batches, done):
             hooks.call("on_train_batch_begin", index)
             seen = index + 1
             with places_of(batch):

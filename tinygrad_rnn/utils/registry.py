@@ -79,8 +79,33 @@ def plain(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [plain(v) for v in value]
     if hasattr(value, "get_config") and not isinstance(value, type):
-        return {"class_name": get_registered_name(type(value)), "config": value.get_config()}
+        return {"class_name": saved_name(type(value)), "config": value.get_config()}
     return value
+
+
+_claimed: dict[str, list[type]] = {}  # the classes of this package by name, one of each kind
+
+
+def claim(name: str, cls: type) -> None:
+    """Let `name` mean this class of the package in configs."""
+    _claimed.setdefault(name, []).append(cls)
+
+
+def saved_name(cls: type) -> str:
+    """The name that configs have for a class: the one under which it was registered, else its own.
+
+    Raises `ValueError` for a class that is not registered and has the name of one of this package.
+
+    >>> saved_name(dict)
+    'dict'
+    """
+    name = get_registered_name(cls)
+    if cls not in _claimed.get(name, [cls]) and custom_objects().get(name) is not cls:
+        raise ValueError(
+            f"save: the class {name} of {cls.__module__} has the name of another one in this package; register it "
+            "under a name of its own with utils.register_serializable()"
+        )
+    return name
 
 
 class Registry:
@@ -121,6 +146,8 @@ class Registry:
         name = name or member.__name__
         if self._entries.setdefault(name, member) is not member:
             raise ValueError(f"there is another {self.kind} named {name!r}")
+        if isinstance(member, type):
+            claim(name, member)
 
     def find(self, name: str) -> Callable[..., Any]:
         """The class or function called `name`; `ValueError` with the nearest known name if there is none.
@@ -140,9 +167,9 @@ class Registry:
             f"unknown {self.kind} {name!r}; did you mean {hint!r}? Known: {', '.join(sorted(self._entries))}"
         )
 
-    def knows(self, name: Any) -> bool:
-        """Whether there is an entry of exactly this name."""
-        return name in self._entries
+    def holds(self, member: Any) -> bool:
+        """Whether this class or function is an entry."""
+        return any(member is entry for entry in self._entries.values())
 
     def get(self, identifier: Any) -> Any:
         """The object that `identifier` means: a name, a config dict, a class, or the object itself.
