@@ -191,9 +191,9 @@ class Layer(Tracked):
         self.output_shape = map_nested(_batch_shape, outputs)
         if mask is not None or isinstance(self, MaskSource):
             out_mask = self.compute_mask(args[0] if len(args) == 1 else list(args), mask)
-            first = outputs[0] if isinstance(outputs, (list, tuple)) and outputs else outputs
-            if out_mask is not None and isinstance(first, Tensor):
-                first._mask = out_mask
+            for out, own in zip(flatten(outputs), flatten(out_mask), strict=False):  # one mask: of the first
+                if own is not None and isinstance(out, Tensor):
+                    out._mask = own
         if self.activity_regularizer is not None:
             for out in flatten(outputs):
                 self.add_loss(self.activity_regularizer(out) / float(max(out.shape[0], 1)))

@@ -11,7 +11,7 @@ from ..config import Scope
 from ..layers.layer import Layer
 from ..layers.rnn import RNN
 from ..layers.symbolic import Input, flatten, map_nested
-from .functional import calls_between, output_names, replay, run
+from .functional import calls_between, layers_in_order, output_names, replay, run
 from .summary import summary
 from .trainer import Trainer
 
@@ -46,7 +46,7 @@ class Model(Trainer, Layer):
         self._input, self._output = inputs, outputs
         self.extra: dict[str, Any] = {}  # plain JSON data that is saved with the model
         self._calls = [] if inputs is None else calls_between(inputs, outputs)
-        self._functional_layers = list({id(c.layer): c.layer for c in self._calls}.values())
+        self._functional_layers = [] if inputs is None else layers_in_order(inputs, outputs, self._calls)
         if inputs is not None:
             self.built = True
         if not self._trainable:
@@ -175,7 +175,7 @@ class Model(Trainer, Layer):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers, in the order in which they run (functional) or were assigned."""
+        """The layers: those farthest from the outputs first (functional), or as they were assigned."""
         return list(self.sublayers())
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
