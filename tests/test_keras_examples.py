@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,7 +11,8 @@ import numpy as np
 import pytest
 
 FILES = sorted((Path(__file__).parent / "keras_examples").glob("*.py"))
-# After some 30 float32 steps from the same weights. Measured: TOLERANCE_NOTE
+# After 6 to 60 float32 steps from the same weights. Measured: at most 1.4e-5 (a trained weight), 1e-5 in logs and
+# predictions; ten times that is left for other versions of torch.
 RTOL = 2e-4
 
 
@@ -58,8 +58,6 @@ def test_the_same_file_gives_the_same_numbers(path, keras, monkeypatch):
         errors[f"prediction {i}"] = worst(got["predictions"][i], values)
     if "numbers" in want:
         errors["numbers"] = worst(got["numbers"], want["numbers"])
-    if os.environ.get("SHOW"):
-        print(path.stem, errors)
     assert max(errors.values()) < RTOL, errors
     for exact in ("texts", "shapes"):
         assert got.get(exact) == want.get(exact)

@@ -23,7 +23,9 @@ def pairs(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def build():
     encoder_inputs = keras.Input(shape=(None,), dtype="int32", name="source")
     x = layers.Embedding(SYMBOLS, 6, name="source_table")(encoder_inputs)
-    encoded, state_h, state_c = layers.LSTM(UNITS, return_sequences=True, return_state=True, name="encoder")(x)
+    encoded, state_h, state_c = layers.LSTM(UNITS, return_sequences=True, return_state=True, name="encoder")(
+        x
+    )
 
     decoder_inputs = keras.Input(shape=(None,), dtype="int32", name="late_target")
     x = layers.Embedding(SYMBOLS, 6, name="target_table")(decoder_inputs)

@@ -30,7 +30,9 @@ def build():
     x = layers.Conv1D(8, 3, padding="causal", activation="relu", dilation_rate=2)(x)
     x = layers.LayerNormalization()(x)
     sequence = layers.GRU(8, return_sequences=True)(x)
-    x = layers.Concatenate()([layers.GlobalAveragePooling1D()(sequence), layers.GlobalMaxPooling1D()(sequence)])
+    x = layers.Concatenate()(
+        [layers.GlobalAveragePooling1D()(sequence), layers.GlobalMaxPooling1D()(sequence)]
+    )
     outputs = layers.Dense(CLASSES, activation=keras.activations.softmax)(x)
     model = keras.Model(inputs, outputs, name="signals")
     schedule = keras.optimizers.schedules.ExponentialDecay(0.02, decay_steps=4, decay_rate=0.9)
@@ -57,8 +59,12 @@ def train(model):
     return {
         "logs": history.history,
         "predictions": [model.predict(x, verbose=0)],
-        "numbers": list(model.evaluate(x, y, return_dict=True, verbose=0).values()),
-        "shapes": [model.count_params(), model.output_shape, [layer.name for layer in model.layers]],
+        "numbers": [v for _, v in sorted(model.evaluate(x, y, return_dict=True, verbose=0).items())],
+        "shapes": [
+            model.count_params(),
+            model.output_shape,
+            [layer.name for layer in model.layers if "input" not in layer.name],
+        ],
     }
 
 

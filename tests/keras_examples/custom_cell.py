@@ -22,13 +22,20 @@ class LeakyCell(layers.Layer):
         self.output_size = units
 
     def build(self, input_shape):
-        self.kernel = self.add_weight(shape=(input_shape[-1], self.units), initializer="glorot_uniform", name="kernel")
+        self.kernel = self.add_weight(
+            shape=(input_shape[-1], self.units), initializer="glorot_uniform", name="kernel"
+        )
         self.recurrent_kernel = self.add_weight(
-            shape=(self.units, self.units), initializer=keras.initializers.Orthogonal(), name="recurrent_kernel"
+            shape=(self.units, self.units),
+            initializer=keras.initializers.Orthogonal(),
+            name="recurrent_kernel",
         )
         self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
         self.leak = self.add_weight(
-            shape=(self.units,), initializer="ones", name="leak", constraint=keras.constraints.MinMaxNorm(0.1, 1.0)
+            shape=(self.units,),
+            initializer="ones",
+            name="leak",
+            constraint=keras.constraints.MinMaxNorm(0.1, 1.0),
         )
         self.built = True
 
@@ -49,7 +56,10 @@ def build():
             keras.Input((None, 3)),
             layers.RNN(LeakyCell(6), return_sequences=True),
             layers.RNN([LeakyCell(4), layers.GRUCell(5)], return_sequences=True),
-            layers.Bidirectional(layers.RNN(LeakyCell(3))),
+            # Two cells by two names: Keras on torch never clears the gradients of one whose path is not its own.
+            layers.Bidirectional(
+                layers.RNN(LeakyCell(3)), backward_layer=layers.RNN(LeakyCell(3), go_backwards=True)
+            ),
             layers.Dense(2, kernel_regularizer=keras.regularizers.L2(0.01)),
         ]
     )

@@ -1,4 +1,4 @@
-"""A training loop of one's own over batches, on a subclassed model with a loss, a metric and a schedule of one's own."""
+"""A training loop of one's own, on a subclassed model with a loss, a metric and a callback of one's own."""
 
 from __future__ import annotations
 
@@ -75,7 +75,9 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 def build():
     model = Reader(6)
     model(data()[0][:2])
-    model.compile(keras.optimizers.Adagrad(0.1, weight_decay=1e-3), loss=Weighted(), metrics=["mae", Largest()])
+    model.compile(
+        keras.optimizers.Adagrad(0.1, weight_decay=1e-3), loss=Weighted(), metrics=["mae", Largest()]
+    )
     return model
 
 

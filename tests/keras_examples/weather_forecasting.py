@@ -31,7 +31,9 @@ def build():
     inputs = layers.Input(shape=(PAST, 3))
     hidden = layers.LSTM(16)(inputs)
     model = keras.Model(inputs=inputs, outputs=layers.Dense(1)(hidden))
-    model.compile(optimizer=keras.optimizers.Adam(learning_rate=0.02, clipnorm=1.0), loss="mse", metrics=["mae"])
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate=0.02, clipnorm=1.0), loss="mse", metrics=["mae"]
+    )
     return model
 
 
