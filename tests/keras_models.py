@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 B, T, F, IDS = 4, 6, 3, 7
+EPS = 2.0**-10  # Keras adds a float32 epsilon to a float64 variance: here that is the same number
 Made = Callable[[Any, np.random.Generator, Any], Any]  # (library, draws, symbol) -> symbol
 
 
@@ -79,14 +80,11 @@ def attended(k: Any, rng: np.random.Generator, x: Any) -> Any:
 
 
 def merged(k: Any, rng: np.random.Generator, x: Any) -> Any:
-    """Two ways of the same width that meet; a layer that is used twice."""
-    width = units(rng)
-    shared = k.layers.Dense(width, activation="tanh")
-    other = k.layers.Dense(width, **weight_options(k, rng))
+    """Two ways of the same width that meet; the layer on both of them is used twice."""
+    shared = k.layers.Dense(units(rng), activation="tanh")
+    other = k.layers.Dense(x.shape[-1], **weight_options(k, rng))
     kind = pick(rng, "Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")
-    return getattr(k.layers, kind)()(
-        [shared(x), shared(other(k.layers.Dense(x.shape[-1])(x))) if False else other(x)]
-    )
+    return getattr(k.layers, kind)()([shared(x), shared(other(x))])
 
 
 def encoded(k: Any, rng: np.random.Generator, x: Any, **options: Any) -> Any:
@@ -106,9 +104,9 @@ MASKED: list[Made] = [  # sequences to sequences, masks go through
     lambda k, rng, x: stacked(k, rng, x, return_sequences=True),
     lambda k, rng, x: k.layers.Dense(units(rng), activation=activation(rng), **weight_options(k, rng))(x),
     simple(lambda layers, rng: layers.TimeDistributed(layers.Dense(units(rng), activation="tanh"))),
-    simple(lambda layers, rng: layers.LayerNormalization(axis=-1, center=bool(rng.random() < 0.5))),
-    simple(lambda layers, rng: layers.BatchNormalization(momentum=0.8)),
-    simple(lambda layers, rng: layers.RMSNormalization()),
+    simple(lambda layers, rng: layers.LayerNormalization(epsilon=EPS, center=bool(rng.random() < 0.5))),
+    simple(lambda layers, rng: layers.BatchNormalization(momentum=0.75, epsilon=EPS)),
+    simple(lambda layers, rng: layers.RMSNormalization(epsilon=EPS)),
     simple(lambda layers, rng: layers.Activation(activation(rng))),
     simple(lambda layers, rng: layers.LeakyReLU(0.2)),
     simple(lambda layers, rng: layers.ELU(0.7)),
@@ -126,7 +124,7 @@ UNMASKED: list[Made] = [
     ),  # fmt: skip
     simple(lambda layers, rng: layers.AveragePooling1D(2, strides=1, padding="same")),
     simple(lambda layers, rng: layers.MaxPooling1D(2, strides=1, padding="same")),
-    simple(lambda layers, rng: layers.GroupNormalization(groups=1)),
+    simple(lambda layers, rng: layers.GroupNormalization(groups=1, epsilon=EPS)),
     simple(lambda layers, rng: layers.Permute((1, 2))),
     simple(lambda layers, rng: layers.Softmax()),
 ]
@@ -147,8 +145,8 @@ REAL = ["MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh", "MeanAbsolu
 METRICS = {
     "real": ["mae", "mse", "RootMeanSquaredError", "CosineSimilarity", "LogCoshError"],
     "binary": ["accuracy", "BinaryCrossentropy", "Precision", "Recall", "AUC"],
-    "onehot": ["accuracy", "CategoricalCrossentropy", "TopKCategoricalAccuracy", "KLDivergence"],
-    "labels": ["accuracy", "SparseCategoricalCrossentropy", "SparseTopKCategoricalAccuracy"],
+    "onehot": ["accuracy", "CategoricalCrossentropy", "KLDivergence"],
+    "labels": ["accuracy", "SparseCategoricalCrossentropy"],
 }
 
 
@@ -179,7 +177,9 @@ class Case:
             "onehot": np.eye(3)[labels],
             "labels": labels,
         }[self.kind]
-        self.weights = pick(rng, None, None, rng.uniform(0.2, 2, B), rng.uniform(0.2, 2, rows))
+        self.weights = pick(
+            rng, None, rng.uniform(0.2, 2, rows)
+        )  # per step where there are steps: Keras takes no others
         self.reduction = pick(
             rng, "sum_over_batch_size", "sum_over_batch_size", "sum", "mean", "mean_with_sample_weight"
         )
