@@ -1,5 +1,6 @@
 """Writes the comparison with Keras, docs/keras.md, from the package and a list: `python docs/make_keras.py`."""
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 import importlib
@@ -40,7 +41,7 @@ assert sorted(history.history) == ["loss", "mae"]
 | losses broadcast shapes that do not fit | `ValueError` with both shapes | N × N errors train nothing |
 | logits as probabilities are divided by their sum | the same number, and a warning that names `from_logits` | a forgotten argument |
 | `set_floatx("float64")` leaves float32 in many ops | float64 stays float64 | gradients are checked to 1e-9 |
-| a negative id reads the last row of an `Embedding` | `IndexError` with the id and its position | it hides errors in data |
+| a negative id reads the last row of an `Embedding` | `ValueError` with the id and its position | it hides errors in data |
 | a NaN gradient spoils all weights | the step raises, no weight is changed | see `training.md` |
 | no `model.reset_state()` | `reset_state`, `get_states`, `set_states` at any depth | stateful models |
 | `SimpleRNN` ignores `activity_regularizer` | it is honoured | an error there |
