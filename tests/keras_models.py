@@ -235,7 +235,8 @@ class Case:
         rng = np.random.default_rng([self.seed, 4])
         optimizers, schedules = k.optimizers, k.optimizers.schedules
         rate = pick(
-            rng, 0.05, 0.02, schedules.ExponentialDecay(0.05, 2, 0.7), schedules.CosineDecay(0.01, 3, warmup_target=0.1, warmup_steps=2),
+            rng, 0.05, 0.02, schedules.ExponentialDecay(0.05, 2, 0.7),
+            schedules.CosineDecay(0.01, 3, warmup_target=0.1, warmup_steps=2),
             schedules.PiecewiseConstantDecay([1, 3], [0.1, 0.03, 0.01]), schedules.InverseTimeDecay(0.1, 2, 0.5),
             schedules.PolynomialDecay(0.1, 4),
         )  # fmt: skip

@@ -71,7 +71,8 @@ def test_the_list_of_keras_names_is_that_of_the_installed_keras(keras):
 def test_the_mask_table(what, stays):
     x = tg.tensor(np.ones((2, 4, 3), np.float32))
     x._mask = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool)
-    arguments = {"Dense": [2], "Activation": ["tanh"], "Dropout": [0.5], "SpatialDropout1D": [0.5], "Conv1D": [2, 2], "MaxPooling1D": [2], "AveragePooling1D": [2],
+    arguments = {"Dense": [2], "Activation": ["tanh"], "Dropout": [0.5],
+                 "SpatialDropout1D": [0.5], "Conv1D": [2, 2], "MaxPooling1D": [2], "AveragePooling1D": [2],
                  "TimeDistributed": [tg.layers.Dense(2)], "Reshape": [(2, 6)]}  # fmt: skip
     for name in script("make_keras").MASKS[what].split():
         layer = getattr(tg.layers, name)(*arguments.get(name, []))

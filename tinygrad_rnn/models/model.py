@@ -98,8 +98,13 @@ class Model(Trainer, Layer):
                 s is None or s == n for s, n in zip(symbol.shape, value.shape, strict=True)
             )
             if not fits:
+                size = symbol.shape[0] if value.shape[1:] == symbol.shape[1:] else None
+                hint = "" if size is None else (
+                    f": the batch size is fixed to {size} by Input; give batch_size={size} and leave out or fill up "
+                    "the rows that remain"
+                )  # fmt: skip
                 raise ValueError(
-                    f"{self.name}: expected an input of shape {symbol.shape}, received {value.shape}"
+                    f"{self.name}: expected an input of shape {symbol.shape}, received {value.shape}{hint}"
                 )
 
     def _scope(self, outer: Scope) -> Scope:
