@@ -30,6 +30,7 @@ def true_float64(keras: Any) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for path, function in {
             "keras.src.backend.common.dtypes.result_type": result_type,
+            "keras.src.backend.result_type": result_type,
             "keras.src.backend.torch.nn.hard_sigmoid": lambda x: torch.clamp(x / 6.0 + 0.5, 0.0, 1.0),
         }.items():
             stack.enter_context(mock.patch(path, function))

@@ -75,7 +75,7 @@ def stacked(k: Any, rng: np.random.Generator, x: Any, **options: Any) -> Any:
 def attended(k: Any, rng: np.random.Generator, x: Any) -> Any:
     kind = pick(rng, "Attention", "AdditiveAttention", "MultiHeadAttention")
     if kind == "MultiHeadAttention":
-        return k.layers.MultiHeadAttention(2, 3)(x, x)
+        return k.layers.MultiHeadAttention(2, 4)(x, x)  # 1/√4 is the same in float32
     return getattr(k.layers, kind)(use_scale=bool(rng.random() < 0.5))([x, x])
 
 
