@@ -50,6 +50,7 @@ assert sorted(history.history) == ["loss", "mae"]
 | `.keras` files, HDF5 weights | one archive of JSON and `.npy` members, with checksums | readable by NumPy alone; move weights with `get_weights` and `set_weights` |
 | random bits of the backend | NumPy's generators: same distributions, other bits | one explicit stream |
 | `model.layers` begins with `InputLayer` | inputs are no layers | `get_layer(index=...)` counts without them |
+| a second unnamed `Precision()` is `precision_1` in the logs | `precision`, always | names do not depend on what ran before |
 | the keys of logs are sorted | the loss comes first | |
 | a mean over a fully masked row is NaN | 0, and so is its gradient | one empty row would spoil the batch |
 | `summary`, `plot_model` need pydot | they do not | |

@@ -216,7 +216,7 @@ class Case:
         names = METRICS[self.kind]
         if self.logits:
             return ["accuracy"]
-        return [name if name[0].islower() else getattr(k.metrics, name)() for name in names]
+        return [name if name[0].islower() else getattr(k.metrics, name)(name=name.lower()) for name in names]
 
     def loss(self, k: Any) -> Any:
         rng = np.random.default_rng([self.seed, 3])

@@ -14,7 +14,7 @@ import tinygrad_rnn as tg
 
 torch = pytest.importorskip("torch")
 
-CASES = 64
+CASES = 48
 RTOL = 1e-9
 
 
