@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib.util
 import linecache
 import re
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+from keras_names import names
 
+import tinygrad_rnn as tg
 from tinygrad_rnn.core.op import OPS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,10 +44,42 @@ def test_files_that_are_named_exist(page):
         assert (page.parent / link).exists(), link
 
 
-def test_the_op_reference_is_the_table():
-    spec = importlib.util.spec_from_file_location("make_ops", ROOT / "docs" / "make_ops.py")
+def script(name):
+    """A script of docs as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_the_op_reference_is_the_table():
+    module = script("make_ops")
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run `python docs/make_ops.py`"
     listed = re.findall(r"^\| `(\w+)` \|", module.page(), re.M)
     assert sorted(listed) == sorted(OPS)
+
+
+def test_the_comparison_with_keras_is_current():
+    module = script("make_keras")
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run `python docs/make_keras.py`"
+
+
+def test_the_list_of_keras_names_is_that_of_the_installed_keras(keras):
+    if keras.__version__ != "3.15.1":
+        pytest.skip("the list is of 3.15.1")
+    assert script("make_keras").NAMES == names(keras), "run `python tests/keras_names.py`"
+
+
+@pytest.mark.parametrize(("what", "stays"), [("goes on", True), ("ends", False), ("is used and ends", False)])
+def test_the_mask_table(what, stays):
+    x = tg.tensor(np.ones((2, 4, 3), np.float32))
+    x._mask = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool)
+    arguments = {"Dense": [2], "Activation": ["tanh"], "Dropout": [0.5],
+                 "SpatialDropout1D": [0.5], "Conv1D": [2, 2], "MaxPooling1D": [2], "AveragePooling1D": [2],
+                 "TimeDistributed": [tg.layers.Dense(2)], "Reshape": [(2, 6)]}  # fmt: skip
+    for name in script("make_keras").MASKS[what].split():
+        layer = getattr(tg.layers, name)(*arguments.get(name, []))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # where a mask ends, the layer says so
+            mask = getattr(layer(x), "_mask", None)
+        assert (mask is not None) == stays, name

@@ -44,13 +44,19 @@ if TYPE_CHECKING:
         optimizers,
         preprocessing,
         regularizers,
+        saving,
         utils,
         viz,
     )  # fmt: skip
     from .bptt import bptt_source, explain, scan
     from .compare import GradReport, ManualRecorder, check_gradients, compare_gradients
+    from .initializers import Initializer
     from .layers import Input, Layer
+    from .losses import Loss
+    from .metrics import Metric
     from .models import Model, Sequential
+    from .optimizers import Optimizer
+    from .regularizers import Regularizer
     from .viz import (
         Drawing,
         Graph,
@@ -68,11 +74,12 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "activations", "backend", "bptt", "callbacks", "compare", "constraints", "datasets", "initializers", "layers",
-    "losses", "manual", "metrics", "models", "optimizers", "preprocessing", "regularizers", "utils", "viz",
+    "losses", "manual", "metrics", "models", "optimizers", "preprocessing", "regularizers", "saving", "utils", "viz",
 )  # fmt: skip
 _NAMES = {  # public name -> module it comes from
     "bptt_source": "bptt", "explain": "bptt", "scan": "bptt",
-    "Input": "layers", "Layer": "layers",
+    "Initializer": "initializers", "Input": "layers", "Layer": "layers", "Loss": "losses", "Metric": "metrics",
+    "Optimizer": "optimizers", "Regularizer": "regularizers",
     "Model": "models", "Sequential": "models",
     "Drawing": "viz", "Graph": "viz", "draw_graph": "viz", "graph": "viz", "step": "viz",
     "plot_activations": "viz", "plot_cost_surface": "viz", "plot_gradient_flow": "viz", "plot_history": "viz",
@@ -95,12 +102,13 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "Drawing", "GradReport", "Graph", "Input", "Layer", "ManualRecorder", "Model", "Sequential", "Tensor", "Variable",
-    "activations", "backend", "bptt_source", "callbacks", "check_gradients", "compare", "compare_gradients", "config",
-    "constraints", "custom_gradient", "datasets", "debug_nans", "derived", "draw_graph", "enable_grad",
-    "epsilon", "explain", "floatx", "grad", "graph", "hvp", "initializers", "jacobian", "layers", "losses",
-    "manual", "metrics", "models", "no_grad", "ops", "optimizers", "plot_activations", "plot_cost_surface",
-    "plot_gradient_flow", "plot_history", "plot_input_gradients", "preprocessing", "random", "regularizers", "scan",
-    "set_epsilon", "set_floatx", "step", "stop_gradient", "tensor", "trace", "unrolled", "utils", "value_and_grad",
-    "viz",
+    "Drawing", "GradReport", "Graph", "Initializer", "Input", "Layer", "Loss", "ManualRecorder", "Metric",
+    "Model", "Optimizer", "Regularizer", "Sequential", "Tensor", "Variable", "activations", "backend",
+    "bptt_source", "callbacks", "check_gradients", "compare", "compare_gradients", "config", "constraints",
+    "custom_gradient", "datasets", "debug_nans", "derived", "draw_graph", "enable_grad", "epsilon", "explain",
+    "floatx", "grad", "graph", "hvp", "initializers", "jacobian", "layers", "losses", "manual", "metrics",
+    "models", "no_grad", "ops", "optimizers", "plot_activations", "plot_cost_surface", "plot_gradient_flow",
+    "plot_history", "plot_input_gradients", "preprocessing", "random", "regularizers", "saving", "scan",
+    "set_epsilon", "set_floatx", "step", "stop_gradient", "tensor", "trace", "unrolled", "utils",
+    "value_and_grad", "viz",
 ]  # fmt: skip

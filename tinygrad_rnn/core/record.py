@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..config import Scope, floatx, mode
-from .arrays import copy_unless_frozen, freeze
+from ..config import Scope, mode
+from .arrays import copy_unless_frozen
 from .op import OPS, Array, Node, Op, Port, Spec, Vjp
+from .operands import as_array, dtype_of, operand, promote, to_float
 from .tensor import Tensor
 
 # Infinities and NaN are values here. Kernels that make them often are `quiet`; for the others, where that would cost
@@ -163,7 +164,7 @@ def _unary(op: Op) -> Callable[[Any], Any]:
         except Exception as error:
             y = _again(op, [data], {}, error, state.scope)
         if y.dtype is not data.dtype and grads:
-            y = run(op, [_to_float(data)], {}, state.scope)
+            y = run(op, [to_float(data)], {}, state.scope)
         if monitor is not None:
             monitor.forward(op, (x,), NO_ATTRS, y, state.scope)
         if parent is None or not state.grad or not grads:
@@ -202,7 +203,7 @@ def _binary(op: Op) -> Callable[[Any, Any], Any]:
                 return NotImplemented
         else:
             return fwd(*[as_array(x) if isinstance(x, (list, tuple)) else x for x in (x1, x2)])
-        if strict and _dtype(a) is not _dtype(b):
+        if strict and dtype_of(a) is not dtype_of(b):
             return apply(op, (x1, x2), NO_ATTRS)
         state = mode()
         monitor = state.monitor
@@ -211,8 +212,8 @@ def _binary(op: Op) -> Callable[[Any, Any], Any]:
         except Exception as error:
             y = _again(op, [a, b], {}, error, state.scope)
         dtype = y.dtype
-        if grads and dtype is not tensor_dtype and dtype is not _dtype(a) and dtype is not _dtype(b):
-            y = run(op, [_to_float(a), _to_float(b)], {}, state.scope)  # integers only
+        if grads and dtype is not tensor_dtype and dtype is not dtype_of(a) and dtype is not dtype_of(b):
+            y = run(op, [to_float(a), to_float(b)], {}, state.scope)  # integers only
             dtype = y.dtype
         if monitor is not None:
             pair = (x1 if isinstance(x1, Tensor) else a, x2 if isinstance(x2, Tensor) else b)
@@ -235,16 +236,6 @@ def _binary(op: Op) -> Callable[[Any, Any], Any]:
 NO_ATTRS: dict[str, Any] = {}
 
 
-def _dtype(value: Any) -> Any:
-    return getattr(value, "dtype", None)
-
-
-def _to_float(value: Any) -> Any:
-    """Integers and booleans as floats of the default type; anything else as it is."""
-    kind = getattr(_dtype(value), "kind", "")
-    return value.astype(floatx()) if kind in ("i", "u", "b") else value
-
-
 def run(op: Op, data: list[Any], attrs: dict[str, Any], scope: Scope) -> Any:
     """Run the kernel; what NumPy says about wrong shapes is said with op, shapes and place."""
     try:
@@ -257,9 +248,9 @@ def _again(op: Op, data: list[Any], attrs: dict[str, Any], error: Exception, sco
     """After an exception in a kernel: run it quietly if NumPy only warned, else say what is wrong."""
     if isinstance(error, (RuntimeWarning, FloatingPointError)):
         return quiet(op.fwd)(*data, **attrs)
-    if isinstance(error, (TypeError, OverflowError)) and any(_to_float(v) is not v for v in data):
+    if isinstance(error, (TypeError, OverflowError)) and any(to_float(v) is not v for v in data):
         return run(
-            op, [_to_float(v) for v in data], attrs, scope
+            op, [to_float(v) for v in data], attrs, scope
         )  # a function of real numbers, given integers
     if isinstance(error, (ValueError, TypeError, IndexError)):
         raise explain(op, data, error, scope) from None
@@ -272,82 +263,3 @@ def explain(op: Op, data: list[Any], error: Exception, scope: Scope) -> Exceptio
     place = f" [{scope}]" if str(scope) else ""
     kind = type(error) if type(error) in (TypeError, IndexError) else ValueError
     return kind(f"{op.name}: {error}; received {got}{place}")
-
-
-def as_array(value: Any) -> Any:
-    """An array from anything array-like; Python floats get the default float type."""
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value
-    array = np.asarray(value)
-    return array.astype(floatx()) if array.dtype == np.float64 else array
-
-
-def operand(value: Any, dtype: np.dtype[Any]) -> Any:
-    """The other side of a binary op: scalars take part without a type of their own.
-
-    Integer and boolean arrays take the type of a float Tensor, so that it stays float32.
-    """
-    kind = type(value)
-    if kind is float or kind is int:
-        scalars = _SCALARS.get(dtype)
-        if scalars is None:  # integers meet the number as it is
-            return as_array(value) if kind is float and dtype.kind in "iub" else value
-        known = scalars.get(value)
-        return _scalar(value, dtype, scalars) if known is None else known
-    if kind is bool:
-        return value
-    if isinstance(value, float):  # numpy.float64 is one
-        return float(value) if dtype.kind in "fc" else as_array(value)
-    if isinstance(value, (list, tuple)):
-        value = np.asarray(value, dtype) if dtype.kind == "f" else as_array(value)
-    if not isinstance(value, (np.ndarray, np.generic)):
-        return value if isinstance(value, complex) else NotImplemented
-    if value.ndim == 0 and (dtype.kind in "fc" or value.dtype.kind in "iub"):
-        return value.item()
-    if dtype.kind == "f" and value.dtype.kind in "iub":
-        return value.astype(dtype)
-    return value
-
-
-_SCALARS: dict[Any, dict[float, Array]] = {np.dtype(t): {} for t in ("float16", "float32", "float64")}
-
-
-def _scalar(value: float, dtype: np.dtype[Any], known: dict[float, Array]) -> Any:
-    """A Python number as a 0-d array of the Tensor's type: NumPy multiplies by it twice as fast."""
-    array = freeze(np.array(value, dtype=dtype))
-    if value != 0 and len(known) < 1000:  # 0.0 and -0.0 are one key
-        known[value] = array
-    return array
-
-
-def promote(op: Op, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Bring differentiable arguments to one float type, with recorded casts.
-
-    Numbers, lists and arrays without axes take part without a type of their own. Index arguments, which have
-    no vjp, are left alone. Matrix products of float32 with float64 raise.
-    """
-    dtype = _dtype(args[0])
-    if all([isinstance(a, (Tensor, np.ndarray)) and a.dtype is dtype for a in args]):
-        return args
-    sides = [i for i in range(len(args)) if op.vjp_all is not None or (i < len(op.vjps) and op.vjps[i])]
-    typed = [isinstance(a, Tensor) or (isinstance(a, np.ndarray) and a.ndim > 0) for a in args]
-    kinds = {args[i].dtype for i in sides if typed[i]}
-    if len(kinds) < 2 and all(typed):
-        return args
-    floats = {k for k in kinds if k.kind in "fc"}
-    if not floats and any(as_array(args[i]).dtype.kind == "f" for i in sides if not typed[i]):
-        floats = {np.dtype(floatx())}  # integers meet a float
-    target = np.result_type(*floats) if floats else (np.result_type(*kinds) if kinds else None)
-    if op.strict and len(floats) > 1 and not mode().wide:
-        names = " and ".join(sorted(str(k) for k in floats))
-        raise TypeError(f"{op.name}: arguments of {names} do not mix; cast one, e.g. x.astype('float64')")
-    result = list(args)
-    for i, a in enumerate(args):
-        if isinstance(a, Tensor):
-            if i in sides and target is not None and a.dtype != target:
-                result[i] = a.astype(target)
-        elif i in sides and target is not None:
-            result[i] = np.asarray(a, dtype=target)
-        elif not isinstance(a, np.ndarray):
-            result[i] = as_array(a)
-    return tuple(result)

@@ -1,4 +1,4 @@
-"""Arguments of the recurrent layers: Keras's order, what those of the past are now, and one famous mix-up."""
+"""Arguments of layers: recorded by name, Keras's order, what those of the past are now, and one famous mix-up."""
 
 from __future__ import annotations
 
@@ -122,3 +122,17 @@ def reset_after_hint(expected: tuple[int, ...], received: tuple[int, ...]) -> st
     return (
         " (a GRU bias: (2, 3·units) with reset_after=True, (3·units,) with reset_after=False; use the same)"
     )
+
+
+def bound(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Constructor arguments by name, without `self`; `**options` are merged in."""
+    signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+    options = [p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
+    try:
+        bound = signature.bind(None, *args, **kwargs).arguments
+    except TypeError:
+        return dict(kwargs)  # the constructor itself will raise, with the better message
+    named: dict[str, Any] = {}
+    for key, value in list(bound.items())[1:]:
+        named |= value if key in options else {key: value}
+    return named

@@ -19,7 +19,7 @@ from .. import constraints, initializers, regularizers
 from ..config import Scope, floatx, mode, no_grad, switched
 from ..core.tensor import Tensor, Variable
 from ..utils.registry import parameters, snake_case
-from .arguments import RETIRED
+from .arguments import RETIRED, bound
 from .symbolic import Call, Symbol, flatten, map_nested, probe
 from .tracking import Tracked, check_size
 
@@ -72,7 +72,7 @@ class Layer(Tracked):
             if key not in parameters(cls):
                 raise TypeError(f"{cls.__name__}: the argument {key!r} is no more; instead: {RETIRED[key]}")
         self = super().__new__(cls)
-        object.__setattr__(self, "arguments", _bound(cls, args, kwargs))
+        object.__setattr__(self, "arguments", bound(cls, args, kwargs))
         return self
 
     def __init__(
@@ -192,9 +192,9 @@ class Layer(Tracked):
         self.output_shape = map_nested(_batch_shape, outputs)
         if mask is not None or isinstance(self, MaskSource):
             out_mask = self.compute_mask(args[0] if len(args) == 1 else list(args), mask)
-            first = outputs[0] if isinstance(outputs, (list, tuple)) and outputs else outputs
-            if out_mask is not None and isinstance(first, Tensor):
-                first._mask = out_mask
+            for out, own in zip(flatten(outputs), flatten(out_mask), strict=False):  # one mask: of the first
+                if own is not None and isinstance(out, Tensor):
+                    out._mask = own
         if self.activity_regularizer is not None:
             for out in flatten(outputs):
                 self.add_loss(self.activity_regularizer(out) / float(max(out.shape[0], 1)))
@@ -343,17 +343,3 @@ def _mask_of(inputs: Any) -> Any:
 @functools.cache
 def _parameters(function: Callable[..., Any]) -> frozenset[str]:
     return frozenset(inspect.signature(function).parameters)
-
-
-def _bound(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Constructor arguments by name, without `self`; `**options` are merged in."""
-    signature = inspect.signature(cls.__init__)  # type: ignore[misc]
-    options = [p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
-    try:
-        bound = signature.bind(None, *args, **kwargs).arguments
-    except TypeError:
-        return dict(kwargs)  # the constructor itself will raise, with the better message
-    named: dict[str, Any] = {}
-    for key, value in list(bound.items())[1:]:
-        named |= value if key in options else {key: value}
-    return named

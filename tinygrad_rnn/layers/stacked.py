@@ -15,6 +15,11 @@ class StackedRNNCells(Layer):
     """Cells on top of one another, run as one: the output of each is the input of the next.
 
     States are a list with one entry per cell, each as the cell has it.
+
+    >>> import numpy as np
+    >>> from tinygrad_rnn.layers import RNN, GRUCell, LSTMCell
+    >>> RNN(StackedRNNCells([LSTMCell(3), GRUCell(2)]))(np.ones((4, 5, 1), np.float32)).shape
+    (4, 2)
     """
 
     cut = True  # False for subclasses with their own `call`, which are run by that

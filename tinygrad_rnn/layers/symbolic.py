@@ -29,6 +29,7 @@ class Symbol:
         self.call = call
         self.index = index
         self.name = name
+        self.mask: Shape | None = None  # the shape of the mask that comes with it
 
     @property
     def ndim(self) -> int:
@@ -117,14 +118,20 @@ def probe(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     call = Call(layer, args, kwargs)
     made = []
     for index, (a, b) in enumerate(zip(flatten(small), flatten(large), strict=True)):
-        shape = tuple(m if m == n else None for m, n in zip(a.shape, b.shape, strict=True))
-        made.append(Symbol(shape, str(a.dtype), call, index))
+        made.append(Symbol(_known(a, b), str(a.dtype), call, index))
+        if (mask := getattr(a, "_mask", None)) is not None:
+            made[-1].mask = _known(mask, b._mask)
     symbols = iter(made)
     layer.output_shape = map_nested(lambda _: next(symbols).shape, small)
     symbols = iter(made)
     call.outputs = map_nested(lambda _: next(symbols), small)
     layer.nodes.append(call)
     return call.outputs
+
+
+def _known(a: Any, b: Any) -> Shape:
+    """The shape that two arrays have in common, None where it differs."""
+    return tuple(m if m == n else None for m, n in zip(a.shape, b.shape, strict=True))
 
 
 def _lengths(layer: Any) -> tuple[int, int]:
@@ -145,7 +152,10 @@ def _run(layer: Any, args: Any, kwargs: Any, n: int) -> Any:
         shape = [n if size is None else size for size in x.shape]
         if x.dtype == "string":
             return np.full(shape, " ".join("a" * n), object)  # n words
-        return Tensor(np.zeros(shape, x.dtype), None)
+        zeros = Tensor(np.zeros(shape, x.dtype), None)
+        if x.mask is not None:
+            zeros._mask = np.ones([n if size is None else size for size in x.mask], bool)
+        return zeros
 
     args, kwargs = map_nested(stand_in, (args, kwargs))
     kept = [(inner, inner._states) for inner in layer.all_layers() if hasattr(inner, "_states")]

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import losses
+from .. import initializers, losses
 from ..core.op import Array
+from ..core.tensor import Variable
 from ..losses.declare import declare, options_of
 from ..losses.values import align, per_value, predictions, without_unused
 from ..utils.registry import Registry, Serializable, snake_case
@@ -17,7 +18,8 @@ from ..utils.registry import Registry, Serializable, snake_case
 class Metric(Serializable):
     """Base: `metric(...)` adds a batch and returns the result so far.
 
-    A subclass defines `update_state`, `result` and `reset_state`. `_direction` is "up" or "down" where larger
+    A subclass defines `update_state` and `result`, and `reset_state` unless all that it keeps is in variables
+    made with `add_variable`, which are set to 0. `_direction` is "up" or "down" where larger
     or smaller is better: callbacks that monitor it with mode "auto" look there.
 
     >>> class Largest(Metric):
@@ -34,6 +36,23 @@ class Metric(Serializable):
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
         self.name = name or snake_case(type(self).__name__)
         self.dtype = dtype
+        self.variables: list[Variable] = []
+
+    def add_variable(
+        self,
+        shape: Any = (),
+        initializer: Any = "zeros",
+        dtype: Any = None,
+        aggregation: Any = "sum",
+        name: str | None = None,
+    ) -> Variable:
+        """A number or array that is kept between batches; `aggregation` has no effect."""
+        first = initializers.get(initializer or "zeros")(shape, dtype or self.dtype or "float32")
+        made = Variable(first, name=name or "variable")
+        self.variables.append(made)
+        return made
+
+    add_weight = add_variable
 
     def update_state(self, *args: Any, **kwargs: Any) -> None:
         """Add a batch."""
@@ -45,7 +64,10 @@ class Metric(Serializable):
 
     def reset_state(self) -> None:
         """Forget all batches."""
-        raise NotImplementedError(f"{type(self).__name__} must define reset_state")
+        if not self.variables:
+            raise NotImplementedError(f"{type(self).__name__} must define reset_state")
+        for variable in self.variables:
+            variable.assign(np.zeros(variable.shape))
 
     def state(self) -> dict[str, Array]:
         """The numbers and arrays among the attributes, which hold the batches so far; `load_state` takes them."""

@@ -51,6 +51,33 @@ def masked(inputs: Any, mask: Any) -> Iterator[None]:
             x._mask = own
 
 
+def layers_in_order(inputs: Any, outputs: Any, calls: list[Call]) -> list[Any]:
+    """The layers of `calls`, those farther from the outputs first: Keras's order, in which weights are listed.
+
+    The distance of a layer is that of its farthest call. Layers at one distance stand in the order in which they
+    are met on the way back from the outputs.
+    """
+    seen = {id(s) for s in flatten(inputs)}
+    met: dict[int, int] = {}  # layer -> when it was met
+    stack = list(reversed(list(flatten(outputs))))
+    while stack:
+        symbol = stack.pop()
+        if id(symbol) in seen or symbol.call is None or id(symbol.call) in seen:
+            continue
+        seen.add(id(symbol.call))
+        met.setdefault(id(symbol.call.layer), len(met))
+        stack.extend(reversed(symbol.call.inputs))
+    distance: dict[int, int] = {}  # of calls and of layers
+    for call in reversed(calls):
+        here = max(distance.get(id(call), 0), distance.get(id(call.layer), 0))
+        distance[id(call)] = distance[id(call.layer)] = here
+        for symbol in call.inputs:
+            if symbol.call is not None:
+                distance[id(symbol.call)] = max(distance.get(id(symbol.call), 0), here + 1)
+    layers = {id(call.layer): call.layer for call in calls}
+    return sorted(layers.values(), key=lambda layer: (-distance[id(layer)], met[id(layer)]))
+
+
 def run(
     calls: list[Call], inputs: Any, values: Any, outputs: Any, instead: dict[int, Any] | None = None
 ) -> Any:

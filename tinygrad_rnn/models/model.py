@@ -13,7 +13,7 @@ from ..config import Scope
 from ..layers.layer import Layer
 from ..layers.rnn import RNN
 from ..layers.symbolic import Input, Symbol, flatten, map_nested
-from .functional import calls_between, masked, output_names, replay, run
+from .functional import calls_between, layers_in_order, masked, output_names, replay, run
 from .summary import summary
 from .trainer import Trainer
 
@@ -51,7 +51,7 @@ class Model(Trainer, Layer):
         self._input, self._output = inputs, outputs
         self.extra: dict[str, Any] = {}  # plain JSON data that is saved with the model
         self._calls = [] if inputs is None else calls_between(inputs, outputs)
-        self._functional_layers = list({id(c.layer): c.layer for c in self._calls}.values())
+        self._functional_layers = [] if inputs is None else layers_in_order(inputs, outputs, self._calls)
         if inputs is not None:
             self.built = True
         if not self._trainable:
@@ -113,8 +113,13 @@ class Model(Trainer, Layer):
                 s is None or s == n for s, n in zip(symbol.shape, value.shape, strict=True)
             )
             if not fits:
+                size = symbol.shape[0] if value.shape[1:] == symbol.shape[1:] else None
+                hint = "" if size is None else (
+                    f": the batch size is fixed to {size} by Input; give batch_size={size} and leave out or fill up "
+                    "the rows that remain"
+                )  # fmt: skip
                 raise ValueError(
-                    f"{self.name}: expected an input of shape {symbol.shape}, received {value.shape}"
+                    f"{self.name}: expected an input of shape {symbol.shape}, received {value.shape}{hint}"
                 )
 
     def _scope(self, outer: Scope) -> Scope:
@@ -190,7 +195,7 @@ class Model(Trainer, Layer):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers, in the order in which they run (functional) or were assigned."""
+        """The layers: those farthest from the outputs first (functional), or as they were assigned."""
         return list(self.sublayers())
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:

@@ -13,7 +13,11 @@ from ..core.tensor import Variable
 
 
 class NonFiniteGradient(FloatingPointError):
-    """A gradient held NaN or infinity: that of the variable at `path`. Nothing was changed."""
+    """A gradient held NaN or infinity: that of the variable at `path`. Nothing was changed.
+
+    >>> NonFiniteGradient("the gradient of 'lstm/kernel' is not finite", "lstm/kernel").path
+    'lstm/kernel'
+    """
 
     def __init__(self, message: str, path: str) -> None:
         super().__init__(message)

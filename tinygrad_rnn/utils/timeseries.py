@@ -18,6 +18,10 @@ class TimeseriesDataset:
 
     Made by `timeseries_dataset_from_array`; `len` is the number of batches (of windows, if `batch_size` is
     None).
+
+    >>> windows = timeseries_dataset_from_array(np.arange(10), None, sequence_length=4, batch_size=2)
+    >>> len(windows), next(iter(windows)).tolist()
+    (4, [[0, 1, 2, 3], [1, 2, 3, 4]])
     """
 
     def __init__(
