@@ -57,8 +57,7 @@ assert sorted(history.history) == ["loss", "mae"]
 | lookups, text and windows need TensorFlow | NumPy alone | |
 
 Accepted without effect: `use_cudnn`, `unroll`, `steps_per_execution`, `workers`. `implementation` chooses the dropout masks.
-Keras on torch has two traps that these tests met: a stateful LSTM or GRU trains only with `use_cudnn=False`, and two
-weights with one path (`Bidirectional(RNN(own_cell))`) have their gradients added up over the steps.
+Keras on torch has a trap that these tests met: a stateful LSTM or GRU trains only with `use_cudnn=False`.
 
 ## Masks
 

@@ -56,7 +56,7 @@ def build():
             keras.Input((None, 3)),
             layers.RNN(LeakyCell(6), return_sequences=True),
             layers.RNN([LeakyCell(4), layers.GRUCell(5)], return_sequences=True),
-            # Two cells by two names: Keras on torch never clears the gradients of one whose path is not its own.
+            # Two cells by two names: on torch, Keras trained weights of one path differently from the second step on.
             layers.Bidirectional(
                 layers.RNN(LeakyCell(3)), backward_layer=layers.RNN(LeakyCell(3), go_backwards=True)
             ),
