@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .compare import GradReport, check_gradients, compare_gradients
     from .layers import Input, Layer
     from .models import Model, Sequential
-    from .viz import Drawing, Graph, draw_graph, graph, step
+    from .viz import Drawing, Graph, Report, draw_graph, graph, inspect_graph, step
 
 __version__ = "0.1.0"
 
@@ -61,7 +61,8 @@ _NAMES = {  # public name -> module it comes from
     "bptt_source": "bptt", "explain": "bptt", "scan": "bptt",
     "Input": "layers", "Layer": "layers",
     "Model": "models", "Sequential": "models",
-    "Drawing": "viz", "Graph": "viz", "draw_graph": "viz", "graph": "viz", "step": "viz",
+    "Drawing": "viz", "Graph": "viz", "Report": "viz", "draw_graph": "viz", "graph": "viz", "inspect_graph": "viz",
+    "step": "viz",
     "GradReport": "compare", "check_gradients": "compare", "compare_gradients": "compare",
 }  # fmt: skip
 
@@ -80,10 +81,10 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "Drawing", "GradReport", "Graph", "Input", "Layer", "Model", "Sequential", "Tensor", "Variable",
+    "Drawing", "GradReport", "Graph", "Input", "Layer", "Model", "Report", "Sequential", "Tensor", "Variable",
     "activations", "bptt_source", "callbacks", "check_gradients", "compare", "compare_gradients", "config",
     "constraints", "custom_gradient", "datasets", "debug_nans", "derived", "draw_graph", "enable_grad",
-    "epsilon", "explain", "floatx", "grad", "graph", "hvp", "initializers", "jacobian", "layers", "losses",
+    "epsilon", "explain", "floatx", "grad", "graph", "hvp", "initializers", "inspect_graph", "jacobian", "layers", "losses",
     "manual", "metrics", "models", "no_grad", "ops", "optimizers", "random", "regularizers", "scan",
     "set_epsilon", "set_floatx", "step", "stop_gradient", "tensor", "trace", "unrolled", "utils", "value_and_grad",
     "viz",
