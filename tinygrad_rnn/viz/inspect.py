@@ -137,7 +137,7 @@ def _next_characters(model: Any, letters: list[str]) -> Tensor:
             f"inspect_graph: {getattr(model, 'name', 'the target')!r} holds no vocabulary, so text alone does "
             "not say what its inputs are; give inputs as well"
         )
-    place = {character: i for i, character in enumerate(vocabulary)}
+    place = {chr(point): i for i, point in enumerate(vocabulary)}  # as `datasets.Vocabulary` is saved
     if len(letters) < 2:
         raise ValueError(f"inspect_graph: text needs at least two characters, received {len(letters)}")
     unknown = sorted(set(letters) - place.keys())

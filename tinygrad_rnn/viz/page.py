@@ -52,7 +52,7 @@ def write(record: Record, values: str, max_bytes: int, title: str, theme: str) -
             notes.append(f"left out to stay under {max_bytes / 1e6:g} MB: {dropped}")
         header, pack = _columns(record, fold, SMALL if values == "summary" else 2**62, exact, histograms)
         notes += header.pop("notes")
-        size = f"{len(record.graph):,} nodes, {len(fold):,} after folding".replace(",", " ")
+        size = f"{len(record.graph)} nodes, {len(fold)} after folding"
         note = "; ".join([size, *notes])
         header |= {"title": title, "note": note, "views": views}
         if record.compare is not None:

@@ -207,12 +207,12 @@ function paint(box, t) { // [fill, text] of a box at a time step, or null
     const c = mix(A.t[row] / Math.max(D.steps - 1, 1));
     return [rgb(c), `t = ${A.t[row]}`, bright(c)];
   }
-  const v = norm(state.color, row), r = range(state.color), sign = state.color === "grad" ? "‖∇‖ " : "‖y‖ ";
+  const v = norm(state.color, row), r = range(state.color);
   const broken = D.full && A[state.color + "_odd"][row] > 0;
-  if (broken) return ["var(--removed-fill)", sign + "non-finite", null];
+  if (broken) return ["var(--removed-fill)", "non-finite", null];
   if (Number.isNaN(v) || !r) return null;
   const c = mix(v > 0 ? (Math.log10(Math.min(v, 1e300)) - r[0]) / (r[1] - r[0] || 1) : 0);
-  return [rgb(c), sign + short(v), bright(c)];
+  return [rgb(c), short(v), bright(c)];
 }
 function legend() {
   const what = state.color, r = what === "grad" || what === "value" ? range(what) : null;
@@ -353,7 +353,7 @@ function scroller() {
   holder.classList.add("wide");
   holder.append(spacer);
   section.replaceChildren(holder);
-  const height = y1 - y0 + 60, fitting = Math.min(1, Math.max((innerHeight * 0.68) / height, 0.45));
+  const height = y1 - y0 + 60, fitting = Math.min(1, Math.max((innerHeight * 0.8) / height, 0.6));
   const z = state.zoom || fitting, room = holder.clientWidth || 900, side = 70;
   const beyond = Math.max(0, -x0 + T.left, x1 - (T.left + T.pitch)); // what lies outside the recurrences may be wider than a step
   const all = (D.steps - 1) * T.pitch + (T.pitch - 46) + 2 * side, total = Math.max(all * z, 10);
@@ -536,7 +536,9 @@ function detail() {
     panel.replaceChildren(el("h2", {dir: "auto"}, box.label), el("p", {class: "soft", dir: "auto"}, box.title),
       button(box.roles.some(timed) ? "Open its steps" : "Open its ops", open, {class: "main"}), el("h3", {}, `${roles.length} ops`),
       el("ul", {class: "links"}, ...roles.map(r => el("li", {}, button(nameOf(r), () => { setView(V.folded.boxes.some(b => b.id === "n" + r) ? "folded" : state.view); select("n" + r); }, {dir: "auto"}), el("span", {class: "soft"}, ` ${word(r, "op")} ×${A.role_count[r]}`)))));
-  } else panel.replaceChildren(el("h2", {}, "Nothing selected"), el("p", {class: "soft"}, "Click a box: its formula, its value, its gradient, and the line of code that made it appear here."));
+  } else panel.replaceChildren(el("h2", {}, "How to read this"), el("p", {}, "Click a box to see its formula, its value, its gradient, and the line of code that made it."),
+    el("p", {}, D.steps > 1 ? "The same cell runs once per time step. Folded shows it once: the dashed arrows carry a value to the next step. Unrolled shows every step, from left to right." : "Data flows along the arrows, from the inputs to the result."),
+    D.backward ? el("p", {}, "Below, the backward pass can be walked through one step at a time.") : "");
 }
 function node(panel, role, row) {
   const op = word(role, "op"), kind = word(role, "kind"), t = A.t[row], layer = word(role, "layer"), doc = D.docs[op] || ["", ""];
@@ -684,7 +686,7 @@ let playing = 0;
 function play() {
   if (playing) { clearInterval(playing); playing = 0; }
   else if (D.backward) { if (state.step === D.backward) step(0); playing = setInterval(() => { if (state.step >= D.backward) play(); else step(state.step + 1); }, matchMedia("(prefers-reduced-motion: reduce)").matches ? 1500 : 550); }
-  $("step-play").textContent = playing ? "❚❚" : "▶▶";
+  $("step-play").textContent = playing ? "❙❙" : "▶▶";
   $("step-play").setAttribute("aria-label", playing ? "Pause" : "Play");
 }
 
