@@ -1,4 +1,4 @@
-"""The command line: `tinygrad-rnn demo`, `tinygrad-rnn sample`.
+"""The command line: `tinygrad-rnn demo`, `tinygrad-rnn sample`, `tinygrad-rnn inspect`.
 
 Exit codes: 0 done, 2 bad usage or input (one line on stderr), 130 interrupted.
 """
@@ -16,6 +16,7 @@ from .container import CheckpointError
 from .demo import run
 from .models import load_model
 from .models.characters import CELLS, stream, vocabulary_of
+from .viz import inspect_graph
 
 _DESCRIPTION = """\
 Recurrent networks on a small autodiff engine: train them, see their graphs,
@@ -44,6 +45,16 @@ _SAMPLE_EXAMPLES = """\
 examples:
   tinygrad-rnn sample demo_out/model.tgr --start "The " --length 400
   tinygrad-rnn sample demo_out/model.tgr --start "To be" --temperature 0.5 --seed 7"""
+
+_INSPECT = """\
+Runs a model that the demo saved over a text, takes the gradient of its loss,
+and writes one HTML page with the graph, folded and unrolled, every value and
+gradient over time, and the backward pass step by step. The page opens in any
+browser and loads nothing else."""
+
+_INSPECT_EXAMPLES = """\
+examples:
+  tinygrad-rnn inspect demo_out/model.tgr --text "The list" --out page.html"""
 
 
 def _positive(text: str) -> int:
@@ -87,7 +98,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     sample.add_argument("--temperature", type=float, default=0.8, metavar="T", help="0 and up (default: 0.8)")
     sample.add_argument("--seed", type=int, default=None, metavar="N", help="same seed, same text")
+
+    inspect = commands.add_parser(
+        "inspect", help="open a trained model over a text, as a page", description=_INSPECT,
+        epilog=_INSPECT_EXAMPLES, formatter_class=raw,
+    )  # fmt: skip
+    inspect.add_argument("model", metavar="MODEL", help="file that the demo saved (model.tgr)")
+    inspect.add_argument(
+        "--text", required=True, metavar="TEXT", help="what it reads, two characters or more"
+    )
+    inspect.add_argument("--out", default="page.html", metavar="FILE", help="the page (default: page.html)")
     return parser
+
+
+def _inspect(arguments: argparse.Namespace) -> None:
+    model = load_model(arguments.model, compile=False)
+    vocabulary_of(model)
+    print(inspect_graph(model, arguments.out, text=arguments.text))
 
 
 def _sample(arguments: argparse.Namespace) -> None:
@@ -120,6 +147,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 arguments.text, seed=arguments.seed, epochs=arguments.epochs, units=arguments.units,
                 cell=arguments.cell, out=arguments.out,
             )  # fmt: skip
+        elif arguments.command == "inspect":
+            _inspect(arguments)
         else:
             _sample(arguments)
     except BrokenPipeError:  # `| head`: the reader has seen enough

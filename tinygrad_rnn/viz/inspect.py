@@ -48,7 +48,7 @@ def inspect_graph(
 
     `text` is the text whose characters are the time steps. A character model without `inputs` is called on
     it, and the target becomes the mean cross-entropy of each next character. `values`: "summary" (statistics
-    and histograms; small arrays in full while they take less than 1 MB), "full" (every array of up to 256
+    and histograms; small arrays in full while they take less than 0.4 MB), "full" (every array of up to 256
     elements, the corners of larger ones) or "none". Above `max_bytes`, first arrays in full, then histograms
     are left out, and the note says so. `compare` is an older target to compare with. `theme`: "auto", "light",
     "dark".
@@ -155,7 +155,12 @@ def _noted(graph: Graph, letters: list[str] | None, notes: list[str]) -> Record:
         raise ValueError(
             f"inspect_graph: text has {len(letters)} characters, but the graph has T = {graph.steps} time steps"
         )
-    kept = [(getattr(t, "value", None), getattr(t, "grad", None)) for t in graph.trace]
-    if not any(value is not None for value, _ in kept):
+    values = [getattr(trace, "value", None) for trace in graph.trace]
+    grads = [getattr(trace, "grad", None) for trace in graph.trace]
+    for i, grad in enumerate(grads):
+        if isinstance(grad, list):  # what was not used of several outputs has no gradient
+            parts = zip(grad, graph.shape[i], strict=True)
+            grads[i] = [np.zeros(shape, graph.dtype[i]) if g is None else g for g, shape in parts]
+    if all(value is None for value in values):
         notes = [*notes, "values only as norms: record inside tg.trace() to see them"]
-    return Record(graph, [v for v, _ in kept], [g for _, g in kept], letters, notes=notes)
+    return Record(graph, values, grads, letters, notes=notes)

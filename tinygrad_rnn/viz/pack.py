@@ -19,12 +19,11 @@ _TYPES = {"f4": "<f4", "f8": "<f8", "i4": "<i4", "u1": "|u1"}
 
 
 def flat(value: Any) -> Array | None:
-    """An array, or several (an op with several outputs, None for one not used), as one row of numbers."""
+    """An array, or several (an op with several outputs), as one row of numbers."""
     if value is None:
         return None
     if isinstance(value, (list, tuple)):
-        parts = [np.ravel(v) for v in value if v is not None]
-        return np.concatenate(parts) if parts else None
+        return np.concatenate([np.ravel(v) for v in value]) if value else None
     return np.ravel(value)
 
 
@@ -48,14 +47,19 @@ def summaries(values: Sequence[Any], wide: bool) -> tuple[Array, Array, Array]:
             part = rows[k : k + step]
             block = np.stack([_real(arrays[i]) for i in part])
             with np.errstate(all="ignore"):
-                scale = np.abs(block).max(axis=1)  # norms of tiny and of huge numbers neither vanish nor overflow
+                scale = np.abs(block).max(
+                    axis=1
+                )  # norms of tiny and of huge numbers neither vanish nor overflow
                 safe = np.where((scale > 0) & np.isfinite(scale), scale, 1)[:, None]
                 stats[0, part] = np.sqrt(np.square(block / safe).sum(axis=1)) * safe[:, 0]
                 stats[1, part] = block.mean(axis=1)
                 finite = np.isfinite(block)
                 odd[part] = size - finite.sum(axis=1)
                 if not finite.all():
-                    low, high = np.where(finite, block, np.inf).min(1), np.where(finite, block, -np.inf).max(1)
+                    low, high = (
+                        np.where(finite, block, np.inf).min(1),
+                        np.where(finite, block, -np.inf).max(1),
+                    )
                 else:
                     low, high = block.min(axis=1), block.max(axis=1)
                 stats[2, part], stats[3, part] = low, high
@@ -75,12 +79,16 @@ def _real(a: Any) -> Array:
 
 
 def shown(value: Any) -> Array | None:
-    """What the page shows of a value: all of it up to 256 elements, else the corners."""
+    """What the page shows of a value: all of it up to 256 elements, else the corners.
+
+    Of several outputs, as many as fit into 256 elements.
+    """
     if value is None:
         return None
     if isinstance(value, (list, tuple)):
-        parts = [shown(v) for v in value if v is not None]
-        return np.concatenate([p for p in parts if p is not None]) if parts else None
+        ends = np.cumsum([v.size for v in value])
+        parts = [np.ravel(v) for v, end in zip(value, ends.tolist(), strict=True) if end <= WHOLE]
+        return np.concatenate(parts) if parts else None
     array = np.asarray(value)
     if array.size > WHOLE:
         for axis in range(array.ndim):
@@ -135,7 +143,11 @@ class Pack:
 
 def script(id: str, data: Any) -> str:
     """A data block of the page: JSON, or bytes as base64; compressed above 1 MB."""
-    raw = data if isinstance(data, bytes) else json.dumps(data, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    raw = (
+        data
+        if isinstance(data, bytes)
+        else json.dumps(data, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    )
     if not isinstance(data, bytes) and len(raw) <= PLAIN:
         text = raw.decode()
     else:

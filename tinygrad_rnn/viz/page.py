@@ -17,8 +17,8 @@ from .svg import COLOURS, INKS
 from .template import Template, templates
 from .views import SYMBOLS
 
-SMALL = 1_000_000  # bytes of exact arrays that every page may keep
-COLUMNS, CELLS = 1000, 600_000  # time steps and numbers of the heat maps
+SMALL = 400_000  # bytes of arrays in full, and of contributions to gradients, in a summary
+COLUMNS, CELLS = 1000, 300_000  # time steps and numbers of the heat maps
 
 
 @dataclass
@@ -71,8 +71,7 @@ def _columns(
 ) -> tuple[dict[str, Any], Pack]:
     """Header and arrays of the page."""
     g, pack, notes = record.graph, Pack(), []
-    n, wide = len(g), bool(np.any(g.dtype == "float64"))
-    real = "f8" if wide else "f4"
+    n = len(g)
     pack.add("role", fold.of, "i4")
     pack.add("t", g.t, "i4")
     order = _ranks(g.order)
@@ -81,7 +80,7 @@ def _columns(
     rows = np.arange(n)
     pack.add("parents", np.where(g.parents >= 0, np.repeat(rows, np.diff(g.start)) - g.parents, 0), "i4")
     pack.add("port", g.port, "i4")
-    pack.add("flow", g.flow, real)
+    pack.add("flow", g.flow, "f8" if _wide(g.flow) else "f4")
     pack.add("byRole", np.lexsort((g.t, fold.of)), "i4")
     strings: dict[str, int] = {}
     for name, column in _words(g, fold).items():
@@ -90,6 +89,8 @@ def _columns(
     pack.add("role_line", [(g.source(int(r)) or ("", 0, ""))[1] for r in fold.last], "i4")
     broken: list[int] = []
     for name, values, norm in (("value", record.values, g.value), ("grad", record.grads, g.grad)):
+        wide = _wide(norm)
+        real = "f8" if wide else "f4"
         if not histograms:
             pack.add(f"{name}_stats", norm, real)
             continue
@@ -99,7 +100,9 @@ def _columns(
         pack.add(f"{name}_bins", bins, "u1")
         pack.add(f"{name}_odd", odd, "i4")
         found = np.flatnonzero(odd)
-        broken.append(int(found[0] if name == "value" else found[np.argmin(order[found])]) if len(found) else -1)
+        broken.append(
+            int(found[0] if name == "value" else found[np.argmin(order[found])]) if len(found) else -1
+        )
     if exact:
         kept = _exact(record, fold, pack, order, budget, notes)
         if kept < n:
@@ -109,12 +112,18 @@ def _columns(
         pack.add("influence", record.influence, "f4")
     header = {
         "strings": list(strings), "nodes": n, "roles": len(fold), "steps": g.steps, "roots": list(g.roots),
-        "text": record.text, "series": series, "arrays": pack.index, "notes": notes, "wide": wide,
+        "text": record.text, "series": series, "arrays": pack.index, "notes": notes,
         "docs": {op: _formulas(OPS[op].doc) for op in sorted(set(g.op)) if op in OPS},
         "full": int(histograms), "backward": int(order.max(initial=0)),
         "broken": broken or [-1, -1],
     }  # fmt: skip
     return header, pack
+
+
+def _wide(norms: Array) -> bool:
+    """Whether norms leave the range of float32."""
+    norms = norms[np.isfinite(norms) & (norms > 0)]
+    return bool(np.any((norms < 1e-30) | (norms > 1e30)))
 
 
 def _words(g: Graph, fold: Fold) -> dict[str, list[str]]:
@@ -233,7 +242,9 @@ def _series(record: Record, fold: Fold, pack: Pack, notes: list[str]) -> list[di
 
 def _html(header: Mapping[str, Any], blob: bytes, title: str, theme: str) -> bytes:
     assets = files(__package__) / "assets"
-    page, css, js = ((assets / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js"))
+    page, css, js = (
+        (assets / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js")
+    )
     parts = {
         "TITLE": escape(title), "THEME": theme, "CSS": _variables() + css, "SCRIPT": js,
         "DATA": script("data", dict(header)) + script("arrays", blob),

@@ -96,14 +96,13 @@ function exact(what, index, length) { // numbers that were shipped in full, or n
   if (at === -1) return null;
   return at >= 0 ? A[what + "4"].subarray(at, at + length) : A[what + "8"].subarray(-2 - at, -2 - at + length);
 }
-function reads(row, parent) { for (let k = start[row]; k < start[row + 1]; k++) if (A.parents[k] === parent) return true; return false; }
 function nameOf(role) {
   const label = word(role, "name") || word(role, "label") || word(role, "symbol");
   return label.length > 40 ? label.slice(0, 39) + "…" : label;
 }
 function describe(row) {
   const role = A.role[row], t = A.t[row], layer = word(role, "layer");
-  return [nameOf(role), word(role, "kind") === "op" ? word(role, "op") : word(role, "kind"), layer, t >= 0 ? `t = ${t}` : ""].filter(Boolean).join(" · ");
+  return [...new Set([nameOf(role), word(role, "kind") === "op" ? word(role, "op") : word(role, "kind"), layer, t >= 0 ? `t = ${t}` : ""])].filter(Boolean).join(" · ");
 }
 
 // --- what is selected ---
@@ -381,9 +380,15 @@ function scroller() {
 function scrollTo() { if (world && world.go) world.go(state.t); }
 function boxRows(box, t) { return box.roles.some(r => rowAt(r, t) >= 0); }
 function joined(a, b, t, u) { // does box b at step u read box a at step t?
-  if (a.roles.length > 1 || b.roles.length > 1) return (!a.tile || boxRows(a, t)) && (!b.tile || boxRows(b, u));
-  const from = rowAt(a.roles[0], t), to = rowAt(b.roles[0], u);
-  return from >= 0 && to >= 0 && reads(to, from);
+  const fits = (box, row, at) => box.roles.includes(A.role[row]) && (A.t[row] < 0 || A.t[row] === at);
+  if (a.tile) for (const role of a.roles) {
+    const row = rowAt(role, t);
+    if (row >= 0) for (let k = childStart[row]; k < childStart[row + 1]; k++) if (fits(b, children[k], u)) return true;
+  } else for (const role of b.roles) {
+    const row = rowAt(role, u);
+    if (row >= 0) for (let k = start[row]; k < start[row + 1]; k++) if (A.parents[k] >= 0 && fits(a, A.parents[k], t)) return true;
+  }
+  return false;
 }
 function tile(t) {
   const {T} = world, g = el("svg:g", {class: "tile"}), letter = D.text ? ` “${D.text[t]}”` : "";
@@ -580,7 +585,7 @@ function values(what, title, role, row) {
   for (const s of shape) {
     const length = count(s) <= 256 ? count(s) : count(s.map((n, k) => k < s.length - 2 ? 1 : Math.min(n, 6)));
     const numbers = exact(what, row, used + length);
-    if (!numbers) break;
+    if (!numbers || (shape.length > 1 && used + length > 256)) break;
     part.append(grid(numbers.subarray(used, used + length), s));
     used += length;
   }
