@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+from collections.abc import Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple
@@ -79,8 +80,8 @@ class Monitor:
     def forward(self, op: Any, args: tuple[Any, ...], attrs: dict[str, Any], y: Any, scope: Scope) -> None:
         """An op ran: `args` are Tensors, arrays or numbers, `y` its array (a tuple, if it has several)."""
 
-    def recorded(self, node: Any, y: Any) -> None:
-        """An op was recorded as `node`; `y` is its array (a tuple, if it has several)."""
+    def recorded(self, node: Any, args: Sequence[Any], y: Any) -> None:
+        """An op was recorded as `node`; `args` are as in `forward`, `y` is its array (a tuple, if it has several)."""
 
     def arrived(self, node: Any, g: Any) -> None:
         """A backward pass reached `node`; `g` is its gradient, complete (a list, if it has several outputs)."""

@@ -32,7 +32,7 @@ def test_paths_values_and_names() -> None:
         first, second = h._node.trace, loss._node.trace
         assert [code.co_name for code, _ in first.path[:2]] == ["cell", "run"]
         assert second.path[0][0].co_name == "run"
-        assert first.name == "h"  # what a function returned, seen in the one that called it
+        assert first.names == ("h",)  # what a function returned, seen in the one that called it
         assert np.array_equal(first.value, h.numpy())
         assert not any("tinygrad_rnn/core" in code.co_filename for code, _ in first.path)
 

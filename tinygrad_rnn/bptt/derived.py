@@ -82,13 +82,18 @@ class Call:
             return self.unrolled(cotangents, False)
         return values
 
+    def opened(self) -> list[Tensor]:
+        """Outputs and last states, with every op of every step recorded."""
+        recorded = self.plan.built.tape
+        xs, states = self.leaves[: recorded.xs], self.leaves[recorded.xs :][: len(recorded.states)]
+        with enable_grad(), switched(derive=False):
+            return replay(recorded, xs, states, self.leaves[recorded.xs + len(recorded.states) :])
+
     def unrolled(self, cotangents: Sequence[Any], create_graph: bool) -> list[Any]:
         """The gradients from the recorded steps."""
         built = self.plan.built
         with enable_grad(), switched(derive=False):
-            xs, states = self.leaves[: built.tape.xs], self.leaves[built.tape.xs :][: len(built.tape.states)]
-            constants = self.leaves[built.tape.xs + len(built.tape.states) :]
-            results = replay(built.tape, xs, states, constants)
+            results = self.opened()
             pairs = [(r, g) for r, g in zip(results, cotangents, strict=True) if r.requires_grad]
             wanted = [self.leaves[i] for _, i in built.gradients]
             targets = [w for w in wanted if w.requires_grad]

@@ -123,7 +123,7 @@ def apply(op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         shapes = tuple([value.shape for value in result])
         node = Node(op, attrs, inputs, saved, shapes, result[0].dtype, state.scope)
     if state.monitor is not None:
-        state.monitor.recorded(node, result)
+        state.monitor.recorded(node, args, result)
     if op.outputs == 1:
         return Tensor(result, node)
     return tuple([Tensor(value, Port(node, i, value)) for i, value in enumerate(result)])
@@ -171,7 +171,7 @@ def _unary(op: Op) -> Callable[[Any], Any]:
         saved = (y if reads_y else None, data if reads_x else parent)
         node = Node(op, NO_ATTRS, (parent,), saved, y.shape, y.dtype, state.scope)
         if monitor is not None:
-            monitor.recorded(node, y)
+            monitor.recorded(node, (x,), y)
         return Tensor(y, node)
 
     return function
@@ -226,7 +226,7 @@ def _binary(op: Op) -> Callable[[Any, Any], Any]:
         saved = (y if reads_y else None, a if reads_a else left, b if reads_b else right)
         node = Node(op, NO_ATTRS, (left, right), saved, y.shape, dtype, state.scope)
         if monitor is not None:
-            monitor.recorded(node, y)
+            monitor.recorded(node, (x1, x2), y)
         return Tensor(y, node)
 
     return function

@@ -8,19 +8,21 @@ from __future__ import annotations
 import dis
 import os
 import sys
+from collections.abc import Sequence
 from time import perf_counter
 from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 
-from ..config import Monitor, Scope, switched
+from ..config import Monitor, switched
 from .op import LEAF, PORT, Node
 from .tensor import Tensor
 
 MOST_PARTS = 2**28  # bytes of contributions to gradients that a `trace()` keeps
-DEPTH = 4  # frames that are kept of a call path
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+DEPTH = 4  # frames outside this package that are kept of a call path
+ENGINE, PACKAGE, USER = range(3)  # where a file belongs
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _ENGINE = tuple(os.path.join(_PACKAGE, part) for part in ("core", "ops", "bptt", "config"))
 
 Path = tuple[tuple[CodeType, int], ...]
@@ -30,9 +32,10 @@ class Traced:
     """What `trace()` keeps of a node: where it was made, what it computed, and what a backward pass did with it.
 
     `path` is the call path, innermost frame first; `value` the array, or a tuple of them; `seconds` the time
-    since the op before, with the Python in between. `name` is that of the local variable in which the node
-    was first seen, looked up whenever a function was entered or left between two ops; None if there was none.
-    What a function assigns directly is not looked up: it can be read off the call path.
+    since the op before, with the Python in between. `inner` is the place in the engine that the path led to:
+    it tells the ops of a composite function apart. `names` are those of local variables in which the node was
+    seen, looked up whenever a function was entered or left between two ops. What a function assigns directly is
+    not looked up: it can be read off the call path.
 
     The rest is set by a backward pass inside `trace()`, the last one if there are several: `order` numbers the
     nodes as they were visited, 1, 2, … (0: not visited); `grad` is the gradient that had arrived (a list, with
@@ -41,16 +44,14 @@ class Traced:
     one node in this order, from the first one on. Once `MOST_PARTS` bytes are kept, a part is its norm only.
     """
 
-    __slots__ = ("grad", "name", "order", "parts", "path", "seconds", "value")
-
-    def __init__(self, path: Path, value: Any, seconds: float = 0.0) -> None:
-        self.path = path  # (code, offset of the instruction), without the frames of the engine
-        self.value = value
-        self.seconds = seconds
-        self.name: str | None = None
-        self.order = 0
-        self.grad: Any = None
-        self.parts: list[Any] = []
+    path: Path = ()  # (code, offset of the instruction), without the frames of the engine
+    value: Any = None
+    inner: tuple[int, int] | None = None  # (id of the code, offset)
+    seconds = 0.0
+    names: tuple[str, ...] = ()
+    order = 0
+    grad: Any = None
+    parts: Sequence[Any] = ()
 
 
 class Trace(Monitor):
@@ -58,38 +59,45 @@ class Trace(Monitor):
 
     def __init__(self) -> None:
         self._frame: FrameType | None = None  # the innermost frame of the last op
+        self._leaves: set[Node] = set()  # whose value is kept already
         self._clock = perf_counter()
         self._visited = 0
         self._argument = 0  # of the visited node: where to look for the next parent
+        self._parts: list[Any] = []
         self._kept = 0  # bytes of parts
 
-    def forward(self, op: Any, args: tuple[Any, ...], attrs: dict[str, Any], y: Any, scope: Scope) -> None:
-        """Note the values of leaves, which nothing else keeps."""
-        for a in args:
-            if isinstance(a, Tensor):
-                node = a._node
-                if node is not None and node.op is LEAF and not hasattr(node, "trace"):
-                    node.trace = Traced((), a._data)
-
-    def recorded(self, node: Node, y: Any) -> None:
-        """Note where a node was made."""
-        frame: FrameType | None = sys._getframe(1)
+    def recorded(self, node: Node, args: Sequence[Any], y: Any) -> None:
+        """Note where a node was made, and the values of leaves, which nothing else keeps."""
+        inputs: Any = node.inputs
+        for parent in inputs:
+            if parent is not None and parent.op is LEAF and parent not in self._leaves:
+                self._leaves.add(parent)
+                _traced(parent, args[inputs.index(parent)]._data)
+        engine: Any = sys._getframe(1)
+        frame: FrameType | None = engine.f_back
+        while frame is not None and _KIND[frame.f_code.co_filename] is ENGINE:
+            engine, frame = frame, frame.f_back
+        kept = node.trace = Traced()
+        kept.value = y
+        kept.inner = (id(engine.f_code), engine.f_lasti)
+        if frame is not self._frame:
+            self._look_around(frame)
+            self._frame = frame
         path: list[tuple[CodeType, int]] = []
-        inner: FrameType | None = None
-        while frame is not None and len(path) < DEPTH:
+        limit = DEPTH
+        while frame is not None:
             code = frame.f_code
-            user = _USER.get(code.co_filename)
-            if user is None:
-                user = _USER[code.co_filename] = not code.co_filename.startswith(_ENGINE)
-            if user:
-                inner = inner or frame
+            kind = _KIND[code.co_filename]
+            if kind:
                 path.append((code, frame.f_lasti))
+                if kind is PACKAGE and limit < 3 * DEPTH:
+                    limit += 1
+                if len(path) == limit:
+                    break
             frame = frame.f_back
-        if inner is not self._frame:
-            self._look_around(inner)
-            self._frame = inner
+        kept.path = tuple(path)
         clock = perf_counter()
-        node.trace = Traced(tuple(path), y, clock - self._clock)
+        kept.seconds = clock - self._clock
         self._clock = clock
 
     def arrived(self, node: Node, g: Any) -> None:
@@ -98,7 +106,7 @@ class Trace(Monitor):
             kept = _traced(node)
             self._visited += 1
             kept.order, kept.grad = self._visited, _array(g)
-            kept.parts = [None] * len(node.inputs or ())
+            self._parts = kept.parts = [None] * len(node.inputs or ())
             self._argument = 0
 
     def backward(self, node: Node, parent: Node, part: Any) -> None:
@@ -108,33 +116,36 @@ class Trace(Monitor):
         kept, part = node.trace, _array(part)
         if part is not kept.grad:
             self._kept += part.nbytes
-        kept.parts[k] = part if self._kept <= MOST_PARTS else float(np.linalg.norm(part))
+        self._parts[k] = part if self._kept <= MOST_PARTS else float(np.linalg.norm(part))
 
     def _look_around(self, frame: FrameType | None) -> None:
         """Note the names of the tensors that the current functions hold."""
         for _ in range(2 * DEPTH):
             if frame is None:
                 break
-            if _USER.get(frame.f_code.co_filename):
+            if _KIND[frame.f_code.co_filename]:
                 held = frame.f_locals
                 for name in _stored(frame.f_code):
                     value = held.get(name)
                     if isinstance(value, Tensor) and value._node is not None:
                         node = value._node
                         kept = _traced(node, value._data)
-                        kept.name = kept.name or name
+                        if name not in kept.names:
+                            kept.names += (name,)
             frame = frame.f_back
 
     def close(self) -> None:
-        """Let go of the frame."""
+        """Let go of the frame and the leaves."""
         self._frame = None
+        self._leaves.clear()
 
 
 def _traced(node: Node, value: Any = None) -> Traced:
     """What is kept of a node; leaves, and nodes from before, have nothing yet."""
-    if not hasattr(node, "trace"):
-        node.trace = Traced((), value)
-    kept: Traced = node.trace
+    kept: Traced | None = getattr(node, "trace", None)
+    if kept is None:
+        kept = node.trace = Traced()
+        kept.value = value
     return kept
 
 
@@ -143,7 +154,16 @@ def _array(g: Any) -> Any:
     return [_array(p) for p in g] if isinstance(g, list) else getattr(g, "_data", g)
 
 
-_USER: dict[str, bool] = {}  # by file: a code object takes long to hash
+class _Kinds(dict[str, int]):
+    """Where a file belongs, by its name; code objects would take long to hash."""
+
+    def __missing__(self, file: str) -> int:
+        kind = ENGINE if file.startswith(_ENGINE) else PACKAGE if file.startswith(_PACKAGE) else USER
+        self[file] = kind
+        return kind
+
+
+_KIND = _Kinds()
 _STORED: dict[CodeType, tuple[str, ...]] = {}
 
 
@@ -155,12 +175,19 @@ def _stored(code: CodeType) -> tuple[str, ...]:
     return _STORED[code]
 
 
+def where(code: CodeType) -> int:
+    """`ENGINE`, `PACKAGE` or `USER`: where a function belongs."""
+    return _KIND[code.co_filename]
+
+
 class trace(switched):
     """Context manager in which ops keep where they were called and what they computed; recurrences unroll.
 
-    A backward pass inside also keeps the gradient of every node, the order of its visits, and what each adds to
-    the gradients of its arguments (`backward(retain_graph=True)`, so that the graph is still there to look at). What is recorded inside can be compared with a hand derivation step by step, by the variable names of
-    the function that computed it (`compare_gradients` with a `ManualRecorder`).
+    A backward pass inside also keeps the gradient of every node, the order of its visits, and what each adds
+    to the gradients of its arguments: `backward(retain_graph=True)`, so that there is still a graph to draw.
+
+    What is recorded inside can be compared with a hand derivation step by step, by the variable names of the
+    function that computed it (`compare_gradients` with a `ManualRecorder`).
 
     >>> from tinygrad_rnn import ops, tensor
     >>> x = tensor([0.5], requires_grad=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import linecache
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +14,15 @@ from typing import Any
 import numpy as np
 
 from ..core.op import Array
+from ..core.sites import position
+from ..core.trace import USER, where
 from .diff import GraphDiff, compare
+
+
+ROW_COLUMNS = (
+    "op", "layer", "t", "slot", "shape", "dtype", "name", "kind", "nbytes", "grad", "value", "order", "place",
+    "label", "site", "trace",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -27,8 +36,13 @@ class Graph:
 
     The arguments of row `i` are `parents[start[i]:start[i + 1]]`, in order and with repetition; −1 is an
     argument that was not recorded (see `constants`). `port` gives, per argument, the output it reads, or −1.
-    `grad` holds the norms of the gradients of leaves, `value` those of values that were kept, both NaN
-    where unknown.
+    `grad` holds the norms of the gradients, `value` those of the values, both NaN where unknown.
+
+    What was recorded under `trace()` tells more: `label` is the user's expression, such as "h @ U", `site` the
+    line, as "file.py:12", `trace` all that was kept (`core.trace.Traced`), `place` the first row with the same
+    call path (−1 without one), and `t` the iteration of a hand-written loop. After a backward pass inside,
+    `order` numbers the rows as it visited them (0: not), and `flow` holds, per argument, the norm of what it
+    added to the gradient of that argument.
     """
 
     op: Array
@@ -42,9 +56,15 @@ class Graph:
     nbytes: Array
     grad: Array
     value: Array
+    order: Array
+    place: Array
+    label: Array
+    site: Array
+    trace: Array
     start: Array
     parents: Array
     port: Array
+    flow: Array
     constants: Mapping[int, tuple[tuple[int, tuple[int, ...] | None, str], ...]]
     port_names: Mapping[tuple[int, int], str]
     roots: tuple[int, ...]
@@ -98,6 +118,14 @@ class Graph:
         """What `other` has more, less or changed, after folding; falsy if nothing."""
         return compare(self.fold(), other.fold())
 
+    def source(self, row: int) -> tuple[str, int, str] | None:
+        """File, line and text of the line that made a row; None unless it was recorded under `trace()`."""
+        for code, at in self.trace[row].path if self.trace[row] else ():
+            if where(code) == USER:
+                line = (position(code, at) or (code.co_firstlineno,))[0]
+                return code.co_filename, line, linecache.getline(code.co_filename, line).strip()
+        return None
+
     def children(self) -> Array:
         """For every entry of `parents`, the row that reads it."""
         return np.repeat(np.arange(len(self)), np.diff(self.start))
@@ -109,25 +137,11 @@ class Graph:
         counts = np.diff(self.start)[rows]
         start = np.concatenate([[0], np.cumsum(counts)])
         edges = np.repeat(self.start[:-1][rows] - start[:-1], counts) + np.arange(start[-1])
-        columns = {
-            name: getattr(self, name)[rows]
-            for name in (
-                "op",
-                "layer",
-                "t",
-                "slot",
-                "shape",
-                "dtype",
-                "name",
-                "kind",
-                "nbytes",
-                "grad",
-                "value",
-            )
-        }
+        columns = {name: getattr(self, name)[rows] for name in ROW_COLUMNS}
         at = {int(row): i for i, row in enumerate(rows)}
         result = replace(
             self, **columns, start=start, parents=new[self.parents[edges]], port=self.port[edges],
+            flow=self.flow[edges],
             constants={at[i]: c for i, c in self.constants.items() if i in at},
             port_names={(at[i], k): n for (i, k), n in self.port_names.items() if i in at},
             roots=tuple(at[r] for r in self.roots if r in at),
@@ -227,8 +241,11 @@ class Fold:
 def same_step(graph: Graph) -> Array:
     """Labels for `Fold`: rows with the same label do the same in different time steps."""
     labels = np.arange(len(graph))
+    pathed = graph.place >= 0
+    _, at, group = np.unique(graph.place[pathed], return_index=True, return_inverse=True)
+    labels[pathed] = np.flatnonzero(pathed)[at][group]
     groups: dict[tuple[str, int], list[int]] = {}
-    for i in np.flatnonzero((graph.t >= 0) & (graph.kind == "op")).tolist():
+    for i in np.flatnonzero((graph.t >= 0) & (graph.kind == "op") & ~pathed).tolist():
         groups.setdefault((graph.layer[i], int(graph.t[i])), []).append(i)
     patterns: dict[str, dict[tuple[str, ...], list[list[int]]]] = {}
     for (layer, _), rows in groups.items():

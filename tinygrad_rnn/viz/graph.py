@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+import gc
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from ..config import mode, switched
-from ..core.op import Array, Leaf, Node, Port, Spec
+from ..core.op import Array, Leaf, Node
+from ..core.sites import assigned, position, text_of
 from ..core.tensor import Tensor
+from ..core.trace import USER, Path, where
 from .columns import Graph
+from .loops import Paths, iterations
+from .nodes import Reader, constants_of, kind_of, norm, size_of
 
 
 def step(t: int) -> Any:
@@ -47,63 +53,87 @@ def graph(*roots: Any) -> Graph:
     return snapshot(roots)
 
 
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """A snapshot makes millions of objects and no cycle: looking for cycles among them takes most of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_without_collector()
 def snapshot(
     roots: Any, names: Mapping[str, Any] | None = None, parameters: Iterable[Any] = (), values: bool = False
 ) -> Graph:
     """`graph` with names for tensors, the tensors known to be parameters, and optionally value norms."""
     pairs = tensors_of(roots)
-    tops = [tensor._node for tensor, _ in pairs if tensor._node is not None]
-    nodes = _reach(tops)
-    row = {node: i for i, node in enumerate(nodes)}
-    loose = [tensor for tensor, _ in pairs if tensor._node is None]
+    reader = Reader([tensor._node for tensor, _ in pairs if tensor._node is not None])
+    nodes, loose = reader.nodes, [tensor for tensor, _ in pairs if tensor._node is None]
+    row: dict[Node | None, int] = {node: i for i, node in enumerate(nodes)}
     count, n = len(nodes), len(nodes) + len(loose)
+    row[None] = -1
 
     start = np.zeros(n + 1, np.int64)
     parents: list[int] = []
     port: list[int] = []
+    flow: list[float] = []
     constants: dict[int, Any] = {}
     slot = np.full(n, -1)
     ranks: dict[Any, int] = {}
     for i, node in enumerate(nodes):
-        for parent in node.inputs or ():
-            if isinstance(parent, Port):
-                port.append(parent.index)
-                parents.append(row[parent.inputs[0]])  # type: ignore[index]
-            else:
-                port.append(-1)
-                parents.append(-1 if parent is None else row[parent])
+        inputs = node.inputs or ()
+        for parent in inputs:
+            owner, output = (None, -1) if parent is None else reader.source(parent)
+            port.append(output)
+            parents.append(row[owner])
         start[i + 1] = len(parents)
+        parts = node.trace.parts if hasattr(node, "trace") else ()
+        flow += [norm(p) for p in parts] if parts else [np.nan] * len(inputs)
         if not isinstance(node, Leaf):
             slot[i] = ranks[node.scope] = ranks.get(node.scope, -1) + 1
-            if None in (node.inputs or ()):
-                constants[i] = _constants(node)
+            if None in inputs:
+                constants[i] = constants_of(node)
     start[count:] = len(parents)
 
     labels: dict[int, str] = {}
     port_names: dict[tuple[int, int], str] = {}
-    given = [(v._node, str(k)) for k, v in (names or {}).items() if isinstance(v, Tensor)]
-    for node_, label in [*given, *((v._node, k) for v, k in pairs if k)]:
-        if isinstance(node_, Port) and node_.inputs and node_.inputs[0] in row:
-            port_names[row[node_.inputs[0]], node_.index] = label
-        elif node_ in row:
-            labels.setdefault(row[node_], label)
+    given = [(v._node, str(k)) for k, v in (names or {}).items() if isinstance(v, Tensor) and v._node]
+    for node_, text in [*given, *((v._node, k) for v, k in pairs if k and v._node)]:
+        owner, output = reader.source(node_)
+        if owner in row and output >= 0:
+            port_names[row[owner], output] = text
+        elif owner in row:
+            labels.setdefault(row[owner], text)
     weights = {id(p._node) for p in parameters if isinstance(p, Tensor)}
-    t = [-1 if node.scope.t is None else node.scope.t for node in nodes]
-    kind = [_kind(node, id(node) in weights) for node in nodes]
     every: list[Any] = [*nodes, *loose]
+    records = [getattr(node, "trace", None) for node in nodes] + [None] * len(loose)
+    paths = Paths([*nodes])
+    _name_by_variables(paths, nodes, records, labels, port_names)
+    known = [*map(_site, paths.paths), (None, None)]
+    sites = [known[k] for k in paths.of] + [(None, None)] * len(loose)
+    dtypes = {d: str(d) for d in {x.dtype for x in every}}
+    t = np.array([-1 if x.scope.t is None else x.scope.t for x in nodes] + [-1] * len(loose), np.int64)
+    place = np.append(paths.places(nodes), np.full(len(loose), -1))
+    edges = np.repeat(np.arange(n), np.diff(start)), np.array(parents, np.int64), np.array(port, np.int64)
     result = Graph(
         op=_column([*(node.op.name for node in nodes), *("constant" for _ in loose)]),
         layer=_column([*(node.scope.layer for node in nodes), *("" for _ in loose)]),
-        t=np.array(t + [-1] * len(loose), np.int64), slot=slot,
-        shape=_column([x.shape for x in every]), dtype=_column([str(x.dtype) for x in every]),
+        t=iterations(place, t, edges, nodes), slot=slot, place=place,
+        shape=_column([x.shape for x in every]), dtype=_column([dtypes[x.dtype] for x in every]),
         name=_column([labels.get(i) or x.name for i, x in enumerate(every)]),
-        kind=_column(kind + ["constant"] * len(loose)),
-        nbytes=np.array([_size(x.shape) * x.dtype.itemsize for x in every], np.int64),
-        grad=np.array([_norm(x.slot.value) if isinstance(x, Leaf) else np.nan for x in every], float),
-        value=_values(nodes, pairs, row, n) if values else np.full(n, np.nan),
-        start=start, parents=np.array(parents, np.int64), port=np.array(port, np.int64),
+        kind=_column([*(kind_of(x, id(x) in weights) for x in nodes), *("constant" for _ in loose)]),
+        nbytes=np.array([size_of(x.shape) * x.dtype.itemsize for x in every], np.int64),
+        grad=_gradients(nodes, records),
+        value=_values(nodes, pairs, records, row, values),
+        order=np.array([r.order if r else 0 for r in records], np.int64),
+        label=_column([text for text, _ in sites]), site=_column([place for _, place in sites]),
+        trace=_column(records), start=start, parents=edges[1], port=edges[2], flow=np.array(flow, float),
         constants=constants, port_names=port_names,
-        roots=tuple(dict.fromkeys([*(row[_owner(node)] for node in tops), *range(count, n)])),
+        roots=tuple(dict.fromkeys([*(row[node] for node in reader.roots), *range(count, n)])),
     )  # fmt: skip
     _settle_leaves(result)
     for name in Graph.__slots__:
@@ -134,90 +164,75 @@ def tensors_of(target: Any) -> list[tuple[Tensor, str | None]]:
     return found
 
 
-def _reach(stack: list[Node]) -> list[Node]:
-    """Every node that the given ones depend on, parents first, without ports."""
-    stack = list(map(_owner, stack))
-    seen = set(stack)
-    while stack:
-        node = stack.pop()
-        if node.inputs is None:
-            raise _freed(node)
-        for parent in node.inputs:
-            parent = parent if parent is None else _owner(parent)
-            if parent is not None and parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
-    return sorted(seen, key=lambda node: node.seq)
-
-
-def _owner(node: Node) -> Node:
-    """The op itself for one of its several outputs."""
-    if not isinstance(node, Port):
-        return node
-    if node.inputs is None or node.inputs[0] is None:
-        raise _freed(node)
-    return node.inputs[0]
-
-
-def _freed(node: Node) -> ValueError:
-    return ValueError(
-        f"graph: the graph of this tensor was freed by an earlier backward pass (at op '{node.op.name}'); "
-        "call backward(retain_graph=True), or take the graph before it"
-    )
-
-
 def _column(values: list[Any]) -> Array:
     return np.fromiter(values, dtype=object, count=len(values))
 
 
-def _size(shape: Any) -> int:
-    """Number of elements of one shape, or of several (an op with several outputs)."""
-    several = bool(shape) and isinstance(shape[0], tuple)
-    return sum(map(_size, shape)) if several else math.prod(shape)
+def _site(path: Path) -> tuple[str | None, str | None]:
+    """The user's expression, and the line that it stands in; the innermost ones that are not this package's."""
+    for code, at in path:
+        if where(code) == USER:
+            found = position(code, at)
+            line = found[0] if found else code.co_firstlineno
+            own = where(path[0][0]) == USER
+            return (
+                text_of(code, at) or None
+            ) if own else None, f"{os.path.basename(code.co_filename)}:{line}"
+    return None, None
 
 
-def _norm(value: Any) -> float:
-    return np.nan if value is None else float(np.linalg.norm(np.asarray(value, dtype=np.float64)))
+def _name_by_variables(
+    paths: Paths,
+    nodes: list[Node],
+    records: list[Any],
+    labels: dict[int, str],
+    port_names: dict[tuple[int, int], str],
+) -> None:
+    """Names of the variables that the user's code assigned a result to."""
+    known = [assigned(*path[0]) if where(path[0][0]) == USER else () for path in paths.paths]
+    for i, (node, number) in enumerate(zip(nodes, paths.of, strict=True)):
+        names = known[number] if number >= 0 else ()
+        if node.op.outputs != 1:
+            for k, name in enumerate(names if len(names) > 1 else ()):
+                port_names.setdefault((i, k), name)
+        elif len(names) == 1 and names[0]:
+            labels.setdefault(i, names[0])
+        elif records[i] and records[i].names and node.name is None:
+            labels.setdefault(i, records[i].names[0])
 
 
-def _kind(node: Node, weight: bool) -> str:
-    if not isinstance(node, Leaf):
-        return "op"
-    return "parameter" if weight or node.variable else "input"
-
-
-def _constants(node: Node) -> tuple[tuple[int, tuple[int, ...] | None, str], ...]:
-    """Position, shape and (if it is one number) text of the arguments that were not recorded.
-
-    The shape is None where the op did not keep the value.
-    """
-    found: list[tuple[int, tuple[int, ...] | None, str]] = []
-    saved = (node.saved or ())[1:]
-    for i, parent in enumerate(node.inputs or ()):
-        value: Any = saved[i] if i < len(saved) else None
-        if parent is None and value is None:
-            found.append((i, None, ""))
-        elif parent is None:
-            number = not isinstance(value, Spec) and np.size(value) == 1
-            text = f"{np.asarray(value).item():.4g}" if number else ""
-            found.append((i, value.shape if isinstance(value, Spec) else np.shape(value), text))
-    return tuple(found)
-
-
-def _values(nodes: list[Node], pairs: list[tuple[Tensor, str | None]], row: dict[Node, int], n: int) -> Array:
-    """Norms of the values that the graph kept for its backward pass."""
-    norms = np.full(n, np.nan)
-    for tensor, _ in pairs:
-        if tensor._node in row:
-            norms[row[tensor._node]] = _norm(tensor._data)
+def _gradients(nodes: list[Node], records: list[Any]) -> Array:
+    """Norms of the gradients: those that a traced backward pass left, otherwise the `.grad` of leaves."""
+    found = [norm(record.grad) if record else np.nan for record in records]
     for i, node in enumerate(nodes):
-        saved = node.saved or ()
-        if saved and isinstance(saved[0], np.ndarray) and np.isnan(norms[i]):
-            norms[i] = _norm(saved[0])
-        for parent, value in zip(node.inputs or (), saved[1:], strict=False):
-            if parent in row and isinstance(value, np.ndarray) and np.isnan(norms[row[parent]]):
-                norms[row[parent]] = _norm(value)
-    norms[len(nodes) :] = [_norm(tensor._data) for tensor, _ in pairs if tensor._node is None]
+        if isinstance(node, Leaf) and np.isnan(found[i]):
+            found[i] = norm(node.slot.value)
+    return np.array(found, float)
+
+
+def _values(
+    nodes: list[Node], pairs: list[tuple[Tensor, str | None]], records: list[Any], row: Any, saved: bool
+) -> Array:
+    """Norms of the values that `trace()` kept; if asked for also of those kept for the backward pass."""
+    norms = np.array([norm(record.value) if record else np.nan for record in records], float)
+    norms[len(nodes) :] = [norm(tensor._data) for tensor, _ in pairs if tensor._node is None]
+    if not saved:
+        return norms
+    for tensor, _ in pairs:
+        if tensor._node in row and tensor._node is not None:
+            norms[row[tensor._node]] = norm(tensor._data)
+    for i, node in enumerate(nodes):
+        kept = node.saved or ()
+        if kept and isinstance(kept[0], np.ndarray) and np.isnan(norms[i]):
+            norms[i] = norm(kept[0])
+        for parent, value in zip(node.inputs or (), kept[1:], strict=False):
+            if (
+                parent in row
+                and parent is not None
+                and isinstance(value, np.ndarray)
+                and np.isnan(norms[row[parent]])
+            ):
+                norms[row[parent]] = norm(value)
     return norms
 
 

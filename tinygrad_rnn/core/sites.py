@@ -1,0 +1,108 @@
+"""From call paths to source: the expression that an op stands for, and the variable that it was assigned to."""
+
+from __future__ import annotations
+
+import ast
+import dis
+import functools
+import linecache
+from collections.abc import Iterator
+from types import CodeType
+from typing import Any
+
+Span = tuple[int, int, int, int]  # first and last line, first and last column, as in `code.co_positions()`
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(text: str) -> ast.Module:
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError):  # no Python file: there is nothing to be known about it
+        return ast.Module([], [])
+
+
+@functools.lru_cache(maxsize=256)
+def tree_of(code: CodeType) -> ast.Module:
+    """The parsed file that a function stands in; empty if there is none."""
+    return _parsed("".join(linecache.getlines(code.co_filename)))
+
+
+@functools.lru_cache(maxsize=256)
+def _positions(code: CodeType) -> tuple[Any, ...]:
+    return tuple(code.co_positions())
+
+
+def position(code: CodeType, offset: int) -> Span | None:
+    """Where in the source an instruction comes from."""
+    line, end, column, stop = _positions(code)[offset // 2]
+    return None if None in (line, end, column, stop) else (line, end, column, stop)
+
+
+def span(node: Any) -> Span:
+    """The range of a node of the syntax tree."""
+    return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
+
+
+def text_of(code: CodeType, offset: int) -> str:
+    """The expression that an instruction belongs to, in one line; "" if it is not known."""
+    where = position(code, offset)
+    found = where and _expressions(tree_of(code)).get(where)
+    return ast.unparse(found) if found else ""
+
+
+@functools.lru_cache(maxsize=64)
+def _expressions(tree: ast.Module) -> dict[Span, ast.AST]:
+    return {span(node): node for node in ast.walk(tree) if isinstance(node, (ast.expr, ast.AugAssign))}
+
+
+@functools.lru_cache(maxsize=64)
+def _names(tree: ast.Module) -> dict[Span, tuple[str, ...]]:
+    """For every expression that is assigned: the name, or the names of its parts."""
+    found: dict[Span, tuple[str, ...]] = {}
+    for node in ast.walk(tree):
+        for target, value, whole in targets_of(node):
+            names = [label(t) or "" for t in (target.elts if isinstance(target, ast.Tuple) else [target])]
+            found.setdefault(span(value), tuple(names))
+            if whole:
+                found.setdefault(span(node), tuple(names))
+    return found
+
+
+def targets_of(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr, bool]]:
+    """Target and value of what a statement assigns; whether its op has the span of the statement."""
+    if isinstance(node, ast.Assign):
+        for target in node.targets:
+            pair = isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple)
+            if pair and len(target.elts) == len(node.value.elts):  # type: ignore[attr-defined]
+                for part in zip(target.elts, node.value.elts, strict=True):  # type: ignore[attr-defined]
+                    yield *part, False
+            else:
+                yield target, node.value, False
+    elif isinstance(node, (ast.AugAssign, ast.AnnAssign, ast.NamedExpr)) and node.value is not None:
+        yield node.target, node.value, isinstance(node, ast.AugAssign)
+
+
+def label(target: ast.expr) -> str | None:
+    """The name of a variable, an attribute, a container's key, or the container."""
+    if isinstance(target, ast.Subscript):
+        key = target.slice
+        text = isinstance(key, ast.Constant) and isinstance(key.value, str)
+        return key.value if text else label(target.value)  # type: ignore[attr-defined]
+    return getattr(target, "id", None) or getattr(target, "attr", None)
+
+
+def assigned(code: CodeType, offset: int) -> tuple[str, ...]:
+    """The variables that the result of an instruction was assigned to; none if it was used otherwise."""
+    where = position(code, offset)
+    return _names(tree_of(code)).get(where, ()) if where else ()
+
+
+@functools.lru_cache(maxsize=256)
+def _jumps(code: CodeType) -> list[tuple[int, int]]:
+    back = [i for i in dis.get_instructions(code) if "BACKWARD" in i.opname]
+    return [(i.argval, i.offset) for i in back]
+
+
+def repeats(code: CodeType, offset: int) -> bool:
+    """Whether an instruction stands inside a loop."""
+    return any(start <= offset <= end for start, end in _jumps(code))
