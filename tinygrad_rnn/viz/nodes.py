@@ -87,7 +87,8 @@ def norm(value: Any) -> float:
         return math.sqrt(sum(norm(v) ** 2 for v in value if v is not None))
     flat = np.asarray(value)
     flat = (np.abs(flat) if flat.dtype.kind == "c" else flat.astype(np.float64)).ravel()
-    return math.sqrt(flat.dot(flat))
+    with np.errstate(all="ignore"):  # huge numbers overflow to infinity
+        return math.sqrt(flat.dot(flat))
 
 
 def constants_of(node: Node) -> tuple[tuple[int, tuple[int, ...] | None, str], ...]:

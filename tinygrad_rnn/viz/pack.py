@@ -45,7 +45,7 @@ def summaries(values: Sequence[Any], wide: bool) -> tuple[Array, Array, Array]:
         step = max(1, 2**19 // size)
         for k in range(0, len(rows), step):
             part = rows[k : k + step]
-            block = np.stack([_real(arrays[i]) for i in part])
+            block = np.stack([real(arrays[i]) for i in part])
             with np.errstate(all="ignore"):
                 scale = np.abs(block).max(
                     axis=1
@@ -72,7 +72,7 @@ def summaries(values: Sequence[Any], wide: bool) -> tuple[Array, Array, Array]:
     return stats, bins, odd
 
 
-def _real(a: Any) -> Array:
+def real(a: Any) -> Array:
     """Numbers that can be summed: complex ones become their size."""
     a = np.abs(a) if a.dtype.kind == "c" else a
     return a if a.dtype == np.float64 else a.astype(np.float64)
@@ -97,7 +97,7 @@ def shown(value: Any) -> Array | None:
                 array = array.take([0], axis)
             elif n > 6:
                 array = array.take([0, 1, 2, n - 3, n - 2, n - 1], axis)
-    return np.ravel(_real(array) if array.dtype.kind == "c" else array)
+    return np.ravel(real(array) if array.dtype.kind == "c" else array)
 
 
 class Pack:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.op import OPS, Array
 from .columns import Fold, Graph, same_step
-from .pack import Pack, script, shown, summaries
+from .pack import Pack, real, script, shown, summaries
 from .svg import COLOURS, INKS
 from .template import Template, templates
 from .views import SYMBOLS
@@ -41,14 +41,10 @@ def write(record: Record, values: str, max_bytes: int, title: str, theme: str) -
     views = templates(record.graph, labels, fold)
     if record.compare is not None and record.compare[0] is not None:
         views["compare"] = record.compare[0]
-    stages: list[tuple[bool, bool, str]] = [
-        (True, True, ""),
-        (False, True, "values in full"),
-        (False, False, "values in full, heat maps and histograms"),
-    ]
-    for exact, histograms, dropped in stages[values == "none" :]:
+    stages = [(True, True, ""), (False, True, "values in full"), (False, False, "values in full and histograms")]
+    for exact, histograms, dropped in stages if values != "none" else [(False, False, "")]:
         notes = [*record.notes]
-        if dropped and values != "none":
+        if dropped:
             notes.append(f"left out to stay under {max_bytes / 1e6:g} MB: {dropped}")
         header, pack = _columns(record, fold, SMALL if values == "summary" else 2**62, exact, histograms)
         notes += header.pop("notes")
@@ -208,7 +204,7 @@ def _series(record: Record, fold: Fold, pack: Pack, notes: list[str]) -> list[di
     for role in range(len(fold)):
         row = int(fold.last[role])
         shape = g.shape[row]
-        if fold.counts[role] < 2 or g.t[row] < 0 or g.kind[row] != "op" or not shape or shape[-1:] == (1,):
+        if fold.counts[role] < 2 or g.t[row] < 0 or g.kind[row] != "op" or not shape or 0 in shape or shape[-1:] == (1,):
             continue
         if isinstance(shape[0], tuple) or record.values[row] is None or shape[-1] > 512:
             continue
@@ -225,12 +221,11 @@ def _series(record: Record, fold: Fold, pack: Pack, notes: list[str]) -> list[di
             break
         key = f"series{role}"
         for kind, source in (("value", record.values), ("grad", record.grads)):
-            block = np.full((len(steps), units), np.nan, np.float32)
+            block = np.full((len(steps), units), np.nan)
             for k, t in enumerate(steps):
                 array = source[at[int(t)]] if int(t) in at else None
                 if array is not None:
-                    block[k] = np.abs(array.reshape(-1, units)[0]) if np.iscomplexobj(array) else (
-                        array.reshape(-1, units)[0])  # fmt: skip
+                    block[k] = real(array.reshape(-1, units)[0])
             pack.add(f"{key}_{kind}", block, "f4")
         result.append({"role": role, "units": units, "state": role in states})
     if result:

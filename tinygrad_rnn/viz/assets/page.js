@@ -39,6 +39,7 @@ function mix(fraction) {
   return CIVIDIS[k].map((a, i) => Math.round(a + (CIVIDIS[k + 1][i] - a) * (place - k)));
 }
 const rgb = c => `rgb(${c.join(",")})`;
+const clip = text => text.length > 40 ? text.slice(0, 39) + "…" : text;
 const bright = c => 0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2] > 140;
 
 // --- data ---
@@ -97,12 +98,12 @@ function exact(what, index, length) { // numbers that were shipped in full, or n
   return at >= 0 ? A[what + "4"].subarray(at, at + length) : A[what + "8"].subarray(-2 - at, -2 - at + length);
 }
 function nameOf(role) {
-  const label = word(role, "name") || word(role, "label") || word(role, "symbol");
-  return label.length > 40 ? label.slice(0, 39) + "…" : label;
+  return clip(word(role, "name") || word(role, "label") || word(role, "symbol"));
 }
+const series = role => [clip(word(role, "layer")), nameOf(role)].filter(Boolean).join(" · ");
 function describe(row) {
   const role = A.role[row], t = A.t[row], layer = word(role, "layer");
-  return [...new Set([nameOf(role), word(role, "kind") === "op" ? word(role, "op") : word(role, "kind"), layer, t >= 0 ? `t = ${t}` : ""])].filter(Boolean).join(" · ");
+  return [...new Set([nameOf(role), word(role, "kind") === "op" ? word(role, "op") : word(role, "kind"), clip(layer), t >= 0 ? `t = ${t}` : ""])].filter(Boolean).join(" · ");
 }
 
 // --- what is selected ---
@@ -430,7 +431,7 @@ function tiles(afresh) {
   for (const b of T.boxes) if (!b.tile) still.append(drawBox(b, -1));
   world.fixed.append(still);
   g.append(world.fixed);
-  names.replaceChildren(...T.frames.filter(f => f.layer).map(f => text(8, (f.at[1] - world.y0) * z + 4, f.layer.length > 40 ? f.layer.slice(0, 39) + "…" : f.layer, "title soft start halo")));
+  names.replaceChildren(...T.frames.filter(f => f.layer).map(f => text(8, (f.at[1] - world.y0) * z + 4, clip(f.layer), "title soft start halo")));
 }
 function shifted(path, by) { return path.map((v, i) => i % 2 ? v : v + by(i >> 1)); }
 
@@ -717,7 +718,7 @@ function line(roles, what, title) {
   svg.append(el("svg:path", {class: "now", d: `M${x(state.t)},8V${H - 22}`}), text(left, H - 6, "t = 0", "small soft start"), text(W - right, H - 6, `t = ${D.steps - 1}`, "small soft end"));
   lines.forEach((p, k) => p.length && svg.append(el("svg:path", {class: `line line-${k % 4}`, d: "M" + p.map(q => `${x(q[0]).toFixed(1)},${y(q[1]).toFixed(1)}`).join("L")})));
   svg.addEventListener("click", e => { const b = svg.getBoundingClientRect(); setTime(Math.round(((e.clientX - b.left) / b.width * W - left) / (W - left - right) * (D.steps - 1))); });
-  const names = roles.length > 1 ? el("p", {class: "soft small"}, ...roles.map((r, k) => el("span", {class: "legend"}, el("i", {class: `stroke line-${k % 4}`}), ` ${[word(r, "layer"), nameOf(r)].filter(Boolean).join(" · ")} `))) : "";
+  const names = roles.length > 1 ? el("p", {class: "soft small"}, ...roles.map((r, k) => el("span", {class: "legend"}, el("i", {class: `stroke line-${k % 4}`}), ` ${series(r)} `))) : "";
   return el("figure", {}, el("figcaption", {}, title), svg, names);
 }
 function growth(role) { // factor per step along which the gradient flows, from a straight line through the logarithms
@@ -730,7 +731,7 @@ function growth(role) { // factor per step along which the gradient flows, from 
 function time() {
   const section = $("view-time"), parts = [], all = states().length ? states() : D.series.slice(0, 4).map(s => s.role);
   const chart = line(all.slice(0, 8), "grad", "‖∂L/∂h_t‖: how much of the gradient reaches each time step (log scale)");
-  const facts = all.map(r => [r, growth(r)]).filter(f => f[1]).map(([r, f]) => el("li", {}, el("bdi", {}, [word(r, "layer"), nameOf(r)].filter(Boolean).join(" · ")), ": ", el("strong", {}, f < 0.97 ? "vanishing" : f > 1.03 ? "exploding" : "steady"), ` ${f.toPrecision(3)}× per step back in time`));
+  const facts = all.map(r => [r, growth(r)]).filter(f => f[1]).map(([r, f]) => el("li", {}, el("bdi", {}, series(r)), ": ", el("strong", {}, f < 0.97 ? "vanishing" : f > 1.03 ? "exploding" : "steady"), ` ${f.toPrecision(3)}× per step back in time`));
   parts.push(chart || el("p", {class: "soft"}, "No gradients over time were recorded: compute the loss and call backward(retain_graph=True) inside tg.trace()."), facts.length ? el("ul", {class: "facts"}, ...facts) : "");
   if (D.series.length) parts.push(heat());
   parts.push(contributions() || "");
@@ -739,8 +740,8 @@ function time() {
   if (focus && $(focus) && section.contains($(focus))) $(focus).focus();
 }
 function pickers() {
-  const names = D.series.map((s, k) => [String(k), [word(s.role, "layer"), nameOf(s.role)].filter(Boolean).join(" · ")]);
-  return [choice("series", "Units of", names, String(state.series), v => { state.series = +v; state.unit = 0; refresh(); }), choice("what", "", [["value", "value"], ["grad", "gradient"]], state.what, v => { state.what = v; refresh(); })];
+  const names = D.series.map((s, k) => [String(k), series(s.role)]);
+  return [choice("series", "Units of", names, String(state.series), v => { state.series = +v; state.unit = 0; refresh(); }), choice("what", "Show", [["value", "value"], ["grad", "gradient"]], state.what, v => { state.what = v; refresh(); })];
 }
 function heat() {
   const s = D.series[state.series], data = A[`series${s.role}_${state.what}`], n = A.series_steps.length, paper = el("canvas", {width: n, height: s.units, role: "img", "aria-label": `Heat map: ${n} time steps from left to right, ${s.units} units from top to bottom`});
@@ -805,9 +806,13 @@ function differences(section) {
 // --- search, keys, start ---
 function find() {
   const wanted = $("search").value.trim().toLowerCase(), list = $("found");
-  const hits = [];
-  if (wanted) for (let r = 0; r < D.roles && hits.length < 20; r++)
-    if (["name", "label", "op", "layer", "symbol", "source"].some(w => word(r, w).toLowerCase().includes(wanted))) hits.push(r);
+  const ranked = [[], []]; // what is called so first
+  if (wanted) for (let r = 0; r < D.roles && ranked[0].length < 20; r++) {
+    const words = ["name", "op", "layer", "symbol", "label", "source"].map(w => word(r, w).toLowerCase());
+    if (words.slice(0, 4).includes(wanted)) ranked[0].push(r);
+    else if (ranked[1].length < 20 && words.some(w => w.includes(wanted))) ranked[1].push(r);
+  }
+  const hits = ranked.flat().slice(0, 20);
   list.replaceChildren(...hits.map(r => el("li", {}, button(describe(nearRow(r, state.t)), () => { jump(nearRow(r, state.t)); close(); }, {dir: "auto"}))), ...(wanted && !hits.length ? [el("li", {class: "soft"}, "nothing found")] : []));
   list.hidden = !wanted;
   if (wanted) announce(`${hits.length} found`);
