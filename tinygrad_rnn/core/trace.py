@@ -46,7 +46,7 @@ class Traced:
 
     path: Path = ()  # (code, offset of the instruction), without the frames of the engine
     value: Any = None
-    inner: tuple[int, int] | None = None  # (id of the code, offset)
+    inner: tuple[CodeType, int] | None = None
     seconds = 0.0
     names: tuple[str, ...] = ()
     order = 0
@@ -79,7 +79,7 @@ class Trace(Monitor):
             engine, frame = frame, frame.f_back
         kept = node.trace = Traced()
         kept.value = y
-        kept.inner = (id(engine.f_code), engine.f_lasti)
+        kept.inner = (engine.f_code, engine.f_lasti)
         if frame is not self._frame:
             self._look_around(frame)
             self._frame = frame
@@ -178,6 +178,13 @@ def _stored(code: CodeType) -> tuple[str, ...]:
 def where(code: CodeType) -> int:
     """`ENGINE`, `PACKAGE` or `USER`: where a function belongs."""
     return _KIND[code.co_filename]
+
+
+def composite(kept: Traced) -> tuple[int, int] | None:
+    """Which op of a composite function it was; None for an op that the path calls itself."""
+    if kept.inner is None or kept.inner[0].co_filename.startswith(_ENGINE[0]):
+        return None
+    return id(kept.inner[0]), kept.inner[1]
 
 
 class trace(switched):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-
-import numpy as np
+from typing import Any
 
 from .columns import Graph
 from .scene import Box, Chip, Scene
+from .views import Style
 
 PALETTE = ("#cfe3ff", "#ffe0b8", "#d3f0cd", "#f6d0e6", "#e3d7fa", "#fff0a8", "#c9eff0", "#f3cfc4")
 CIVIDIS = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838")
+LEVELS = 16  # of the scale
+DECADES = 8.0  # that it spans at most: what is smaller looks like nothing
 
 
 def cividis(fraction: float) -> str:
@@ -22,8 +23,8 @@ def cividis(fraction: float) -> str:
     return "#" + "".join(f"{round(a + (b - a) * (place - k)):02x}" for a, b in pairs)
 
 
-def paint(scene: Scene, graph: Graph, color_by: str) -> list[tuple[str, str]]:
-    """Fill the boxes and chips; return the entries of the legend: colour and text."""
+def paint(scene: Scene, graph: Graph, color_by: str, style: Style) -> list[tuple[str, str]]:
+    """Fill the boxes, chips and edges; return the entries of the legend: colour and text."""
     if color_by == "layer":
         names = list(dict.fromkeys(box.layer for box in scene.boxes if box.layer))
         colour = {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(names)}
@@ -35,29 +36,55 @@ def paint(scene: Scene, graph: Graph, color_by: str) -> list[tuple[str, str]]:
         last = max(graph.steps - 1, 1)
         for box in scene.boxes:
             if box.t >= 0 and box.count == 1:
-                box.fill = cividis(box.t / last)
+                box.fill = scale(box.t / last)
         if not any(box.fill for box in scene.boxes):
             raise ValueError(
                 "draw_graph: color_by='time' needs boxes of single time steps; use view='unrolled'"
             )
-        return [(cividis(0.0), "t = 0"), (cividis(1.0), f"t = {graph.steps - 1}")]
-    column = graph.grad if color_by == "grad" else graph.value
+        return [(scale(0.0), "t = 0"), (scale(1.0), f"t = {graph.steps - 1}")]
+    column = style.grad if color_by == "grad" else style.value
     chips = [chip for box in scene.boxes for chip in [*box.before, *box.after] if chip.row >= 0]
-    rows = {box.row for box in scene.boxes if box.row >= 0} | {chip.row for chip in chips}
-    low, high = _range(float(column[row]) for row in rows)
-    items: list[Box | Chip] = [*scene.boxes, *chips]
-    for item in items:
-        if item.row >= 0 and not np.isnan(column[item.row]):
-            item.fill = cividis((_log(float(column[item.row])) - low) / (high - low or 1.0))
-    what = "gradient of parameters and inputs" if color_by == "grad" else "value, where it was kept"
-    return [(cividis(0.0), f"‖{what}‖ = {10**low:.2g}"), (cividis(1.0), f"{10**high:.2g}")]
+    items: list[Box | Chip] = [*(box for box in scene.boxes if box.row >= 0), *chips]
+    edges = scene.edges if color_by == "grad" else []
+    numbers = [*(float(column[item.row]) for item in items), *(edge.flow for edge in edges)]
+    logs = [_log(v) for v in numbers if v and not math.isnan(v)]
+    high = max(logs, default=0.0)
+    low = max(min(logs, default=0.0), high - DECADES)
+    every: list[Any] = [*items, *edges]
+    for item, v in zip(every, numbers, strict=True):
+        if not math.isnan(v):
+            item.fill = scale((_log(v) - low) / (high - low or 1.0))
+    what = "gradient" if color_by == "grad" else "value"
+    count = 4 if high - low > 0.3 else 0
+    marks = [(k / max(count, 1), low + (high - low) * k / max(count, 1)) for k in range(count + 1)]
+    texts = [f"{10**v:.2g}" for _, v in marks]
+    texts[0] = f"‖{what}‖ = {texts[0]}"
+    return [(scale(place), text) for (place, _), text in zip(marks, texts, strict=True)]
 
 
-def _range(values: Iterable[float]) -> tuple[float, float]:
-    logs = [_log(v) for v in values if not math.isnan(v)]
-    return min(logs, default=0.0), max(logs, default=0.0)
+def scale(fraction: float) -> str:
+    """A place on the scale, as the name of the class that the style sheets colour."""
+    return f"s{round(min(max(fraction, 0.0), 1.0) * LEVELS)}"
+
+
+def hue(fill: str, dark: bool) -> str:
+    """The colour of a fill. Large is dark on a light page and light on a dark one; small fades into the page."""
+    if not fill.startswith("s"):
+        return fill
+    fraction = int(fill[1:]) / LEVELS
+    if dark:
+        return cividis(fraction)
+    colour, page = cividis(1.0 - fraction), 0.7 * (1.0 - fraction) ** 2
+    parts = [int(colour[k : k + 2], 16) for k in (1, 3, 5)]
+    return "#" + "".join(f"{round(v + (255 - v) * page):02x}" for v in parts)
+
+
+def ink_on(colour: str) -> str:
+    """Black or white, whatever can be read on a colour."""
+    r, g, b = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
+    return "#111820" if 0.299 * r + 0.587 * g + 0.114 * b > 140 else "#ffffff"
 
 
 def _log(value: float) -> float:
     """log10, with a floor for zero and a ceiling for infinity."""
-    return math.log10(min(max(value, 1e-30), 1e30))
+    return math.log10(min(max(value, 1e-300), 1e300))

@@ -18,7 +18,6 @@ from ..core.sites import position
 from ..core.trace import USER, where
 from .diff import GraphDiff, compare
 
-
 ROW_COLUMNS = (
     "op", "layer", "t", "slot", "shape", "dtype", "name", "kind", "nbytes", "grad", "value", "order", "place",
     "label", "site", "trace",
@@ -173,7 +172,7 @@ class Fold:
     `of[row]` is the folded node of a row, `counts` the number of rows of each (they sum to `len(graph)`),
     `first` and `last` the earliest and latest row of each. The edges are columns as well: from `source` to
     `target`, standing for `uses` recorded edges; an edge is `carried` if it goes from one time step to
-    another, by `low` to `high` steps.
+    another, by `low` to `high` steps. `flow` is the norm of all gradients that went back along it.
     """
 
     def __init__(self, graph: Graph, labels: Array) -> None:
@@ -213,6 +212,8 @@ class Fold:
         self.uses: Array = uses
         self.low, self.high = span(delay)
         self.port_low, self.port_high = span(port)
+        flows = graph.flow[real][~inner][by_code] ** 2
+        self.flow: Array = np.sqrt(np.add.reduceat(flows, start)) if len(start) else flows
         self.step_low, self.step_high = span(step)
 
     def __len__(self) -> int:
@@ -222,6 +223,13 @@ class Fold:
     def __repr__(self) -> str:
         """`<Fold: 41 nodes into 12>`."""
         return f"<Fold: {len(self.graph)} nodes into {len(self)}>"
+
+    def norms(self, column: Array) -> Array:
+        """For every row the norm over all rows of its folded node, of `graph.grad` or `graph.value`."""
+        known = ~np.isnan(column)
+        squares = np.bincount(self.of[known], column[known] ** 2, len(self))
+        seen = np.bincount(self.of[known], minlength=len(self))
+        return np.where(seen > 0, np.sqrt(squares), np.nan)[self.of]
 
     @property
     def edges(self) -> list[tuple[int, int, bool]]:

@@ -22,7 +22,7 @@ from .scene import Box, Scene
 from .views import Style, folded, layers, unrolled
 
 VIEWS = ("auto", "folded", "unrolled", "layers")
-SHOW = ("shape", "name", "dtype", "value", "grad", "bytes")
+SHOW = ("shape", "name", "dtype", "value", "grad", "site", "bytes")
 LEGEND = ("input", "parameter", "constant", "op", "layer", "output", "added", "changed", "removed")
 
 
@@ -50,8 +50,10 @@ def draw_graph(
     "unrolled" (a column per time step, `steps` chooses them), "layers" (a box per layer, `depth` parts of the
     path), or "auto": everything if that is at most `max_nodes` boxes, else folded, else layers.
 
-    `show` lists what the boxes tell: "shape", "name", "dtype", "value" (norm, where it was kept), "grad"
-    (norm, of leaves), "bytes". `color_by`: "layer", "time", "value" or "grad". `direction` ("LR", "TB", "RL",
+    `show` lists what the boxes tell: "shape", "name" (or the user's expression), "dtype", "value" (norm, where it
+    was kept), "grad" (norm), "site" (line of code), "bytes". `color_by`: "layer", "time", "value", or "grad", where
+    the arrows turn round and show what flows back. Gradients inside the graph, expressions and lines are known
+    of what was recorded, and differentiated, inside `trace()`. `direction` ("LR", "TB", "RL",
     "BT") is that of the data, or of time in the unrolled view. `params`: weights inside the boxes that read
     them ("chip"), as boxes ("node"), or not at all ("hide"). `names` gives names to tensors, e.g. `locals()`.
     `diff` is an older target to compare with. `path` saves the picture at once.
@@ -71,7 +73,9 @@ def draw_graph(
         raise ValueError("draw_graph: color_by='grad', but no leaf has a gradient; call backward() first")
     if "value" in shown and len(graph) and np.isnan(graph.value).all():
         raise ValueError("draw_graph: this Graph was taken without values; hand over the tensors instead")
-    style = Style(shown, params)
+    if "site" in shown and not any(graph.site):
+        raise ValueError("draw_graph: lines of code are known of what was recorded inside tg.trace() only")
+    style = Style(shown, params, graph.value, graph.grad)
     if diff is not None:
         if view not in ("auto", "folded"):
             raise ValueError(f"draw_graph: diff is drawn in the folded view, not in {view!r}")
@@ -79,10 +83,14 @@ def draw_graph(
     every = steps is None
     if not every and view != "unrolled":
         graph = graph.select(steps=steps)
+        style.value, style.grad = graph.value, graph.grad
     scene, view, notes = _scene(graph, view, steps, depth, style, max_nodes)
     if diff is not None:
         notes += mark(scene, graph, _graph_of(diff, inputs, names, False), by_role=view == "folded")
-    palette = paint(scene, graph, color_by) if color_by else []
+    scene.backward = color_by == "grad"
+    palette = paint(scene, graph, color_by, style) if color_by else []
+    if color_by == "grad" and not graph.order.any():
+        notes.append("gradients of leaves only; the others are kept by a backward pass inside tg.trace()")
     kinds = {box.mark or box.kind for box in scene.boxes} | {
         c.kind for b in scene.boxes for c in [*b.before, *b.after]
     }
@@ -213,6 +221,7 @@ def _scene(
         view = "folded"
     if view == "folded":
         if len(fold) <= 4 * max_nodes:
+            style.value, style.grad = fold.norms(graph.value), fold.norms(graph.grad)
             scene = folded(graph, fold, style, depth)
             if len(scene.boxes) <= max_nodes:
                 if graph.steps > 1:
@@ -224,6 +233,7 @@ def _scene(
     for by_op, deep in ((False, depth), (True, depth), (True, 1)):
         merged = Fold(graph, by_layer(graph, labels, deep, by_op))
         if len(merged) <= 4 * max_nodes:
+            style.value, style.grad = merged.norms(graph.value), merged.norms(graph.grad)
             scene = layers(graph, merged, style, deep, sizes)
             if len(scene.boxes) <= max_nodes:
                 if by_op:

@@ -31,9 +31,9 @@ class Drawing:
         self.shown = len(scene.boxes)
         self.total = len(graph)
         self.layout = "builtin"
-        self._body = dot.body(scene, direction, dark=theme == "dark")
+        placed = None if scene.columns is None else place(scene, direction)
+        self._body = dot.body(scene, direction, theme == "dark", placed)
         self.source: str = "digraph {\n" + "".join(self._body) + "}\n"
-        placed = None
         if scene.columns is None:
             try:
                 placed = dot.place_with_dot(scene, self.source)

@@ -190,6 +190,10 @@ def _name_by_variables(
 ) -> None:
     """Names of the variables that the user's code assigned a result to."""
     known = [assigned(*path[0]) if where(path[0][0]) == USER else () for path in paths.paths]
+    seen: dict[int, str] = {}
+    for number, record in zip(paths.of, records, strict=False):
+        if number >= 0 and record.names:
+            seen.setdefault(number, record.names[0])
     for i, (node, number) in enumerate(zip(nodes, paths.of, strict=True)):
         names = known[number] if number >= 0 else ()
         if node.op.outputs != 1:
@@ -197,6 +201,8 @@ def _name_by_variables(
                 port_names.setdefault((i, k), name)
         elif len(names) == 1 and names[0]:
             labels.setdefault(i, names[0])
+        elif number in seen:
+            labels.setdefault(i, seen[number])
         elif records[i] and records[i].names and node.name is None:
             labels.setdefault(i, records[i].names[0])
 

@@ -21,8 +21,8 @@ from .draw import inputs_of, mark
 from .graph import snapshot, tensors_of
 from .page import Record, default_title, write
 from .report import Report
-from .template import MOST, Template, picture
-from .views import Style, folded
+from .template import MOST, Template, picture, plain
+from .views import folded
 
 VALUES = ("summary", "full", "none")
 THEMES = ("auto", "light", "dark")
@@ -90,7 +90,7 @@ def _compared(graph: Graph, old: Graph) -> tuple[Template | None, list[list[str]
     lines = [[kind, words] for kind, part in parts for words in part.values()]
     if len(fold) > MOST:
         return None, lines
-    scene = folded(graph, fold, Style(frozenset(("shape", "name")), "chip"))
+    scene = folded(graph, fold, plain(graph))
     mark(scene, graph, old, by_role=True)
     return picture(scene, fold), lines
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.op import LEAF, Array, Node
 from ..core.sites import position, repeats
-from ..core.trace import USER, Path, where
+from ..core.trace import USER, Path, composite, where
 
 MOST_PLACES = 2000  # places that are looked at together to find the iterations
 
@@ -50,7 +50,7 @@ class Paths:
         first: dict[Any, int] = {}  # by the ranges of the source
         for i, (node, number) in enumerate(zip(nodes, self.of, strict=True)):
             if number >= 0 and own[number] and (node.scope.t is None or not node.scope.layer):
-                key = (number, node.op.name, node.scope.layer, node.trace.inner)
+                key = (number, node.op.name, node.scope.layer, composite(node.trace))
                 if key not in seen:
                     seen[key] = first.setdefault((spans[number], *key[1:]), i)
                 result[i] = seen[key]

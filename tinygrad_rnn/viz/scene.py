@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ class Chip:
     kind: str  # "parameter" | "constant" | "name"
     title: str
     row: int = -1
-    fill: str = ""  # a colour, if color_by asks for one
+    fill: str = ""  # a colour ("#…") or a place on the scale ("s0" … "s16"), if color_by asks for one
 
 
 @dataclass
@@ -61,6 +62,8 @@ class Edge:
     label: str = ""
     carried: bool = False
     delay: int = 0
+    flow: float = math.nan  # norm of the gradient that goes back along it
+    fill: str = ""
 
 
 @dataclass
@@ -86,6 +89,7 @@ class Scene:
         default_factory=list
     )  # box, delay, whether it leaves: to hidden steps
     total_steps: int = 0
+    backward: bool = False  # the arrows show the way of the gradient
     legend: list[tuple[str, str]] = field(default_factory=list)  # kind or colour, text
 
     def group(self, title: str, kind: str, parent: int = -1, layer: str = "", t: int = -1) -> int:

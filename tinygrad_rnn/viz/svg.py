@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from .colours import LEVELS, hue, ink_on
 from .layered import Path, Point
 from .layout import Placement
 from .scene import FONT, SMALL, Box, Chip, Scene, chip_width, text_width
@@ -31,7 +32,7 @@ INKS = {
 }  # fmt: skip
 
 
-def _rules(root: str, dark: bool) -> str:
+def _rules(root: str, dark: bool, scaled: bool) -> str:
     """The style rules of one theme."""
     ink = {name: pair[dark] for name, pair in INKS.items()}
     rules = [
@@ -44,16 +45,24 @@ def _rules(root: str, dark: bool) -> str:
         f"{root} .carry polygon,{root} .carry text{{fill:{ink['carry']}}}",
         f"{root} .group rect{{fill:{ink['frame']};stroke:{ink['frame-line']}}}",
         f"{root} .group.step rect{{fill:{ink['cell']}}}",
-        f"{root} .on-light{{fill:#111820}}{root} .on-dark{{fill:#ffffff}}",
     ]
     for kind, colours in COLOURS.items():
         fill, stroke = colours[2 * dark : 2 * dark + 2]
         rules.append(f"{root} .{kind}>.box{{fill:{fill};stroke:{stroke}}}")
+    rules.append(f"{root} text.on-light{{fill:#111820}}")  # the palette of layers is light in both themes
+    for k in range(LEVELS + 1) if scaled else ():
+        colour, wide = hue(f"s{k}", dark), 1.0 + 2.4 * k / LEVELS
+        rules.append(f"{root} .box.s{k}{{fill:{colour}}}{root} text.s{k}{{fill:{ink_on(colour)}}}")
+        rules.append(f"{root} .edge.s{k} path{{stroke:{colour};stroke-width:{wide:.1f}}}")
+        rules.append(f"{root} .edge.s{k} polygon{{fill:{colour}}}")
     return "".join(rules)
 
 
-def style(theme: str) -> str:
-    """The style sheet: "light", "dark", or "auto", which follows the reader's preference."""
+def style(theme: str, scaled: bool = False) -> str:
+    """The style sheet: "light", "dark", or "auto", which follows the reader's preference.
+
+    `scaled` adds the colours of quantities.
+    """
     root = f".tg-graph.{theme}"
     fixed = (
         f"{root} text{{font-family:{FAMILY};font-size:{FONT:g}px;text-anchor:middle}}"
@@ -65,9 +74,13 @@ def style(theme: str) -> str:
         f"{root} .output>.box{{stroke-width:1.8}}"
     )
     if theme == "dark":
-        return fixed + _rules(root, True)
-    rules = fixed + _rules(root, False)
-    return rules + f"@media (prefers-color-scheme:dark){{{_rules(root, True)}}}" if theme == "auto" else rules
+        return fixed + _rules(root, True, scaled)
+    rules = fixed + _rules(root, False, scaled)
+    return (
+        rules + f"@media (prefers-color-scheme:dark){{{_rules(root, True, scaled)}}}"
+        if theme == "auto"
+        else rules
+    )
 
 
 def write(scene: Scene, placed: Placement, title: str, note: str, theme: str) -> str:
@@ -82,13 +95,15 @@ def write(scene: Scene, placed: Placement, title: str, note: str, theme: str) ->
     for e in sorted(placed.paths):
         edge, path = scene.edges[e], placed.paths[e]
         a_id, b_id = scene.boxes[edge.source].id, scene.boxes[edge.target].id
-        kind = "edge carry" if edge.carried else "edge"
+        kind = ("edge carry" if edge.carried else "edge") + (f" {edge.fill}" if edge.fill else "")
+        path = path[::-1] if scene.backward else path
         parts.append(f'<g class="{kind}" data-from="{_xml(a_id)}" data-to="{_xml(b_id)}">{_curve(path)}</g>')
         if edge.label:
-            (x, y), kind = placed.labels.get(e) or _near_end(path), "carry" if edge.carried else "soft"
+            (x, y), kind = placed.labels.get(e) or near_end(path), "carry" if edge.carried else "soft"
             words = _text(x, y + 3.5, edge.label, f"small halo {kind}")
             labels.append(f'<g class="edge-label {kind}">{words}</g>')
-    parts += [f'<g class="edge carry">{_curve(path)}</g>' for path in placed.stubs]
+    stubs = [path[::-1] if scene.backward else path for path in placed.stubs]
+    parts += [f'<g class="edge carry">{_curve(path)}</g>' for path in stubs]
     parts += labels
     parts += [_box(box, placed.at[i], placed.sizes[i]) for i, box in enumerate(scene.boxes)]
     for text in placed.texts:
@@ -108,10 +123,11 @@ def write(scene: Scene, placed: Placement, title: str, note: str, theme: str) ->
         need + 2 * MARGIN,
         y1 - y0 + 2 * MARGIN + 22 + 14 * len(rows),
     )
+    scaled = any(kind[0] == "s" and kind[1:].isdigit() for kind, _ in scene.legend)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="tg-graph {theme}" width="{width:.0f}" '
         f'height="{height:.0f}" viewBox="{left:.1f} {top:.1f} {width:.1f} {height:.1f}" role="img" '
-        f'aria-label="{_xml(title)}"><title>{_xml(title)}</title><style>{style(theme)}</style>'
+        f'aria-label="{_xml(title)}"><title>{_xml(title)}</title><style>{style(theme, scaled)}</style>'
         f"{_rect(left, top, width, height, 0, 'page')}{''.join(parts)}</svg>\n"
     )
 
@@ -121,7 +137,7 @@ def _text(x: float, y: float, text: str, classes: str) -> str:
 
 
 def _rect(x: float, y: float, w: float, h: float, radius: float, kind: str = "frame", fill: str = "") -> str:
-    look = f'class="{kind}"' + (f' style="fill:{fill}"' if fill else "")
+    look = f'class="{kind}" style="fill:{fill}"' if fill[:1] == "#" else f'class="{f"{kind} {fill}".strip()}"'
     return f'<rect {look} x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{radius}"/>'
 
 
@@ -161,11 +177,8 @@ def _chip(chip: Chip, left: float, middle: float, ink: str) -> str:
 
 
 def _ink(fill: str) -> str:
-    """The class of a text on a colour of its own."""
-    if not fill:
-        return ""
-    r, g, b = (int(fill[k : k + 2], 16) for k in (1, 3, 5))
-    return " on-light" if 0.299 * r + 0.587 * g + 0.114 * b > 140 else " on-dark"
+    """What a text on a colour of its own needs: the class of the colour, or a class for its lightness."""
+    return "" if not fill else f" {fill}" if fill[0] == "s" else " on-light"
 
 
 def _curve(path: Path) -> str:
@@ -181,7 +194,7 @@ def _curve(path: Path) -> str:
     return f'<path d="{curve}"/><polygon points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
 
 
-def _near_end(path: Path) -> Point:
+def near_end(path: Path) -> Point:
     """The middle of the last piece of a path that is long enough for a label."""
     pieces = [path[k : k + 4] for k in range(0, len(path) - 3, 3)]
     long = [p for p in pieces if abs(p[0][0] - p[3][0]) + abs(p[0][1] - p[3][1]) > 14]
@@ -199,7 +212,7 @@ def _legend(scene: Scene, x: float, y: float) -> tuple[str, float]:
             out.append(f'<g class="edge carry"><path d="M{x:.1f},{y - 4:.1f}h24"/></g>')
             x += 30
         else:
-            fill = kind if kind.startswith("#") else ""
+            fill = "" if kind in COLOURS else kind
             out.append(
                 f'<g class="{kind if not fill else "op"}">{_rect(x, y - 10, 14, 12, 3, "box", fill)}</g>'
             )

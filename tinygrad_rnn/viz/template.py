@@ -30,7 +30,7 @@ def templates(graph: Graph, labels: Array, fold: Fold) -> dict[str, Template]:
     The last two are one time step, with a box per layer and with a box per op; either is left out if it has
     more than 400 boxes.
     """
-    style = Style(frozenset(("shape", "name")), "chip")
+    style = plain(graph)
     whole = [(folded(graph, fold, style), fold)] if len(fold) <= 2 * MOST else []
     by_layers = _layers(graph, labels, style)
     result = {}
@@ -43,6 +43,11 @@ def templates(graph: Graph, labels: Array, fold: Fold) -> dict[str, Template]:
             if tiled is not None:
                 result[name] = tiled
     return result
+
+
+def plain(graph: Graph) -> Style:
+    """Boxes with shapes and names; the page adds the numbers."""
+    return Style(frozenset(("shape", "name")), "chip", graph.value, graph.grad)
 
 
 def picture(scene: Scene, fold: Fold) -> Template:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..core.op import OPS
+from ..core.op import OPS, Array
 from .columns import Fold, Graph, cut
 from .scene import Box, Chip, Edge, Scene, bytes_text, shape_text
 
@@ -27,6 +28,8 @@ class Style:
 
     show: frozenset[str]
     params: str
+    value: Array  # norms, by row
+    grad: Array
     chips: set[int] = field(default_factory=set)  # rows that are drawn inside their readers
 
 
@@ -59,7 +62,14 @@ def folded(graph: Graph, fold: Fold, style: Style, depth: int | None = None) -> 
         a, b = box_of.get(int(fold.source[e])), box_of.get(int(fold.target[e]))
         if a is not None and b is not None:
             scene.edges.append(
-                Edge(a, b, _edge_label(graph, fold, e), bool(fold.carried[e]), int(fold.high[e]))
+                Edge(
+                    a,
+                    b,
+                    _edge_label(graph, fold, e),
+                    bool(fold.carried[e]),
+                    int(fold.high[e]),
+                    float(fold.flow[e]),
+                )  # fmt: skip
             )
     return scene
 
@@ -98,7 +108,8 @@ def layers(graph: Graph, fold: Fold, style: Style, depth: int | None, sizes: dic
     for e in range(len(fold.source)):
         a, b = box_of.get(int(fold.source[e])), box_of.get(int(fold.target[e]))
         if a is not None and b is not None and not (scene.boxes[a].kind == "layer" and a == b):
-            scene.edges.append(Edge(a, b, "", bool(fold.carried[e]) and a >= b, int(fold.high[e])))
+            carried = bool(fold.carried[e]) and a >= b
+            scene.edges.append(Edge(a, b, "", carried, int(fold.high[e]), float(fold.flow[e])))
     return scene
 
 
@@ -128,17 +139,20 @@ def unrolled(graph: Graph, fold: Fold, style: Style, columns: list[int]) -> Scen
         box_of[row] = len(scene.boxes)
         scene.boxes.append(box)
     child = graph.children()
-    done = set()
-    for parent, row, port in zip(graph.parents.tolist(), child.tolist(), graph.port.tolist(), strict=True):
+    done: dict[tuple[int, int, int], Edge] = {}
+    columns_ = (graph.parents, child, graph.port, graph.flow)
+    for parent, row, port, flow in zip(*(c.tolist() for c in columns_), strict=True):
         a, b = box_of.get(parent), box_of.get(row)
         if parent < 0 or (a is None and b is None):
             continue
         both = graph.t[parent] >= 0 and graph.t[row] >= 0
         delay = int(graph.t[row] - graph.t[parent]) if both else 0
-        if a is not None and b is not None and (a, b, port) not in done:
-            done.add((a, b, port))
+        if a is not None and b is not None and (a, b, port) in done:  # x · x: both parts go the same way
+            done[a, b, port].flow = math.hypot(done[a, b, port].flow, flow)
+        elif a is not None and b is not None:
             label = graph.port_names.get((parent, port), "" if port < 0 else f"[{port}]")
-            scene.edges.append(Edge(a, b, label, delay != 0, delay))
+            done[a, b, port] = Edge(a, b, label, delay != 0, delay, flow)
+            scene.edges.append(done[a, b, port])
         elif delay and (a is None or b is None):
             loose = (b if a is None else a, delay, b is None)
             if loose not in scene.loose:
@@ -152,32 +166,47 @@ def make_box(graph: Graph, row: int, id: str, style: Style, output: bool, t: int
     layer, show = graph.layer[row], style.show
     symbol = SYMBOLS.get(op, op)
     label = symbol if kind == "op" else (name if name and "name" in show else kind)
+    own = graph.label[row] if "name" in show else None  # the user's expression says it best
+    if own:
+        label = shortened(own)
     if kind == "op" and name and "name" in show:
-        label = f"{name} = {symbol}"
+        label = f"{name} = {label}"
     box = Box(id, kind if kind != "op" else ("output" if output else "op"), op, layer, t, label, "", row)
     if kind == "op":
         for position, chip in _chips(graph, row, style):
-            (box.before if op in INFIX and position == 0 else box.after).append(chip)
+            if not (own and chip.kind == "constant"):
+                (box.before if op in INFIX and position == 0 and not own else box.after).append(chip)
     if box.before and name and "name" in show:  # "h = [x] @ U"
         box.label, box.before = symbol, [Chip(f"{name} =", "name", ""), *box.before]
-    box.lines = _details(graph, row, show)
+    box.lines = _details(graph, row, style)
     where = "".join([f" · layer {layer}" if layer else "", f" · t = {t}" if t >= 0 else ""])
     box.title = f"{name + ': ' if name else ''}{op if kind == 'op' else kind}{where}"
     box.title += f"\n{shape_text(graph.shape[row])} {graph.dtype[row]}"
+    if own:
+        box.title += f"\n{own}"
+    if graph.site[row]:
+        box.title += f"\n{graph.site[row]}"
     if kind == "op" and op in OPS and OPS[op].doc:
         box.title += f"\n{OPS[op].doc}"
     return box
 
 
-def _details(graph: Graph, row: int, show: Iterable[str]) -> list[str]:
+def shortened(text: str, most: int = 34) -> str:
+    """An expression without its modules, and without its middle if it is long."""
+    text = re.sub(r"\b(?:\w+\.)?ops\.", "", text)
+    return text if len(text) <= most else f"{text[: most - 12]} … {text[-9:]}"
+
+
+def _details(graph: Graph, row: int, style: Style, chip: bool = False) -> list[str]:
+    show = style.show - {"shape", "dtype", "bytes", "site"} if chip else style.show
     first = [shape_text(graph.shape[row])] if "shape" in show else []
     first += [graph.dtype[row]] if "dtype" in show else []
     first += [bytes_text(int(graph.nbytes[row]))] if "bytes" in show else []
     lines = [" ".join(first)] if first else []
-    for what, sign, column in (("value", "‖y‖", graph.value), ("grad", "‖∇‖", graph.grad)):
+    for what, sign, column in (("value", "‖y‖", style.value), ("grad", "‖∇‖", style.grad)):
         if what in show and not np.isnan(column[row]):
             lines.append(f"{sign} = {column[row]:.3g}")
-    return lines
+    return [*lines, graph.site[row]] if "site" in show and graph.site[row] else lines
 
 
 def _chips(graph: Graph, row: int, style: Style) -> list[tuple[int, Chip]]:
@@ -190,7 +219,7 @@ def _chips(graph: Graph, row: int, style: Style) -> list[tuple[int, Chip]]:
             layer = graph.layer[row]
             short = path.rsplit("/", 1)[-1] if layer and path.startswith(layer + "/") else path
             text = short if "name" in style.show else "W"
-            lines = _details(graph, parent, style.show - {"shape", "dtype", "bytes"})
+            lines = _details(graph, parent, style, chip=True)
             title = f"{path}\n{shape_text(graph.shape[parent])} {graph.dtype[parent]}"
             found.append((position, Chip(" ".join([text, *lines]), "parameter", title, parent)))
     for position, shape, text in graph.constants.get(row, ()):

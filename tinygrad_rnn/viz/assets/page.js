@@ -261,8 +261,17 @@ function mark(g, box, t) {
   g.classList.toggle("away", Boolean(onPath) && !box.roles.some(r => { const i = t >= 0 ? rowAt(r, t) : nearRow(r, state.t); return i >= 0 && onPath[i]; }));
 }
 function curve(p) { let d = `M${p[0]},${p[1]}C`; for (let i = 2; i < p.length; i++) d += p[i] + (i % 2 ? " " : ","); return d; }
-function drawEdge(edge, points) {
-  const g = el("svg:g", {class: edge.carried ? "edge carry" : "edge", "data-from": edge.from, "data-to": edge.to}, el("svg:path", {d: curve(points)}));
+function strength(edge, t) { // the more gradient flows back along an edge, the wider and darker it is
+  const boxes = world.T.boxes, from = boxes[edge.from].roles, to = boxes[edge.to].roles, r = range("grad");
+  if (state.color !== "grad" || !r || !from.length || !to.length) return null;
+  const row = nearRow(to[to.length - 1], t >= 0 ? t + edge.delay : state.t);
+  let flow = 0;
+  for (let k = start[row]; k < start[row + 1]; k++) if (A.parents[k] >= 0 && from.includes(A.role[A.parents[k]]) && A.flow[k] > flow) flow = A.flow[k];
+  const share = flow > 0 && flow < Infinity ? Math.min(Math.max((Math.log10(flow) - r[0]) / (r[1] - r[0] || 1), 0), 1) : 0;
+  return `stroke-width:${(0.7 + 3 * share).toFixed(2)};stroke-opacity:${(0.3 + 0.7 * share).toFixed(2)}`;
+}
+function drawEdge(edge, points, t = -1) {
+  const g = el("svg:g", {class: edge.carried ? "edge carry" : "edge", "data-from": edge.from, "data-to": edge.to}, el("svg:path", {d: curve(points), style: strength(edge, t)}));
   if (edge.label) {
     const k = points.length - 8, near = [4, 5].map(i => (points[k + i - 4] + 3 * points[k + i - 2] + 3 * points[k + i] + points[k + i + 2]) / 8);
     const [x, y] = edge.place || near;
@@ -397,7 +406,7 @@ function tile(t) {
   for (const f of T.frames) g.append(frame(f, `t = ${t}${letter}`));
   for (const e of T.edges) {
     const a = T.boxes[e.from], b = T.boxes[e.to];
-    if (e.tile[0] && e.tile[1] && t + e.delay >= 0 && t + e.delay < D.steps && joined(a, b, t, t + e.delay)) g.append(drawEdge(e, e.path));
+    if (e.tile[0] && e.tile[1] && t + e.delay >= 0 && t + e.delay < D.steps && joined(a, b, t, t + e.delay)) g.append(drawEdge(e, e.path, t));
   }
   for (const b of present) g.append(drawBox(b, t));
   return g;
@@ -422,7 +431,7 @@ function tiles(afresh) {
     if (!e.tile[0] && !e.tile[1]) { world.fixed.append(drawEdge(e, shifted(e.path, () => dx))); continue; }
     for (const t of world.tiles.keys()) if (joined(a, b, t, t)) {
       const n = e.path.length / 2, own = (t - first) * pitch;
-      const g = drawEdge({...e, label: ""}, shifted(e.path, k => (e.tile[0] ? k >= n - 2 : k < 2) ? dx : own));
+      const g = drawEdge({...e, label: ""}, shifted(e.path, k => (e.tile[0] ? k >= n - 2 : k < 2) ? dx : own), t);
       g.dataset.at = t;
       world.fixed.append(g);
     }
@@ -444,6 +453,7 @@ function draw() {
   else if (world && world.tiles) tiles(true);
   else if (world) {
     const old = [...world.g.querySelectorAll(":scope > g.node")];
+    world.g.querySelectorAll(":scope > g.edge > path").forEach((path, i) => path.setAttribute("style", strength(world.T.edges[i], -1) || ""));
     world.T.boxes.forEach((b, i) => old[i].replaceWith(drawBox(b, -1)));
     reveal(world.g.querySelector(".current") || world.g.querySelector(".selected"));
   }
