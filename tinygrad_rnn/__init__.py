@@ -84,8 +84,8 @@ __all__ = [
     "Drawing", "GradReport", "Graph", "Input", "Layer", "Model", "Report", "Sequential", "Tensor", "Variable",
     "activations", "bptt_source", "callbacks", "check_gradients", "compare", "compare_gradients", "config",
     "constraints", "custom_gradient", "datasets", "debug_nans", "derived", "draw_graph", "enable_grad",
-    "epsilon", "explain", "floatx", "grad", "graph", "hvp", "initializers", "inspect_graph", "jacobian", "layers", "losses",
-    "manual", "metrics", "models", "no_grad", "ops", "optimizers", "random", "regularizers", "scan",
-    "set_epsilon", "set_floatx", "step", "stop_gradient", "tensor", "trace", "unrolled", "utils", "value_and_grad",
-    "viz",
+    "epsilon", "explain", "floatx", "grad", "graph", "hvp", "initializers", "inspect_graph", "jacobian",
+    "layers", "losses", "manual", "metrics", "models", "no_grad", "ops", "optimizers", "random",
+    "regularizers", "scan", "set_epsilon", "set_floatx", "step", "stop_gradient", "tensor", "trace",
+    "unrolled", "utils", "value_and_grad", "viz",
 ]  # fmt: skip

@@ -91,6 +91,15 @@ def visit(browser, tmp_path):
     assert (complaints, requests) == ([], [])
 
 
+def wait(page, expression):
+    """Until an expression holds; Playwright's own way needs `eval`, which the page forbids."""
+    for _ in range(100):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(expression)
+
+
 def nodes(page):
     return page.locator("g.node[data-id][data-op][data-layer][data-t]").count()
 
@@ -153,7 +162,7 @@ def test_over_max_bytes_the_note_says_what_is_left_out():
     assert "left out" not in full.note
     sizes, before = [full.nbytes], full
     for dropped in ("values in full", "values in full and histograms"):
-        report = inspect_graph(loss, values="full", max_bytes=before.nbytes - 1)
+        report = inspect_graph(loss, values="full", max_bytes=before.nbytes - 100)
         assert report.note.endswith(dropped) and report.nbytes < before.nbytes
         sizes.append(report.nbytes)
         before = report
@@ -317,8 +326,9 @@ def test_the_hash_restores_the_state(visit):
     assert page.locator("g.node.selected").get_attribute("data-t") == "17"
     again = visit(report, hash)
     assert again.evaluate("tg.counts()") == before and again.locator("#colour").input_value() == "grad"
-    for broken in ("#view=nothing&t=999&node=n99999", "#t=NaN&node=<b>", "#&&=%"):
-        assert visit(report, broken).evaluate("tg.counts().view") == "folded"
+    for broken in ("view=nothing&t=999&node=n99999", "t=NaN&node=<b>", "&&=%"):
+        again.evaluate("hash => { location.hash = hash; }", broken)
+        wait(again, "tg.counts().view === 'folded'")
 
 
 def test_keyboard_tour(visit):
@@ -350,7 +360,7 @@ def test_keyboard_tour(visit):
     assert page.locator("#found").is_hidden()
     page.locator("#canvas").focus()
     press("Space")
-    page.wait_for_function("tg.counts().step > 0")
+    wait(page, "tg.counts().step > 0")
     press("Space")
     assert press("Escape")["selected"] == ""
     page.locator("#tab-unrolled").focus()
@@ -365,7 +375,7 @@ def test_keyboard_tour(visit):
 def test_what_is_visible_is_also_a_table(visit):
     page = visit(inspect_graph(traced(vanilla)))
     page.locator("#list > summary").click()
-    page.wait_for_function("document.querySelectorAll('#table tbody tr').length > 0")
+    wait(page, "document.querySelectorAll('#table tbody tr').length > 0")
     assert page.locator("#table tbody tr").count() == nodes(page)
     assert page.locator("#table th[scope=col]").count() == 7
 
@@ -392,8 +402,9 @@ def test_nan_and_infinity_everywhere(visit):
             with tg.step(t):
                 h = ops.tanh(h @ w) * 1e308
         report = inspect_graph(ops.sum(h))
-    for view in ("folded", "unrolled", "layers", "time"):
-        page = visit(report, f"#view={view}&color=grad")
+    page = visit(report, "#color=grad")
+    for view in ("unrolled", "layers", "time", "folded"):
+        assert page.evaluate("view => tg.setView(view)", view)
     page.locator("#jumps button", has_text="non-finite value").click()
     assert "non-finite" in page.locator("#detail").inner_text()
     page.locator("#jumps button", has_text="non-finite gradient").click()
@@ -421,7 +432,7 @@ def test_a_failed_model_a_leaf_and_an_unrecorded_tensor(visit):
             for t in range(5):
                 with tg.step(t):
                     h = ops.tanh(h * np.ones(3 if t < 3 else 4))
-    for target in (h, tensor(1.0, requires_grad=True), tensor(1.0), tg.graph(h), [h, h.sum()], {"a": h}):
+    for target in (tensor(1.0, requires_grad=True), tensor(1.0), tg.graph(h), {"a": h, "b": h.sum()}):
         page = visit(inspect_graph(target))
         assert nodes(page) >= 1
         page.evaluate("tg.step(1e9); tg.select('n0'); tg.setView('unrolled')")
@@ -440,31 +451,28 @@ def test_a_long_recurrence_stays_small_in_the_browser(visit):
 
 
 def test_more_steps_than_a_scroll_bar_has_pixels(visit):
-    with tg.trace():
-        h = tensor(np.ones(1, np.float32), requires_grad=True, name="h")
-        for t in range(30_000):
-            with tg.step(t):
-                h = ops.tanh(h)
-        report = inspect_graph(h.sum(), values="none")
-    page = visit(report, "#view=unrolled&level=steps&t=29999&node=n1")
-    assert page.locator('g.node.selected[data-t="29999"]').count() == 1
-    assert page.evaluate("document.getElementById('canvas').scrollWidth") < 10_000_000
+    h = tensor(np.ones(1, np.float32), requires_grad=True, name="h")
+    for t in range(12_000):
+        with tg.step(t):
+            h = ops.tanh(h)
+    page = visit(inspect_graph(h.sum(), values="none"), "#view=unrolled&level=steps&t=11999&node=n1")
+    assert page.locator('g.node.selected[data-t="11999"]').count() == 1
+    assert page.evaluate("document.getElementById('canvas').scrollWidth") <= 1_000_000
+    page.evaluate("tg.select('n1@t=6000')")
+    assert page.locator('g.node.selected[data-t="6000"]').is_visible()
     page.evaluate("document.getElementById('canvas').scrollLeft = 0")
-    page.wait_for_function("document.querySelector('g.node[data-t=\"0\"]')")
+    wait(page, "document.querySelector('g.node[data-t=\"0\"]')")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_accessible(theme, visit):
     package = pytest.importorskip("axe_playwright_python.sync_playwright")
-    text = "hello hello"
-    report = inspect_graph(
-        character_model(Vocabulary(text), units=4), text=text, compare=vanilla(), theme=theme
-    )
-    page = visit(report, theme=theme)
+    model = character_model(Vocabulary("hello"), "rnn", units=3, embedding=2)
+    page = visit(inspect_graph(model, text="hello", compare=vanilla(), theme=theme), theme=theme)
     page.locator("#list > summary").click()
     page.locator("#accumulated > summary").click()
     for view in VIEWS if theme == "light" else ("folded", "text"):
-        page.evaluate("view => { tg.setView(view); tg.select('n9@t=3'); }", view)
+        page.evaluate("view => { tg.setView(view); tg.select('n6@t=3'); }", view)
         page.wait_for_timeout(100)
         found = package.Axe().run(page).response["violations"]
         serious = [

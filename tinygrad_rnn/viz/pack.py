@@ -74,8 +74,8 @@ def summaries(values: Sequence[Any], wide: bool) -> tuple[Array, Array, Array]:
 
 def real(a: Any) -> Array:
     """Numbers that can be summed: complex ones become their size."""
-    a = np.abs(a) if a.dtype.kind == "c" else a
-    return a if a.dtype == np.float64 else a.astype(np.float64)
+    result: Array = np.asarray(np.abs(a) if a.dtype.kind == "c" else a, np.float64)
+    return result
 
 
 def shown(value: Any) -> Array | None:

@@ -41,7 +41,11 @@ def write(record: Record, values: str, max_bytes: int, title: str, theme: str) -
     views = templates(record.graph, labels, fold)
     if record.compare is not None and record.compare[0] is not None:
         views["compare"] = record.compare[0]
-    stages = [(True, True, ""), (False, True, "values in full"), (False, False, "values in full and histograms")]
+    stages = [
+        (True, True, ""),
+        (False, True, "values in full"),
+        (False, False, "values in full and histograms"),
+    ]
     for exact, histograms, dropped in stages if values != "none" else [(False, False, "")]:
         notes = [*record.notes]
         if dropped:
@@ -66,7 +70,8 @@ def _columns(
     record: Record, fold: Fold, budget: int, exact: bool, histograms: bool
 ) -> tuple[dict[str, Any], Pack]:
     """Header and arrays of the page."""
-    g, pack, notes = record.graph, Pack(), []
+    g, pack = record.graph, Pack()
+    notes: list[str] = []
     n = len(g)
     pack.add("role", fold.of, "i4")
     pack.add("t", g.t, "i4")
@@ -199,18 +204,26 @@ def _series(record: Record, fold: Fold, pack: Pack, notes: list[str]) -> list[di
     """Values and gradients of units over time, for the heat maps and the text; those of the first example."""
     g = record.graph
     states = set(fold.source[fold.carried].tolist())
-    steps = np.unique(np.linspace(0, g.steps - 1, min(g.steps, COLUMNS)).astype(int)) if g.steps else []
+    steps = np.unique(np.linspace(0, max(g.steps - 1, 0), min(g.steps, COLUMNS)).astype(int))
     chosen = []
     for role in range(len(fold)):
         row = int(fold.last[role])
         shape = g.shape[row]
-        if fold.counts[role] < 2 or g.t[row] < 0 or g.kind[row] != "op" or not shape or 0 in shape or shape[-1:] == (1,):
+        if (
+            fold.counts[role] < 2
+            or g.t[row] < 0
+            or g.kind[row] != "op"
+            or not shape
+            or 0 in shape
+            or shape[-1:] == (1,)
+        ):
             continue
         if isinstance(shape[0], tuple) or record.values[row] is None or shape[-1] > 512:
             continue
         gate = g.op[row] in ("sigmoid", "tanh", "relu")
         chosen.append((role not in states, not g.name[row], not gate, role))
-    result, cells, found = [], 0, sorted(chosen)
+    result: list[dict[str, Any]] = []
+    cells, found = 0, sorted(chosen)
     of_role = {role: np.flatnonzero(fold.of == role) for *_, role in found[:24]}
     for *_, role in found[:24]:
         units = int(g.shape[int(fold.last[role])][-1])

@@ -36,7 +36,8 @@ def templates(graph: Graph, labels: Array, fold: Fold) -> dict[str, Template]:
     result = {}
     for name, found in (("folded", [*whole, by_layers]), ("layers", [by_layers])):
         scene, parts = next(pair for pair in found if len(pair[0].boxes) <= MOST or pair is found[-1])
-        result[name] = _template(scene, _placed(_clipped(scene)), _roles(scene, parts, fold))
+        roles = _named(scene, _roles(scene, parts, fold), "l")
+        result[name] = _template(scene, _placed(_clipped(scene)), roles)
     if graph.steps:
         for name, parts in (("cells", Fold(graph, _cells(graph, labels))), ("steps", fold)):
             tiled = _tile(graph, parts, fold, style)
@@ -116,6 +117,13 @@ def _roles(scene: Scene, parts: Fold, fold: Fold) -> list[list[int]]:
     return [members[int(parts.of[box.row])] if box.row >= 0 else [] for box in scene.boxes]
 
 
+def _named(scene: Scene, roles: list[list[int]], prefix: str) -> list[list[int]]:
+    """Number the boxes by the folded node that they show, or with a prefix if they stand for several."""
+    for i, (box, own) in enumerate(zip(scene.boxes, roles, strict=True)):
+        box.id = f"n{own[0]}" if len(own) == 1 and box.kind != "layer" else f"{prefix}{i}"
+    return roles
+
+
 def _tile(graph: Graph, parts: Fold, fold: Fold, style: Style) -> Template | None:
     """One time step of the unrolled view with what lies outside the recurrences; None if it is too large."""
     if len(parts) > 2 * MOST:
@@ -132,7 +140,7 @@ def _tile(graph: Graph, parts: Fold, fold: Fold, style: Style) -> Template | Non
         row = int(parts.last[i])
         if row in chips and i not in roots:
             continue
-        box = make_box(graph, row, f"c{i}" if merged else f"n{i}", style, i in roots)
+        box = make_box(graph, row, f"n{i}", style, i in roots)
         if graph.t[row] >= 0:
             box.group = scene.group("t", "step", layer=graph.layer[row], t=0)
             box.side = side.get(i, 0)
@@ -155,13 +163,12 @@ def _tile(graph: Graph, parts: Fold, fold: Fold, style: Style) -> Template | Non
             delays = {int(parts.low[e]), int(parts.high[e])}
             carried += [Edge(source, target, "", True, delay) for delay in sorted(delays)]
     placed = place(_clipped(scene), "LR")
-    result = _template(scene, placed, _roles(scene, parts, fold), tiled=True)
+    result = _template(scene, placed, _named(scene, _roles(scene, parts, fold), "c"), tiled=True)
     frames = placed.frames.values()
     pitch = max((c - a for a, _, c, _ in frames), default=0.0) + COLUMN_GAP
     for edge in carried:
         way = _across(scene, placed, edge, pitch)
-        item = _edge(edge, [(x, y) for x, y in way])
-        result["edges"].append(item)
+        result["edges"].append(_edge(edge, way))
     result["pitch"] = round(pitch, 1)
     result["left"] = round(min((a for a, _, _, _ in frames), default=0.0), 1)
     return result
@@ -218,7 +225,7 @@ def _template(scene: Scene, placed: Placement, roles: list[list[int]], tiled: bo
                "at": _numbers(a, b, c - a, d - b)} for g, (a, b, c, d) in sorted(placed.frames.items())]  # fmt: skip
     corners = [(x - w / 2, y - h / 2, x + w / 2, y + h / 2)
                for (x, y), (w, h) in ((placed.at[i], placed.sizes[i]) for i in placed.at)]  # fmt: skip
-    corners += [tuple(f) for f in placed.frames.values()]
+    corners += placed.frames.values()
     corners += [(x, y, x, y) for path in placed.paths.values() for x, y in path]
     low = [min((c[k] for c in corners), default=0.0) for k in (0, 1)]
     high = [max((c[k] for c in corners), default=0.0) for k in (2, 3)]

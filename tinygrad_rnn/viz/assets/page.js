@@ -10,7 +10,7 @@ const VIEWS = ["folded", "unrolled", "layers", "time", "text", "compare"];
 const TITLES = {folded: "Folded", unrolled: "Unrolled", layers: "Layers", time: "Time", text: "Text", compare: "Compare"};
 const CIVIDIS = [[0, 34, 78], [53, 69, 108], [102, 105, 112], [148, 142, 119], [200, 184, 102], [254, 232, 56]];
 const MOST = 2600; // SVG elements of the unrolled view
-const WIDEST = 8e6; // pixels of a scroll bar
+const WIDEST = 1e6; // pixels of a scroll bar; beyond it, one pixel is several
 const state = {view: "folded", t: 0, node: "", color: "kind", level: "cells", step: 0, zoom: 0, path: false, series: 0, unit: 0, what: "value"};
 let D, A, V; // header, arrays, templates
 let children, childStart, start, roleStart, stepRows, cellsOf;
@@ -40,7 +40,8 @@ function mix(fraction) {
 }
 const rgb = c => `rgb(${c.join(",")})`;
 const clip = text => text.length > 40 ? text.slice(0, 39) + "…" : text;
-const bright = c => 0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2] > 140;
+const light = c => c.map(v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+const bright = c => { const [r, g, b] = light(c); return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179; }; // black has more contrast than white
 
 // --- data ---
 async function decode(id) {
@@ -799,7 +800,7 @@ function letters() {
   const cells = [];
   for (let t = first; t < first + size; t++) {
     const v = valueAt(t), c = mix(influence ? v / (most || 1) : 0.5 + v / (2 * most || 1)), letter = {" ": "␣", "\n": "↵", "\t": "⇥"}[D.text[t]] || D.text[t];
-    cells.push(el("button", {type: "button", class: "letter" + (t === state.t ? " chosen" : ""), "data-at": t, style: `background:${rgb(c)};color:${bright(c) ? "#111820" : "#fff"}`, "aria-label": `${D.text[t]}, t = ${t}, ${short(v)}`, "aria-pressed": String(t === state.t), tabindex: t === state.t ? 0 : -1, onclick: () => setTime(t)}, el("b", {}, letter), size <= 400 ? el("small", {}, Number.isFinite(v) ? String(+v.toPrecision(2)).replace("-", "−") : short(v)) : ""));
+    cells.push(el("button", {type: "button", class: "letter" + (t === state.t ? " chosen" : ""), "data-at": t, style: `background:${rgb(c)};color:${bright(c) ? "#000" : "#fff"}`, "aria-label": `${D.text[t]}, t = ${t}, ${short(v)}`, "aria-pressed": String(t === state.t), tabindex: t === state.t ? 0 : -1, onclick: () => setTime(t)}, el("b", {}, letter), size <= 400 ? el("small", {}, Number.isFinite(v) ? String(+v.toPrecision(2)).replace("-", "−") : short(v)) : ""));
   }
   const options = [["value", "value of a unit"], ["grad", "gradient of a unit"], ...(A.influence ? [["influence", "influence on the output at the chosen step"]] : [])];
   const bars = [choice("what", "Colour by", options, state.what, v => { state.what = v; refresh(); })];
