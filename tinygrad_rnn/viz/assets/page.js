@@ -402,24 +402,23 @@ function joined(a, b, t, u) { // does box b at step u read box a at step t?
   return false;
 }
 function tile(t) {
-  const {T} = world, g = el("svg:g", {class: "tile"}), letter = D.text ? ` “${D.text[t]}”` : "";
+  const {T} = world, back = el("svg:g", {}), g = el("svg:g", {class: "tile"}), letter = D.text ? ` “${D.text[t]}”` : "";
   const present = T.boxes.filter(b => b.tile && boxRows(b, t));
-  for (const f of T.frames) g.append(frame(f, `t = ${t}${letter}`));
+  for (const f of T.frames) back.append(frame(f, `t = ${t}${letter}`));
   for (const e of T.edges) {
     const a = T.boxes[e.from], b = T.boxes[e.to];
     if (e.tile[0] && e.tile[1] && t + e.delay >= 0 && t + e.delay < D.steps && joined(a, b, t, t + e.delay)) g.append(drawEdge(e, e.path, t));
   }
   for (const b of present) g.append(drawBox(b, t));
-  return g;
+  return [back, g]; // frames lie below the arrows from other tiles
 }
 function tiles(afresh) {
   const {T, g, zoom: z, names} = world, x = world.span(), wide = $("canvas").clientWidth / z, pitch = T.pitch;
   let first = Math.max(0, Math.floor((x - T.left) / pitch) - 1), last = Math.min(D.steps - 1, Math.ceil((x + wide - T.left) / pitch));
   if (last - first + 1 > world.most) { const middle = Math.min(Math.max(state.t, first), last); first = Math.max(first, middle - (world.most >> 1)); last = Math.min(last, first + world.most - 1); }
-  if (afresh) { for (const tile of world.tiles.values()) tile.remove(); world.tiles.clear(); }
-  for (const [t, tile] of world.tiles) if (t < first || t > last) { tile.remove(); world.tiles.delete(t); }
-  for (let t = first; t <= last; t++) if (!world.tiles.has(t)) { const made = tile(t); world.tiles.set(t, made); g.append(made); }
-  for (const [t, tile] of world.tiles) tile.setAttribute("transform", `translate(${(t - first) * pitch},0)`);
+  for (const [t, parts] of world.tiles) if (afresh || t < first || t > last) { for (const part of parts) part.remove(); world.tiles.delete(t); }
+  for (let t = first; t <= last; t++) if (!world.tiles.has(t)) { const [back, front] = tile(t); world.tiles.set(t, [back, front]); g.prepend(back); g.append(front); }
+  for (const [t, parts] of world.tiles) for (const part of parts) part.setAttribute("transform", `translate(${(t - first) * pitch},0)`);
   g.setAttribute("transform", `translate(0,10) scale(${z}) translate(${first * pitch - x},${-world.y0})`);
   // what lies outside the recurrences stays in the middle of what is visible
   const left = Math.max(x, T.left), right = Math.min(x + wide, T.left + D.steps * pitch - 46);
@@ -473,7 +472,7 @@ function flows() { // the edges along which the current step sends gradients bac
   for (const e of world.T.edges) {
     const roles = world.T.boxes[e.to].roles;
     if (roles.length !== 1 || roles[0] !== A.role[row]) continue;
-    const at = world.tiles && e.tile[0] && e.tile[1] ? world.tiles.get(t - e.delay) : world.tiles ? world.fixed : world.g;
+    const at = world.tiles && e.tile[0] && e.tile[1] ? (world.tiles.get(t - e.delay) || [])[1] : world.tiles ? world.fixed : world.g;
     const where = world.tiles && at === world.fixed && t >= 0 && e.tile[1] ? `[data-at="${t}"]` : "";
     if (at) for (const g of at.querySelectorAll(`g.edge[data-from="${e.from}"][data-to="${e.to}"]${where}`)) g.classList.add("flow");
   }
