@@ -387,8 +387,12 @@ def test_a_character_model_reads_a_text(visit):
     page = visit(report, "#view=text&t=3")
     letters = page.locator(".letter b").all_inner_texts()
     assert letters == list("hello␣hello")  # the last one is only a target
+    influence = blocks(report)[1]["influence"].reshape(11, 11)  # output t depends on the characters up to t
+    assert not np.triu(influence, 1).any() and np.all(np.diag(influence) > 0) and influence[10, 0] > 0
     page.locator("#what").select_option("grad")
     page.locator(".letter").nth(7).click()
+    page.locator("#what").select_option("influence")
+    assert page.locator(".letter small").nth(9).inner_text() == "0"
     assert page.evaluate("tg.counts().t") == 7
     page.keyboard.press("ArrowRight")
     assert page.evaluate("tg.counts().t") == 8 and all(v.grad is None for v in model.trainable_variables)

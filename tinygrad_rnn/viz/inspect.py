@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..config import enable_grad
-from ..core.autodiff import leaf_gradients
+from ..core.autodiff import grad, leaf_gradients
+from ..core.op import Array
 from ..core.tensor import Tensor
 from ..core.trace import trace
 from ..ops import sparse_categorical_crossentropy
@@ -19,11 +20,13 @@ from .columns import Graph
 from .diff import compare as difference
 from .draw import inputs_of, mark
 from .graph import snapshot, tensors_of
+from .nodes import Reader
 from .page import Record, default_title, write
 from .report import Report
 from .template import MOST, Template, picture, plain
 from .views import folded
 
+MOST_VISITS = 200_000  # nodes that are visited to find out what the outputs depend on
 VALUES = ("summary", "full", "none")
 THEMES = ("auto", "light", "dark")
 
@@ -102,10 +105,13 @@ def _record(target: Any, inputs: Any, text: Any) -> Record:
     if isinstance(target, Graph):
         return _noted(target, letters, [])
     notes: list[str] = []
+    logits = None
     if callable(target) and (hasattr(target, "weights") or hasattr(target, "variables")):
         with enable_grad(), trace():
             if inputs is None and letters is not None:
-                target, weights, letters = _next_characters(target, letters), target.weights, letters[:-1]
+                weights = target.weights
+                logits, target = _next_characters(target, letters)
+                letters.pop()  # only a target
             else:
                 model, target = target, target(inputs_of(target, inputs))
                 weights = getattr(model, "weights", None) or getattr(model, "variables", ())
@@ -116,7 +122,27 @@ def _record(target: Any, inputs: Any, text: Any) -> Record:
     if not graph.order.any() and _differentiate(target):
         graph = snapshot(target, None, weights, values=True)
         notes.append("the backward pass was run for this page")
-    return _noted(graph, letters, notes)
+    record = _noted(graph, letters, notes)
+    if logits is not None:
+        record.influence = _influence(logits)
+        if record.influence is None:
+            record.notes.append("the text is too long for the influence of each character on each output")
+    return record
+
+
+def _influence(logits: Tensor) -> Array | None:
+    """How much the largest logit of step t depends on the embedding of character k: |∂y_t/∂x_k| (T, T)."""
+    nodes = Reader([logits._node] if logits._node else []).nodes
+    steps = logits.shape[1]
+    found = [node for node in nodes if node.op.name == "take" and node.shape[:2] == (1, steps)]
+    if not found or steps * len(nodes) > MOST_VISITS:
+        return None
+    x, result = Tensor(found[0].trace.value, found[0]), np.zeros((steps, steps), np.float32)
+    for t, best in enumerate(np.argmax(logits.numpy()[0], axis=-1)):
+        seed = np.zeros(logits.shape, logits.dtype)
+        seed[0, t, best] = 1
+        result[t] = np.linalg.norm(grad(logits, x, grad_outputs=seed, retain_graph=True).numpy()[0], axis=-1)
+    return result
 
 
 def _differentiate(target: Any) -> bool:
@@ -129,8 +155,8 @@ def _differentiate(target: Any) -> bool:
     return True
 
 
-def _next_characters(model: Any, letters: list[str]) -> Tensor:
-    """The mean cross-entropy of each next character."""
+def _next_characters(model: Any, letters: list[str]) -> tuple[Tensor, Tensor]:
+    """The logits of each next character, and their mean cross-entropy."""
     vocabulary = getattr(model, "extra", {}).get("vocabulary")
     if vocabulary is None:
         raise ValueError(
@@ -145,8 +171,7 @@ def _next_characters(model: Any, letters: list[str]) -> Tensor:
         raise ValueError(f"inspect_graph: the model does not know the character {unknown[0]!r} of the text")
     ids = np.array([[place[c] for c in letters]])
     logits = model(ids[:, :-1])
-    loss: Tensor = sparse_categorical_crossentropy(ids[:, 1:], logits, from_logits=True).mean()
-    return loss
+    return logits, sparse_categorical_crossentropy(ids[:, 1:], logits, from_logits=True).mean()
 
 
 def _noted(graph: Graph, letters: list[str] | None, notes: list[str]) -> Record:
@@ -155,12 +180,12 @@ def _noted(graph: Graph, letters: list[str] | None, notes: list[str]) -> Record:
         raise ValueError(
             f"inspect_graph: text has {len(letters)} characters, but the graph has T = {graph.steps} time steps"
         )
-    values = [getattr(trace, "value", None) for trace in graph.trace]
-    grads = [getattr(trace, "grad", None) for trace in graph.trace]
-    for i, grad in enumerate(grads):
-        if isinstance(grad, list):  # what was not used of several outputs has no gradient
-            parts = zip(grad, graph.shape[i], strict=True)
-            grads[i] = [np.zeros(shape, graph.dtype[i]) if g is None else g for g, shape in parts]
+    values = [getattr(kept, "value", None) for kept in graph.trace]
+    grads = [getattr(kept, "grad", None) for kept in graph.trace]
+    for i, several in enumerate(grads):
+        if isinstance(several, list):  # what was not used of several outputs has no gradient
+            pairs = zip(several, graph.shape[i], strict=True)
+            grads[i] = [np.zeros(shape, graph.dtype[i]) if g is None else g for g, shape in pairs]
     if all(value is None for value in values):
         notes = [*notes, "values only as norms: record inside tg.trace() to see them"]
     return Record(graph, values, grads, letters, notes=notes)
