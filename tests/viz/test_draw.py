@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from viz.nets import NETS, bidirectional, lstm, network, scope, vanilla
 
-from tinygrad_rnn import Variable, draw_graph, graph, no_grad, ops, step, tensor
+import tinygrad_rnn as tg
+from tinygrad_rnn import Variable, draw_graph, graph, layers, no_grad, ops, step, tensor
 from tinygrad_rnn.viz import Drawing, GraphvizNotFound, dot
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -378,10 +379,10 @@ def test_colours(color_by, view, engine):
         return
     drawing = draw_graph(loss, view=view, color_by=color_by)
     root = check(drawing)
-    fills = {r.get("style") for r in root.iter(f"{SVG}rect") if r.get("style")}
-    assert len(fills) >= 2
+    fills = {r.get("style") or r.get("class") for r in root.iter(f"{SVG}rect")}
+    assert len([f for f in fills if re.search(r"fill:#|s\d", f)]) >= 2
     text = " ".join(root.itertext())
-    legend = {"layer": "dense", "time": "t = 2", "value": "where it was kept", "grad": "gradient of"}
+    legend = {"layer": "dense", "time": "t = 2", "value": "‖value‖", "grad": "‖gradient‖"}
     assert legend[color_by] in text
     if color_by in ("value", "grad"):  # never colour alone
         assert "‖" in text and "= " in text
@@ -486,3 +487,33 @@ def test_more_steps_than_there_is_room_for_are_cut_and_named():
     check(drawing)
     assert drawing.view == "unrolled" and drawing.shown <= 100
     assert re.search(r"steps 0, 1, .*, 49 of 50", drawing.note)
+
+
+def test_unrolled_to_a_depth_is_the_figure_of_the_tutorials():
+    drawing = draw_graph(bidirectional(4), view="unrolled", depth=2)
+    root = check(drawing)
+    cells = [g for g in root.iter(f"{SVG}g") if (g.get("class") or "").startswith("node layer")]
+    assert len(cells) == 4 * 4 and {g.get("data-t") for g in cells} == set("0123")
+    carried = [g for g in root.iter(f"{SVG}g") if g.get("class") == "edge carry" and g.get("data-from")]
+    assert len(carried) == 4 * 3
+
+
+def test_a_recurrent_layer_has_a_loop():
+    root = check(draw_graph(vanilla(4), view="layers"))
+    loops = [g for g in root.iter(f"{SVG}g") if g.get("data-from") and g.get("data-from") == g.get("data-to")]
+    assert len(loops) == 1 and "t−1" in list(root.itertext())
+
+
+@pytest.mark.parametrize(("cell", "states"), [("SimpleRNNCell", 1), ("LSTMCell", 2), ("GRUCell", 1)])
+def test_a_cell_is_drawn_with_its_states(cell, states):
+    drawing = draw_graph(getattr(layers, cell)(3), np.ones((2, 4), "float32"))
+    text = list(check(drawing).itertext())
+    assert [name for name in ("h_prev", "c_prev") if name in text] == ["h_prev", "c_prev"][:states]
+
+
+def test_derived_layers_are_drawn_by_their_steps():
+    with tg.derived():
+        y = layers.LSTM(3)(tensor(np.ones((2, 6, 4), "float32"), requires_grad=True, name="x"))
+    drawing = draw_graph(y, view="folded")
+    check(drawing)
+    assert "every step ×6" in drawing.svg() and "t−1" in drawing.svg() and drawing.shown < 30

@@ -24,6 +24,11 @@ DEPTH = 4  # frames outside this package that are kept of a call path
 ENGINE, PACKAGE, USER = range(3)  # where a file belongs
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _ENGINE = tuple(os.path.join(_PACKAGE, part) for part in ("core", "ops", "bptt", "config"))
+_AUTODIFF = os.path.join(_ENGINE[0], "autodiff.py")
+_PLAIN = (
+    _ENGINE[0],
+    *[os.path.join(_PACKAGE, "ops", part) for part in ("__init__", "protocols")],
+)  # operators
 
 Path = tuple[tuple[CodeType, int], ...]
 
@@ -180,9 +185,14 @@ def where(code: CodeType) -> int:
     return _KIND[code.co_filename]
 
 
+def of_backward(kept: Traced) -> bool:
+    """Whether an op was recorded by a backward pass with `create_graph=True`: the path says nothing about it."""
+    return kept.inner is not None and kept.inner[0].co_filename == _AUTODIFF
+
+
 def composite(kept: Traced) -> tuple[int, int] | None:
     """Which op of a composite function it was; None for an op that the path calls itself."""
-    if kept.inner is None or kept.inner[0].co_filename.startswith(_ENGINE[0]):
+    if kept.inner is None or kept.inner[0].co_filename.startswith(_PLAIN):
         return None
     return id(kept.inner[0]), kept.inner[1]
 

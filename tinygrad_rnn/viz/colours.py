@@ -67,14 +67,14 @@ def scale(fraction: float) -> str:
     return f"s{round(min(max(fraction, 0.0), 1.0) * LEVELS)}"
 
 
-def hue(fill: str, dark: bool) -> str:
+def hue(fill: str, dark: bool, fade: float = 0.7) -> str:
     """The colour of a fill. Large is dark on a light page and light on a dark one; small fades into the page."""
     if not fill.startswith("s"):
         return fill
     fraction = int(fill[1:]) / LEVELS
     if dark:
         return cividis(fraction)
-    colour, page = cividis(1.0 - fraction), 0.7 * (1.0 - fraction) ** 2
+    colour, page = cividis(1.0 - fraction), fade * (1.0 - fraction) ** 2
     parts = [int(colour[k : k + 2], 16) for k in (1, 3, 5)]
     return "#" + "".join(f"{round(v + (255 - v) * page):02x}" for v in parts)
 

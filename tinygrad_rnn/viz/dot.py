@@ -53,9 +53,9 @@ def body(scene: Scene, direction: str, dark: bool = False, placed: Placement | N
         title = group.title if group.kind == "layer" or not group.layer else f"{group.layer} · {group.title}"
         spot = ""
         if placed:
-            a, b, c, d = placed.frames[g]
-            at = _points([(a + 12 + text_width(title, 11.0) / 2, b + 11)])
-            spot = f'bb="{a:.1f},{-d:.1f},{c:.1f},{-b:.1f}" lp="{at}" '
+            left, top, right, bottom = placed.frames[g]
+            at = _points([(left + 12 + text_width(title, 11.0) / 2, top + 11)])
+            spot = f'bb="{left:.1f},{-bottom:.1f},{right:.1f},{-top:.1f}" lp="{at}" '
         look = f'{spot}style="rounded,filled" labeljust=l fillcolor="{fill}" color="{ink["frame-line"]}" fontsize=11'
         head = f'\tsubgraph "cluster_{g}" {{\n\tgraph [label=<<B>{_html(title)}</B>> {look}]\n'
         inside.setdefault(group.parent, []).insert(0, head + "".join(inside.get(g, [])) + "\t}\n")
@@ -76,7 +76,7 @@ def body(scene: Scene, direction: str, dark: bool = False, placed: Placement | N
             style.append("constraint=false")
         if edge.fill:
             width = 1.0 + 2.4 * int(edge.fill[1:]) / LEVELS
-            style.append(f'color="{hue(edge.fill, dark)}" penwidth={width:.1f}')
+            style.append(f'color="{hue(edge.fill, dark, fade=0.0)}" penwidth={width:.1f}')
         lines.append(f'\t"{_quoted(a)}" -> "{_quoted(b)}" [{" ".join(style)}]\n')
     return lines
 

@@ -46,16 +46,17 @@ def draw_graph(
     """Draw what was recorded.
 
     `target` is a Tensor, several (list, tuple, dict), a `Graph`, or a layer or model; the latter is called on
-    `inputs`. `view`: "folded" (one cell per recurrence, dashed arrows carry values to the next step),
-    "unrolled" (a column per time step, `steps` chooses them), "layers" (a box per layer, `depth` parts of the
-    path), or "auto": everything if that is at most `max_nodes` boxes, else folded, else layers.
+    `inputs` (a cell also on states of zeros). `view`: "folded" (one cell per recurrence, dashed arrows carry
+    values to the next step), "unrolled" (a column per time step, `steps` chooses them, `depth` draws one box per
+    layer and step), "layers" (a box per layer, `depth` parts of the path), or "auto": everything if that is at
+    most `max_nodes` boxes, else folded, else layers.
 
     `show` lists what the boxes tell: "shape", "name" (or the user's expression), "dtype", "value" (norm, where it
     was kept), "grad" (norm), "site" (line of code), "bytes". `color_by`: "layer", "time", "value", or "grad", where
-    the arrows turn round and show what flows back. Gradients inside the graph, expressions and lines are known
-    of what was recorded, and differentiated, inside `trace()`. `direction` ("LR", "TB", "RL",
-    "BT") is that of the data, or of time in the unrolled view. `params`: weights inside the boxes that read
-    them ("chip"), as boxes ("node"), or not at all ("hide"). `names` gives names to tensors, e.g. `locals()`.
+    the arrows turn round and show what flows back. Gradients inside the graph, expressions and lines are known of
+    what was recorded, and differentiated, inside `trace()`. `direction` ("LR", "TB", "RL", "BT") is that of the
+    data, or of time in the unrolled view. `params`: weights inside the boxes that read them ("chip"), as boxes
+    ("node"), or not at all ("hide"). `names` gives names to tensors, e.g. `locals()`.
     `diff` is an older target to compare with. `path` saves the picture at once.
 
     Raises `TypeError` for what is no tensor, `ValueError` for an unknown option, a freed graph, steps out of
@@ -154,7 +155,7 @@ def _graph_of(target: Any, inputs: Any, names: Mapping[str, Any] | None, values:
     if callable(target) and (hasattr(target, "weights") or hasattr(target, "variables")):
         fed = inputs_of(target, inputs)
         with enable_grad(), unrolled_mode():  # the steps one by one
-            result = target(fed)
+            result = target(fed, *_states_of(target, fed))
         weights = getattr(target, "weights", None) or getattr(target, "variables", None)  # built by now
         return snapshot(result, names, weights or (), values)
     if inputs is not None:
@@ -193,6 +194,21 @@ def inputs_of(model: Any, inputs: Any) -> Any:
     return feed(inputs, "x")
 
 
+def _states_of(target: Any, inputs: Any) -> list[Any]:
+    """For a cell its states of the step before, as one argument: zeros that are seen; for other layers nothing."""
+    if not hasattr(target, "state_size") or hasattr(target, "cell"):
+        return []
+    names = iter(("h_prev", "c_prev", *map("state_{}".format, range(2, 1000))))
+
+    def zeros(size: Any) -> Any:
+        if isinstance(size, (list, tuple)):
+            return [zeros(n) for n in size]
+        return tensor(np.zeros((inputs.shape[0], size), inputs.dtype), requires_grad=True, name=next(names))
+
+    size = target.state_size
+    return [zeros(size if isinstance(size, (list, tuple)) else [size])]
+
+
 def _scene(
     graph: Graph, view: str, steps: Any, depth: int | None, style: Style, max_nodes: int
 ) -> tuple[Scene, str, list[str]]:
@@ -210,9 +226,9 @@ def _scene(
         if style.params == "node" and len(graph) > 120:
             style.params = "chip"
             notes.append("more than 120 nodes: parameters are drawn inside their readers")
-        columns = _columns(graph, steps, max_nodes)
+        columns = _columns(graph, steps, max_nodes, depth)
         if columns or not graph.steps:
-            scene = unrolled(graph, fold, style, columns)
+            scene = unrolled(graph, fold, style, columns, depth)
             if len(scene.boxes) <= max_nodes:
                 if len(columns) < graph.steps:
                     notes.append(f"steps {', '.join(map(str, columns))} of {graph.steps}")
@@ -228,7 +244,11 @@ def _scene(
                     notes.append(f"folded over {_spaced(graph.steps)} steps")
                 return scene, view, notes
         view = "layers"
-    hint = "" if graph.steps else "; mark the time steps of a loop with tg.step(t) to fold them"
+    hint = (
+        ""
+        if graph.steps
+        else "; record a loop inside tg.trace(), or mark its steps with tg.step(t), to fold it"
+    )
     sizes = {int(i): math.prod(graph.shape[i]) for i in np.flatnonzero(graph.kind == "parameter")}
     for by_op, deep in ((False, depth), (True, depth), (True, 1)):
         merged = Fold(graph, by_layer(graph, labels, deep, by_op))
@@ -244,7 +264,7 @@ def _scene(
     return scene, view, [*notes, f"everything is put together: no view has at most {max_nodes} boxes{hint}"]
 
 
-def _columns(graph: Graph, steps: Any, max_nodes: int) -> list[int]:
+def _columns(graph: Graph, steps: Any, max_nodes: int, depth: int | None) -> list[int]:
     """The time steps to draw: those asked for, or the first and the last few; as many as may be shown."""
     total = graph.steps
     op = graph.kind != "parameter"
@@ -257,7 +277,7 @@ def _columns(graph: Graph, steps: Any, max_nodes: int) -> list[int]:
         wanted = [t for t in wanted if t in chosen]
     else:
         rows = max(len(set(graph.layer[graph.t >= 0])), 1)
-        ends = 2 if per_step.max(initial=0) / rows > 7 else 3
+        ends = 2 if per_step.max(initial=0) / rows > 7 and not depth else 3
         wanted = wanted if len(wanted) <= 2 * ends + 1 else wanted[:ends] + wanted[-ends:]
     if len(wanted) > room:
         half = max(room, 0) // 2

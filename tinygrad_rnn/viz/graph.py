@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..config import mode, switched
-from ..core.op import Array, Leaf, Node
+from ..core.op import Array, Leaf, Node, Port
 from ..core.sites import assigned, position, text_of
 from ..core.tensor import Tensor
 from ..core.trace import USER, Path, where
@@ -80,24 +80,26 @@ def snapshot(
     start = np.zeros(n + 1, np.int64)
     parents: list[int] = []
     port: list[int] = []
-    flow: list[float] = []
     constants: dict[int, Any] = {}
     slot = np.full(n, -1)
     ranks: dict[Any, int] = {}
     for i, node in enumerate(nodes):
         inputs = node.inputs or ()
         for parent in inputs:
-            owner, output = (None, -1) if parent is None else reader.source(parent)
+            owner, output = reader.source(parent) if type(parent) is Port else (parent, -1)
             port.append(output)
             parents.append(row[owner])
         start[i + 1] = len(parents)
-        parts = node.trace.parts if hasattr(node, "trace") else ()
-        flow += [norm(p) for p in parts] if parts else [np.nan] * len(inputs)
         if not isinstance(node, Leaf):
             slot[i] = ranks[node.scope] = ranks.get(node.scope, -1) + 1
             if None in inputs:
                 constants[i] = constants_of(node)
     start[count:] = len(parents)
+    records = [getattr(node, "trace", None) for node in nodes] + [None] * len(loose)
+    flow = np.full(len(parents), np.nan)
+    for i, record in enumerate(records):
+        if record and record.parts:
+            flow[start[i] : start[i + 1]] = [norm(part) for part in record.parts]
 
     labels: dict[int, str] = {}
     port_names: dict[tuple[int, int], str] = {}
@@ -110,11 +112,13 @@ def snapshot(
             labels.setdefault(row[owner], text)
     weights = {id(p._node) for p in parameters if isinstance(p, Tensor)}
     every: list[Any] = [*nodes, *loose]
-    records = [getattr(node, "trace", None) for node in nodes] + [None] * len(loose)
     paths = Paths([*nodes])
     _name_by_variables(paths, nodes, records, labels, port_names)
     known = [*map(_site, paths.paths), (None, None)]
-    sites = [known[k] for k in paths.of] + [(None, None)] * len(loose)
+    sites = [
+        (known[k][0] if whole else None, known[k][1]) for k, whole in zip(paths.of, paths.whole, strict=True)
+    ]
+    sites += [(None, None)] * len(loose)
     dtypes = {d: str(d) for d in {x.dtype for x in every}}
     t = np.array([-1 if x.scope.t is None else x.scope.t for x in nodes] + [-1] * len(loose), np.int64)
     place = np.append(paths.places(nodes), np.full(len(loose), -1))
@@ -131,7 +135,7 @@ def snapshot(
         value=_values(nodes, pairs, records, row, values),
         order=np.array([r.order if r else 0 for r in records], np.int64),
         label=_column([text for text, _ in sites]), site=_column([place for _, place in sites]),
-        trace=_column(records), start=start, parents=edges[1], port=edges[2], flow=np.array(flow, float),
+        trace=_column(records), start=start, parents=edges[1], port=edges[2], flow=flow,
         constants=constants, port_names=port_names,
         roots=tuple(dict.fromkeys([*(row[node] for node in reader.roots), *range(count, n)])),
     )  # fmt: skip
@@ -199,9 +203,9 @@ def _name_by_variables(
         if node.op.outputs != 1:
             for k, name in enumerate(names if len(names) > 1 else ()):
                 port_names.setdefault((i, k), name)
-        elif len(names) == 1 and names[0]:
+        elif len(names) == 1 and names[0] and paths.whole[i]:
             labels.setdefault(i, names[0])
-        elif number in seen:
+        elif number in seen and paths.whole[i]:
             labels.setdefault(i, seen[number])
         elif records[i] and records[i].names and node.name is None:
             labels.setdefault(i, records[i].names[0])

@@ -12,20 +12,24 @@ import numpy as np
 
 from ..core.op import LEAF, Array, Node
 from ..core.sites import position, repeats
-from ..core.trace import USER, Path, composite, where
+from ..core.trace import USER, Path, composite, of_backward, where
 
 MOST_PLACES = 2000  # places that are looked at together to find the iterations
 
 
 class Paths:
-    """The call paths of some nodes, each of them once: `paths`, and in `of` the number of each node's (−1: none)."""
+    """The call paths of some nodes, each of them once: `paths`, and in `of` the number of each node's (−1: none).
+
+    `whole` says which nodes are the value of their expression: of the ops of a composite function only the last.
+    """
 
     def __init__(self, nodes: list[Node]) -> None:
         self.paths: list[Path] = []
         self.of: list[int] = []
         seen: dict[Any, int] = {}
         for node in nodes:
-            path = () if node.op is LEAF else getattr(getattr(node, "trace", None), "path", ())
+            kept = None if node.op is LEAF else getattr(node, "trace", None)
+            path = () if kept is None or of_backward(kept) else kept.path
             number = -1
             if path:
                 key = tuple([v for code, at in path for v in (id(code), at)])
@@ -33,6 +37,9 @@ class Paths:
                 if number == len(self.paths):
                     self.paths.append(path)
             self.of.append(number)
+        inner = [composite(node.trace) if k >= 0 else None for node, k in zip(nodes, self.of, strict=True)]
+        ahead = zip(inner, inner[1:], self.of, self.of[1:], strict=False)
+        self.whole = [a is None or a == b or k != n for a, b, k, n in ahead] + [True] * bool(nodes)
 
     def places(self, nodes: list[Node]) -> Array:
         """For every node the first one with the same op, layer and call path; −1 if it has no path of its own.
@@ -68,22 +75,23 @@ def iterations(place: Array, t: Array, edges: tuple[Array, Array, Array], nodes:
     rows = np.flatnonzero((place >= 0) & (t < 0))
     rows = rows[np.argsort(place[rows], kind="stable")]
     labels, start, counts = np.unique(place[rows], return_index=True, return_counts=True)
-    several = np.flatnonzero(counts > 1)
-    if len(several) > MOST_PLACES:
+    if np.sum(counts > 1) > MOST_PLACES or not np.any(counts > 1):
         return result
-    groups = [rows[start[k] : start[k] + counts[k]] for k in several]
+    groups = [rows[start[k] : start[k] + counts[k]] for k in range(len(counts))]
     groups.sort(key=lambda group: (-len(group), group[0]))
     loops: list[list[Array]] = []
     for group in groups:
         for loop in loops:
             between = np.searchsorted(loop[0], group, side="right")
-            if len(np.unique(between)) == len(group):
+            once = len(group) == 1 and (not 0 < between[0] < len(loop[0]) or len(loop[0]) < 2)
+            if not once and len(np.unique(between)) == len(group):
                 result[group] = between - (between[0] > 0)
                 loop.append(group)
                 break
         else:
-            result[group] = np.arange(len(group))
-            loops.append([group])
+            if len(group) > 1:
+                result[group] = np.arange(len(group))
+                loops.append([group])
     home = np.full(len(nodes), -1)
     loops.sort(key=lambda loop: loop[0][0])
     for k, loop in enumerate(loops):

@@ -53,6 +53,7 @@ def _rules(root: str, dark: bool, scaled: bool) -> str:
     for k in range(LEVELS + 1) if scaled else ():
         colour, wide = hue(f"s{k}", dark), 1.0 + 2.4 * k / LEVELS
         rules.append(f"{root} .box.s{k}{{fill:{colour}}}{root} text.s{k}{{fill:{ink_on(colour)}}}")
+        colour = hue(f"s{k}", dark, fade=0.0)
         rules.append(f"{root} .edge.s{k} path{{stroke:{colour};stroke-width:{wide:.1f}}}")
         rules.append(f"{root} .edge.s{k} polygon{{fill:{colour}}}")
     return "".join(rules)

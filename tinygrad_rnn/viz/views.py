@@ -107,14 +107,18 @@ def layers(graph: Graph, fold: Fold, style: Style, depth: int | None, sizes: dic
         scene.boxes.append(box)
     for e in range(len(fold.source)):
         a, b = box_of.get(int(fold.source[e])), box_of.get(int(fold.target[e]))
-        if a is not None and b is not None and not (scene.boxes[a].kind == "layer" and a == b):
+        if a is not None and b is not None:
             carried = bool(fold.carried[e]) and a >= b
-            scene.edges.append(Edge(a, b, "", carried, int(fold.high[e]), float(fold.flow[e])))
+            label = _edge_label(graph, fold, e) if carried and a == b else ""
+            scene.edges.append(Edge(a, b, label, carried, int(fold.high[e]), float(fold.flow[e])))
     return scene
 
 
-def unrolled(graph: Graph, fold: Fold, style: Style, columns: list[int]) -> Scene:
-    """The ops of the chosen steps one by one, a column per step, and what lies outside the recurrences."""
+def unrolled(graph: Graph, fold: Fold, style: Style, columns: list[int], depth: int | None = None) -> Scene:
+    """The ops of the chosen steps one by one, a column per step, and what lies outside the recurrences.
+
+    With `depth` the ops of a layer in one step are one box.
+    """
     scene = Scene(total_steps=graph.steps, columns=columns)
     side = {
         int(b): -int(np.sign(d)) for b, d, c in zip(fold.target, fold.high, fold.carried, strict=True) if c
@@ -125,28 +129,43 @@ def unrolled(graph: Graph, fold: Fold, style: Style, columns: list[int]) -> Scen
     shown = set(columns)
     style.chips = _chip_rows(graph, style, set(range(len(graph))))
     box_of: dict[int, int] = {}
+    seen: dict[str, int] = {}
+    last = {}  # row of each layer in each step, which shows its result
+    for row in np.flatnonzero((graph.kind == "op") & (graph.t >= 0)).tolist() if depth else ():
+        if layer := cut(graph.layer[row], depth):
+            last[layer, graph.t[row]] = row
+    joined = {row: last.get((cut(graph.layer[row], depth), graph.t[row]), row) for row in range(len(graph))}
     for row in range(len(graph)):
         t = int(graph.t[row])
-        if (t >= 0 and t not in shown) or (row in style.chips and row not in graph.roots):
+        if (
+            (t >= 0 and t not in shown)
+            or (row in style.chips and row not in graph.roots)
+            or joined[row] != row
+        ):
             continue
-        at = f"@t={t}" if t >= 0 else ""
-        box = make_box(graph, row, f"n{fold.of[row]}{at}", style, row in graph.roots, t)
+        id = f"n{fold.of[row]}" + (f"@t={t}" if t >= 0 else "")
+        seen[id] = again = seen.get(id, -1) + 1  # an inner loop passes one place several times in a step
+        box = make_box(graph, row, f"{id}.{again}" if again else id, style, row in graph.roots, t)
         box.role = int(fold.of[row])
+        layer = cut(graph.layer[row], depth)
+        if (layer, t) in last:
+            box.kind, box.label, box.before, box.after = "layer", layer.rsplit("/", 1)[-1], [], []
         if t >= 0:
-            layer = graph.layer[row]
             box.side = side.get(box.role, 0)
             box.group = scene.group(f"t = {t}", "step", layer=layer, t=t)
         box_of[row] = len(scene.boxes)
         scene.boxes.append(box)
+    box_of |= {row: box_of[whole] for row, whole in joined.items() if whole in box_of}
     child = graph.children()
     done: dict[tuple[int, int, int], Edge] = {}
     columns_ = (graph.parents, child, graph.port, graph.flow)
     for parent, row, port, flow in zip(*(c.tolist() for c in columns_), strict=True):
         a, b = box_of.get(parent), box_of.get(row)
-        if parent < 0 or (a is None and b is None):
+        if parent < 0 or a == b:
             continue
         both = graph.t[parent] >= 0 and graph.t[row] >= 0
         delay = int(graph.t[row] - graph.t[parent]) if both else 0
+        port = -1 if depth else port
         if a is not None and b is not None and (a, b, port) in done:  # x · x: both parts go the same way
             done[a, b, port].flow = math.hypot(done[a, b, port].flow, flow)
         elif a is not None and b is not None:
