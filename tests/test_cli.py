@@ -113,7 +113,7 @@ def test_bad_text_files(tmp_path, capsys, content, message):
 
 def test_the_saved_model_is_inspected(finished, tmp_path, capsys):
     model, page = str(finished[0] / "model.tgr"), tmp_path / "page.html"
-    assert main(["inspect", model, "--text", "the list", "--out", str(page)]) == 0
+    assert main(["inspect", model, "--text", "the cat", "--out", str(page)]) == 0
     assert "page.html" in capsys.readouterr().out
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     for arguments, message in [

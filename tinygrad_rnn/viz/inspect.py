@@ -60,9 +60,11 @@ def inspect_graph(
     model without inputs, or a text of another length than the sequence; `FileNotFoundError` for a missing folder.
 
     >>> from tinygrad_rnn import tensor
-    >>> x = tensor([1.0, 2.0], requires_grad=True, name="x")
-    >>> report = inspect_graph((x * x).sum())
-    >>> report.note
+    >>> with trace():
+    ...     x = tensor([1.0, 2.0], requires_grad=True, name="x")
+    ...     loss = (x * x).sum()
+    ...     loss.backward(retain_graph=True)
+    >>> inspect_graph(loss).note
     '3 nodes, 3 after folding'
     """
     for name, value, known in (("values", values, VALUES), ("theme", theme, THEMES)):
