@@ -168,7 +168,7 @@ def _next_characters(model: Any, letters: list[str]) -> tuple[Tensor, Tensor]:
     place = {chr(point): i for i, point in enumerate(vocabulary)}  # as `datasets.Vocabulary` is saved
     if len(letters) < 2:
         raise ValueError(f"inspect_graph: text needs at least two characters, received {len(letters)}")
-    unknown = sorted(set(letters) - place.keys())
+    unknown = [c for c in letters if c not in place]
     if unknown:
         raise ValueError(f"inspect_graph: the model does not know the character {unknown[0]!r} of the text")
     ids = np.array([[place[c] for c in letters]])
