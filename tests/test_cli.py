@@ -113,6 +113,23 @@ def test_bad_text_files(tmp_path, capsys, content, message):
     assert not out.exists()
 
 
+def test_the_saved_model_is_inspected(finished, tmp_path, capsys):
+    model, page = str(finished[0] / "model.tgr"), tmp_path / "page.html"
+    assert main(["inspect", model, "--text", "the cat", "--out", str(page)]) == 0
+    assert "page.html" in capsys.readouterr().out
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    for arguments, message in [
+        ([model, "--text", "Ünknown"], "'Ü'"),
+        ([model, "--text", "t"], "at least two characters"),
+        ([model, "--text", "the", "--out", str(tmp_path / "none" / "page.html")], "there is no folder"),
+        ([str(tmp_path / "none.tgr"), "--text", "the"], "none.tgr"),
+    ]:
+        assert main(["inspect", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+
+
 def test_bad_samples(finished, tmp_path, capsys):
     out, _ = finished
     model = str(out / "model.tgr")
@@ -151,7 +168,7 @@ def test_bad_usage_exits_with_2(arguments, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["demo", "sample", "compare"])
+@pytest.mark.parametrize("command", ["demo", "sample", "compare", "inspect"])
 def test_help_has_examples(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])

@@ -1,4 +1,4 @@
-"""The command line: `tinygrad-rnn demo`, `tinygrad-rnn sample`, `tinygrad-rnn compare`.
+"""The command line: `tinygrad-rnn demo`, `sample`, `inspect` and `compare`.
 
 Exit codes: 0 done, 1 a comparison found a difference, 2 bad usage or input (one line on stderr), 130 interrupted.
 """
@@ -17,6 +17,7 @@ from .container import CheckpointError
 from .demo import run
 from .models import load_model
 from .models.characters import CELLS, stream, vocabulary_of
+from .viz import inspect_graph
 
 _DESCRIPTION = """\
 Recurrent networks on a small autodiff engine: train them, see their graphs,
@@ -45,6 +46,16 @@ _SAMPLE_EXAMPLES = """\
 examples:
   tinygrad-rnn sample demo_out/model.tgr --start "The " --length 400
   tinygrad-rnn sample demo_out/model.tgr --start "To be" --temperature 0.5 --seed 7"""
+
+_INSPECT = """\
+Runs a model that the demo saved over a text, takes the gradient of its loss,
+and writes one HTML page with the graph, folded and unrolled, every value and
+gradient over time, and the backward pass step by step. The page opens in any
+browser and loads nothing else."""
+
+_INSPECT_EXAMPLES = """\
+examples:
+  tinygrad-rnn inspect demo_out/model.tgr --text "The list" --out page.html"""
 
 
 _COMPARE = """\
@@ -112,6 +123,16 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--time-limit", type=_positive, default=60, metavar="S", help="seconds it may take (default: 60)"
     )
+
+    inspect = commands.add_parser(
+        "inspect", help="open a trained model over a text, as a page", description=_INSPECT,
+        epilog=_INSPECT_EXAMPLES, formatter_class=raw,
+    )  # fmt: skip
+    inspect.add_argument("model", metavar="MODEL", help="file that the demo saved (model.tgr)")
+    inspect.add_argument(
+        "--text", required=True, metavar="TEXT", help="what it reads, two characters or more"
+    )
+    inspect.add_argument("--out", default="page.html", metavar="FILE", help="the page (default: page.html)")
     return parser
 
 
@@ -121,6 +142,12 @@ def _compare(arguments: argparse.Namespace) -> int:
         f"tinygrad-rnn compare: {text}" if code == 2 else text, file=sys.stderr if code == 2 else sys.stdout
     )
     return code
+
+
+def _inspect(arguments: argparse.Namespace) -> None:
+    model = load_model(arguments.model, compile=False)
+    vocabulary_of(model)
+    print(inspect_graph(model, arguments.out, text=arguments.text))
 
 
 def _sample(arguments: argparse.Namespace) -> None:
@@ -155,6 +182,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             )  # fmt: skip
         elif arguments.command == "compare":
             return _compare(arguments)
+        elif arguments.command == "inspect":
+            _inspect(arguments)
         else:
             _sample(arguments)
     except BrokenPipeError:  # `| head`: the reader has seen enough

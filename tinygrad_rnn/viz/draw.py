@@ -87,7 +87,7 @@ def draw_graph(
         style.value, style.grad = graph.value, graph.grad
     scene, view, notes = _scene(graph, view, steps, depth, style, max_nodes)
     if diff is not None:
-        notes += _mark(scene, graph, _graph_of(diff, inputs, names, False), by_role=view == "folded")
+        notes += mark(scene, graph, _graph_of(diff, inputs, names, False), by_role=view == "folded")
     scene.backward = color_by == "grad"
     palette = paint(scene, graph, color_by, style) if color_by else []
     if color_by == "grad" and not graph.order.any():
@@ -153,7 +153,7 @@ def _graph_of(target: Any, inputs: Any, names: Mapping[str, Any] | None, values:
     if isinstance(target, Graph):
         return target
     if callable(target) and (hasattr(target, "weights") or hasattr(target, "variables")):
-        fed = _inputs_of(target, inputs)
+        fed = inputs_of(target, inputs)
         with enable_grad(), unrolled_mode():  # the steps one by one
             result = target(fed, *_states_of(target, fed))
         weights = getattr(target, "weights", None) or getattr(target, "variables", None)  # built by now
@@ -165,7 +165,7 @@ def _graph_of(target: Any, inputs: Any, names: Mapping[str, Any] | None, values:
     return snapshot(target, names, (), values)
 
 
-def _inputs_of(model: Any, inputs: Any) -> Any:
+def inputs_of(model: Any, inputs: Any) -> Any:
     """The inputs as tensors, recorded if they are floats, so that they are seen."""
     name = getattr(model, "name", type(model).__name__)
     if inputs is None:
@@ -285,7 +285,7 @@ def _columns(graph: Graph, steps: Any, max_nodes: int, depth: int | None) -> lis
     return wanted
 
 
-def _mark(scene: Scene, graph: Graph, old: Graph, by_role: bool) -> list[str]:
+def mark(scene: Scene, graph: Graph, old: Graph, by_role: bool) -> list[str]:
     """Colour what is new or changed against `old`; add what is gone."""
     before = old.fold()
     found = compare(before, graph.fold())
