@@ -37,10 +37,12 @@ def true_float64(keras: Any) -> Iterator[None]:
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         keras.config.set_floatx("float64")
+        keras.config.set_dtype_policy("float64")  # once asked for, the policy no longer follows floatx
         try:
             yield
         finally:
             keras.config.set_floatx(before)
+            keras.config.set_dtype_policy(before)
 
 
 def array(value: Any) -> np.ndarray:

@@ -44,12 +44,12 @@ def kept_states(layer: Layer) -> dict[str, Array]:
     }
 
 
-def set_kept_states(layer: Layer, states: Mapping[str, Array]) -> None:
+def set_kept_states(layer: Any, states: Mapping[str, Array]) -> None:
     """Keep what `kept_states` gave; layers without an entry keep nothing. `ValueError` for wrong shapes."""
     for i, inner in enumerate(_recurrent(layer)):
         own = [states[f"{i}/{j}"] for j in range(len(states)) if f"{i}/{j}" in states]
         inner.set_states(own or None)
 
 
-def _recurrent(layer: Layer) -> list[RNN]:
+def _recurrent(layer: Any) -> list[RNN]:
     return [inner for inner in layer.all_layers() if isinstance(inner, RNN)]

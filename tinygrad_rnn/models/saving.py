@@ -81,12 +81,14 @@ def load_model(path: str | Path, custom_objects: dict[str, Any] | None = None, c
         for variable, trainable in zip(model.weights, manifest["trainable"], strict=True):
             variable.trainable = bool(trainable)
         set_streams(model, manifest["streams"])
-        set_kept_states(model, _below("states/", arrays))
         model.extra = dict(manifest["extra"])
         model.history = History()
         model.history.load_state(manifest["history"])
         if model.history.epoch:
-            model.left_at = (model.history.epoch[-1] + 1, dict(manifest["random_state"]))
+            states = _below("states/", arrays)
+            set_kept_states(model, states)  # whether they fit is found out now
+            set_kept_states(model, {})
+            model.left_at = (model.history.epoch[-1] + 1, dict(manifest["random_state"]), states)
         if compile and "compile" in manifest:
             model.compile(**reader.value(manifest["compile"]))
             optimizer, weights = model.optimizer, model.weights

@@ -15,6 +15,7 @@ import numpy as np
 from .. import optimizers
 from ..callbacks import History
 from ..config import set_random_state
+from ..layers.states import set_kept_states
 from ..layers.symbolic import flatten, map_nested
 from ..utils.threads import blas_threads_for
 from .compiled import CompileLoss, CompileMetrics, RunningMean
@@ -30,7 +31,9 @@ class Trainer(Steps):
     loss: Any = None
     stop_training = False
     history: History | None = None
-    left_at: tuple[int, dict[str, Any]] | None = None  # of a loaded model: the next epoch, the random streams
+    left_at: tuple[int, dict[str, Any], dict[str, Any]] | None = (
+        None  # loaded: next epoch, random and kept states
+    )
     # what `Layer` has:
     weights: list[Any]
 
@@ -124,7 +127,8 @@ class Trainer(Steps):
         Layers that keep states need batches of one size: a short last batch is left out, with a warning.
         Raises `ValueError` before any weight changes if the data does not fit. With `BackupAndRestore` among the
         callbacks a run that was interrupted goes on where its backup was made. The first `fit` of a loaded model
-        takes up the random streams of its file if it begins where that ended (`initial_epoch`).
+        takes up the random streams and kept states of its file if it begins where that ended (`initial_epoch`);
+        otherwise layers that keep states start from zeros, at any batch size.
         """
         self._require_compiled("fit")
         data: Data = adapt(x, y, sample_weight, batch_size, steps_per_epoch)
@@ -153,6 +157,7 @@ class Trainer(Steps):
         self.stop_training = False
         if self.left_at is not None and self.left_at[0] == initial_epoch:
             set_random_state(self.left_at[1])
+            set_kept_states(self, self.left_at[2])
         self.left_at = None
         before: Snapshot | None = Snapshot(self)
         stream = forever(data, shuffle) if steps_per_epoch else None

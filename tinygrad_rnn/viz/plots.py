@@ -110,7 +110,12 @@ def _loss(target: Any, inputs: Any, targets: Any, loss: Any, where: str) -> Any:
                 f"{where}: inputs, targets and loss are for a model; the target is a {type(target).__name__}"
             )
         return target
-    function = getattr(target, "loss", None) if loss is None else loss
+    if loss is None and getattr(target, "loss", None) is not None:
+
+        def function(y: Any, predictions: Any) -> Any:
+            return target.compute_loss(y=y, y_pred=predictions)
+    else:
+        function = loss
     if not callable(function):
         raise ValueError(
             f"{where}: {target!r} has no loss: compile it with one, or hand over loss=function(y, predictions)"
