@@ -302,3 +302,21 @@ def test_nothing_is_changed() -> None:
         assert tg.compare_gradients(rec, rnn.params, loss_fn=rnn.loss, inputs=[rnn.x])
         for v, (data, node, gradient) in zip(rnn.params.values(), before, strict=True):
             assert v._data is data and v._node is node and v.grad.tobytes() == gradient
+
+
+def test_a_generator_is_asked_from_several_places() -> None:
+    w = Variable(np.array([0.5, 0.3]), name="w")
+
+    def states() -> Any:
+        h = w
+        while True:
+            h = ops.tanh(h * w)
+            yield h
+
+    with tg.trace():
+        steps = states()
+        first = next(steps)
+        second, third = next(steps), next(steps)
+    paths = [tensor._node.trace.path for tensor in (first, second, third)]
+    assert len({path[0] for path in paths}) == 1  # the same line of the generator
+    assert len({path[1] for path in paths}) == 3 and all(len(path) == 4 for path in paths)

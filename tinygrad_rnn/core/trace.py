@@ -43,25 +43,25 @@ class Trace(Monitor):
 
     def __init__(self) -> None:
         self._frame: FrameType | None = None  # the innermost frame of the last op
+        self._back: FrameType | None = None  # its caller, and where that stands
+        self._at = -1
+        self._outer: Path = ()  # the path from there on
 
     def recorded(self, node: Node, y: Any) -> None:
         """Note where a node was made."""
         frame: FrameType | None = sys._getframe(1)
-        path: list[tuple[CodeType, int]] = []
-        inner: FrameType | None = None
-        while frame is not None and len(path) < DEPTH:
-            code = frame.f_code
-            user = _USER.get(code.co_filename)
-            if user is None:
-                user = _USER[code.co_filename] = not code.co_filename.startswith(_ENGINE)
-            if user:
-                inner = inner or frame
-                path.append((code, frame.f_lasti))
+        while frame is not None:
+            user = _USER.get(frame.f_code.co_filename)
+            if user or (user is None and _is_user(frame.f_code.co_filename)):
+                break
             frame = frame.f_back
-        if inner is not self._frame:
-            self._look_around(inner)
-            self._frame = inner
-        node.trace = Traced(tuple(path), y)
+        back = None if frame is None else frame.f_back
+        at = -1 if back is None else back.f_lasti  # a generator may be asked from elsewhere
+        if frame is not self._frame or back is not self._back or at != self._at:
+            self._look_around(frame)
+            self._frame, self._back, self._at = frame, back, at
+            self._outer = _path(back, DEPTH - 1)  # these frames wait for the innermost one
+        node.trace = Traced(() if frame is None else ((frame.f_code, frame.f_lasti), *self._outer), y)
 
     def _look_around(self, frame: FrameType | None) -> None:
         """Note the names of the tensors that the current functions hold."""
@@ -81,11 +81,30 @@ class Trace(Monitor):
             frame = frame.f_back
 
     def close(self) -> None:
-        """Let go of the frame."""
-        self._frame = None
+        """Let go of the frames."""
+        self._frame = self._back = None
 
 
 _USER: dict[str, bool] = {}  # by file: a code object takes long to hash
+
+
+def _is_user(file: str) -> bool:
+    """Whether a file is no part of the engine."""
+    if file not in _USER:
+        _USER[file] = not file.startswith(_ENGINE)
+    return _USER[file]
+
+
+def _path(frame: FrameType | None, depth: int) -> Path:
+    """The frames outside the engine, innermost first, at most `depth` of them."""
+    path: list[tuple[CodeType, int]] = []
+    while frame is not None and len(path) < depth:
+        if _is_user(frame.f_code.co_filename):
+            path.append((frame.f_code, frame.f_lasti))
+        frame = frame.f_back
+    return tuple(path)
+
+
 _STORED: dict[CodeType, tuple[str, ...]] = {}
 
 
