@@ -55,11 +55,7 @@ def upstream_of(base: Recorded, t: int) -> Mapping[str, Array]:
         if rows or not variable.endswith("_next"):
             return base.gradient(rows[0]) if rows else None
         rows = base.at(variable.removesuffix("_next"), t)
-        if not rows:
-            return None
-        return sum(
-            (base.part(use) for use in base.uses_at(rows[0], t + 1)), np.zeros_like(base.gradient(rows[0]))
-        )
+        return None if not rows else base.evaluate(Quantity("part", rows[0], base.uses_at(rows[0], t + 1)))
 
     return _Known(base, t, "upstream", find)
 

@@ -122,6 +122,8 @@ class Recorded:
             return self.gradient(quantity.row)
         if quantity.kind == "value":
             return np.asarray(self.value(quantity.row))
+        if not quantity.uses:
+            return np.zeros_like(self.gradient(quantity.row))
         return np.asarray(sum(self.part(use) for use in quantity.uses))
 
     # --- names and steps ----------------------------------------------------------------------------

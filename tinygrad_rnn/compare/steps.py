@@ -95,8 +95,12 @@ class Steps:
         if leaf is not None and not shift:
             return self._of_parameter(leaf, t)
         found: list[tuple[str, Quantity]] = []
+        if shift > 0:  # what has come from the next step; or, in a loop that has renewed it, what goes on
+            found = [("arrived", Quantity("part", i, base.uses_at(i, t + 1))) for i in base.at(variable, t)]
+            found += [("gradient 1", Quantity("gradient", i)) for i in base.at(variable, t + 1)]
+            return found + self._gradients(variable, t, -1)
         for row in base.at(variable, t + shift):
-            uses = base.uses_at(row, t if shift < 0 else t + shift)
+            uses = base.uses_at(row, t)
             if shift and (uses or t + shift < 0):
                 found.append(("carried", Quantity("part", row, uses)))
             found.append((f"gradient {shift}" if shift else "gradient", Quantity("gradient", row)))
@@ -289,7 +293,7 @@ def _cause(steps: Steps, found: list[Judged], judged: Judged, right: set[int]) -
     general = diagnose(m, r, bar, base.length)
     special = explanations(base, uses, m, r, bar, right - {quantity.row}) if uses else []
     if general == "zero everywhere":
-        cut = judged.label == "carried"
+        cut = judged.label in ("carried", "arrived")
         general = (
             "zero everywhere: the flow back in time is cut here"
             if cut
