@@ -173,3 +173,10 @@ def test_the_reference_is_that_of_the_hand_derivations(batch: int) -> None:
 def test_unusable_files(tmp_path: Path, source: str, said: str) -> None:
     with pytest.raises(Unusable, match=said):
         checked(tmp_path, source)
+
+
+def test_a_name_with_another_meaning_is_no_failure_if_all_totals_are_right(tmp_path: Path) -> None:
+    report = checked(
+        tmp_path, LSTM.replace("        di = dc * g\n", "        di = dc * g\n        dz_i = di * 7\n")
+    )
+    assert report and report.first_divergence is None, str(report)
