@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+import tinygrad_rnn as tg
+
 
 class Checks:
     """Collects named results and compares them with what they should be."""
@@ -69,6 +71,13 @@ def pyplot(folder: Path) -> Any:
 
     folder.mkdir(parents=True, exist_ok=True)
     return plt
+
+
+def picture(folder: Path, name: str, target: Any, inputs: Any = None, **options: Any) -> None:
+    """Write the graph of a loss or layer to `name`.svg: see `draw_graph`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tg.draw_graph(target, inputs, **options).save(folder / f"{name}.svg")
+    print(f"written: {folder / name}.svg")
 
 
 def plot_losses(folder: Path, name: str, losses: Mapping[str, Sequence[float]]) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from checks import Checks, options, title
+from checks import Checks, options, picture, pyplot, title
 from network_types import CLASSES, FEATURES, TYPES, OneToMany, output_of
 
 import tinygrad_rnn as tg
@@ -122,9 +123,49 @@ def deep(check: Checks, rng: np.random.Generator, X: Any, Y: Any) -> None:
     network(check, "three layers", stack, weights, gradients, [X, Y, Y_hat])
 
 
+def plot(folder: Path) -> None:
+    """The cell with its dimensions, the deep and the bidirectional network, and what an input reaches in them."""
+    rng = np.random.default_rng(2)
+    x, a_prev = rng.normal(size=(N_X, M)), np.zeros((N_A, M))
+    v = {name: tg.Variable(value, name=name) for name, value in recurrence(rng, N_X).items()}
+    v |= {
+        "Wya": tg.Variable(rng.normal(size=(N_Y, N_A)), name="Wya"),
+        "by": tg.Variable(np.zeros((N_Y, 1)), name="by"),
+    }
+    a = ops.tanh(v["Wax"] @ x + v["Waa"] @ a_prev + v["ba"])
+    y_hat = ops.softmax(v["Wya"] @ a + v["by"], axis=0)
+    picture(folder, "seed_002_cell", y_hat, show=("shape", "name"))
+    X = rng.normal(size=(M, T, N_X)).astype(np.float32)
+    tg.utils.set_random_seed(2)
+    settings: dict[str, Any] = {"return_sequences": True}
+    deep = tg.Sequential([tg.Input((T, N_X)), *[layers.SimpleRNN(N_A, **settings) for _ in range(3)]])
+    both = tg.Sequential([tg.Input((T, N_X)), layers.Bidirectional(layers.SimpleRNN(N_A, **settings))])
+    for name, model in (("deep", deep), ("bidirectional", both)):
+        for view in ("folded", "unrolled"):
+            picture(folder, f"seed_002_{name}_{view}", model, X, view=view)
+    plt = pyplot(folder)
+    figure, panels = plt.subplots(1, 2, figsize=(9, 4), sharey=True)
+    for axes, name, model in zip(
+        panels, ("one direction, three layers", "bidirectional"), (deep, both), strict=True
+    ):
+        reached = np.zeros((T, T))
+        for t in range(T):
+            moved = X.copy()
+            moved[:, t] += 0.1
+            reached[t] = np.abs(model(moved).numpy() - model(X).numpy()).max(axis=(0, 2))
+        image = axes.imshow(np.where(reached > 0, reached, np.nan), origin="lower")
+        axes.set(xlabel="output of step", title=name)
+        figure.colorbar(image, ax=axes)
+    panels[0].set(ylabel="input of step that is moved by 0.1")
+    figure.suptitle("How much an output changes; nothing where it is blank")
+    figure.savefig(folder / "seed_002_reach.png")
+    plt.close(figure)
+    print(f"written: {folder / 'seed_002_reach'}.png")
+
+
 def main(argv: Sequence[str] | None = None) -> Checks:
     """Run the story; returns the checks."""
-    options(argv, __doc__)
+    arguments = options(argv, __doc__)
     check, rng = Checks(), np.random.default_rng(2)
     for m in (1, 10):
         title(f"1. The cell: n_x = {N_X}, n_a = {N_A}, a batch of {m}")
@@ -141,6 +182,8 @@ def main(argv: Sequence[str] | None = None) -> Checks:
     music = OneToMany().predict(np.eye(FEATURES, dtype=np.float32))
     check("one note each, as many melodies", len(music), FEATURES)
     check("classes of a sentiment", TYPES["many to one"][2][-1], CLASSES)
+    if arguments.plot:
+        plot(arguments.plot)
     check.finish()
     return check
 

@@ -116,6 +116,7 @@ def rprop(check: Checks) -> list[tuple[float, float]]:
     check("first iteration with cost < 0.001", next(i for i, c in enumerate(costs) if c < 1e-3), 229)
     output = states(TEST, **v)[-1].numpy()[0]
     print(f"  Target output: {TEST.sum():.0f} vs Model output: {output:.2f}")
+    check("model output shown", f"{output:.2f}", "5.00")
     check("model output", float(output), 4.9989637409516945, rtol=1e-14)
     return path
 

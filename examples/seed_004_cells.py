@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from checks import Checks, options, title
+from checks import Checks, options, picture, plot_losses, title
+from exercises import entities, sentiment, text_generation
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import layers, manual
@@ -120,11 +122,12 @@ def sizes(check: Checks) -> None:
     check("parameters of SimpleRNN, GRU, LSTM", counts, [one, 3 * one, 4 * one])
 
 
-def training(check: Checks) -> None:
+def training(check: Checks) -> dict[str, list[float]]:
     """Exercise 4: the three cells on the same task, which asks for the first of several inputs."""
     rng = np.random.default_rng(0)
     X = rng.choice([-1.0, 1.0], (64, 12, 1)).astype(np.float32)
     y = (X[:, 0, 0] > 0).astype(np.float32)[:, np.newaxis]
+    found: dict[str, list[float]] = {}
     for kind in (layers.SimpleRNN, layers.GRU, layers.LSTM):
         tg.utils.set_random_seed(1)
         model = tg.Sequential([tg.Input((None, 1)), kind(16), layers.Dense(1)])
@@ -132,22 +135,39 @@ def training(check: Checks) -> None:
         losses = model.fit(X, y, batch_size=64, epochs=60, verbose=0).history["loss"]
         print(f"  {kind.__name__:10} loss {losses[0]:.3f} -> {losses[-1]:.5f}")
         check(f"{kind.__name__} remembers the first of 12 inputs", losses[-1] < 0.1, True)
+        found[kind.__name__] = losses
+    return found
+
+
+def plot(folder: Path, losses: dict[str, list[float]]) -> None:
+    """The cells, folded; the bidirectional layer, unrolled; and the losses of the three cells."""
+    X = np.random.default_rng(0).normal(size=(1, 4, I)).astype(np.float32)
+    for layer in (layers.SimpleRNN(H), layers.LSTM(H), layers.GRU(H, reset_after=False)):
+        picture(folder, f"seed_004_{type(layer).__name__}", layer, X, view="folded")
+    both = layers.Bidirectional(layers.SimpleRNN(H, return_sequences=True))
+    picture(folder, "seed_004_Bidirectional", both, X, view="unrolled")
+    plot_losses(folder, "seed_004_loss", losses)
 
 
 def main(argv: Sequence[str] | None = None) -> Checks:
     """Run the story; returns the checks."""
-    options(argv, __doc__)
-    check = Checks()
+    arguments, check = options(argv, __doc__), Checks()
     for heading, part in (
         ("1. SimpleRNN", simple_rnn),
         ("2. LSTM", lstm),
         ("3. GRU", gru),
         ("4. Bidirectional: by concatenation and by sum", bidirectional),
         ("5. GRU against LSTM", sizes),
-        ("6. The three cells on one task", training),
     ):
         title(heading)
         part(check)
+    for number, exercise in enumerate((text_generation, sentiment, entities), 1):
+        title(f"Exercise {number}: {exercise.__name__.replace('_', ' ')}")
+        exercise(check)
+    title("Exercise 4: the three cells on one task")
+    losses = training(check)
+    if arguments.plot:
+        plot(arguments.plot, losses)
     check.finish()
     return check
 

@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ WANT: dict[str, dict[str, tuple[Any, float]]] = {
         "cost at (1, -2)": (85002.75, 1e-14),
         "cost at (1, 0.5)": (16.396010398864746, 1e-14),
         "(wx, wRec) after 1": ((-1.4995, 1.9995), 0),
+        "model output shown": ("5.00", 0),
         "(wx, wRec) after 50": ((1.718161444505056, 0.8341022946382431), 0),
         "(wx, wRec) after 500": ((1.001355547207059, 0.9996744737846419), 0),
         "final cost": (1.8008530879581043e-06, 1e-6),
@@ -95,14 +97,27 @@ WANT: dict[str, dict[str, tuple[Any, float]]] = {
         "GRUCell h": ([0.2931832034476239, 0.0034418753173227346, -0.786323703501718], 1e-12),
         "concat: (m, T, units)": ((2, 5, 6), 0),
         "sum: (m, T, units)": ((2, 5, 3), 0),
+        "exercise 1: all characters after the first twelve": (True, 0),
+        "exercise 2: more than 9 of 10 unseen reviews": (True, 0),
+        "exercise 3: more than 9 of 10 names": (True, 0),
+        "exercise 3: the words after a name are needed": (True, 0),
+        "LSTM remembers the first of 12 inputs": (True, 0),
     },
 }
 
 FIGURES = {
     "seed_000_vanilla_rnn": ["seed_000_loss.png"],
     "seed_001_hello": ["seed_001_loss.png"],
+    "seed_002_cell": [
+        "seed_002_bidirectional_folded.svg", "seed_002_bidirectional_unrolled.svg", "seed_002_cell.svg",
+        "seed_002_deep_folded.svg", "seed_002_deep_unrolled.svg", "seed_002_reach.png",
+    ],
+    "seed_004_cells": [
+        "seed_004_Bidirectional.svg", "seed_004_GRU.svg", "seed_004_LSTM.svg", "seed_004_SimpleRNN.svg",
+        "seed_004_loss.png",
+    ],
     "seed_003_linear_rnn": ["seed_003_cost_surface.png", "seed_003_gradient_over_time.png"],
-}
+}  # fmt: skip
 
 
 def test_every_seed_document_has_an_example():
@@ -128,7 +143,10 @@ def test_reference_numbers_twice_and_figures(
         assert np.array_equal(value, second.values[what]), f"{what} changed in the second run"
     assert sorted(path.name for path in figures.glob("*")) == FIGURES.get(name, [])
     for path in figures.glob("*"):
-        assert path.read_bytes().startswith(b"\x89PNG")
+        if path.suffix == ".svg":
+            assert ET.parse(path).getroot().tag.endswith("svg")
+        else:
+            assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_as_a_script():

@@ -59,13 +59,25 @@ examples:
 
 
 _COMPARE = """\
-Checks a vanilla RNN whose backward pass you derived by hand. FILE defines
-forward(X, a0, parameters) -> (A, Y_hat, caches) and
-backward(X, Y, parameters, caches) -> dict of gradients (dWax, dWaa, dWya, dba,
-dby), as functions or in a class. Both are called with random numbers, and
-everything that backward computes is compared with automatic differentiation,
-step by step: the report names the first step, quantity and line that is wrong,
-and what it looks like. Columns are examples: X is (n_x, m, T_x)."""
+Checks an RNN, LSTM or GRU whose backward pass you derived by hand. FILE defines,
+as functions or in a class,
+
+vanilla RNN  forward(X, a0, parameters) -> (A, Y_hat, caches)
+             backward(X, Y, parameters, caches) -> {dWax, dWaa, dWya, dba, dby}
+LSTM         forward(X, h0, c0, params) -> (H, cache)
+GRU          forward(X, h0, params) -> (H, cache)
+both         backward(dH, cache) -> {dkernel, drecurrent_kernel, dbias}
+
+Columns are examples: X is (n_x, m, T), states (n_h, m), H and dH (n_h, m, T).
+LSTM and GRU have Keras's arrays: kernel (n_x, g n_h), recurrent_kernel
+(n_h, g n_h), bias; the gates are i, f, c, o and z, r, n. A file that never says
+recurrent_kernel gets them as W, U, b and returns {dW, dU, db}. The GRU may apply
+the reset gate after the product (bias (2, 3 n_h)) or before it (bias (3 n_h,)),
+and z may keep the old state or take the new one: the report says which it is.
+
+The functions are called with random numbers, and everything that backward
+computes is compared with automatic differentiation, step by step: the report
+names the first step, quantity and line that is wrong, and what it looks like."""
 
 _COMPARE_EXAMPLES = """\
 examples:

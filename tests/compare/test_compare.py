@@ -28,10 +28,10 @@ def differentiated(*args: Any, **kwargs: Any) -> Rnn:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("steps", [5, 50])
+@pytest.mark.parametrize(("steps", "seeds"), [(5, 10), (50, 5), (200, 1)])
 @pytest.mark.parametrize("scale", [0.3, 1.0, 1.5, 3.0])
-def test_right_derivations_never_differ(dtype: Any, steps: int, scale: float) -> None:
-    for seed in range(5):
+def test_right_derivations_never_differ(dtype: Any, steps: int, seeds: int, scale: float) -> None:
+    for seed in range(seeds):
         rnn = differentiated(seed, steps, scale, units=8, dtype=dtype)
         report = compare_gradients(rnn.by_hand(), rnn.params, loss_fn=rnn.loss, inputs=[rnn.x])
         assert report, str(report)
@@ -51,7 +51,9 @@ def test_a_chaotic_network_is_inconclusive() -> None:
 def test_truncation_hidden_by_vanishing_gradients_is_found(k: int) -> None:
     rnn = differentiated(0, 40, 0.3, units=16)
     wrong = rnn.by_hand(truncate=k)
-    assert np.allclose(wrong["dWh"], rnn.params["Wh"].grad)  # what a fixed tolerance says
+    right: Any = rnn.params["Wh"].grad
+    assert np.allclose(wrong["dWh"], right)  # what a fixed tolerance says
+    assert np.abs(wrong["dWh"] - right).max() < {15: 1e-7, 20: 1e-10}[k] * np.abs(right).max()
     report = compare_gradients(wrong, rnn.params, loss_fn=rnn.loss)
     assert not report and rows(report)["Wh"].verdict == "differs"
     said = [rows(report)[name].diagnosis for name in ("Wx", "Wh", "b")]

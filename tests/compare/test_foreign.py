@@ -90,6 +90,32 @@ def test_a_difference_is_found_in_float32_and_positionally() -> None:
     assert not report and all(row.diagnosis == "constant factor 2" for row in report.rows)
 
 
+def test_jax() -> None:
+    jax = pytest.importorskip("jax")
+    rng = np.random.default_rng(2)
+    arrays = [rng.standard_normal(shape).astype(np.float32) for shape in ((4, 3), (3, 3), (2, T, 4))]
+
+    def loss(W: Any, U: Any, x: Any) -> Any:
+        h, total = jax.numpy.zeros((2, 3), W.dtype), 0.0
+        for t in range(T):
+            h = jax.numpy.tanh(x[:, t] @ W + h @ U)
+            total = total + (h * h).sum()
+        return total
+
+    gradients = jax.jit(jax.grad(loss, argnums=(0, 1)))
+
+    def theirs(W: Any, U: Any, x: Any) -> Any:
+        return gradients(W, U, x)
+
+    for manual, auto in ((by_hand, theirs), (theirs, by_hand), (theirs, engine)):
+        report = tg.compare_gradients(manual, auto, inputs=arrays)
+        assert report and {row.verdict for row in report.rows} == {"rounding"}, str(report)
+    report = tg.compare_gradients(
+        lambda W, U, x: {k: -g for k, g in by_hand(W, U, x).items()}, theirs, inputs=arrays
+    )
+    assert {row.diagnosis for row in report.rows} == {"constant factor -1 (sign)"}
+
+
 def test_a_tensor_with_a_graph_a_single_result_and_none() -> None:
     torch = pytest.importorskip("torch")
 

@@ -302,3 +302,38 @@ def test_nothing_is_changed() -> None:
         assert tg.compare_gradients(rec, rnn.params, loss_fn=rnn.loss, inputs=[rnn.x])
         for v, (data, node, gradient) in zip(rnn.params.values(), before, strict=True):
             assert v._data is data and v._node is node and v.grad.tobytes() == gradient
+
+
+def test_a_generator_is_asked_from_several_places() -> None:
+    w = Variable(np.array([0.5, 0.3]), name="w")
+
+    def states() -> Any:
+        h = w
+        while True:
+            h = ops.tanh(h * w)
+            yield h
+
+    with tg.trace():
+        steps = states()
+        first = next(steps)
+        second, third = next(steps), next(steps)
+    paths = [tensor._node.trace.path for tensor in (first, second, third)]
+    assert len({path[0] for path in paths}) == 1  # the same line of the generator
+    assert len({path[1] for path in paths}) == 3 and all(len(path) == 4 for path in paths)
+
+
+@pytest.mark.parametrize("renewed", [True, False])
+@pytest.mark.parametrize("wrong", [True, False])
+def test_da_next_before_and_after_it_is_renewed(renewed: bool, wrong: bool) -> None:
+    rnn, rec, arrived = Rnn(0, 6), tg.ManualRecorder(), [np.zeros((3, 5))]
+
+    def record(t: int, **q: Any) -> None:
+        da_next = q["da_prev"] if renewed else arrived[0]
+        arrived[0] = q["da_prev"].copy()
+        rec(t, da=q["da"], dz=q["dz"], da_next=da_next * (2 if wrong and t == 2 else 1))
+
+    rnn.by_hand(rec=record)
+    report = tg.compare_gradients(rec, rnn.params, loss_fn=rnn.loss, inputs=[rnn.x])
+    assert len(report.rows) == 18 and bool(report) is not wrong, str(report)
+    failed = [(row.t, row.parameter, row.diagnosis) for row in report.rows if row.failed]
+    assert failed == ([(2, "da_next", "constant factor 2")] if wrong else []), str(report)

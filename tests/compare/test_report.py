@@ -130,7 +130,7 @@ def test_rows_as_a_dataframe(monkeypatch: pytest.MonkeyPatch) -> None:
     records = report().to_dataframe()
     assert [record["parameter"] for record in records] == [row.parameter for row in report().rows]
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError):
+    with pytest.raises(ImportError, match="pip install pandas"):
         report().to_dataframe()
 
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core.tensor import Tensor
+from .cell import CellBackward, compare_cells
 from .meter import Meter
 from .parameters import Carried
 from .recorded import Recorded
 from .recorder import ManualRecorder, by_steps
 from .references import array_of, function_references, is_function, manual_gradients, references_of
 from .report import Divergence, GradReport, Row
-from .steps import compare_steps
+from .steps import Steps, compare_steps
 from .totals import compare_totals
 from .verdict import eps_of
 
@@ -25,6 +26,7 @@ def compare_gradients(
     per_step: Any = None,
     loss_fn: Callable[[], Any] | None = None,
     inputs: Any = None,
+    cell_backward: CellBackward | None = None,
 ) -> GradReport:
     """Compare the gradients of a hand-written backpropagation with those of autodiff, one row per parameter.
 
@@ -37,6 +39,13 @@ def compare_gradients(
     of every step is compared too, in the order in which it was computed, with the variable of its name in
     the loss function, and `report.first_divergence` is the first that differs: step, quantity, the user's
     line, and what is probably wrong there. This needs `loss_fn`, or the loss computed inside `trace()`.
+
+    With `cell_backward(t, upstream, cache)` each step is checked alone as well, so that nothing explodes on the
+    way and one error does not hide the next. It returns a dict, as a recorder would be given it:
+    `{"dz": dz, "dWaa": dz @ a_prev.T, "da_prev": Waa.T @ dz}`, a parameter's being what this step contributes.
+    `upstream` has the gradients of autodiff by the names of variables: `upstream["da"]` that of `a` at step t,
+    `upstream["da_next"]` the part of it that step t + 1 sends back (zeros after the last step); `cache` the
+    values: `cache["a"]`, `cache["a_prev"]`, `cache["Waa"]`. `manual` may then be None.
 
     Either side may be a function of another library, arrays in, gradients out (a dict, or a tuple in the
     order of its arguments); it is called with copies of `inputs`, a list or a dict.
@@ -68,6 +77,9 @@ def compare_gradients(
     recorder = (
         by_steps(per_step) if per_step is not None else manual if isinstance(manual, ManualRecorder) else None
     )
+    stepwise = recorder is not None or cell_backward is not None
+    if manual is None and cell_backward is not None:
+        manual = ManualRecorder()  # nothing but the cell
     partial = isinstance(manual, ManualRecorder)
     ours = manual.totals() if partial else manual_gradients(manual, inputs)
     tensors: dict[str, Tensor] = {}
@@ -79,15 +91,15 @@ def compare_gradients(
         references, tensors = references_of(auto, owners=loss_fn is not None)
         if loss_fn is None:
             notes.append("the noise floor was not measured (no loss_fn): verdicts by norm_rel")
-            runs = [Recorded(auto)] if recorder is not None and isinstance(auto, Tensor) else []
+            runs = [Recorded(auto)] if stepwise and isinstance(auto, Tensor) else []
         elif not tensors:
             notes.append("the noise floor was not measured: auto holds no Variables that could be moved")
         else:
             arrays = [a for a in (array_of(v) for v in [*ours.values(), *(recorder or ())]) if a is not None]
             meter = Meter(tensors, Carried(auto), loss_fn, inputs or (), eps_of(*arrays))
-            runs, more = meter.measure(references, traced=recorder is not None)
+            runs, more = meter.measure(references, traced=stepwise)
             notes += more
-    if recorder is not None and not runs:
+    if stepwise and not runs:
         raise ValueError(
             "compare_gradients: quantities by step need the recorded loss: give loss_fn and the Variables, or "
             "the loss Tensor, computed inside tg.trace()"
@@ -97,7 +109,10 @@ def compare_gradients(
     rows: list[Row] = []
     first: Divergence | None = None
     if recorder is not None:
-        rows, first, more = compare_steps(recorder, runs, map or {}, floors=loss_fn is not None)
+        rows, first, more = compare_steps(Steps(recorder, runs, map or {}, floors=loss_fn is not None))
         notes += more
+    if cell_backward is not None:
+        alone, wrong = compare_cells(cell_backward, runs[0], map or {})
+        rows, first = rows + alone, first or wrong
     rows += compare_totals(ours, references, map or {}, runs, partial)
     return GradReport(rows, "hand-written gradients against autodiff", notes, first)

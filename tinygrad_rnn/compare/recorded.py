@@ -90,8 +90,11 @@ class Recorded:
             self._parts[use] = self.pull(use, self.cotangent(use[0]))
         return self._parts[use]  # type: ignore[no-any-return]
 
-    def pull(self, use: Use, g: Any) -> Any:
-        """A gradient of an op, sent back to one of its arguments; through a port, to that output."""
+    def pull(self, use: Use, g: Any, saved: Any = None) -> Any:
+        """A gradient of an op, sent back to one of its arguments; through a port, to that output.
+
+        `saved` may replace what the op has kept for this.
+        """
         row, k = use
         node = self.nodes[row]
         if node.op is PORT:
@@ -99,7 +102,7 @@ class Recorded:
             zeros: list[Any] = [np.zeros(shape, parent.dtype) for shape in parent.shape]
             zeros[node.index] = g  # type: ignore[attr-defined]
             return zeros
-        saved: Any = node.saved
+        saved = node.saved if saved is None else saved
         with np.errstate(all="ignore"):
             if node.op.vjp_all is not None:
                 part = node.op.vjp_all(g, *saved, **node.attrs)[k]
@@ -120,6 +123,8 @@ class Recorded:
             return self.gradient(quantity.row)
         if quantity.kind == "value":
             return np.asarray(self.value(quantity.row))
+        if not quantity.uses:
+            return np.zeros_like(self.gradient(quantity.row))
         return np.asarray(sum(self.part(use) for use in quantity.uses))
 
     # --- names and steps ----------------------------------------------------------------------------
@@ -251,8 +256,7 @@ class Recorded:
 
         None if there are several of that name.
         """
-        leaves = [(row, node) for row, node in enumerate(self.nodes) if isinstance(node, Leaf)]
-        exact = [row for row, node in leaves if node.label == name]
+        exact = [row for row, node in self._leaves if node.label == name]
         if exact:
             return exact[0]
         for table, key in zip(self.by_name, spellings(name), strict=True):
@@ -264,6 +268,10 @@ class Recorded:
                 return rows[0] if len(rows) == 1 else None
         return None
 
+    @cached_property
+    def _leaves(self) -> list[tuple[int, Leaf]]:
+        return [(row, node) for row, node in enumerate(self.nodes) if isinstance(node, Leaf)]
+
     def _shared(self, row: int) -> bool:
         """Whether several steps read a leaf: an initial state, held by `h` at first, is read by one."""
         return self.length == 1 or len({self.times[i] for i, _ in self.uses[row]}) > 1
@@ -271,6 +279,14 @@ class Recorded:
     def uses_at(self, row: int, t: int) -> tuple[Use, ...]:
         """The uses of a value in one time step."""
         return tuple(use for use in self.uses[row] if self.times[use[0]] == t)
+
+    def start(self, variable: str, t: int) -> tuple[Use, ...]:
+        """The uses at step t of an initial state that is no variable: as the next step uses its own."""
+        found = []
+        for row in self.at(variable, t):
+            for user, k in self.uses_at(row, t + 1):
+                found += [(i, k) for i in self.alike(user) if self.times[i] == t]
+        return tuple(found)
 
     def text(self, row: int) -> str:
         """The user's expression for a node, or the name of its op; with its step."""

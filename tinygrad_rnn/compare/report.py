@@ -308,7 +308,11 @@ class GradReport:
 
     def to_dataframe(self) -> Any:
         """The rows as a pandas DataFrame; raises `ImportError` without pandas."""
-        pandas = importlib.import_module("pandas")
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError:
+            message = "to_dataframe needs pandas (pip install pandas); .rows and to_json() need nothing"
+            raise ImportError(message) from None
         return pandas.DataFrame([dataclasses.asdict(row) for row in self.rows])
 
     def raise_if_bad(self) -> None:

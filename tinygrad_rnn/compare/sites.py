@@ -132,6 +132,18 @@ def _inside(call: ast.Call, index: int | None, quantity: str, frame: FrameType) 
         name = call.func.value.id
         owner = frame.f_locals.get(name, frame.f_globals.get(name))
         function = getattr(type(owner), call.func.attr, None) or getattr(owner, call.func.attr, None)
+    return _result(function, index, quantity)
+
+
+def returned(function: Any, quantity: str) -> Source:
+    """Where a Python function computes the entry `quantity` of the dict that it returns."""
+    found = _result(function, None, quantity)
+    code = getattr(function, "__code__", None)
+    return found or (Source("", 0, "") if code is None else Source(code.co_filename, code.co_firstlineno, ""))
+
+
+def _result(function: Any, index: int | None, quantity: str) -> Source | None:
+    """The line in a Python function that made one of its results: of a tuple by index, of a dict by key."""
     code = getattr(function, "__code__", None)
     if code is None:
         return None

@@ -35,13 +35,14 @@ class Judged:
     others: list[Judged] = field(default_factory=list)  # what else its name may mean
 
 
-class _Steps:
+class Steps:
     """The quantities of a recorder beside those of a recorded loss (the first of `runs`; the rest are moved)."""
 
     def __init__(
         self, recorder: ManualRecorder, runs: list[Recorded], mapping: Mapping[str, Any], floors: bool
     ) -> None:
         self.entries = [entry for entry in recorder.entries if entry.t is not None]
+        self.totals = recorder.totals()
         self.base, self.others, self.mapping, self.floors = runs[0], runs[1:], mapping, floors
         times = [entry.t for entry in self.entries if entry.t is not None]
         one_based = bool(times) and min(times) == 1 and max(times) == self.base.length
@@ -94,8 +95,12 @@ class _Steps:
         if leaf is not None and not shift:
             return self._of_parameter(leaf, t)
         found: list[tuple[str, Quantity]] = []
+        if shift > 0:  # what has come from the next step; or, in a loop that has renewed it, what goes on
+            found = [("arrived", Quantity("part", i, base.uses_at(i, t + 1))) for i in base.at(variable, t)]
+            found += [("gradient 1", Quantity("gradient", i)) for i in base.at(variable, t + 1)]
+            return found + self._gradients(variable, t, -1)
         for row in base.at(variable, t + shift):
-            uses = base.uses_at(row, t if shift < 0 else t + shift)
+            uses = base.uses_at(row, t)
             if shift and (uses or t + shift < 0):
                 found.append(("carried", Quantity("part", row, uses)))
             found.append((f"gradient {shift}" if shift else "gradient", Quantity("gradient", row)))
@@ -106,7 +111,7 @@ class _Steps:
             if isinstance(node, Port) and node.scope.layer and len(base.uses[row]) == 1:
                 found.append(("activated", Quantity("gradient", base.uses[row][0][0])))
         if shift < 0 and not found:
-            start = self._start(variable, t)
+            start = base.start(variable, t)
             found += [("carried", Quantity("part", -1, start))] if start else []
             leaf = base.leaf(f"{variable}0")
             found += [("gradient", Quantity("gradient", leaf))] if leaf is not None and not found else []
@@ -128,15 +133,6 @@ class _Steps:
             found += [("so far", Quantity("part", leaf, late))] if late else []
             found += [("so far, forward", Quantity("part", leaf, early))] if early else []
         return [*found, ("total", Quantity("gradient", leaf))]
-
-    def _start(self, variable: str, t: int) -> tuple[tuple[int, int], ...]:
-        """The uses at step t of an initial state that is no variable: as the next step uses its own."""
-        base = self.base
-        found = []
-        for row in base.at(variable, t):
-            for user, k in base.uses_at(row, t + 1):
-                found += [(i, k) for i in base.alike(user) if base.times[i] == t]
-        return tuple(found)
 
     # --- the comparison -------------------------------------------------------------------------------
 
@@ -214,10 +210,9 @@ def _line(entry: Entry) -> tuple[str, str, int]:
 
 
 def compare_steps(
-    recorder: ManualRecorder, runs: list[Recorded], mapping: Mapping[str, Any], floors: bool
+    steps: Steps,
 ) -> tuple[list[Row], Divergence | None, list[str]]:
     """Rows for every recorded quantity, the first divergence, and notes."""
-    steps = _Steps(recorder, runs, mapping, floors)
     found = steps.judged()
     unknown = [j for j in found if j.row.extra]
     rows = [j.row for j in found if not j.row.extra]
@@ -239,7 +234,7 @@ def compare_steps(
     notes = [f"{name} was recorded as the sum {label}" for name, label in
              dict.fromkeys((j.entry.name, j.label) for j in found if j.label.startswith("so far"))]  # fmt: skip
     done = {j.quantity.row for j in found if j.quantity is not None}
-    totals = {spellings(bare_name(name)[0])[1] for name in recorder.totals()}
+    totals = {spellings(bare_name(name)[0])[1] for name in steps.totals}
     left = [
         name for name, row in steps.base.parameters() if row not in done and spellings(name)[1] not in totals
     ]
@@ -247,7 +242,7 @@ def compare_steps(
     return rows, first, notes
 
 
-def _divergence(steps: _Steps, found: list[Judged], first: Judged) -> Divergence:
+def _divergence(steps: Steps, found: list[Judged], first: Judged) -> Divergence:
     """Explain the first quantity that differs, and the first of each other name as far as it can be."""
     right = {
         j.quantity.row for j in found if j.quantity and j.quantity.kind == "gradient" and not j.row.failed
@@ -276,7 +271,7 @@ def _divergence(steps: _Steps, found: list[Judged], first: Judged) -> Divergence
     )  # fmt: skip
 
 
-def _cause(steps: _Steps, found: list[Judged], judged: Judged, right: set[int]) -> str:
+def _cause(steps: Steps, found: list[Judged], judged: Judged, right: set[int]) -> str:
     """What is wrong with one quantity."""
     m, quantity, reference = judged.m, judged.quantity, judged.reference
     assert m is not None and quantity is not None and reference is not None and reference.gradient is not None
@@ -298,7 +293,7 @@ def _cause(steps: _Steps, found: list[Judged], judged: Judged, right: set[int]) 
     general = diagnose(m, r, bar, base.length)
     special = explanations(base, uses, m, r, bar, right - {quantity.row}) if uses else []
     if general == "zero everywhere":
-        cut = judged.label == "carried"
+        cut = judged.label in ("carried", "arrived")
         general = (
             "zero everywhere: the flow back in time is cut here"
             if cut

@@ -64,6 +64,9 @@ class Trace(Monitor):
 
     def __init__(self) -> None:
         self._frame: FrameType | None = None  # the innermost frame of the last op
+        self._back: FrameType | None = None  # its caller, and where that stands
+        self._at = -1
+        self._outer: Path = ()  # the path from there on
         self._leaves: set[Node] = set()  # whose value is kept already
         self._clock = perf_counter()
         self._visited = 0
@@ -85,22 +88,13 @@ class Trace(Monitor):
         kept = node.trace = Traced()
         kept.value = y
         kept.inner = (engine.f_code, engine.f_lasti)
-        if frame is not self._frame:
+        back = None if frame is None else frame.f_back
+        at = -1 if back is None else back.f_lasti  # a generator may be asked from elsewhere
+        if frame is not self._frame or back is not self._back or at != self._at:
             self._look_around(frame)
-            self._frame = frame
-        path: list[tuple[CodeType, int]] = []
-        limit = DEPTH
-        while frame is not None:
-            code = frame.f_code
-            kind = _KIND[code.co_filename]
-            if kind:
-                path.append((code, frame.f_lasti))
-                if kind is PACKAGE and limit < 3 * DEPTH:
-                    limit += 1
-                if len(path) == limit:
-                    break
-            frame = frame.f_back
-        kept.path = tuple(path)
+            self._frame, self._back, self._at = frame, back, at
+            self._outer = _path(frame)[1:]  # these frames wait for the innermost one
+        kept.path = () if frame is None else ((frame.f_code, frame.f_lasti), *self._outer)
         clock = perf_counter()
         kept.seconds = clock - self._clock
         self._clock = clock
@@ -140,9 +134,23 @@ class Trace(Monitor):
             frame = frame.f_back
 
     def close(self) -> None:
-        """Let go of the frame and the leaves."""
-        self._frame = None
+        """Let go of the frames and the leaves."""
+        self._frame = self._back = None
         self._leaves.clear()
+
+
+def _path(frame: FrameType | None) -> Path:
+    """The frames outside the engine, innermost first: `DEPTH` of the user's, and those of this package between."""
+    path: list[tuple[CodeType, int]] = []
+    limit = DEPTH
+    while frame is not None and len(path) < limit:
+        kind = _KIND[frame.f_code.co_filename]
+        if kind:
+            path.append((frame.f_code, frame.f_lasti))
+            if kind is PACKAGE and limit < 3 * DEPTH:
+                limit += 1
+        frame = frame.f_back
+    return tuple(path)
 
 
 def _traced(node: Node, value: Any = None) -> Traced:
