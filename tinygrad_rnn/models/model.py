@@ -13,6 +13,7 @@ from ..config import Scope
 from ..layers.layer import Layer
 from ..layers.rnn import RNN
 from ..layers.symbolic import Input, Symbol, flatten, map_nested
+from ..viz import Drawing, draw_graph
 from .functional import calls_between, layers_in_order, masked, output_names, replay, run
 from .summary import summary
 from .trainer import Trainer
@@ -197,6 +198,20 @@ class Model(Trainer, Layer):
     def layers(self) -> list[Layer]:
         """The layers: those farthest from the outputs first (functional), or as they were assigned."""
         return list(self.sublayers())
+
+    def plot_graph(self, inputs: Any = None, **options: Any) -> Drawing:
+        """The graph of the model on `inputs` as a drawing: `draw_graph(model, inputs, **options)`.
+
+        Save it with `path=`, or with its method `save`.
+
+        >>> import numpy as np
+        >>> from tinygrad_rnn.layers import SimpleRNN, Input
+        >>> x = Input((None, 2))
+        >>> model = Model(x, SimpleRNN(3)(x))
+        >>> model.plot_graph(np.zeros((1, 4, 2), np.float32), view="layers").shown
+        2
+        """
+        return draw_graph(self, inputs, **options)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer of that name, or at that position; `ValueError` with the nearest known name."""
