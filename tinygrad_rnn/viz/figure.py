@@ -68,12 +68,12 @@ def plain_numbers(axis: Any) -> None:
     """Write 0.6, 1, 2 at a logarithmic axis that is short, instead of powers of ten."""
     from matplotlib.ticker import LogFormatter
 
-    class Plain(LogFormatter):  # it chooses which ticks get a label
-        def __call__(self, x: float, pos: Any = None) -> str:
-            return f"{x:g}" if super().__call__(x, pos) else ""
+    def label(self: Any, x: float, pos: Any = None) -> str:
+        return f"{x:g}" if LogFormatter.__call__(self, x, pos) else ""  # it chooses which ticks get a label
 
-    axis.set_major_formatter(Plain(labelOnlyBase=False))
-    axis.set_minor_formatter(Plain(labelOnlyBase=False))
+    plain: Any = type("Plain", (LogFormatter,), {"__call__": label})
+    axis.set_major_formatter(plain(labelOnlyBase=False))
+    axis.set_minor_formatter(plain(labelOnlyBase=False))
 
 
 def label_steps(axis: Any, text: Sequence[str] | None, t: Array, where: str) -> None:
