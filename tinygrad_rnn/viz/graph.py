@@ -55,11 +55,15 @@ def graph(*roots: Any) -> Graph:
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """A snapshot makes millions of objects and no cycle: looking for cycles among them takes most of the time."""
+    """A snapshot makes millions of objects and no cycle: looking for cycles among them takes most of the time.
+
+    Norms of huge values overflow to infinity without a word.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
-        yield
+        with np.errstate(over="ignore"):
+            yield
     finally:
         if enabled:
             gc.enable()

@@ -80,15 +80,17 @@ def size_of(shape: Any) -> int:
 
 
 def norm(value: Any) -> float:
-    """Euclidean norm of an array, or of several; NaN for none. A Python float is a norm already."""
+    """Euclidean norm of an array, or of several; NaN for none. A Python float is a norm already.
+
+    Squares beyond 1e308 overflow; who calls this many times silences NumPy once.
+    """
     if value is None or type(value) is float:
         return np.nan if value is None else value
     if isinstance(value, (list, tuple)):
         return math.sqrt(sum(norm(v) ** 2 for v in value if v is not None))
     flat = np.asarray(value)
     flat = (np.abs(flat) if flat.dtype.kind == "c" else flat.astype(np.float64)).ravel()
-    with np.errstate(over="ignore"):  # squares beyond 1e308 are infinite, and so is their sum
-        return math.sqrt(flat.dot(flat))
+    return math.sqrt(flat.dot(flat))
 
 
 def constants_of(node: Node) -> tuple[tuple[int, tuple[int, ...] | None, str], ...]:
