@@ -233,6 +233,22 @@ def test_a_notebook_gets_a_frame_that_cannot_reach_out():
 # --- the page in a browser ---
 
 
+def test_a_report_of_gradients_stands_beside_the_graph(visit):
+    w = tg.Variable([1.0, -2.0], name="w")
+
+    def loss_fn():
+        return (w * w).sum()
+
+    report = tg.compare_gradients({"w": np.array([2.0, 4.0])}, {"w": w}, loss_fn=loss_fn)
+    with tg.trace():
+        loss = loss_fn()
+    for _ in range(2):
+        page = visit(inspect_graph(loss, compare=report))
+        assert page.evaluate("tg.setView('compare')")
+        text = page.locator("#view-compare").inner_text()
+        assert report.title in text and "differs: w" in text
+
+
 @pytest.mark.parametrize("net", ["lstm", "bidirectional", "network"])
 def test_every_view_of_every_net(net, visit):
     loss = traced(NETS[net])

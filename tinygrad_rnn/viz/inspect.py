@@ -53,8 +53,8 @@ def inspect_graph(
     it, and the target becomes the mean cross-entropy of each next character. `values`: "summary" (statistics
     and histograms; small arrays in full while they take less than 0.4 MB), "full" (every array of up to 256
     elements, the corners of larger ones) or "none". Above `max_bytes`, first arrays in full, then histograms
-    are left out, and the note says so. `compare` is an older target to compare with. `theme`: "auto", "light",
-    "dark".
+    are left out, and the note says so. `compare` is an older target to compare with, or a `GradReport`, whose rows
+    and first divergence the page then shows. `theme`: "auto", "light", "dark".
 
     Raises `TypeError` for what is no tensor; `ValueError` for an unknown option, a freed graph, an unbuilt
     model without inputs, or a text of another length than the sequence; `FileNotFoundError` for a missing folder.
@@ -77,7 +77,9 @@ def inspect_graph(
     if path is not None and not os.path.isdir(os.path.dirname(os.path.abspath(path))):
         raise FileNotFoundError(f"inspect_graph: there is no folder {os.path.dirname(path)!r}; make it first")
     record = _record(target, inputs, text)
-    if compare is not None:
+    if hasattr(compare, "first_divergence"):  # a report stands on a higher floor
+        record.compare = (None, _findings(compare), str(compare.title))
+    elif compare is not None:
         other = compare if isinstance(compare, Graph) else _record(compare, inputs, None).graph
         record.compare = _compared(record.graph, other)
     page, note = write(record, values, max_bytes, title or default_title(record.graph), theme)
@@ -87,17 +89,27 @@ def inspect_graph(
     return report
 
 
-def _compared(graph: Graph, old: Graph) -> tuple[Template | None, list[list[str]]]:
+def _findings(report: Any) -> list[list[str]]:
+    """The lines of a gradient report: what goes wrong first, then every row."""
+    lines = [] if report.first_divergence is None else [["first divergence", str(report.first_divergence)]]
+    for row in report.rows:
+        place = row.parameter if row.t is None else f"{row.parameter} at t = {row.t}"
+        lines.append([row.verdict, f"{place}; {row.diagnosis}" if row.diagnosis else place])
+    return lines
+
+
+def _compared(graph: Graph, old: Graph) -> tuple[Template | None, list[list[str]], str]:
     """The folded picture with what is new, changed and gone, and the same as text."""
     fold = graph.fold()
     found = difference(old.fold(), fold)
     parts = (("added", found.added), ("removed", found.removed), ("changed", found.changed))
     lines = [[kind, words] for kind, part in parts for words in part.values()]
+    heading = f"{len(lines)} differences" if lines else "No difference"
     if len(fold) > MOST:
-        return None, lines
+        return None, lines, heading
     scene = folded(graph, fold, plain(graph))
     mark(scene, graph, old, by_role=True)
-    return picture(scene, fold), lines
+    return picture(scene, fold), lines, heading
 
 
 def _record(target: Any, inputs: Any, text: Any) -> Record:

@@ -30,7 +30,7 @@ class Record:
     grads: list[Any]
     text: list[str] | None = None  # one label per time step
     influence: Array | None = None  # |∂y_t/∂x_k| (T, T)
-    compare: tuple[Template | None, list[list[str]]] | None = None
+    compare: tuple[Template | None, list[list[str]], str] | None = None  # picture, lines, heading
     notes: list[str] = field(default_factory=list)
 
 
@@ -56,7 +56,7 @@ def write(record: Record, values: str, max_bytes: int, title: str, theme: str) -
         note = "; ".join([size, *notes])
         header |= {"title": title, "note": note, "views": views}
         if record.compare is not None:
-            header["differences"] = record.compare[1]
+            header |= {"differences": record.compare[1], "compared": record.compare[2]}
         page = _html(header, pack.blob(), title, theme)
         if len(page) <= max_bytes:
             return page, note

@@ -810,7 +810,7 @@ function letters() {
 }
 function differences(section) {
   const lines = D.differences || [];
-  section.append(el("h2", {}, lines.length ? `${lines.length} differences` : "No difference"), el("ul", {class: "facts"}, ...lines.map(([kind, words]) => el("li", {}, el("strong", {}, kind + ": "), el("bdi", {}, words)))));
+  section.append(el("h2", {}, D.compared), el("ul", {class: "facts"}, ...lines.map(([kind, words]) => el("li", {}, el("strong", {}, kind + ": "), el("bdi", {}, words)))));
 }
 
 // --- search, keys, start ---
