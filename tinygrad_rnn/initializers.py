@@ -1,7 +1,6 @@
 """First values of weights: constants, random numbers scaled by fan-in and fan-out, orthogonal matrices.
 
-An initializer is called with a shape and returns an array. A random one has a fixed seed, so that two calls
-give the same values; without a seed it draws one when it is made, from the stream of `set_random_seed`.
+Called with a shape they return an array. A random one repeats its values: its seed is given, or drawn when it is made.
 """
 
 from __future__ import annotations

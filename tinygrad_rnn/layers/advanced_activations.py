@@ -9,6 +9,7 @@ import numpy as np
 
 from ..activations import relu
 from ..ops import elu, exp, leaky_relu, logsumexp, softmax, where
+from .arguments import weight_options
 from .layer import Layer
 
 
@@ -98,11 +99,7 @@ class PReLU(Layer):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.alpha_options = {
-            "initializer": alpha_initializer,
-            "regularizer": alpha_regularizer,
-            "constraint": alpha_constraint,
-        }
+        self.alpha_options = weight_options(alpha_initializer, alpha_regularizer, alpha_constraint)
         self.shared_axes = [] if shared_axes is None else [int(a) for a in np.atleast_1d(shared_axes)]
 
     def build(self, input_shape: Any) -> None:

@@ -124,6 +124,11 @@ def reset_after_hint(expected: tuple[int, ...], received: tuple[int, ...]) -> st
     )
 
 
+def weight_options(initializer: Any, regularizer: Any, constraint: Any) -> dict[str, Any]:
+    """What `add_weight` is told of one weight."""
+    return {"initializer": initializer, "regularizer": regularizer, "constraint": constraint}
+
+
 def bound(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Constructor arguments by name, without `self`; `**options` are merged in."""
     signature = inspect.signature(cls.__init__)  # type: ignore[misc]

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import activations
 from ..ops import concatenate, reshape, split
+from .arguments import weight_options
 from .layer import Layer
 from .windows import Windows
 
@@ -54,16 +55,8 @@ class Conv1D(Layer):
         self.filters, self.groups, self.use_bias = int(filters), int(groups), bool(use_bias)
         self.windows = Windows("Conv1D", kernel_size, strides, padding, dilation_rate, data_format)
         self.activation = activations.get(activation)
-        self.kernel_options = {
-            "initializer": kernel_initializer,
-            "regularizer": kernel_regularizer,
-            "constraint": kernel_constraint,
-        }
-        self.bias_options = {
-            "initializer": bias_initializer,
-            "regularizer": bias_regularizer,
-            "constraint": bias_constraint,
-        }
+        self.kernel_options = weight_options(kernel_initializer, kernel_regularizer, kernel_constraint)
+        self.bias_options = weight_options(bias_initializer, bias_regularizer, bias_constraint)
 
     def build(self, input_shape: Any) -> None:
         """Create kernel (kernel_size, in / groups, filters) and bias (filters,)."""

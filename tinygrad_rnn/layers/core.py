@@ -11,6 +11,7 @@ import numpy as np
 from .. import activations
 from ..config import mode
 from ..ops import reshape, stack, where
+from .arguments import weight_options
 from .layer import Layer, MaskSource
 
 
@@ -49,16 +50,8 @@ class Dense(Layer):
         self.units = int(units)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
-        self.kernel_options = {
-            "initializer": kernel_initializer,
-            "regularizer": kernel_regularizer,
-            "constraint": kernel_constraint,
-        }
-        self.bias_options = {
-            "initializer": bias_initializer,
-            "regularizer": bias_regularizer,
-            "constraint": bias_constraint,
-        }
+        self.kernel_options = weight_options(kernel_initializer, kernel_regularizer, kernel_constraint)
+        self.bias_options = weight_options(bias_initializer, bias_regularizer, bias_constraint)
 
     def build(self, input_shape: Any) -> None:
         """Create kernel (features, units) and bias (units,)."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..ops.indexing import check_ids, take
+from .arguments import weight_options
 from .core import refuse
 from .layer import Layer, MaskSource
 
@@ -52,11 +53,9 @@ class Embedding(Layer, MaskSource):
             if not isinstance(value, (int, np.integer)) or value < 1:
                 raise ValueError(f"Embedding: {name} must be a positive integer, received {value!r}")
         self.input_dim, self.output_dim, self.mask_zero = int(input_dim), int(output_dim), bool(mask_zero)
-        self.table_options = {
-            "initializer": embeddings_initializer,
-            "regularizer": embeddings_regularizer,
-            "constraint": embeddings_constraint,
-        }
+        self.table_options = weight_options(
+            embeddings_initializer, embeddings_regularizer, embeddings_constraint
+        )
         self._initial_weights = weights
 
     def build(self, input_shape: Any) -> None:

@@ -11,6 +11,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..core.op import Array
 from ..ops import reshape, sigmoid, softmax, swapaxes, transpose, where
+from .arguments import weight_options
 from .attention import AttentionBase, both
 
 
@@ -70,16 +71,8 @@ class MultiHeadAttention(AttentionBase):
         self.use_bias, self.use_gate, self.sliding_window = bool(use_bias), bool(use_gate), sliding_window
         self.output_sizes = (output_shape,) if isinstance(output_shape, int) else output_shape
         self.attention_axes = (attention_axes,) if isinstance(attention_axes, int) else attention_axes
-        self.kernel_options = {
-            "initializer": kernel_initializer,
-            "regularizer": kernel_regularizer,
-            "constraint": kernel_constraint,
-        }
-        self.bias_options = {
-            "initializer": bias_initializer,
-            "regularizer": bias_regularizer,
-            "constraint": bias_constraint,
-        }
+        self.kernel_options = weight_options(kernel_initializer, kernel_regularizer, kernel_constraint)
+        self.bias_options = weight_options(bias_initializer, bias_regularizer, bias_constraint)
 
     def build(self, input_shape: Any) -> None:
         """Create kernel and bias of query, key, (gate,) value and output."""

@@ -12,6 +12,7 @@ from ..config import epsilon as tiny
 from ..config import mode
 from ..core.op import Array
 from ..ops import maximum, mean, norm, reshape, rsqrt, sum, where
+from .arguments import weight_options
 from .layer import Layer
 
 
@@ -75,16 +76,8 @@ class _Affine(_Normalization):
     ) -> None:
         super().__init__(axis, epsilon, **options)
         self.center, self.scale = bool(center), bool(scale)
-        self.gamma_options = {
-            "initializer": gamma_initializer,
-            "regularizer": gamma_regularizer,
-            "constraint": gamma_constraint,
-        }
-        self.beta_options = {
-            "initializer": beta_initializer,
-            "regularizer": beta_regularizer,
-            "constraint": beta_constraint,
-        }
+        self.gamma_options = weight_options(gamma_initializer, gamma_regularizer, gamma_constraint)
+        self.beta_options = weight_options(beta_initializer, beta_regularizer, beta_constraint)
 
     def add_weights(self, lengths: tuple[int, ...]) -> None:
         """Create gamma (if `scale`) and beta (if `center`)."""
