@@ -168,9 +168,9 @@ class Places:
     def _view(self, v: Value, base_value: Value) -> Place:
         base = self.place(base_value)
         name = self.names.new(v.label or f"{base.name}_{'T' if v.op == 'transpose' else 'part'}")
-        whole = v.op == "stop"
-        if whole:
+        if v.op == "stop":
             return base
+        contiguous = v.op == "reshape" and base.contiguous
         if base.kind == "stack":
             shape = (
                 (lambda s: self.shape_text(["T + 1" if n == "T" else n for n in s]))
@@ -178,7 +178,7 @@ class Places:
                 else self.shape_text
             )
             self.hold(f"all_{name}", view_text(v, base.whole, 1, shape) or "")
-            return Place(name, "stack", base.shift, False, base.long)
+            return Place(name, "stack", base.shift, contiguous, base.long)
         if base.kind == "ring":
             self.list_steps(base.name)
             self.hold(name, f"[{view_text(v, 's', 0, self.shape_text)} for s in {base.name}]")

@@ -1,0 +1,141 @@
+"""The pass over sums of gradients: terms that differ by a factor only become one term."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .adjoint import Adjoint
+from .algebra import resolve
+from .body import Value
+from .walks import dependents, users_of
+
+Term = tuple[Value, Any]  # base and factor; 1.0: the base itself
+
+
+def terms(adjoint: Adjoint) -> None:
+    """Add the factors of terms with one base: `dc · f + dc · (p · i) = dc · (f + p · i)`.
+
+    So a state whose gradient comes in several products has one carry, and its factor is computed before the loop.
+    """
+    _Terms(adjoint).run()
+    resolve(adjoint)
+
+
+class _Terms:
+    def __init__(self, adjoint: Adjoint) -> None:
+        self.adjoint = adjoint
+        self.carries = [c for cs in adjoint.carries for c in cs]
+        sources = [c for c in adjoint.cotangents if c] + self.carries
+        self.linear = dependents(adjoint.values, sources) | set(sources)
+        self.made: list[Value] = []
+
+    def run(self) -> None:
+        self._carry_fewer()
+        values = list(self.adjoint.values)
+        users = users_of(values, self._ends())
+        inner = {v for v in values if _absorbed(v, users)}
+        for value in values:
+            if value.op == "add" and value in self.linear and value not in inner:
+                self._collect(value, inner)
+            self.made.append(value)
+        self.adjoint.values[:] = self.made
+
+    def _ends(self) -> list[Value]:
+        a = self.adjoint
+        return [v for parts in (*a.states, *a.constants) for v in parts] + [v for v in a.xs if v]
+
+    def _carry_fewer(self) -> None:
+        """Add up what goes to the step before, if it becomes fewer terms, and take the other carries out."""
+        a = self.adjoint
+        users = users_of(a.values, self._ends())
+        self.made = list(a.values)
+        for j, (carries, parts) in enumerate(zip(a.carries, a.states, strict=True)):
+            merged = self._merged([self._term(v) for v in parts])
+            if len(merged) == len(parts) or len(parts) != len(carries):
+                continue
+            dropped = carries[max(len(merged), 1) :]
+            if not all(_is_sum(u) and not set(u.args) <= {*dropped} for c in dropped for u in users.get(c, [])):
+                continue
+            a.states[j] = [self._product(*term, like=carries[0]) for term in merged]
+            a.carries[j] = carries[: len(carries) - len(dropped)]
+            for value in filter(_is_sum, self.made):
+                left = [v for v in value.args if v not in dropped]
+                if len(left) == 1:
+                    value.op, value.args = "alias", tuple(left)
+        a.values[:] = self.made
+        resolve(a)
+        self.made = []
+
+    def _collect(self, root: Value, inner: set[Value]) -> None:
+        """Write an addition, and those that only it uses, with one term for each base."""
+        flat, stack = [], list(root.args[::-1])
+        while stack:
+            v = stack.pop()
+            if v in inner:
+                stack += v.args[::-1]
+            else:
+                flat.append(v)
+        if not all(isinstance(v, Value) and v.shape == root.shape for v in flat):
+            return
+        merged = self._merged([self._term(v) for v in flat])
+        if len(merged) == len(flat):
+            return
+        total, *others = [self._product(*term, like=root) for term in merged]
+        for other in others[:-1]:
+            total = self._new("add", (total, other), root)
+        root.op, root.args = ("add", (total, others[-1])) if others else ("alias", (total,))
+
+    def _term(self, v: Value) -> Term:
+        if v.op == "multiply":
+            linear = [isinstance(a, Value) and a in self.linear for a in v.args]
+            if linear.count(True) == 1:
+                base, factor = v.args if linear[0] else v.args[::-1]
+                if base.shape == v.shape:
+                    return base, factor
+        return v, 1.0
+
+    def _merged(self, found: list[Term]) -> list[Term]:
+        """One term for each base, in the order in which they came."""
+        factors: dict[Value, Any] = {}
+        for base, factor in found:
+            factors[base] = self._plus(factors[base], factor, base) if base in factors else factor
+        return list(factors.items())
+
+    def _plus(self, a: Any, b: Any, base: Value) -> Any:
+        if not isinstance(a, Value) and not isinstance(b, Value):
+            return a + b
+        return self._new("add", (a, b), base)
+
+    def _product(self, base: Value, factor: Any, like: Value) -> Value:
+        if not isinstance(factor, Value) and factor == 1.0:
+            return base
+        if not isinstance(factor, Value) and base.op == "multiply":  # two equal terms: double the smaller side
+            small = min(base.args, key=lambda a: np.size(a) if not isinstance(a, Value) else np.prod(a.shape))
+            if isinstance(small, Value) and small.shape != base.shape:
+                (other,) = [a for a in base.args if a is not small] or [small]
+                return self._new("multiply", (self._new("multiply", (small, factor), base), other), base)
+        if isinstance(factor, Value) and not factor.label and base.label and like.label:
+            factor.label = f"{like.label}_by_{base.label}"
+        return self._new("multiply", (base, factor), base)
+
+    def _new(self, op: str, args: tuple[Any, ...], like: Value) -> Value:
+        values = [a for a in args if isinstance(a, Value)]
+        value = Value(op, args, {}, np.broadcast_shapes(*[v.shape for v in values]), like.dtype)
+        value.eq = next((v.eq for v in values[::-1] if v.eq), like.eq)
+        if any(v in self.linear for v in values):
+            self.linear.add(value)
+            value.active = True
+        self.made.append(value)
+        return value
+
+
+def _is_sum(value: Any) -> bool:
+    return isinstance(value, Value) and value.op == "add"
+
+
+def _absorbed(value: Value, users: dict[Value, list[Any]]) -> bool:
+    """Whether an addition is only a part of another one."""
+    found = users.get(value, [])
+    return _is_sum(value) and len(found) == 1 and _is_sum(found[0]) and found[0].shape == value.shape
