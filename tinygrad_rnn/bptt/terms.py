@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -47,23 +48,26 @@ class _Terms:
         return [v for parts in (*a.states, *a.constants) for v in parts] + [v for v in a.xs if v]
 
     def _carry_fewer(self) -> None:
-        """Add up what goes to the step before, if it becomes fewer terms, and take the other carries out."""
+        """Add up what goes to the step before in the step itself, and take the other carries out."""
         a = self.adjoint
         users = users_of(a.values, self._ends())
         self.made = list(a.values)
         for j, (carries, parts) in enumerate(zip(a.carries, a.states, strict=True)):
-            merged = self._merged([self._term(v) for v in parts])
-            if len(merged) == len(parts) or len(parts) != len(carries):
+            if len(parts) != len(carries) or len(parts) < 2:
                 continue
-            dropped = carries[max(len(merged), 1) :]
+            first, *dropped = carries
             if not all(_is_sum(u) and not set(u.args) <= {*dropped} for c in dropped for u in users.get(c, [])):
                 continue
-            a.states[j] = [self._product(*term, like=carries[0]) for term in merged]
-            a.carries[j] = carries[: len(carries) - len(dropped)]
+            total, *others = self._products(parts, first)
+            for other in others:
+                total = self._new("add", (total, other), first)
+            a.states[j], a.carries[j] = [total], [first]
             for value in filter(_is_sum, self.made):
                 left = [v for v in value.args if v not in dropped]
                 if len(left) == 1:
                     value.op, value.args = "alias", tuple(left)
+                    if _is_sum(left[0]):
+                        left[0].label = value.label or left[0].label
         a.values[:] = self.made
         resolve(a)
         self.made = []
@@ -79,10 +83,9 @@ class _Terms:
                 flat.append(v)
         if not all(isinstance(v, Value) and v.shape == root.shape for v in flat):
             return
-        merged = self._merged([self._term(v) for v in flat])
-        if len(merged) == len(flat):
+        total, *others = found = self._products(flat, root)
+        if len(found) == len(flat):
             return
-        total, *others = [self._product(*term, like=root) for term in merged]
         for other in others[:-1]:
             total = self._new("add", (total, other), root)
         root.op, root.args = ("add", (total, others[-1])) if others else ("alias", (total,))
@@ -96,12 +99,23 @@ class _Terms:
                     return base, factor
         return v, 1.0
 
-    def _merged(self, found: list[Term]) -> list[Term]:
-        """One term for each base, in the order in which they came."""
+    def _products(self, summands: list[Value], like: Value) -> list[Value]:
+        """One product for each base, in the order in which they came; equal summands are counted."""
         factors: dict[Value, Any] = {}
-        for base, factor in found:
+        for v, count in Counter(summands).items():
+            base, factor = self._term(v) if count == 1 else (self._times(v, count), 1.0)
             factors[base] = self._plus(factors[base], factor, base) if base in factors else factor
-        return list(factors.items())
+        return [self._product(base, factor, like) for base, factor in factors.items()]
+
+    def _times(self, v: Value, count: int) -> Value:
+        """A multiple; of a product with a repeated value, that before it is repeated."""
+        repeated = [a for a in v.inputs if a.op == "broadcast_to" and a in self.linear]
+        if v.op != "multiply" or len(repeated) != 1:
+            return self._new("multiply", (v, float(count)), v)
+        few = self._new("multiply", (repeated[0].args[0], float(count)), v)
+        many = self._new("broadcast_to", (few,), v)
+        many.shape, many.attrs = repeated[0].shape, repeated[0].attrs
+        return self._new("multiply", tuple([many if a is repeated[0] else a for a in v.args]), v)
 
     def _plus(self, a: Any, b: Any, base: Value) -> Any:
         if not isinstance(a, Value) and not isinstance(b, Value):
@@ -111,11 +125,6 @@ class _Terms:
     def _product(self, base: Value, factor: Any, like: Value) -> Value:
         if not isinstance(factor, Value) and factor == 1.0:
             return base
-        if not isinstance(factor, Value) and base.op == "multiply":  # two equal terms: double the smaller side
-            small = min(base.args, key=lambda a: np.size(a) if not isinstance(a, Value) else np.prod(a.shape))
-            if isinstance(small, Value) and small.shape != base.shape:
-                (other,) = [a for a in base.args if a is not small] or [small]
-                return self._new("multiply", (self._new("multiply", (small, factor), base), other), base)
         if isinstance(factor, Value) and not factor.label and base.label and like.label:
             factor.label = f"{like.label}_by_{base.label}"
         return self._new("multiply", (base, factor), base)
