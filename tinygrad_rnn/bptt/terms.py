@@ -56,7 +56,9 @@ class _Terms:
             if len(parts) != len(carries) or len(parts) < 2:
                 continue
             first, *dropped = carries
-            if not all(_is_sum(u) and not set(u.args) <= {*dropped} for c in dropped for u in users.get(c, [])):
+            if not all(
+                _is_sum(u) and not set(u.args) <= {*dropped} for c in dropped for u in users.get(c, [])
+            ):
                 continue
             total, *others = self._products(parts, first)
             for other in others:
@@ -101,11 +103,16 @@ class _Terms:
 
     def _products(self, summands: list[Value], like: Value) -> list[Value]:
         """One product for each base, in the order in which they came; equal summands are counted."""
-        factors: dict[Value, Any] = {}
+        found: dict[
+            Value, tuple[Any, Value | None]
+        ] = {}  # base -> its factor, and the summand if it is the only one
         for v, count in Counter(summands).items():
-            base, factor = self._term(v) if count == 1 else (self._times(v, count), 1.0)
-            factors[base] = self._plus(factors[base], factor, base) if base in factors else factor
-        return [self._product(base, factor, like) for base, factor in factors.items()]
+            summand = v if count == 1 else self._times(v, count)
+            base, factor = self._term(summand)
+            if base in found:
+                factor, summand = self._plus(found[base][0], factor, base), None
+            found[base] = (factor, summand)
+        return [v or self._product(base, factor, like) for base, (factor, v) in found.items()]
 
     def _times(self, v: Value, count: int) -> Value:
         """A multiple; of a product with a repeated value, that before it is repeated."""
@@ -123,8 +130,6 @@ class _Terms:
         return self._new("add", (a, b), base)
 
     def _product(self, base: Value, factor: Any, like: Value) -> Value:
-        if not isinstance(factor, Value) and factor == 1.0:
-            return base
         if isinstance(factor, Value) and not factor.label and base.label and like.label:
             factor.label = f"{like.label}_by_{base.label}"
         return self._new("multiply", (base, factor), base)
@@ -132,7 +137,7 @@ class _Terms:
     def _new(self, op: str, args: tuple[Any, ...], like: Value) -> Value:
         values = [a for a in args if isinstance(a, Value)]
         value = Value(op, args, {}, np.broadcast_shapes(*[v.shape for v in values]), like.dtype)
-        value.eq = next((v.eq for v in values[::-1] if v.eq), like.eq)
+        value.eq = next((v.eq for v in values if v.eq.startswith("∂")), like.eq)
         if any(v in self.linear for v in values):
             self.linear.add(value)
             value.active = True
