@@ -177,7 +177,8 @@ def _regions(
 def defer(adjoint: Adjoint, once: set[Value], limit: int) -> None:
     """One product over all steps in place of one per step: `Σ_t a_tᵀ g_t = [a_1; …; a_T]ᵀ [g_1; …; g_T]`.
 
-    Stacks of matrices likewise, `Σ_t a_t g_t = [a_1, …, a_T] [g_1; …; g_T]` for each of the stack. Sums over the batch and over time become one sum, and reshapes move behind it.
+    Stacks of matrices likewise, `Σ_t a_t g_t = [a_1, …, a_T] [g_1; …; g_T]` for each of the stack. Sums over the
+    batch and over time become one sum, and reshapes move behind it.
     """
     made: list[Value] = []
     for value in adjoint.values:

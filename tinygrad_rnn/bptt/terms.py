@@ -110,8 +110,9 @@ class _Terms:
             summand = v if count == 1 else self._times(v, count)
             base, factor = self._term(summand)
             if base in found:
-                factor, summand = self._plus(found[base][0], factor, base), None
-            found[base] = (factor, summand)
+                found[base] = (self._plus(found[base][0], factor, base), None)
+            else:
+                found[base] = (factor, summand)
         return [v or self._product(base, factor, like) for base, (factor, v) in found.items()]
 
     def _times(self, v: Value, count: int) -> Value:
