@@ -282,7 +282,7 @@ GRU = Cell(
             [r"b before multiply\(all_\w+, all_q_n"],
             "dp_r = dh (1 - z)(1 - n^2) q_n r (1 - r): the factor goes on from the one above."),
         Row(["dkeep =", "dz = dkeep", "dp_z ="],
-            [r"b before negative\(all_{n}\b", r"b before add\(all_\w+, all_h\[:-1\]"],
+            [r"b before subtract\(all_h\[:-1\], all_{n}\b"],
             "dp_z = dh (h_prev - n) z (1 - z). The two places where h meets z, `z * h` and `(1 - z) * n`, "
             "have one base, so their factors are added before the loop."),
         Row(["dq = np.concatenate([dp_z, dp_r, dp_n"],

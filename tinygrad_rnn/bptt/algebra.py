@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.op import OPS
 from .adjoint import Adjoint
-from .body import Value
+from .body import Body, Value
 from .text import basic
 from .walks import ancestors, dependents
 
@@ -213,6 +213,11 @@ class _Factors:
         return self._make(name, *args)
 
     def _make(self, name: str, *args: Any) -> Value:
+        if name == "add":  # −n + h = h − n
+            for minus, other in (args, args[::-1]):
+                if isinstance(minus, Value) and minus.op == "negative" and minus not in self.linear:
+                    name, args = "subtract", (other, minus.args[0])
+                    break
         key = (name, args)
         if key not in self.known:
             values = [a for a in args if isinstance(a, Value)]
@@ -227,13 +232,21 @@ class _Factors:
         return next(iter(self.linear)).dtype
 
 
-def tidy(adjoint: Adjoint) -> None:
-    """Compute the same thing once: `h · hᵀ` used twice is one op."""
+def tidy(body: Body, adjoint: Adjoint) -> None:
+    """Compute the same thing once: `h · hᵀ` used twice is one op, and where `1 − z` is known, `a − a z = a (1 − z)`."""
     known: dict[Any, Value] = {}
+    complements = {v.args[1]: v for v in body.values if v.op == "subtract" and v.args[0] == 1.0}
+    read = {a for v in adjoint.values for a in v.inputs}
     for value in adjoint.values:
         value.args = tuple([_final(a) for a in value.args])
         if value.op in ("alias", "time_sum"):
             continue
+        if value.op == "subtract" and (product := value.args[1]) and isinstance(product, Value):
+            a = value.args[0]
+            if product.op == "multiply" and a in product.args:
+                (z,) = [v for v in product.args if v is not a] or [a]
+                if complements.get(z) in read:
+                    value.op, value.args = "multiply", (a, complements[z])
         if value.op in ("put_back", "getitem") and _takes_all(value):
             value.op, value.attrs = "reshape", {"shape": value.shape}
         if value.op == "reshape" and value.shape == value.args[0].shape:

@@ -216,7 +216,7 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
         guarded = algebra.guards(adjoint) or masked
     if "factors" not in off:
         algebra.factors(adjoint)
-        algebra.tidy(adjoint)
+        algebra.tidy(body, adjoint)
     if "terms" not in off:
         terms.terms(adjoint)
     if "dots" not in off:
