@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_all_passes_off_is_bit_for_bit_the_same(name: str) -> None:
 
 def test_without_takes_names_of_passes() -> None:
     with tg.bptt.without("hoist"):
-        assert mode().passes == {"hoist", "factors", "merge", "fold"}  # the others need it
+        assert mode().passes == {"hoist", "factors", "terms", "merge", "fold"}  # the others need it
     with tg.bptt.without("sums", "defer"):
         assert mode().passes == {"sums", "defer"}
     with tg.bptt.without():
@@ -75,5 +76,51 @@ def test_explain_says_what_every_pass_does_to_an_lstm() -> None:
     with tg.bptt.without("merge", "fold"):
         assert list(counts(tg.explain(layer, x, layer.get_initial_state(2)))) == [
             "(the step as it is)",
-            *list(PASSES)[:5],
+            *list(PASSES)[:-2],
         ]
+
+
+def backward_of(name: str, *off: str) -> str:
+    """The derived backward pass of a cell, without some passes."""
+    with tg.bptt.without(*off) if off else nullcontext():
+        p = problem(name, 2, 3)
+        return str(tg.bptt_source(p.step, p.xs[0][:, 0], p.states, p.constants).partition("def backward(")[2])
+
+
+def loop_of(text: str) -> list[str]:
+    """The statements inside the loop."""
+    inside = text.partition("for t in range(T - 1, -1, -1):\n")[2].partition("\n\n")[0]
+    return [line.partition("  #")[0].strip() for line in inside.splitlines()]
+
+
+def test_terms_leave_one_carry_and_one_product_for_a_state_that_comes_in_several() -> None:
+    loop, before = loop_of(backward_of("peephole")), loop_of(backward_of("peephole", "terms"))
+    onto = [line for line in loop if line.endswith("out=dcell)")]
+    assert len(onto) == 2  # what the output sends is added, then all ways to the state before are one factor
+    assert "dcell_by_dcell[t]" in onto[1]
+    assert len(before) >= len(loop) + 6  # two more carries, each multiplied, copied and added
+    assert not any("[...] =" in line for line in loop) and any("[...] =" in line for line in before)
+
+
+def test_dots_contract_sums_of_products() -> None:
+    text, before = backward_of("layer_norm_lstm"), backward_of("layer_norm_lstm", "dots")
+    assert "np.vecdot(" in text and "np.vecdot(" not in before
+    assert len(loop_of(text)) < len(loop_of(before))
+    assert not re.search(r"negative\(.*\n.*np\.add\.reduce", text)
+
+
+def test_defer_takes_sums_of_stacked_products_out_of_the_loop() -> None:
+    text = backward_of("attention_by_matmul")
+    for beside, stacked in (("beside", "stacked"), ("beside_2", "stacked_2")):
+        assert f"np.matmul({beside}, {stacked})" in text
+    assert "beside" not in "\n".join(loop_of(text))
+    assert "add.reduce(all_dmemory" not in text
+
+
+def test_a_test_is_a_factor_without_a_choice() -> None:
+    assert "np.where" not in backward_of("ind_rnn")
+
+
+def test_weights_alone_need_no_factors() -> None:
+    text = backward_of("peephole")
+    assert re.search(r"multiply\(all_do\w*, all_cell\[1:\]", text)  # dpo is the sum of do * c, as by hand

@@ -12,11 +12,12 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import ops
 
 CELLS, MASKED = 160, 30
+FOUND = (1031, 1162, 2363, 2561, 2672)  # were not derived once: views of a carry, parts written into one
 
 
 def test_random_cells_are_derived_and_agree_with_unrolled() -> None:
     """None of them falls back: the warning is an error."""
-    found = [problem for seed in range(CELLS) if (problem := problem_of(seed))]
+    found = [problem for seed in (*range(CELLS), *FOUND) if (problem := problem_of(seed))]
     assert not found, f"{len(found)} of {CELLS}:\n" + "\n".join(found[:12])
 
 

@@ -5,13 +5,15 @@ They rewrite the list of `Value`s; `schedule` then decides where each op runs. E
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..core.op import OPS
 from .adjoint import Adjoint
-from .body import Value
+from .body import Body, Value
+from .text import basic
 from .walks import ancestors, dependents
 
 
@@ -42,7 +44,8 @@ def factors(adjoint: Adjoint) -> None:
     """Carry a gradient through elementwise ops as `base · factor`: `((dc · g) · i) · (1 − i) = dc · (g · i · (1 − i))`.
 
     The factors are made of saved values only, so they can be computed for all steps at once before the loop.
-    Terms with one base are added by their factors: `dh · h − dh · n = dh · (h − n)`.
+    Terms with one base are added by their factors: `dh · h − dh · n = dh · (h − n)`. What only gradients of weights
+    are made of stays as it is: it comes after the loop anyway.
     """
     rewriter = _Factors(adjoint)
     rewriter.run()
@@ -54,6 +57,7 @@ class _Factors:
         self.adjoint = adjoint
         sources = [c for c in adjoint.cotangents if c] + [c for cs in adjoint.carries for c in cs]
         self.linear = dependents(adjoint.values, sources) | set(sources)
+        self.inside = ancestors([v for parts in adjoint.states for v in parts])  # what the step before needs
         self.form: dict[Value, tuple[Value, Any]] = {}  # base and factor (1.0: none)
         self.joined: dict[Value, list[tuple[Value, Any, str]]] = {}  # a concatenation of such products
         self.made: list[Value] = []
@@ -63,11 +67,12 @@ class _Factors:
     def run(self) -> None:
         for value in self.adjoint.values:
             self.eq = value.eq
-            pieces = self._pieces(value) if value in self.linear else None
+            split = value in self.linear and value in self.inside
+            pieces = self._pieces(value) if split else None
             if pieces is not None:
                 self.joined[value] = pieces
                 continue
-            form = self._form(value) if value in self.linear else None
+            form = self._form(value) if split else None
             if form is not None and form[0].shape == value.shape:
                 self.form[value] = form
                 continue
@@ -159,6 +164,8 @@ class _Factors:
                 form = self._split(args[pick])
                 if form and not isinstance(args[rest], Value) and args[rest] == 0:
                     chosen = (args[0], form[1], 0.0) if pick == 1 else (args[0], 0.0, form[1])
+                    if chosen[1:] == (1.0, 0.0) and isinstance(args[0], Value):  # a test is 1 or 0 as it is
+                        return form[0], self._make("cast", args[0])
                     return form[0], self._op("where", *chosen)
         return None
 
@@ -206,6 +213,11 @@ class _Factors:
         return self._make(name, *args)
 
     def _make(self, name: str, *args: Any) -> Value:
+        if name == "add":  # −n + h = h − n
+            for minus, other in (args, args[::-1]):
+                if isinstance(minus, Value) and minus.op == "negative" and minus not in self.linear:
+                    name, args = "subtract", (other, minus.args[0])
+                    break
         key = (name, args)
         if key not in self.known:
             values = [a for a in args if isinstance(a, Value)]
@@ -220,13 +232,23 @@ class _Factors:
         return next(iter(self.linear)).dtype
 
 
-def tidy(adjoint: Adjoint) -> None:
-    """Compute the same thing once: `h · hᵀ` used twice is one op."""
+def tidy(body: Body, adjoint: Adjoint) -> None:
+    """Compute the same thing once: `h · hᵀ` used twice is one op, and where `1 − z` is known, `a − a z = a (1 − z)`."""
     known: dict[Any, Value] = {}
+    complements = {v.args[1]: v for v in body.values if v.op == "subtract" and v.args[0] == 1.0}
+    read = {a for v in adjoint.values for a in v.inputs}
     for value in adjoint.values:
         value.args = tuple([_final(a) for a in value.args])
         if value.op in ("alias", "time_sum"):
             continue
+        if value.op == "subtract" and (product := value.args[1]) and isinstance(product, Value):
+            a = value.args[0]
+            if product.op == "multiply" and a in product.args:
+                (z,) = [v for v in product.args if v is not a] or [a]
+                if complements.get(z) in read:
+                    value.op, value.args = "multiply", (a, complements[z])
+        if value.op in ("put_back", "getitem") and _takes_all(value):
+            value.op, value.attrs = "reshape", {"shape": value.shape}
         if value.op == "reshape" and value.shape == value.args[0].shape:
             value.op = "alias"
             continue
@@ -239,6 +261,14 @@ def tidy(adjoint: Adjoint) -> None:
             twin.label = twin.label or value.label
             value.op, value.args = "alias", (twin,)
     resolve(adjoint)
+
+
+def _takes_all(value: Value) -> bool:
+    """Whether an index takes every element, in order: it only leaves out or adds axes of length 1."""
+    index = value.attrs["index"]
+    parts = index if isinstance(index, tuple) else (index,)
+    forwards = all(p.step is None or p.step > 0 for p in parts if isinstance(p, slice))
+    return basic(index) and forwards and math.prod(value.shape) == math.prod(value.args[0].shape)
 
 
 def _final(a: Any) -> Any:

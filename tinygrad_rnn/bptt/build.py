@@ -12,7 +12,7 @@ import numpy as np
 from ..config import mode
 from ..core.op import Array
 from ..core.tensor import Tensor
-from . import algebra, gates, schedule, source, sums
+from . import algebra, dots, gates, schedule, source, sums, terms
 from .adjoint import derive
 from .body import Body, Tracer, Underivable, Value, trace
 from .equations import number_equations
@@ -24,6 +24,8 @@ PASSES: dict[str, Any] = {  # in the order in which they are applied; each can b
     "sums": sums.sums,
     "guards": algebra.guards,
     "factors": algebra.factors,
+    "terms": terms.terms,
+    "dots": dots.dots,
     "hoist": schedule.program,
     "defer": schedule.defer,
     "merge": gates.merge,
@@ -31,7 +33,7 @@ PASSES: dict[str, Any] = {  # in the order in which they are applied; each can b
 }
 
 
-NEED_HOIST = frozenset(("factors", "merge", "fold"))
+NEED_HOIST = frozenset(("factors", "terms", "merge", "fold"))
 
 
 @dataclass
@@ -199,6 +201,8 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
         sums.sums(tracer)
     tracer.forward_constants = len(body.bound)
     if not saving:
+        if "dots" not in off:
+            dots.dots(body, None)
         if "merge" not in off:
             gates.merge(body, None, "fold" not in off)
         return source.write(schedule.program(body, None, "hoist" not in off, True)), [], False
@@ -212,7 +216,11 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
         guarded = algebra.guards(adjoint) or masked
     if "factors" not in off:
         algebra.factors(adjoint)
-        algebra.tidy(adjoint)
+        algebra.tidy(body, adjoint)
+    if "terms" not in off:
+        terms.terms(adjoint)
+    if "dots" not in off:
+        dots.dots(body, adjoint)
     if "defer" not in off:
         schedule.defer(adjoint, once, schedule.largest(body))
     algebra.resolve(adjoint)

@@ -39,12 +39,32 @@ def merge(body: Body, adjoint: Adjoint | None, folded: bool) -> None:
     for value in body.values:
         if value.op == "split" and value in carried and _equal_parts(value):
             made += _Gates(value, users, varying, folded).run()
+        elif folded and value.op == "sigmoid" and value in carried and value not in made:
+            made += [*_negated(value, users, varying), value]
         elif value not in made:
             made.append(value)
     body.values = made
     for value in made if folded and _has_fast_tanh() else ():
         if value.op == "sigmoid" and value.dtype == np.float32:
             value.op = "sigmoid_by_tanh"
+
+
+def _negated(gate: Value, users: dict[Value, list[Any]], varying: set[Value]) -> list[Value]:
+    """The ops of a sum of products under a single sigmoid, with its change of sign in the weights."""
+    (z,) = gate.args
+    made: list[Value] = []
+
+    def new(op: str, args: tuple[Any, ...], attrs: dict[str, Any], shape: Any, label: str = "") -> Value:
+        value = Value(op, args, attrs, shape, gate.dtype)
+        value.label, value.eq = label, z.eq
+        made.append(value)
+        return value
+
+    if isinstance(z, Value) and z.dtype == gate.dtype and not _has_fast_tanh() and z in varying:
+        if _permutable(z, gate, users, varying):
+            gate.args = (fold(z, [0], [-1.0], new, varying, z.shape[-1]),)
+            gate.op = "sigmoid_of_negative"
+    return made
 
 
 def _equal_parts(value: Value) -> bool:
@@ -82,7 +102,7 @@ class _Gates:
         source = self.split.args[0]
         if self._opens(source):
             return self.made
-        free = self.folded and self._permutable(source, self.split)
+        free = self.folded and _permutable(source, self.split, self.users, self.varying)
         order = list(range(self.count))
         if free:
             first = [self.kinds.index(k) if k else i for i, k in enumerate(self.kinds)]
@@ -121,23 +141,6 @@ class _Gates:
         value.label, value.eq = label, self.split.eq
         self.made.append(value)
         return value
-
-    # --- the weights --------------------------------------------------------------------------------
-
-    def _permutable(self, value: Value, user: Value) -> bool:
-        """Whether the columns of a sum of products can be reordered and scaled in the weights."""
-        if value not in self.varying:
-            return bool(value.shape)
-        if self.users.get(value) != [user]:
-            return False
-        if value.op == "add":
-            width = value.shape[-1]
-            return all(
-                isinstance(a, Value) and a.shape and a.shape[-1] == width and self._permutable(a, value)
-                for a in value.args
-            )
-        right = value.args[1] if value.op == "matmul" else None
-        return isinstance(right, Value) and len(right.shape) == 2 and right not in self.varying
 
     # --- the gates ----------------------------------------------------------------------------------
 
@@ -219,6 +222,25 @@ class _Gates:
                 target.label = target.label or part.label
                 target.op, target.args, target.attrs = "part", (opened,), {"index": j}
                 self.made.append(target)
+
+
+def _permutable(value: Value, user: Value, users: dict[Value, list[Any]], varying: set[Value]) -> bool:
+    """Whether the columns of a sum of products can be reordered and scaled in the weights."""
+    if value not in varying:
+        return bool(value.shape)
+    if users.get(value) != [user]:
+        return False
+    if value.op == "add":
+        width = value.shape[-1]
+        return all(
+            isinstance(a, Value)
+            and a.shape
+            and a.shape[-1] == width
+            and _permutable(a, value, users, varying)
+            for a in value.args
+        )
+    right = value.args[1] if value.op == "matmul" else None
+    return isinstance(right, Value) and len(right.shape) == 2 and right not in varying
 
 
 def fold(

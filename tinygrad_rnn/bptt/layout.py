@@ -153,7 +153,7 @@ class Layout:
             return False
         if a.op not in OPS and a.op not in ("part", "carry", *_KIN):
             return False
-        if self._buffer(a).op == "carry" and (self.region[v] != "b-loop" or self._needs_all(v)):
+        if self.memory(a).op == "carry" and (self.region[v] != "b-loop" or self._needs_all(v)):
             return False
         if a.op == "part" and a.args[0].attrs["axis"] > 0:
             return False  # columns of a matrix: what is computed from them is better kept in one piece
@@ -165,6 +165,12 @@ class Layout:
     def _buffer(self, v: Value) -> Value:
         while v in self.same:
             v = self.same[v]
+        return v
+
+    def memory(self, v: Value) -> Value:
+        """Whose buffer a value lies in, also as a view of it."""
+        while v in self.same or is_view(v):
+            v = self.same[v] if v in self.same else v.args[0]
         return v
 
     def _dead_after(self, a: Value, v: Value) -> bool:
@@ -235,6 +241,8 @@ class Layout:
                     if root.op == "carry" or self.fixed(root) or self.region.get(root) != "b-loop":
                         continue
                     v = root
+                if v in self.pieces:  # its parts are written earlier, while the old carry may still be read
+                    continue
                 in_carry = [u for u in self.order if u is not v and self._buffer(u) is carry]
                 readers = self._readers(carry) + [r for u in in_carry for r in self._readers(u)]
                 members = [u for u in self.order if self._buffer(u) is v]

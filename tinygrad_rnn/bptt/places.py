@@ -149,7 +149,19 @@ class Places:
                 return self._view(v, v.args[0])
         if v in lay.born:
             return self.inside(v, *lay.born[v])
-        return self._buffer(v, v in lay.stacked or v.op in ("cotangent",))
+        if v.op == "cotangent" and self._read_by_steps(v):
+            return Place(self.names.new(self._label(v)), "stack")
+        return self._buffer(v, v in lay.stacked or v.op == "cotangent")
+
+    def _read_by_steps(self, v: Value) -> bool:
+        """Whether only ops of the loop read a value, so that no array of all its steps is needed."""
+        users = self.layout.users.get(v, [])
+        leaves = v in self.layout.ends
+        return (
+            not leaves
+            and v.shape != ()
+            and all(self.layout.region[u] == "b-loop" and not is_view(u) for u in users)
+        )
 
     def _buffer(self, v: Value, stacked: bool) -> Place:
         name = self.names.new(self._label(v))
@@ -168,9 +180,9 @@ class Places:
     def _view(self, v: Value, base_value: Value) -> Place:
         base = self.place(base_value)
         name = self.names.new(v.label or f"{base.name}_{'T' if v.op == 'transpose' else 'part'}")
-        whole = v.op == "stop"
-        if whole:
+        if v.op == "stop":
             return base
+        contiguous = v.op == "reshape" and base.contiguous
         if base.kind == "stack":
             shape = (
                 (lambda s: self.shape_text(["T + 1" if n == "T" else n for n in s]))
@@ -178,7 +190,7 @@ class Places:
                 else self.shape_text
             )
             self.hold(f"all_{name}", view_text(v, base.whole, 1, shape) or "")
-            return Place(name, "stack", base.shift, False, base.long)
+            return Place(name, "stack", base.shift, contiguous, base.long)
         if base.kind == "ring":
             self.list_steps(base.name)
             self.hold(name, f"[{view_text(v, 's', 0, self.shape_text)} for s in {base.name}]")

@@ -177,7 +177,8 @@ def _regions(
 def defer(adjoint: Adjoint, once: set[Value], limit: int) -> None:
     """One product over all steps in place of one per step: `Σ_t a_tᵀ g_t = [a_1; …; a_T]ᵀ [g_1; …; g_T]`.
 
-    Sums over the batch and over time become one sum, and reshapes move behind it.
+    Stacks of matrices likewise, `Σ_t a_t g_t = [a_1, …, a_T] [g_1; …; g_T]` for each of the stack. Sums over the
+    batch and over time become one sum, and reshapes move behind it.
     """
     made: list[Value] = []
     for value in adjoint.values:
@@ -206,6 +207,14 @@ def _push(total: Value, made: list[Value], once: set[Value], limit: int) -> None
         ):
             total.attrs = {"product": True}
             total.args = (left.args[0], right)
+            return
+        if (
+            len(left.shape) == len(right.shape) > 2
+            and left.shape[:-2] == right.shape[:-2]
+            and once.isdisjoint((left, right))
+        ):
+            total.attrs = {"products": True}
+            total.args = (left, right)
             return
     if term.op == "scatter_add" and term.attrs["axis"] == 0:
         total.attrs = {"scatter": True}

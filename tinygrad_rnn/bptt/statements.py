@@ -121,6 +121,8 @@ class Statements(Places):
             a, g = v.args
             x, d = (f"{self.whole(u)}.reshape(T * {u.shape[0]}, {u.shape[1]})" for u in (a, g))
             return [f"{name} = np.matmul({x}.T, {d})"]
+        if v.attrs.get("products"):
+            return self._products(v, name)
         if v.attrs.get("scatter"):
             g, ids = (self.whole(u) for u in v.args)
             return [
@@ -134,6 +136,20 @@ class Statements(Places):
         if v.attrs.get("keepdims"):
             keep = ", keepdims=True).reshape(" + self.shape_text(v.shape)
         return [f"{name} = np.add.reduce({self.whole(v.args[0])}, axis={axis}{keep})"]
+
+    def _products(self, v: Value, name: str) -> list[str]:
+        """A sum over time of products of stacks: one product of each stack's matrices, side by side and stacked."""
+        a, g = v.args
+        n = len(a.shape)  # of all steps, the axes are: time, those of the stack, rows, columns
+        stack = ", ".join(map(str, range(1, n - 1)))
+        beside, stacked = self.names.new("beside"), self.names.new("stacked")
+        left = f"{self.whole(a)}.transpose({stack}, {n - 1}, 0, {n})"
+        right = f"{self.whole(g)}.transpose({stack}, 0, {n - 1}, {n})"
+        return [
+            f"{beside} = {left}.reshape{self.shape_text((*a.shape[:-1], -1))}",
+            f"{stacked} = {right}.reshape{self.shape_text((*g.shape[:-2], -1, g.shape[-1]))}",
+            f"{name} = np.matmul({beside}, {stacked})",
+        ]
 
 
 def _spelled(line: str) -> str:

@@ -40,20 +40,31 @@ def _reduction(name: str) -> Callable[..., Lines]:
     return lines
 
 
+def _largest(x: str, axis: Any) -> str:
+    """The maximum over some axes, which stay; −∞ of nothing."""
+    return f"np.maximum.reduce({x}, axis={axis}, keepdims=True, initial=-np.inf)"
+
+
+def _vecdot(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
+    return [f"np.vecdot({a[0]}, {a[1]}, out={y}{'[..., 0]' if attrs['keepdims'] else ''})"]
+
+
 def _softmax(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     axis = attrs["axis"] + lead
     return [
-        f"subtract({a[0]}, np.max({a[0]}, axis={axis}, keepdims=True, initial=-np.inf), out={y})",
+        f"top = {_largest(a[0], axis)}",
+        f"subtract({a[0]}, top, out={y})",
         f"exp({y}, out={y})",
-        f"divide({y}, np.sum({y}, axis={axis}, keepdims=True), out={y})",
+        f"divide({y}, np.add.reduce({y}, axis={axis}, keepdims=True), out={y})",
     ]
 
 
 def _log_softmax(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     axis = attrs["axis"] + lead
     return [
-        f"subtract({a[0]}, np.max({a[0]}, axis={axis}, keepdims=True, initial=-np.inf), out={y})",
-        f"subtract({y}, np.log(np.sum(np.exp({y}), axis={axis}, keepdims=True)), out={y})",
+        f"top = {_largest(a[0], axis)}",
+        f"subtract({a[0]}, top, out={y})",
+        f"subtract({y}, np.log(np.add.reduce(np.exp({y}), axis={axis}, keepdims=True)), out={y})",
     ]
 
 
@@ -61,7 +72,7 @@ def _logsumexp(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     axes, x = _axes(attrs, lead), a[0]
     squeeze = "" if attrs["keepdims"] else f".squeeze({axes})"
     return [
-        f"top = np.max({x}, axis={axes}, keepdims=True, initial=-np.inf)",
+        f"top = {_largest(x, axes)}",
         f"top = np.where(np.isfinite(top), top, 0).astype({x}.dtype)",
         f"{y}[...] = (np.log(np.sum(np.exp({x} - top), axis={axes}, keepdims=True)) + top){squeeze}",
     ]
@@ -175,6 +186,7 @@ STATEMENTS: dict[str, Callable[..., Lines]] = {
     "cast": _expression("{0}"),
     "clip": _clip,
     "sum": _reduction("np.add.reduce"), "prod": _reduction("np.multiply.reduce"),
+    "vecdot": _vecdot,
     "max": _reduction("np.maximum.reduce"), "min": _reduction("np.minimum.reduce"),
     "all": _reduction("np.all"), "any": _reduction("np.any"),
     "argmax": _argument("argmax"), "argmin": _argument("argmin"),
