@@ -64,7 +64,7 @@ def test_composite_functions_say_which_of_their_ops_it_was() -> None:
         z = y + x
     total = y._node.inputs[0]
     assert total.trace.path == y._node.trace.path and total.trace.inner != y._node.trace.inner
-    assert z._node.trace.inner is None
+    assert z._node.trace.inner == ()
 
 
 def test_nothing_is_kept_outside() -> None:

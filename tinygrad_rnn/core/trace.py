@@ -39,8 +39,8 @@ class Traced:
     """What `trace()` keeps of a node: where it was made, what it computed, and what a backward pass did with it.
 
     `path` is the call path, innermost frame first; `value` the array, or a tuple of them; `seconds` the time
-    since the op before, with the Python in between. `inner` is the place in the engine that the path led to:
-    it tells the ops of a composite function apart; None for an op that was called directly. `names` are those of
+    since the op before, with the Python in between. `inner` is the way inside the engine, innermost frame first: it
+    tells the ops of a composite function apart; () for an op that was called directly. `names` are those of
     local variables in which the node was seen, looked up whenever a function was entered or left between two ops.
     What a function assigns directly is not looked up: it can be read off the call path.
 
@@ -56,7 +56,7 @@ class Traced:
     code: CodeType | None  # the innermost frame, which differs from op to op, and where it stood
     at: int
     outer: Path  # the frames around it
-    inner: tuple[CodeType, int] | None
+    inner: Path
     value: Any
     seconds: float
     names: tuple[str, ...]
@@ -99,7 +99,7 @@ class Trace(Monitor):
                 _traced(parent, args[node.inputs.index(parent)]._data)
         frame: Any = sys._getframe(2)
         kept = node.trace = Traced()
-        kept.inner = None
+        kept.inner = ()
         if frame is not self._here:
             frame, kept.inner = self._moved(frame)
         if frame is None:
@@ -114,11 +114,12 @@ class Trace(Monitor):
         kept.seconds = clock - self._clock
         self._clock = clock
 
-    def _moved(self, frame: FrameType | None) -> tuple[FrameType | None, tuple[CodeType, int] | None]:
-        """The innermost frame outside the engine, and the place in the engine that it called."""
-        inner = None
+    def _moved(self, frame: FrameType | None) -> tuple[FrameType | None, Path]:
+        """The innermost frame outside the engine, and those inside."""
+        inner = []
         while frame is not None and _KIND[frame.f_code.co_filename] is ENGINE:
-            inner, frame = frame, frame.f_back
+            inner.append((frame.f_code, frame.f_lasti))
+            frame = frame.f_back
         back = None if frame is None else frame.f_back
         at = -1 if back is None else back.f_lasti
         if frame is not self._frame or back is not self._back or at != self._at:
@@ -126,7 +127,7 @@ class Trace(Monitor):
             self._frame, self._back, self._at = frame, back, at
             self._here = None if frame is None or frame.f_code.co_flags & RESUMABLE else frame
             self._outer = _path(frame)[1:]  # these frames wait for the innermost one
-        return frame, None if inner is None else (inner.f_code, inner.f_lasti)
+        return frame, tuple(inner)
 
     def arrived(self, node: Node, g: Any) -> None:
         """Note the gradient of a node, and that it is its turn."""
@@ -187,10 +188,10 @@ def _traced(node: Node, value: Any = None) -> Traced:
     kept: Traced | None = getattr(node, "trace", None)
     if kept is None:
         kept = node.trace = Traced()
-        kept.code = kept.inner = kept.grad = None
+        kept.code = kept.grad = None
         kept.value = value
         kept.seconds, kept.order = 0.0, 0
-        kept.names = kept.parts = ()
+        kept.inner = kept.names = kept.parts = ()
     return kept
 
 
@@ -227,14 +228,12 @@ def where(code: CodeType) -> int:
 
 def of_backward(kept: Traced) -> bool:
     """Whether an op was recorded by a backward pass with `create_graph=True`: the path says nothing about it."""
-    return kept.inner is not None and kept.inner[0].co_filename == _AUTODIFF
+    return any([code.co_filename == _AUTODIFF for code, _ in kept.inner])
 
 
-def composite(kept: Traced) -> tuple[int, int] | None:
-    """Which op of a composite function it was; None for an op that the path calls itself."""
-    if kept.inner is None or kept.inner[0].co_filename.startswith(_PLAIN):
-        return None
-    return id(kept.inner[0]), kept.inner[1]
+def composite(kept: Traced) -> Path:
+    """The way inside a composite function, innermost frame first; () for an op that the path calls itself."""
+    return tuple([frame for frame in kept.inner if not frame[0].co_filename.startswith(_PLAIN)])
 
 
 class trace(switched):
