@@ -10,6 +10,7 @@ from viz.nests import CELLS, NESTS, branches, recursion, sequences, start, tree,
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import graph, layers, ops, tensor
+from tinygrad_rnn.viz.inspect import _record
 
 
 def recorded(function: Any, steps: int) -> Any:
@@ -129,3 +130,45 @@ def test_cells_in_a_loop_of_the_users_own():
         assert g.t[g.op == "tanh"].tolist() == [t for t in range(steps) for _ in range(2)]
         assert sorted(set(folds[-1].counts)) in ([1, steps], [1, steps - 1, steps])
     assert len(folds[0]) == len(folds[1])
+
+
+def test_a_derived_layer_that_runs_backwards_carries_to_the_step_before():
+    x = tensor(np.ones((2, 5, 4), "float32"), requires_grad=True)
+    layer = layers.SimpleRNN(3, go_backwards=True, return_sequences=True)
+    folds = []
+    for context in (tg.derived, tg.unrolled):
+        with context():
+            fold = graph(layer(x)).fold()
+        assert set(fold.low[fold.carried]) == set(fold.high[fold.carried]) == {-1}
+        folds.append(fold)
+    assert folds[0].graph.t[folds[0].graph.op == "tanh"].tolist() == [4, 3, 2, 1, 0]
+
+
+def test_weights_of_stacked_cells_have_the_path_of_their_ops():
+    rnn = layers.RNN([layers.LSTMCell(3), layers.GRUCell(3)], name="rnn")
+    for _ in range(2):
+        with tg.unrolled():
+            g = graph(rnn(np.ones((2, 4, 3), "float32")))
+        reader = dict(zip(g.parents.tolist(), g.children().tolist(), strict=True))
+        for row in np.flatnonzero(g.kind == "parameter").tolist():
+            assert g.name[row].startswith(g.layer[reader[row]] + "/")
+    cells = layers.StackedRNNCells([layers.GRUCell(3)], name="cells")
+    y, _ = cells(np.ones((2, 4), "float32"), cells.get_initial_state(batch_size=2))
+    assert {layer.rpartition("/")[0] for layer in graph(y).layer} <= {"", "cells"}
+
+
+def test_ops_of_a_model_that_is_only_drawn_come_from_the_lines_of_its_layers():
+    model = tg.Sequential([tg.Input((4, 2)), layers.LSTM(3), layers.Dense(1)])
+    x = np.ones((1, 4, 2), "float32")
+    g = _record(model, x, None).graph
+    where = {g.site[row]: g.source(row) for row in np.flatnonzero(g.kind == "op")}
+    assert {site.rpartition(":")[0] for site in where} <= {
+        f"layers/{n}.py" for n in ("lstm", "cell", "core", "rnn")
+    }
+    assert any("self.activation(c)" in text for _, _, text in where.values())
+    with tg.trace():
+        y = model(x)  # the user's own line
+    g = graph(y)
+    assert {g.source(row)[2] for row in np.flatnonzero(g.kind == "op")} == {
+        "y = model(x)  # the user's own line"
+    }

@@ -38,6 +38,12 @@ def position(code: CodeType, offset: int) -> Span | None:
     return None if None in (line, end, column, stop) else (line, end, column, stop)
 
 
+def line_of(code: CodeType, offset: int) -> int:
+    """The line of an instruction, or that of its function if it is not known."""
+    found = position(code, offset)
+    return found[0] if found else code.co_firstlineno
+
+
 def span(node: Any) -> Span:
     """The range of a node of the syntax tree."""
     return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset

@@ -27,6 +27,7 @@ RESUMABLE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENER
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _ENGINE = tuple(os.path.join(_PACKAGE, part) for part in ("core", "ops", "bptt", "config"))
 _AUTODIFF = os.path.join(_ENGINE[0], "autodiff.py")
+_DRAWINGS, _LAYERS = (os.path.join(_PACKAGE, part) + os.sep for part in ("viz", "layers"))
 _PLAIN = (
     _ENGINE[0],
     *[os.path.join(_PACKAGE, "ops", part) for part in ("__init__", "protocols")],
@@ -224,6 +225,23 @@ def _stored(code: CodeType) -> tuple[str, ...]:
 def where(code: CodeType) -> int:
     """`ENGINE`, `PACKAGE` or `USER`: where a function belongs."""
     return _KIND[code.co_filename]
+
+
+def origin(path: Path) -> tuple[CodeType, int] | None:
+    """The user's line that an op comes from.
+
+    That of the layer if the user's code is not on the way, or has only asked for the drawing of a model.
+    """
+    inner = ""
+    for code, at in path:
+        if where(code) == USER:
+            if not inner.startswith(_DRAWINGS):
+                return code, at
+            break
+        inner = code.co_filename
+    return next(
+        (frame for frame in path if frame[0].co_filename.startswith(_LAYERS)), path[0] if path else None
+    )
 
 
 def of_backward(kept: Traced) -> bool:

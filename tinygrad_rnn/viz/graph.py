@@ -12,9 +12,9 @@ import numpy as np
 
 from ..config import mode, switched
 from ..core.op import Array, Leaf, Node, Port
-from ..core.sites import assigned, position, text_of
+from ..core.sites import assigned, line_of, text_of
 from ..core.tensor import Tensor
-from ..core.trace import USER, Path, where
+from ..core.trace import USER, Path, origin, where
 from .columns import Graph
 from .loops import Paths, Walk
 from .nodes import Reader, constants_of, kind_of, norm, size_of
@@ -182,16 +182,16 @@ def _column(values: list[Any]) -> Array:
 
 
 def _site(path: Path) -> tuple[str | None, str | None]:
-    """The user's expression, and the line that it stands in; the innermost ones that are not this package's."""
-    for code, at in path:
-        if where(code) == USER:
-            found = position(code, at)
-            line = found[0] if found else code.co_firstlineno
-            own = where(path[0][0]) == USER
-            return (
-                text_of(code, at) or None
-            ) if own else None, f"{os.path.basename(code.co_filename)}:{line}"
-    return None, None
+    """The user's expression, if the op is the user's, and the line that it comes from."""
+    found = origin(path)
+    if found is None:
+        return None, None
+    code, at = found
+    text = text_of(code, at) if found == path[0] and where(code) == USER else ""
+    file = os.path.basename(code.co_filename)
+    if where(code) != USER:
+        file = f"{os.path.basename(os.path.dirname(code.co_filename))}/{file}"
+    return text or None, f"{file}:{line_of(code, at)}"
 
 
 def _name_by_variables(
