@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from viz.nests import CELLS, NESTS, branches, recursion, sequences, start, tree, while_loop
+from viz.nets import network
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import graph, layers, ops, tensor
@@ -172,3 +173,9 @@ def test_ops_of_a_model_that_is_only_drawn_come_from_the_lines_of_its_layers():
     assert {g.source(row)[2] for row in np.flatnonzero(g.kind == "op")} == {
         "y = model(x)  # the user's own line"
     }
+
+
+def test_a_loop_over_layers_with_names_is_no_loop_over_time():
+    with tg.trace():
+        y = network()
+    assert graph(y).steps == 0

@@ -38,6 +38,11 @@ class Loop:
         passed: Array = self.number - self.start
         return passed
 
+    def repeats(self, place: Array) -> bool:
+        """Whether the passes lead through the same places again; layers with names of their own do not."""
+        _, first, inverse = np.unique(place, return_index=True, return_inverse=True)
+        return bool(np.any(self.t != self.t[first[inverse]]))
+
     def enter_at(self, numbers: Array) -> None:
         """Say with which passes the loop was entered again."""
         starts = np.union1d(self.start, numbers)
@@ -66,7 +71,7 @@ class Steps:
         self.weight = np.array([isinstance(node, Leaf) for node in nodes], bool) & (uses > 1)
         self.loops = self._loops()
         self._find_hidden_turns()
-        repeated = {k for k, loop in self.loops.items() if loop.t.max() > 0}
+        repeated = {k for k, loop in self.loops.items() if loop.repeats(walk.place[loop.rows])}
         chains: dict[tuple[int, ...], list[int]] = {}
         rows = np.flatnonzero((walk.place >= 0) & (t < 0)).tolist()
         for row in rows:
