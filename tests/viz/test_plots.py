@@ -16,6 +16,7 @@ from tinygrad_rnn import layers, ops
 from tinygrad_rnn.datasets.text import Vocabulary
 from tinygrad_rnn.manual import linear_rnn
 from tinygrad_rnn.models.characters import character_model
+from tinygrad_rnn.viz import curve
 from tinygrad_rnn.viz.figure import THEMES, _number
 from tinygrad_rnn.viz.flows import growth_factor
 
@@ -573,3 +574,10 @@ def test_an_unknown_theme_is_named():
     for plot in (tg.plot_gradient_flow, tg.plot_history):
         with pytest.raises(ValueError, match=rf"{plot.__name__}: theme must be .*'blue'"):
             plot({}, theme="blue")
+
+
+def test_the_line_chart_can_be_read_in_both_themes():
+    for colors, page in ((curve._LIGHT, "#ffffff"), (curve._DARK, "#16181d")):
+        assert min(contrast(color, page) for color in colors) >= 4.5
+    text = curve.line_chart({"loss": [2.0, 1.0], "val": [2.2, 1.4]}, levels={"chance": 3.0})
+    assert all(f'text class="ink{k}"' in text for k in (0, 1, 4)) and text.count("<polyline") == 2
