@@ -77,11 +77,11 @@ class Monitor:
 
     tracing = False  # values must not leave the world of ops: they stand for those of every time step
 
-    def forward(self, op: Any, args: tuple[Any, ...], attrs: dict[str, Any], y: Any, scope: Scope) -> None:
-        """An op ran: `args` are Tensors, arrays or numbers, `y` its array (a tuple, if it has several)."""
+    def forward(self, op: Any, args: Sequence[Any], attrs: dict[str, Any], y: Any, node: Any) -> None:
+        """An op ran: `args` are Tensors, arrays or numbers, `y` its array (a tuple, if it has several).
 
-    def recorded(self, node: Any, args: Sequence[Any], y: Any) -> None:
-        """An op was recorded as `node`; `args` are as in `forward`, `y` is its array (a tuple, if it has several)."""
+        `node` is what was recorded, None if nothing was.
+        """
 
     def arrived(self, node: Any, g: Any) -> None:
         """A backward pass reached `node`; `g` is its gradient, complete (a list, if it has several outputs)."""
@@ -174,10 +174,10 @@ def unrolled() -> switched:
 class FiniteMonitor(Monitor):
     """Raises at the first value that is not finite."""
 
-    def forward(self, op: Any, args: tuple[Any, ...], attrs: dict[str, Any], y: Any, scope: Scope) -> None:
+    def forward(self, op: Any, args: Sequence[Any], attrs: dict[str, Any], y: Any, node: Any) -> None:
         """Look at the results of an op."""
         for value in y if isinstance(y, tuple) else (y,):
-            self._check(op.name, "forward", value, scope)
+            self._check(op.name, "forward", value, mode().scope)
 
     def backward(self, node: Any, parent: Any, part: Any) -> None:
         """Look at one gradient."""

@@ -37,6 +37,36 @@ def test_paths_values_and_names() -> None:
         assert not any("tinygrad_rnn/core" in code.co_filename for code, _ in first.path)
 
 
+def test_a_generator_has_the_path_of_whoever_asks_it() -> None:
+    def powers(x: Any) -> Any:
+        y = x
+        while True:
+            y = y * x
+            yield y
+
+    def third(made: Any) -> Any:
+        return next(made)
+
+    with tg.trace():
+        x = tg.tensor(np.ones(2), requires_grad=True)
+        made = powers(x)
+        first, second, cube = next(made), next(made), third(made)
+    paths = [[(code.co_name, at) for code, at in y._node.trace.path[:2]] for y in (first, second, cube)]
+    assert [name for name, _ in paths[0]] == ["powers", "test_a_generator_has_the_path_of_whoever_asks_it"]
+    assert paths[0][0] == paths[1][0] == paths[2][0] and paths[0][1] != paths[1][1]
+    assert paths[2][1][0] == "third" and first._node.trace.names == ("y",)
+
+
+def test_composite_functions_say_which_of_their_ops_it_was() -> None:
+    with tg.trace():
+        x = tg.tensor(np.ones((2, 3)), requires_grad=True)
+        y = ops.mean(x, axis=0)
+        z = y + x
+    total = y._node.inputs[0]
+    assert total.trace.path == y._node.trace.path and total.trace.inner != y._node.trace.inner
+    assert z._node.trace.inner == ()
+
+
 def test_nothing_is_kept_outside() -> None:
     with tg.trace():
         pass

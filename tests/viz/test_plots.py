@@ -16,7 +16,8 @@ from tinygrad_rnn import layers, ops
 from tinygrad_rnn.datasets.text import Vocabulary
 from tinygrad_rnn.manual import linear_rnn
 from tinygrad_rnn.models.characters import character_model
-from tinygrad_rnn.viz.figure import _number
+from tinygrad_rnn.viz import curve
+from tinygrad_rnn.viz.figure import THEMES, _number
 from tinygrad_rnn.viz.flows import growth_factor
 
 
@@ -501,3 +502,82 @@ def test_a_loop_inside_layers_of_the_drawings():
     with tg.trace():
         loss = vanilla(steps=4)
     assert tg.plot_gradient_flow(loss, quantity="a").gradients["rnn.a"].shape == (4,)
+
+
+# --- themes ---------------------------------------------------------------------------------------------
+
+
+def contrast(one, other) -> float:
+    """WCAG's contrast ratio of two colours."""
+    from matplotlib.colors import to_rgb
+
+    light = []
+    for color in (one, other):
+        channels = np.array(to_rgb(color))
+        channels = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        light.append(channels @ [0.2126, 0.7152, 0.0722] + 0.05)
+    return max(light) / min(light)
+
+
+def plotted(theme: str, **options):
+    layer = layers.LSTM(4, return_sequences=True, name="lstm", seed=0)
+    x = np.random.default_rng(0).normal(size=(1, 6, 3)).astype("float32")
+    yield tg.plot_gradient_flow(linear(0.8), theme=theme, **options)
+    yield tg.plot_activations(layer, "lstm.f", x, theme=theme, **options)
+    yield tg.plot_input_gradients(layer, x, theme=theme, **options)
+    points, path = {"a": (0, 0), "b": (1, 1)}, [(2, 2), (1, 1), (0, 0)]
+    yield tg.plot_cost_surface(
+        lambda a, b: a * a + b * b, n=9, points=points, path=path, theme=theme, **options
+    )
+    yield tg.plot_history({"loss": [3.0, 2.0, 1.5], "val_loss": [3.1, 2.5, 2.6]}, theme=theme, **options)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_everything_can_be_read_in_both_themes(theme):
+    page = THEMES[theme].page
+    assert min(contrast(color, page) for color in THEMES[theme].lines) >= 3
+    before = dict(plt.rcParams)
+    for result in plotted(theme):
+        drawn = result.axes.get_figure()
+        drawn.canvas.draw()
+        assert contrast(drawn.get_facecolor(), page) == 1
+        for ax in drawn.axes:
+            words = [ax.xaxis.label, ax.yaxis.label, ax.title, *ax.get_xticklabels(), *ax.get_yticklabels()]
+            words += ax.get_legend().get_texts() if ax.get_legend() else []
+            assert all(contrast(text.get_color(), page) >= 4.5 for text in words)
+            assert all(
+                contrast(line.get_color(), page) >= 3 for line in ax.get_xticklines() + ax.get_yticklines()
+            )
+            for image in ax.images:
+                for text in ax.texts:  # the numbers in the cells
+                    k, i = text.get_position()
+                    cell = image.cmap(image.norm(image.get_array()))[i, k]
+                    assert contrast(text.get_color(), cell[:3]) >= 4.5
+            if not ax.images and not ax.collections:
+                assert all(contrast(line.get_color(), page) >= 3 for line in ax.lines)
+    assert dict(plt.rcParams) == before
+
+
+def test_a_plot_follows_the_style_and_the_axes_that_it_is_given():
+    with plt.style.context("dark_background"):
+        for result in plotted("auto"):
+            lines = [line.get_color() for line in result.axes.lines if not result.axes.collections]
+            assert all(contrast(color, "black") >= 3 for color in lines)
+    for theme in ("auto", "dark"):
+        _, ax = plt.subplots()
+        ax.set_facecolor("#101010")
+        line = tg.plot_history({"loss": [2.0, 1.0]}, ax=ax, theme=theme).axes.lines[0]
+        assert line.get_color() == THEMES["dark"].lines[0] and ax.get_facecolor()[0] < 0.1
+
+
+def test_an_unknown_theme_is_named():
+    for plot in (tg.plot_gradient_flow, tg.plot_history):
+        with pytest.raises(ValueError, match=rf"{plot.__name__}: theme must be .*'blue'"):
+            plot({}, theme="blue")
+
+
+def test_the_line_chart_can_be_read_in_both_themes():
+    for colors, page in ((curve._LIGHT, "#ffffff"), (curve._DARK, "#16181d")):
+        assert min(contrast(color, page) for color in colors) >= 4.5
+    text = curve.line_chart({"loss": [2.0, 1.0], "val": [2.2, 1.4]}, levels={"chance": 3.0})
+    assert all(f'text class="ink{k}"' in text for k in (0, 1, 4)) and text.count("<polyline") == 2

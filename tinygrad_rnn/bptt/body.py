@@ -190,8 +190,10 @@ class Tracer(Monitor):
 
     # --- what the engine tells ----------------------------------------------------------------------
 
-    def forward(self, op: Op, args: tuple[Any, ...], attrs: dict[str, Any], y: Any, scope: Scope) -> None:
-        """Write down one op."""
+    def forward(self, op: Op, args: Sequence[Any], attrs: dict[str, Any], y: Any, node: Any) -> None:
+        """Write down one op; of one that `custom_gradient` made, its inner ops were."""
+        if OPS.get(op.name) is not op:
+            return
         found = tuple([self.lookup(a) for a in args])
         active = op.vjps != (None,) and any([isinstance(a, Value) and a.active for a in found])
         several = op.outputs != 1

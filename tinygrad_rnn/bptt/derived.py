@@ -64,6 +64,8 @@ class Plan:
 class Call:
     """One run of a plan: what its backward pass needs. Its memory goes back to the plan when nobody needs it."""
 
+    turned = False  # the sequences were turned round: the first step that runs is the last in time
+
     def __init__(
         self, plan: Plan, length: int, arrays: list[Array], cache: Any, leaves: list[Tensor]
     ) -> None:
@@ -87,7 +89,8 @@ class Call:
         recorded = self.plan.built.tape
         xs, states = self.leaves[: recorded.xs], self.leaves[recorded.xs :][: len(recorded.states)]
         with enable_grad(), switched(derive=False):
-            return replay(recorded, xs, states, self.leaves[recorded.xs + len(recorded.states) :])
+            constants = self.leaves[recorded.xs + len(recorded.states) :]
+            return replay(recorded, xs, states, constants, self.turned)
 
     def unrolled(self, cotangents: Sequence[Any], create_graph: bool) -> list[Any]:
         """The gradients from the recorded steps."""
@@ -303,10 +306,12 @@ def run(
     again: Again,
     owner: Any,
     checkpoint: bool,
+    turned: bool,
 ) -> tuple[tuple[Tensor, ...], list[Tensor], bool]:
     """Outputs, last states and whether the outputs are several; raises `Underivable`.
 
     `again(sequences, states)` runs the same unrolled. What was found out about a step is kept with its `owner`.
+    `turned` says that the sequences run from the last time step to the first.
     With `checkpoint` only the states between segments are kept, and the backward pass runs each segment again.
     """
     recording = mode().grad
@@ -335,6 +340,7 @@ def run(
         cache = plan.take(length)
         *results, cache = _forward(plan, arrays, cache)
         call = Call(plan, length, arrays, cache, leaves)
+    call.turned = turned
     nodes = tuple(t._node for t in leaves)
     shapes = tuple(r.shape for r in results)
     node = Node(SCAN, {}, nodes, (call, *[None] * len(nodes)), shapes, results[0].dtype, mode().scope)

@@ -38,16 +38,21 @@ def tape(body: Body) -> Tape:
 
 
 def replay(
-    recorded: Tape, sequences: Sequence[Tensor], states: Sequence[Tensor], constants: Sequence[Tensor]
+    recorded: Tape,
+    sequences: Sequence[Tensor],
+    states: Sequence[Tensor],
+    constants: Sequence[Tensor],
+    turned: bool,
 ) -> list[Tensor]:
-    """Outputs for all steps and last states, with every op recorded."""
+    """Outputs for all steps and last states, with every op recorded; if `turned`, the first is the last in time."""
     pieces = [unstack(x, axis=1) for x in sequences]
     collected: list[list[Any]] = [[] for _ in recorded.outputs]
     current: list[Any] = list(states)
     layer = mode().scope.layer
-    for t in range(sequences[0].shape[1]):
+    length = sequences[0].shape[1]
+    for t in range(length):
         values: list[Any] = [*(p[t] for p in pieces), *current, *constants]
-        with switched(scope=Scope(layer, t)):
+        with switched(scope=Scope(layer, length - 1 - t if turned else t)):
             for name, args, attrs in recorded.ops:
                 given = tuple([values[a] if is_value else a for is_value, a in args])
                 if name == "part":

@@ -156,7 +156,7 @@ def _derived(
         ordered = [*ordered, Tensor(freeze(valid.copy()), None)]
         states = [*states, *masked.first_outputs()]
     outputs, last, several_out = run(
-        run_step, ordered, states, constants, several, again, owner, checkpoint is not None
+        run_step, ordered, states, constants, several, again, owner, checkpoint is not None, go_backwards
     )
     if not return_sequences:
         outputs = tuple(y[:, -1] for y in outputs)

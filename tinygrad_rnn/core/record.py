@@ -110,24 +110,21 @@ def apply(op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         args = promote(op, args)
     data = [a._data if isinstance(a, Tensor) else a for a in args]
     result = run(op, data, attrs, state.scope)
-    if state.monitor is not None:
-        state.monitor.forward(op, args, attrs, result, state.scope)
     inputs = tuple([a._node if isinstance(a, Tensor) else None for a in args])
-    if not state.grad or inputs.count(None) == len(inputs) or not (any(op.vjps) or op.vjp_all):
+    node = None
+    if state.grad and inputs.count(None) < len(inputs) and (any(op.vjps) or op.vjp_all):
+        saved = (result if "y" in op.reads else None, *_kept(op, args, data, inputs))
         if op.outputs == 1:
-            return Tensor(result, None)
-        return tuple([Tensor(value, None) for value in result])
-    saved = (result if "y" in op.reads else None, *_kept(op, args, data, inputs))
-    if op.outputs == 1:
-        node = Node(op, attrs, inputs, saved, result.shape, result.dtype, state.scope)
-    else:
-        shapes = tuple([value.shape for value in result])
-        node = Node(op, attrs, inputs, saved, shapes, result[0].dtype, state.scope)
+            node = Node(op, attrs, inputs, saved, result.shape, result.dtype, state.scope)
+        else:
+            shapes = tuple([value.shape for value in result])
+            node = Node(op, attrs, inputs, saved, shapes, result[0].dtype, state.scope)
     if state.monitor is not None:
-        state.monitor.recorded(node, args, result)
+        state.monitor.forward(op, args, attrs, result, node)
     if op.outputs == 1:
         return Tensor(result, node)
-    return tuple([Tensor(value, Port(node, i, value)) for i, value in enumerate(result)])
+    ports = [node and Port(node, i, value) for i, value in enumerate(result)]
+    return tuple([Tensor(value, port) for value, port in zip(result, ports, strict=True)])
 
 
 def _kept(op: Op, args: tuple[Any, ...], data: list[Any], inputs: tuple[Node | None, ...]) -> list[Any]:
@@ -158,21 +155,19 @@ def _unary(op: Op) -> Callable[[Any], Any]:
             return fwd(x if isinstance(x, np.ndarray) else as_array(x))
         data, parent = x._data, x._node
         state = mode()
-        monitor = state.monitor
         try:
             y = fwd(data)
         except Exception as error:
             y = _again(op, [data], {}, error, state.scope)
         if y.dtype is not data.dtype and grads:
             y = run(op, [to_float(data)], {}, state.scope)
-        if monitor is not None:
-            monitor.forward(op, (x,), NO_ATTRS, y, state.scope)
         if parent is None or not state.grad or not grads:
-            return Tensor(y, None)
-        saved = (y if reads_y else None, data if reads_x else parent)
-        node = Node(op, NO_ATTRS, (parent,), saved, y.shape, y.dtype, state.scope)
-        if monitor is not None:
-            monitor.recorded(node, (x,), y)
+            node = None
+        else:
+            saved = (y if reads_y else None, data if reads_x else parent)
+            node = Node(op, NO_ATTRS, (parent,), saved, y.shape, y.dtype, state.scope)
+        if state.monitor is not None:
+            state.monitor.forward(op, (x,), NO_ATTRS, y, node)
         return Tensor(y, node)
 
     return function
@@ -206,7 +201,6 @@ def _binary(op: Op) -> Callable[[Any, Any], Any]:
         if strict and dtype_of(a) is not dtype_of(b):
             return apply(op, (x1, x2), NO_ATTRS)
         state = mode()
-        monitor = state.monitor
         try:
             y = fwd(a, b)
         except Exception as error:
@@ -215,19 +209,16 @@ def _binary(op: Op) -> Callable[[Any, Any], Any]:
         if grads and dtype is not tensor_dtype and dtype is not dtype_of(a) and dtype is not dtype_of(b):
             y = run(op, [to_float(a), to_float(b)], {}, state.scope)  # integers only
             dtype = y.dtype
-        if monitor is not None:
-            pair = (x1 if isinstance(x1, Tensor) else a, x2 if isinstance(x2, Tensor) else b)
-            monitor.forward(op, pair, NO_ATTRS, y, state.scope)
         if (left is None and right is None) or not state.grad or not grads:
-            return Tensor(y, None)
-        if reads_a and left is None and a is x1:
-            a = copy_unless_frozen(a)
-        if reads_b and right is None and b is x2:
-            b = copy_unless_frozen(b)
-        saved = (y if reads_y else None, a if reads_a else left, b if reads_b else right)
-        node = Node(op, NO_ATTRS, (left, right), saved, y.shape, dtype, state.scope)
-        if monitor is not None:
-            monitor.recorded(node, (x1, x2), y)
+            node = None
+        else:
+            kept_a = copy_unless_frozen(a) if reads_a and left is None and a is x1 else a
+            kept_b = copy_unless_frozen(b) if reads_b and right is None and b is x2 else b
+            saved = (y if reads_y else None, kept_a if reads_a else left, kept_b if reads_b else right)
+            node = Node(op, NO_ATTRS, (left, right), saved, y.shape, dtype, state.scope)
+        if state.monitor is not None:
+            pair = (x1 if isinstance(x1, Tensor) else a, x2 if isinstance(x2, Tensor) else b)
+            state.monitor.forward(op, pair, NO_ATTRS, y, node)
         return Tensor(y, node)
 
     return function

@@ -8,7 +8,7 @@ import functools
 import linecache
 from collections.abc import Iterator
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 Span = tuple[int, int, int, int]  # first and last line, first and last column, as in `code.co_positions()`
 
@@ -36,6 +36,12 @@ def position(code: CodeType, offset: int) -> Span | None:
     """Where in the source an instruction comes from."""
     line, end, column, stop = _positions(code)[offset // 2]
     return None if None in (line, end, column, stop) else (line, end, column, stop)
+
+
+def line_of(code: CodeType, offset: int) -> int:
+    """The line of an instruction, or that of its function if it is not known."""
+    found = position(code, offset)
+    return found[0] if found else code.co_firstlineno
 
 
 def span(node: Any) -> Span:
@@ -99,12 +105,63 @@ def assigned(code: CodeType, offset: int) -> tuple[str, ...]:
     return _names(tree_of(code)).get(where, ()) if where else ()
 
 
-@functools.lru_cache(maxsize=256)
-def _jumps(code: CodeType) -> list[tuple[int, int]]:
-    back = [i for i in dis.get_instructions(code) if "BACKWARD" in i.opname]
-    return [(i.argval, i.offset) for i in back]
+class Spot(NamedTuple):
+    """Where an instruction stands: `rank` in the order of evaluation, and the ranks of the loops around it."""
+
+    rank: int
+    loops: tuple[int, ...]  # outermost first
 
 
-def repeats(code: CodeType, offset: int) -> bool:
-    """Whether an instruction stands inside a loop."""
-    return any(start <= offset <= end for start, end in _jumps(code))
+@functools.lru_cache(maxsize=64)
+def _outline(tree: ast.Module) -> tuple[dict[Span, Spot], dict[Span, Spot]]:
+    """The spots of expressions and statements, and those where a loop asks for its next element."""
+    spots: dict[Span, Spot] = {}
+    turns: dict[Span, Spot] = {}
+    around: list[int] = []
+    stack: list[Any] = [tree]
+    rank = 0
+    while stack:
+        item = stack.pop()
+        rank += 1
+        if isinstance(item, ast.AST):
+            stack += reversed([*_evaluated(item), (_LEFT, item)])
+        elif item[0] is _ENTER:
+            spots.setdefault(span(item[1]), Spot(rank, tuple(around)))  # where the iterator is made
+            rank += 1
+            around.append(rank)
+            for node in item[1:]:
+                turns.setdefault(span(node), Spot(rank, tuple(around)))
+        elif item[0] is _EXIT:
+            around.pop()
+        elif hasattr(item[1], "lineno"):  # all parts of the node have been evaluated
+            turning = isinstance(item[1], ast.Call) and ast.unparse(item[1].func) in _TURNING
+            spots.setdefault(span(item[1]), Spot(rank, (*around, rank) if turning else tuple(around)))
+    return spots, turns
+
+
+_TURNING = {"sum", "map", "list", "tuple", "reduce", "functools.reduce", "accumulate", "itertools.accumulate"}
+_ENTER, _EXIT, _LEFT = "a loop begins", "a loop ends", "all parts of a node have been evaluated"
+
+
+def _evaluated(node: Any) -> Iterator[Any]:
+    """The parts of a node in the order in which Python evaluates them, and where loops begin and end."""
+    if isinstance(node, (ast.For, ast.AsyncFor)):
+        yield from (node.iter, (_ENTER, node, node.iter), *node.body, (_EXIT,), *node.orelse)
+    elif isinstance(node, ast.While):
+        yield from ((_ENTER, node), node.test, *node.body, (_EXIT,), *node.orelse)
+    elif hasattr(node, "generators"):  # a comprehension
+        for part in node.generators:
+            yield from (part.iter, (_ENTER, node, part.iter), *part.ifs)
+        yield from [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+        yield from [(_EXIT,)] * len(node.generators)
+    else:
+        yield from ast.iter_child_nodes(node)
+
+
+def spot(code: CodeType, offset: int) -> Spot:
+    """Where an instruction stands among the others; without its source, outside of all loops."""
+    where = position(code, offset)
+    spots, turns = _outline(tree_of(code))
+    next_element = code.co_code[offset] == dis.opmap["FOR_ITER"]
+    found = (turns if next_element else spots).get(where) if where else None
+    return found or Spot(offset, ())

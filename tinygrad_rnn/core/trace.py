@@ -6,6 +6,7 @@ Outside it nothing is kept, and ops cost what they cost without this file.
 from __future__ import annotations
 
 import dis
+import inspect
 import os
 import sys
 from collections.abc import Sequence
@@ -16,15 +17,17 @@ from typing import Any
 import numpy as np
 
 from ..config import Monitor, switched
-from .op import LEAF, PORT, Node
+from .op import LEAF, PORT, Node, Op
 from .tensor import Tensor
 
 MOST_PARTS = 2**28  # bytes of contributions to gradients that a `trace()` keeps
 DEPTH = 4  # frames outside this package that are kept of a call path
 ENGINE, PACKAGE, USER = range(3)  # where a file belongs
+RESUMABLE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR  # by whom, may change
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _ENGINE = tuple(os.path.join(_PACKAGE, part) for part in ("core", "ops", "bptt", "config"))
 _AUTODIFF = os.path.join(_ENGINE[0], "autodiff.py")
+_DRAWINGS, _LAYERS = (os.path.join(_PACKAGE, part) + os.sep for part in ("viz", "layers"))
 _PLAIN = (
     _ENGINE[0],
     *[os.path.join(_PACKAGE, "ops", part) for part in ("__init__", "protocols")],
@@ -37,10 +40,10 @@ class Traced:
     """What `trace()` keeps of a node: where it was made, what it computed, and what a backward pass did with it.
 
     `path` is the call path, innermost frame first; `value` the array, or a tuple of them; `seconds` the time
-    since the op before, with the Python in between. `inner` is the place in the engine that the path led to:
-    it tells the ops of a composite function apart. `names` are those of local variables in which the node was
-    seen, looked up whenever a function was entered or left between two ops. What a function assigns directly is
-    not looked up: it can be read off the call path.
+    since the op before, with the Python in between. `inner` is the way inside the engine, innermost frame first: it
+    tells the ops of a composite function apart; () for an op that was called directly. `names` are those of
+    local variables in which the node was seen, looked up whenever a function was entered or left between two ops.
+    What a function assigns directly is not looked up: it can be read off the call path.
 
     The rest is set by a backward pass inside `trace()`, the last one if there are several: `order` numbers the
     nodes as they were visited, 1, 2, … (0: not visited); `grad` is the gradient that had arrived (a list, with
@@ -49,21 +52,31 @@ class Traced:
     one node in this order, from the first one on. Once `MOST_PARTS` bytes are kept, a part is its norm only.
     """
 
-    path: Path = ()  # (code, offset of the instruction), without the frames of the engine
-    value: Any = None
-    inner: tuple[CodeType, int] | None = None
-    seconds = 0.0
-    names: tuple[str, ...] = ()
-    order = 0
-    grad: Any = None
-    parts: Sequence[Any] = ()
+    __slots__ = ("at", "code", "grad", "inner", "names", "order", "outer", "parts", "seconds", "value")
+
+    code: CodeType | None  # the innermost frame, which differs from op to op, and where it stood
+    at: int
+    outer: Path  # the frames around it
+    inner: Path
+    value: Any
+    seconds: float
+    names: tuple[str, ...]
+    order: int
+    grad: Any
+    parts: Sequence[Any]
+
+    @property
+    def path(self) -> Path:
+        """(code, offset of the instruction), without the frames of the engine."""
+        return () if self.code is None else ((self.code, self.at), *self.outer)
 
 
 class Trace(Monitor):
     """Stamps every node with a `Traced`."""
 
     def __init__(self) -> None:
-        self._frame: FrameType | None = None  # the innermost frame of the last op
+        self._here: FrameType | None = None  # the innermost frame of the last op, unless it may be resumed
+        self._frame: FrameType | None = None  # the same, in any case
         self._back: FrameType | None = None  # its caller, and where that stands
         self._at = -1
         self._outer: Path = ()  # the path from there on
@@ -74,30 +87,48 @@ class Trace(Monitor):
         self._parts: list[Any] = []
         self._kept = 0  # bytes of parts
 
-    def recorded(self, node: Node, args: Sequence[Any], y: Any) -> None:
-        """Note where a node was made, and the values of leaves, which nothing else keeps."""
-        inputs: Any = node.inputs
-        for parent in inputs:
+    def forward(self, op: Op, args: Sequence[Any], attrs: dict[str, Any], y: Any, node: Any) -> None:
+        """Note where a node was made, and the values of leaves, which nothing else keeps.
+
+        This runs for every op: a function is looked around in only when it is entered or left.
+        """
+        if node is None:
+            return
+        for parent in node.inputs:
             if parent is not None and parent.op is LEAF and parent not in self._leaves:
                 self._leaves.add(parent)
-                _traced(parent, args[inputs.index(parent)]._data)
-        engine: Any = sys._getframe(1)
-        frame: FrameType | None = engine.f_back
-        while frame is not None and _KIND[frame.f_code.co_filename] is ENGINE:
-            engine, frame = frame, frame.f_back
+                _traced(parent, args[node.inputs.index(parent)]._data)
+        frame: Any = sys._getframe(2)
         kept = node.trace = Traced()
+        kept.inner = ()
+        if frame is not self._here:
+            frame, kept.inner = self._moved(frame)
+        if frame is None:
+            kept.code = None
+        else:
+            kept.code, kept.at, kept.outer = frame.f_code, frame.f_lasti, self._outer
         kept.value = y
-        kept.inner = (engine.f_code, engine.f_lasti)
-        back = None if frame is None else frame.f_back
-        at = -1 if back is None else back.f_lasti  # a generator may be asked from elsewhere
-        if frame is not self._frame or back is not self._back or at != self._at:
-            self._look_around(frame)
-            self._frame, self._back, self._at = frame, back, at
-            self._outer = _path(frame)[1:]  # these frames wait for the innermost one
-        kept.path = () if frame is None else ((frame.f_code, frame.f_lasti), *self._outer)
+        kept.names = kept.parts = ()
+        kept.order = 0
+        kept.grad = None
         clock = perf_counter()
         kept.seconds = clock - self._clock
         self._clock = clock
+
+    def _moved(self, frame: FrameType | None) -> tuple[FrameType | None, Path]:
+        """The innermost frame outside the engine, and those inside."""
+        inner = []
+        while frame is not None and _KIND[frame.f_code.co_filename] is ENGINE:
+            inner.append((frame.f_code, frame.f_lasti))
+            frame = frame.f_back
+        back = None if frame is None else frame.f_back
+        at = -1 if back is None else back.f_lasti
+        if frame is not self._frame or back is not self._back or at != self._at:
+            self._look_around(frame)
+            self._frame, self._back, self._at = frame, back, at
+            self._here = None if frame is None or frame.f_code.co_flags & RESUMABLE else frame
+            self._outer = _path(frame)[1:]  # these frames wait for the innermost one
+        return frame, tuple(inner)
 
     def arrived(self, node: Node, g: Any) -> None:
         """Note the gradient of a node, and that it is its turn."""
@@ -135,7 +166,7 @@ class Trace(Monitor):
 
     def close(self) -> None:
         """Let go of the frames and the leaves."""
-        self._frame = self._back = None
+        self._here = self._frame = self._back = None
         self._leaves.clear()
 
 
@@ -158,7 +189,10 @@ def _traced(node: Node, value: Any = None) -> Traced:
     kept: Traced | None = getattr(node, "trace", None)
     if kept is None:
         kept = node.trace = Traced()
+        kept.code = kept.grad = None
         kept.value = value
+        kept.seconds, kept.order = 0.0, 0
+        kept.inner = kept.names = kept.parts = ()
     return kept
 
 
@@ -193,16 +227,31 @@ def where(code: CodeType) -> int:
     return _KIND[code.co_filename]
 
 
+def origin(path: Path) -> tuple[CodeType, int] | None:
+    """The user's line that an op comes from.
+
+    That of the layer if the user's code is not on the way, or has only asked for the drawing of a model.
+    """
+    inner = ""
+    for code, at in path:
+        if where(code) == USER:
+            if not inner.startswith(_DRAWINGS):
+                return code, at
+            break
+        inner = code.co_filename
+    return next(
+        (frame for frame in path if frame[0].co_filename.startswith(_LAYERS)), path[0] if path else None
+    )
+
+
 def of_backward(kept: Traced) -> bool:
     """Whether an op was recorded by a backward pass with `create_graph=True`: the path says nothing about it."""
-    return kept.inner is not None and kept.inner[0].co_filename == _AUTODIFF
+    return any([code.co_filename == _AUTODIFF for code, _ in kept.inner])
 
 
-def composite(kept: Traced) -> tuple[int, int] | None:
-    """Which op of a composite function it was; None for an op that the path calls itself."""
-    if kept.inner is None or kept.inner[0].co_filename.startswith(_PLAIN):
-        return None
-    return id(kept.inner[0]), kept.inner[1]
+def composite(kept: Traced) -> Path:
+    """The way inside a composite function, innermost frame first; () for an op that the path calls itself."""
+    return tuple([frame for frame in kept.inner if not frame[0].co_filename.startswith(_PLAIN)])
 
 
 class trace(switched):

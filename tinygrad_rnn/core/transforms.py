@@ -140,7 +140,7 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
         node = Node(op, {}, inputs, saved, value.shape, value.dtype, mode().scope)
         monitor = mode().monitor
         if monitor is not None:
-            monitor.recorded(node, args, value)
+            monitor.forward(op, args, {}, value, node)
         return Tensor(value, node)
 
     function.__name__, function.__doc__ = name, f.__doc__

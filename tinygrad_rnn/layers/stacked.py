@@ -73,8 +73,10 @@ class StackedRNNCells(Layer):
         remaining = list(flatten(states))
         new = []
         here = mode().scope
+        inside = here.layer.rpartition("/")[2] == self.name  # called as a layer, which has said so
+        path = here.layer if inside else f"{here.layer}/{self.name}"
         for i, (cell, constant) in enumerate(zip(self.cells, constants, strict=True)):
-            with switched(scope=Scope(f"{here.layer}/{cell.name}", here.t)):
+            with switched(scope=Scope(f"{path}/{cell.name}", here.t)):
                 if i:
                     z = project(cell, z, constant)
                 own = nest(remaining, cell.state_size)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..core.op import Array
-from ..core.sites import position
-from ..core.trace import USER, where
+from ..core.sites import line_of
+from ..core.trace import origin
 from .diff import GraphDiff, compare
 
 ROW_COLUMNS = (
@@ -119,11 +119,11 @@ class Graph:
 
     def source(self, row: int) -> tuple[str, int, str] | None:
         """File, line and text of the line that made a row; None unless it was recorded under `trace()`."""
-        for code, at in self.trace[row].path if self.trace[row] else ():
-            if where(code) == USER:
-                line = (position(code, at) or (code.co_firstlineno,))[0]
-                return code.co_filename, line, linecache.getline(code.co_filename, line).strip()
-        return None
+        found = origin(self.trace[row].path) if self.trace[row] else None
+        if found is None:
+            return None
+        file, line = found[0].co_filename, line_of(*found)
+        return file, line, linecache.getline(file, line).strip()
 
     def children(self) -> Array:
         """For every entry of `parents`, the row that reads it."""

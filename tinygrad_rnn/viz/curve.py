@@ -6,11 +6,25 @@ import math
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
-_COLORS = ("#1f6fb4", "#d1495b", "#2e8b57", "#8a5ab5")
+# of lines and their names, and of levels; each can be read on its page
+_LIGHT = ("#1f6fb4", "#c23b4e", "#23784a", "#8a5ab5", "#6b6b6b")
+_DARK = ("#6db3f2", "#f0808d", "#5fc98f", "#c39be6", "#a8a8a8")
+_LEVEL = len(_LIGHT) - 1
+
+
+def _inks(colors: Sequence[str]) -> str:
+    return "".join(
+        f" .ink{k}{{stroke:{c}}} text.ink{k},circle.ink{k}{{fill:{c};stroke:none}}"
+        for k, c in enumerate(colors)
+    )
+
+
 _STYLE = (
     "svg{background:#fff} text{font:12px system-ui,sans-serif;fill:#333} .title{font-size:15px;font-weight:600}"
-    " .grid{stroke:#e4e4e4} .axis{stroke:#888} .line{fill:none;stroke-width:2.2} .level{stroke-dasharray:6 4;fill:none}"
-    " @media (prefers-color-scheme:dark){svg{background:#16181d} text{fill:#ddd} .grid{stroke:#333}}"
+    " .grid{stroke:#e4e4e4} .axis{stroke:#888} .line{stroke-width:2.2} .level{stroke-dasharray:6 4}"
+    f"{_inks(_LIGHT)} .line,.level{{fill:none}}"
+    " @media (prefers-color-scheme:dark){svg{background:#16181d} text{fill:#ddd} .grid{stroke:#333}"
+    f"{_inks(_DARK)}}}"
 )
 
 
@@ -65,22 +79,21 @@ def line_chart(
         f'<text x="16" y="{middle:.0f}" text-anchor="middle" transform="rotate(-90 16 {middle:.0f})">'
         f"{escape(y_label)}</text>"
     )
-    labels: list[tuple[float, str, str]] = []
-    for (name, line), color in zip(series.items(), _COLORS * len(series), strict=False):
+    labels: list[tuple[float, str, int]] = []
+    for number, (name, line) in enumerate(series.items()):
+        ink = number % _LEVEL
         points = [(x_of(i), y_of(v)) for i, v in enumerate(line) if math.isfinite(v)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(f'<polyline class="line" stroke="{color}" points="{path}"/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>' for x, y in points]
+        parts.append(f'<polyline class="line ink{ink}" points="{path}"/>')
+        parts += [f'<circle class="ink{ink}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in points]
         if points:
-            labels.append((points[-1][1], f"{name} {line[-1]:.3f}", color))
+            labels.append((points[-1][1], f"{name} {line[-1]:.3f}", ink))
     for name, value in levels.items():
         y = y_of(value)
-        parts.append(
-            f'<line class="level" stroke="#999" x1="{left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}"/>'
-        )
-        labels.append((y, f"{name} {value:.3f}", "#888"))
-    for y, text, color in _apart(labels):
-        parts.append(f'<text x="{right + 10}" y="{y + 4:.1f}" style="fill:{color}">{escape(text)}</text>')
+        parts.append(f'<line class="level ink{_LEVEL}" x1="{left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}"/>')
+        labels.append((y, f"{name} {value:.3f}", _LEVEL))
+    for y, text, ink in _apart(labels):
+        parts.append(f'<text class="ink{ink}" x="{right + 10}" y="{y + 4:.1f}">{escape(text)}</text>')
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
@@ -98,10 +111,10 @@ def _round_range(low: float, high: float) -> tuple[float, float, float]:
     return round(bottom * step, 10), round(top * step, 10), step
 
 
-def _apart(labels: list[tuple[float, str, str]], distance: float = 16.0) -> list[tuple[float, str, str]]:
+def _apart(labels: list[tuple[float, str, int]], distance: float = 16.0) -> list[tuple[float, str, int]]:
     """Push labels down until none covers another."""
-    placed: list[tuple[float, str, str]] = []
-    for y, text, color in sorted(labels):
+    placed: list[tuple[float, str, int]] = []
+    for y, text, ink in sorted(labels):
         y = max(y, placed[-1][0] + distance) if placed else y
-        placed.append((y, text, color))
+        placed.append((y, text, ink))
     return placed

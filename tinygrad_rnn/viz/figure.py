@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from ..core.op import Array
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; markers and dashes say the same again
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+Plot = TypeVar("Plot", bound=Callable[..., Any])
+
+
+class Theme(NamedTuple):
+    """Colours of a plot; those of lines have a contrast of 3 : 1 to the page, that of text 4.5 : 1."""
+
+    page: str
+    ink: str
+    grid: str
+    lines: tuple[str, ...]
+
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart, darker or lighter where the page asks for it;
+# markers and dashes say the same again
+THEMES = {
+    "light": Theme(
+        "#ffffff", "#1b2430", "#e6e6e6",
+        ("#0072b2", "#d55e00", "#00875f", "#b8568c", "#2b8cc4", "#a06e00", "#000000"),
+    ),
+    "dark": Theme(
+        "#15191f", "#e8ecf2", "#323a46",
+        ("#56b4e9", "#f08c42", "#2fc49a", "#e39ac4", "#a9c8f5", "#e6b93c", "#ffffff"),
+    ),
+}  # fmt: skip
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":")
 GREY = "#d0d0d0"
@@ -27,6 +50,47 @@ def pyplot(where: str) -> Any:
     return plt
 
 
+def themed(plot: Plot) -> Plot:
+    """Give a plotting function the colours of its keyword argument `theme`.
+
+    "light" and "dark" set all colours of a new figure. "auto" leaves the page to matplotlib's style, or to the axes
+    given, and takes lines that can be seen on it. Raises `ValueError` for another name.
+    """
+
+    @functools.wraps(plot)
+    def in_theme(*args: Any, **kwargs: Any) -> Any:
+        theme: str = kwargs.get("theme", "auto")
+        ax: Any = kwargs.get("ax")
+        plt = pyplot(plot.__name__)
+        if theme not in ("auto", *THEMES):
+            raise ValueError(f"{plot.__name__}: theme must be 'light', 'dark' or 'auto', received {theme!r}")
+        page = ax.get_facecolor() if hasattr(ax, "get_facecolor") else plt.rcParams["axes.facecolor"]
+        chosen = THEMES[theme if theme != "auto" else "dark" if is_dark(page) else "light"]
+        settings = {"axes.prop_cycle": plt.cycler(color=chosen.lines), "grid.color": chosen.grid}
+        if theme != "auto":
+            settings |= dict.fromkeys(("figure.facecolor", "axes.facecolor"), chosen.page)
+            settings |= dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor"), chosen.ink)
+            settings |= dict.fromkeys(("xtick.color", "ytick.color"), chosen.ink)
+        with plt.rc_context(settings):
+            result = plot(*args, **kwargs)
+        drawn = result.axes[0] if isinstance(result.axes, list) else result.axes
+        for place in drawn.get_figure().axes if theme != "auto" and ax is None else ():
+            place.tick_params(which="both", colors=chosen.ink)  # ticks are made when the figure is drawn
+        return result
+
+    made: Any = in_theme
+    return made  # type: ignore[no-any-return]
+
+
+def is_dark(color: Any) -> bool:
+    """Whether white can be read better on a colour than black, by WCAG's relative luminance; the contrast is ≥ 4.5."""
+    from matplotlib.colors import to_rgb
+
+    channels = np.array(to_rgb(color))
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722]) < 0.179
+
+
 def axes_for(ax: Any, where: str, size: tuple[float, float]) -> Any:
     """The axes given, or those of a new figure (inches)."""
     plt = pyplot(where)
@@ -39,15 +103,18 @@ def axes_for(ax: Any, where: str, size: tuple[float, float]) -> Any:
 
 def tidy(ax: Any) -> None:
     """A light grid, and no frame above and to the right."""
-    ax.grid(True, color="#e6e6e6", linewidth=0.8)
+    ax.grid(True, linewidth=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
 
 
 def style(i: int) -> dict[str, Any]:
-    """Colour, marker and dashes of the i-th line."""
+    """Colour, marker and dashes of the i-th line, in the current theme."""
+    from matplotlib import rcParams
+
+    colors = rcParams["axes.prop_cycle"].by_key()["color"]
     return {
-        "color": COLORS[i % len(COLORS)],
+        "color": colors[i % len(colors)],
         "marker": MARKERS[i % len(MARKERS)],
         "linestyle": DASHES[i % len(DASHES)],
     }
@@ -112,11 +179,8 @@ def heat_map(ax: Any, values: Array, label: str, *, zero: bool = True, log: bool
     image = ax.imshow(shown, cmap=colours, norm=norm, aspect="auto", interpolation="nearest")
     if values.size <= MOST_NUMBERS:
         for (i, k), value in np.ndenumerate(values):
-            red, green, blue, _ = colours(norm(value)) if finite[i, k] else (1, 1, 1, 1)
-            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-            ax.text(
-                k, i, _number(value), ha="center", va="center", fontsize=7, color="white" if dark else "black"
-            )
+            color = "white" if finite[i, k] and is_dark(colours(norm(value))) else "black"
+            ax.text(k, i, _number(value), ha="center", va="center", fontsize=7, color=color)
     bar = ax.get_figure().colorbar(image, ax=ax, pad=0.015, aspect=25)
     bar.set_label(plain(label))
     if log:

@@ -12,12 +12,13 @@ import numpy as np
 
 from ..config import mode, switched
 from ..core.op import Array, Leaf, Node, Port
-from ..core.sites import assigned, position, text_of
+from ..core.sites import assigned, line_of, text_of
 from ..core.tensor import Tensor
-from ..core.trace import USER, Path, where
+from ..core.trace import USER, Path, origin, where
 from .columns import Graph
-from .loops import Paths, iterations
+from .loops import Paths, Walk
 from .nodes import Reader, constants_of, kind_of, norm, size_of
+from .steps import Edges, Steps
 
 
 def step(t: int) -> Any:
@@ -124,13 +125,17 @@ def snapshot(
     ]
     sites += [(None, None)] * len(loose)
     dtypes = {d: str(d) for d in {x.dtype for x in every}}
-    t = np.array([-1 if x.scope.t is None else x.scope.t for x in nodes] + [-1] * len(loose), np.int64)
-    place = np.append(paths.places(nodes), np.full(len(loose), -1))
-    edges = np.repeat(np.arange(n), np.diff(start)), np.array(parents, np.int64), np.array(port, np.int64)
+    child = np.repeat(np.arange(n), np.diff(start))
+    argument = np.arange(len(parents)) - start[child]
+    edges = Edges(child, np.array(parents, np.int64), np.array(port, np.int64), argument)
+    walk = Walk(paths, nodes)
+    marked = np.array([-1 if x.scope.t is None else x.scope.t for x in nodes], np.int64)
+    unknown = np.full(len(loose), -1)
     result = Graph(
         op=_column([*(node.op.name for node in nodes), *("constant" for _ in loose)]),
         layer=_column([*(node.scope.layer for node in nodes), *("" for _ in loose)]),
-        t=iterations(place, t, edges, nodes), slot=slot, place=place,
+        t=np.append(Steps(walk, marked, edges, nodes).t, unknown), slot=slot,
+        place=np.append(walk.place, unknown),
         shape=_column([x.shape for x in every]), dtype=_column([dtypes[x.dtype] for x in every]),
         name=_column([labels.get(i) or x.name for i, x in enumerate(every)]),
         kind=_column([*(kind_of(x, id(x) in weights) for x in nodes), *("constant" for _ in loose)]),
@@ -139,7 +144,7 @@ def snapshot(
         value=_values(nodes, pairs, records, row, values),
         order=np.array([r.order if r else 0 for r in records], np.int64),
         label=_column([text for text, _ in sites]), site=_column([place for _, place in sites]),
-        trace=_column(records), start=start, parents=edges[1], port=edges[2], flow=flow,
+        trace=_column(records), start=start, parents=edges.parent, port=edges.port, flow=flow,
         constants=constants, port_names=port_names,
         roots=tuple(dict.fromkeys([*(row[node] for node in reader.roots), *range(count, n)])),
     )  # fmt: skip
@@ -177,16 +182,16 @@ def _column(values: list[Any]) -> Array:
 
 
 def _site(path: Path) -> tuple[str | None, str | None]:
-    """The user's expression, and the line that it stands in; the innermost ones that are not this package's."""
-    for code, at in path:
-        if where(code) == USER:
-            found = position(code, at)
-            line = found[0] if found else code.co_firstlineno
-            own = where(path[0][0]) == USER
-            return (
-                text_of(code, at) or None
-            ) if own else None, f"{os.path.basename(code.co_filename)}:{line}"
-    return None, None
+    """The user's expression, if the op is the user's, and the line that it comes from."""
+    found = origin(path)
+    if found is None:
+        return None, None
+    code, at = found
+    text = text_of(code, at) if found == path[0] and where(code) == USER else ""
+    file = os.path.basename(code.co_filename)
+    if where(code) != USER:
+        file = f"{os.path.basename(os.path.dirname(code.co_filename))}/{file}"
+    return text or None, f"{file}:{line_of(code, at)}"
 
 
 def _name_by_variables(

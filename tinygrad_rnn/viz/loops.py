@@ -1,20 +1,19 @@
-"""Hand-written loops under `trace()`: which ops are one place of the source, and which iteration each belongs to.
+"""Hand-written loops under `trace()`: which ops are one place of the source, and which pass of a loop each belongs to.
 
 Nothing in the loop is marked: two ops are the same if they have the same call path, by the ranges in the source
-that it leads through (instructions move while Python warms up, ranges do not).
+that it leads through (instructions move while Python warms up, ranges do not). A loop begins its next pass when
+something runs that stands before what ran last.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.op import LEAF, Array, Node
-from ..core.sites import position, repeats
+from ..core.op import LEAF, Node, Op
+from ..core.sites import spot
 from ..core.trace import USER, Path, composite, of_backward, where
-
-MOST_PLACES = 2000  # places that are looked at together to find the iterations
 
 
 class Paths:
@@ -26,115 +25,124 @@ class Paths:
     def __init__(self, nodes: list[Node]) -> None:
         self.paths: list[Path] = []
         self.of: list[int] = []
+        self.inner: list[Path] = []  # of every node, the way inside a composite function
         seen: dict[Any, int] = {}
+        known: dict[Any, int] = {}  # by the objects that a path is put together from
         for node in nodes:
             kept = None if node.op is LEAF else getattr(node, "trace", None)
-            path = () if kept is None or of_backward(kept) else kept.path
-            number = -1
-            if path:
-                key = tuple([v for code, at in path for v in (id(code), at)])
-                number = seen.setdefault(key, len(self.paths))
-                if number == len(self.paths):
-                    self.paths.append(path)
-            self.of.append(number)
-        inner = [composite(node.trace) if k >= 0 else None for node, k in zip(nodes, self.of, strict=True)]
-        ahead = zip(inner, inner[1:], self.of, self.of[1:], strict=False)
-        self.whole = [a is None or a == b or k != n for a, b, k, n in ahead] + [True] * bool(nodes)
-
-    def places(self, nodes: list[Node]) -> Array:
-        """For every node the first one with the same op, layer and call path; −1 if it has no path of its own.
-
-        Inside a recurrent layer the steps are known better than by the path. A loop inside this package is not
-        the user's: what is repeated there stays apart.
-        """
-        result = np.full(len(nodes), -1)
-        spans = [tuple([(id(code), position(code, at) or at) for code, at in path]) for path in self.paths]
-        own = [
-            where(path[0][0]) == USER or any(where(code) == USER and repeats(code, at) for code, at in path)
-            for path in self.paths
-        ]
-        seen: dict[Any, int] = {}  # by the path as it was recorded
-        first: dict[Any, int] = {}  # by the ranges of the source
-        for i, (node, number) in enumerate(zip(nodes, self.of, strict=True)):
-            if number >= 0 and own[number] and (node.scope.t is None or not node.scope.layer):
-                key = (number, node.op.name, node.scope.layer, composite(node.trace))
-                if key not in seen:
-                    seen[key] = first.setdefault((spans[number], *key[1:]), i)
-                result[i] = seen[key]
-        return result
+            if kept is None or kept.code is None or (kept.inner and of_backward(kept)):
+                self.of.append(-1)
+                self.inner.append(())
+                continue
+            key = id(kept.code), kept.at, id(kept.outer)
+            if key not in known:
+                path = kept.path
+                known[key] = seen.setdefault(tuple([(id(code), at) for code, at in path]), len(self.paths))
+                self.paths += [path] * (known[key] == len(self.paths))
+            self.of.append(known[key])
+            self.inner.append(composite(kept) if kept.inner else ())
+        ahead = zip(self.inner, self.inner[1:], self.of, self.of[1:], strict=False)
+        self.whole = [not a or a == b or k != n for a, b, k, n in ahead] + [True] * bool(nodes)
 
 
-def iterations(place: Array, t: Array, edges: tuple[Array, Array, Array], nodes: list[Node]) -> Array:
-    """The time steps, with those of hand-written loops: the iteration, as the indices that it reads count it.
+class Level(NamedTuple):
+    """A loop around a place, and where the place stands in it."""
 
-    `edges` are reader, parent and port of every argument. A place that is passed as often as its loop counts
-    the iterations; the others are put between its passes. If the loop reads `x[:, t]`, an output of `unstack`, or
-    the results of an earlier loop, in the same order or in the opposite one, their count is taken over.
+    loop: int
+    user: bool  # not a loop of this package
+    position: tuple[int, ...]
+    inner: bool  # it stands in a loop inside this one
+
+
+class Pass(NamedTuple):
+    """One pass of a loop."""
+
+    loop: int
+    number: int  # of all passes of the loop
+    run: int  # the number with which the loop was entered
+
+
+class Walk:
+    """Follows the nodes through the loops of the source.
+
+    `place` is for every node the first one with the same op, layer and call path; −1 if it has no path of its own.
+    `passes` has the passes of the user's loops around it, outermost first. Inside a recurrent layer the steps are
+    known better than by the path. A loop inside this package is not the user's: what is repeated there stays apart.
+    `hidden` are the loops in which nothing but one other loop was recorded: when they turn cannot be seen.
     """
-    result = t.copy()
-    rows = np.flatnonzero((place >= 0) & (t < 0))
-    rows = rows[np.argsort(place[rows], kind="stable")]
-    labels, start, counts = np.unique(place[rows], return_index=True, return_counts=True)
-    if np.sum(counts > 1) > MOST_PLACES or not np.any(counts > 1):
-        return result
-    groups = [rows[start[k] : start[k] + counts[k]] for k in range(len(counts))]
-    groups.sort(key=lambda group: (-len(group), group[0]))
-    loops: list[list[Array]] = []
-    for group in groups:
-        for loop in loops:
-            between = np.searchsorted(loop[0], group, side="right")
-            once = len(group) == 1 and (not 0 < between[0] < len(loop[0]) or len(loop[0]) < 2)
-            if not once and len(np.unique(between)) == len(group):
-                result[group] = between - (between[0] > 0)
-                loop.append(group)
-                break
-        else:
-            if len(group) > 1:
-                result[group] = np.arange(len(group))
-                loops.append([group])
-    home = np.full(len(nodes), -1)
-    loops.sort(key=lambda loop: loop[0][0])
-    for k, loop in enumerate(loops):
-        home[np.concatenate(loop)] = k
-    for k, loop in enumerate(loops):
-        _count_as(loop, k, home, result, edges, nodes)
-    return result
+
+    def __init__(self, paths: Paths, nodes: list[Node]) -> None:
+        self.place = np.full(len(nodes), -1)
+        self.passes: list[tuple[Pass, ...]] = [()] * len(nodes)
+        self._loops: dict[Any, int] = {}
+        self._positions: dict[int, set[Any]] = {}
+        self._now: dict[int, _Now] = {}
+        looped = [any(where(c) == USER and spot(c, at).loops for c, at in path) for path in paths.paths]
+        own = [yes or where(path[0][0]) == USER for yes, path in zip(looped, paths.paths, strict=True)]
+        routes: dict[Any, tuple[Any, list[Level]]] = {}
+        first: dict[Any, int] = {}
+        for i, (node, number, inner) in enumerate(zip(nodes, paths.of, paths.inner, strict=True)):
+            if number < 0 or not own[number] or (node.scope.t is not None and node.scope.layer):
+                continue
+            key = (number, *[v for code, at in inner for v in (id(code), at)]) if inner else number
+            if key not in routes:
+                routes[key] = self._route(paths.paths[number], inner)
+            source, levels = routes[key]
+            around: list[Pass] = []
+            theirs: tuple[int, ...] = ()
+            outside = 0
+            for level in levels:
+                turn = self._enter(level, node.op, outside)
+                outside = turn.number
+                if level.user:
+                    around.append(turn)
+                else:
+                    theirs += (turn.number - turn.run,)
+            self.passes[i] = tuple(around)
+            self.place[i] = first.setdefault((source, node.op.name, node.scope.layer, theirs), i)
+        self.hidden = {
+            loop for loop, seen in self._positions.items() if len(seen) == 1 and next(iter(seen))[1]
+        }
+
+    def _route(self, path: Path, inner: Path) -> tuple[Any, list[Level]]:
+        """Where a call path leads through, and the loops on the way, outermost first."""
+        way: list[tuple[int, int]] = []  # code and rank
+        loops: list[tuple[int, bool]] = []  # how far along the way, and whether it is the user's
+        for code, at in (*reversed(path), *reversed(inner)):
+            here = spot(code, at)
+            loops += [(len(way) + k, where(code) == USER) for k in range(len(here.loops))]
+            way += [(id(code), rank) for rank in (*here.loops, here.rank)]
+        levels = []
+        ends = [*[k for k, _ in loops[1:]], len(way)]
+        for (k, user), end in zip(loops, ends, strict=False):
+            loop = self._loops.setdefault(tuple(way[: k + 1]), len(self._loops))
+            position = tuple([rank for _, rank in way[k + 1 : end + 1]])
+            levels.append(Level(loop, user, position, end < len(way)))
+            self._positions.setdefault(loop, set()).add((position, end < len(way)))
+        return tuple(way), levels
+
+    def _enter(self, level: Level, op: Op, around: int) -> Pass:
+        """The pass in which a place is reached; `around` is the pass of the loop outside."""
+        now = self._now.get(level.loop)
+        if now is None:
+            now = self._now[level.loop] = _Now(Pass(level.loop, 0, 0), around)
+        position, last, turn = level.position, now.position, now.turn
+        again = position == last and not level.inner and op in now.ops
+        if now.around != around:
+            now.turn = Pass(level.loop, turn.number + 1, turn.number + 1)
+        elif position < last or again:
+            now.turn = Pass(level.loop, turn.number + 1, turn.run)
+        elif position == last:
+            now.ops.append(op)
+            return turn
+        now.position, now.around, now.ops = position, around, [op]
+        return now.turn
 
 
-def _count_as(
-    loop: list[Array], k: int, home: Array, t: Array, edges: tuple[Array, Array, Array], nodes: list[Node]
-) -> None:
-    """Shift or turn the count of a loop to that of the first thing that it reads step by step."""
-    child, parent, port = edges
-    members = np.concatenate(loop)
-    inside = np.zeros(len(nodes), bool)
-    inside[members] = True
-    known = inside[child] & (parent >= 0)
-    earlier = known & (t[np.maximum(parent, 0)] >= 0) & (home[np.maximum(parent, 0)] < k)
-    for group in loop:
-        mine = np.zeros(len(nodes), bool)
-        mine[group] = True
-        indices = _indices([nodes[i] for i in group])
-        readings = [(group, column) for column in indices]
-        for at, values in ((known & (port >= 0), port), (earlier, t[np.maximum(parent, 0)])):
-            at = at & mine[child]
-            if np.sum(at) == len(group):  # one reading in every pass
-                readings.append((child[at], values[at]))
-        for at, values in readings:
-            for sign in (1, -1):
-                shift = values - sign * t[at]
-                if len(values) > 1 and np.all(shift == shift[0]) and (values[0] != values[-1]):
-                    moved = shift[0] + sign * t[members]
-                    if moved.min() >= 0:
-                        t[members] = moved
-                        return
+class _Now:
+    """Where a loop is."""
 
-
-def _indices(nodes: list[Node]) -> list[Array]:
-    """The integers in `x[…]`, one array for every place in the brackets."""
-    found = [node.attrs.get("index") if node.op.name == "getitem" else None for node in nodes]
-    parts = [index if isinstance(index, tuple) else (index,) for index in found]
-    if len({len(p) for p in parts}) != 1:
-        return []
-    columns = list(zip(*parts, strict=True))
-    return [np.array(c) for c in columns if all(isinstance(v, (int, np.integer)) and int(v) >= 0 for v in c)]
+    def __init__(self, turn: Pass, around: int) -> None:
+        self.turn, self.around = turn, around
+        self.position: tuple[int, ...] = ()
+        self.ops: list[Op] = []  # that ran there: `for x_t in f(x)` has two at one range of the source

@@ -38,6 +38,7 @@ class InputGradients(NamedTuple):
     gradients: Array  # (output steps, input steps)
 
 
+@figure.themed
 def plot_gradient_flow(
     target: Any,
     inputs: Any = None,
@@ -48,6 +49,7 @@ def plot_gradient_flow(
     measure: str = "norm",
     scale: str = "auto",
     reverse: bool = False,
+    theme: str = "auto",
     ax: Any = None,
 ) -> GradientFlow:
     """Plot `‖∂L/∂h_t‖` at every time step, and how it grows or vanishes per step of back-propagation.
@@ -57,7 +59,7 @@ def plot_gradient_flow(
     unless it is given). `quantity` names the variable: `"h"` in every layer, `"lstm.c"` in one. `measure` is "norm"
     (Frobenius, over examples and units) or "sum" (with its sign). `scale`: "log", "symlog", "linear", or "auto" as
     the values need it. With `reverse` time runs from right to left, so that back-propagation reads from left to
-    right. `ax`: axes to draw into.
+    right. `theme`: "light", "dark", or "auto", which follows matplotlib's style. `ax`: axes to draw into.
 
     The growth factor is `exp(−slope)` of a line fitted to log gradient over the steps: |w| for h_t = w·h_{t−1}.
     Raises `TypeError` or `ValueError` for a loss that is no recorded scalar or has no time steps, and for
@@ -176,6 +178,7 @@ def _flow_axes(ax: Any, sizes: Sequence[Array], name: str, measure: str, scale: 
     ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
 
 
+@figure.themed
 def plot_activations(
     target: Any,
     quantity: str | Sequence[str] = "h",
@@ -183,6 +186,7 @@ def plot_activations(
     *,
     text: str | None = None,
     example: int = 0,
+    theme: str = "auto",
     ax: Any = None,
 ) -> Activations:
     """Plot a variable over time as a heat map, units × steps: what a gate does at every character.
@@ -190,7 +194,8 @@ def plot_activations(
     `target` is a Tensor (or several) that was computed inside `tg.trace()`, a `Graph` of it, or a layer or model
     with its `inputs`. `quantity` names a variable, `"lstm.f"`, or is a list of names; a name that several layers
     have gives a heat map for each. Gates are shown after their activation. `text` is written along the time axis; a
-    character model needs no inputs beside it. `example` is the row of the batch. `ax`: axes for one heat map.
+    character model needs no inputs beside it. `example` is the row of the batch. `theme`:
+    "light", "dark", or "auto", which follows matplotlib's style. `ax`: axes for one heat map.
 
     Raises `ValueError` for an unknown name (with the nearest known one), a text of another length than the
     sequence and an example that is not in the batch, `ImportError` without matplotlib.
@@ -244,15 +249,23 @@ def plot_activations(
     )
 
 
+@figure.themed
 def plot_input_gradients(
-    function: Any, inputs: Any = None, *, text: str | None = None, unit: int | None = None, ax: Any = None
+    function: Any,
+    inputs: Any = None,
+    *,
+    text: str | None = None,
+    unit: int | None = None,
+    theme: str = "auto",
+    ax: Any = None,
 ) -> InputGradients:
     """Plot how much the output at step t depends on the input at step k: `‖∂out_t / ∂in_k‖`, t downward.
 
     `function` is a layer, a model or a function of one Tensor, from one sequence `(1, time, …)` to outputs
     `(1, time, units)` or `(1, units)`. Ids stand for the vectors that are looked up by them. `text` is written
     along the axes; a character model needs no `inputs` beside it. `unit` looks at one output alone. What is
-    exactly 0, as for inputs that come later, is grey; the colours are logarithmic.
+    exactly 0, as for inputs that come later, is grey; the colours are logarithmic. `theme`: "light", "dark", or "auto",
+    which follows matplotlib's style.
 
     Raises `TypeError` or `ValueError` for outputs or inputs of another shape and for a text of another length,
     `ImportError` without matplotlib.

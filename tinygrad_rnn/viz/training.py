@@ -29,6 +29,7 @@ class HistoryPlot(NamedTuple):
     values: dict[str, Array]
 
 
+@figure.themed
 def plot_cost_surface(
     f: Callable[[float, float], Any],
     x: tuple[float, float] = (-3.0, 3.0),
@@ -40,6 +41,7 @@ def plot_cost_surface(
     levels: Any = None,
     scale: str = "auto",
     labels: tuple[str, str] = ("$w_x$", "$w_{rec}$"),
+    theme: str = "auto",
     ax: Any = None,
 ) -> CostSurface:
     """Plot `f(x, y)` as filled contours, with points and the path of an optimiser on it.
@@ -48,7 +50,8 @@ def plot_cost_surface(
     over the intervals `x` and `y`. `points` are pairs, or pairs by label; `path` has the shape (steps + 1, 2), the
     start first. `scale` is "log" (colours by log(f + 1), for f ≥ 0), "linear", or "auto": log if nothing is
     negative. `levels` are the values of f at the contours; what lies above the last one, or is not finite, stays
-    grey. `labels` name the two parameters. `ax`: axes to draw into.
+    grey. `labels` name the two parameters. `theme`: "light", "dark", or "auto", which follows matplotlib's
+    style. `ax`: axes to draw into.
 
     Raises `ValueError` for empty intervals, for points and paths that are no pairs of numbers, for levels that do
     not increase, and if f is finite nowhere, `TypeError` if f is no function, `ImportError` without matplotlib.
@@ -181,24 +184,25 @@ def _point(ax: Any, k: int, label: str, point: Array) -> None:
     """A marker and its label beside it, inside the frame, with a halo so that it can be read on any colour."""
     from matplotlib.patheffects import withStroke
 
-    marker, color = figure.MARKERS[k % len(figure.MARKERS)], figure.COLORS[k % len(figure.COLORS)]
-    ax.plot(
-        *point, marker=marker, color=color, markeredgecolor="white", markersize=8, linestyle="none", zorder=5
-    )
+    look = {**figure.style(k), "linestyle": "none", "markeredgecolor": "white", "markersize": 8}
+    ax.plot(*point, **look, zorder=5)
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     at_right, at_top = point[0] > left + 0.8 * (right - left), point[1] > bottom + 0.93 * (top - bottom)
     ax.annotate(
         figure.plain(label), point, xytext=(-7 if at_right else 7, -13 if at_top else 5), textcoords="offset points",
-        ha="right" if at_right else "left", fontsize=8, zorder=7, annotation_clip=True,
+        ha="right" if at_right else "left", fontsize=8, color="black", zorder=7,
+        annotation_clip=True,
         path_effects=[withStroke(linewidth=2.4, foreground="white")],
     )  # fmt: skip
 
 
-def plot_history(history: Any, *, ax: Any = None) -> HistoryPlot:
+@figure.themed
+def plot_history(history: Any, *, theme: str = "auto", ax: Any = None) -> HistoryPlot:
     """Plot loss and metrics of `fit` by epoch, training as a line and validation dashed, and mark the best epoch.
 
     `history` is what `fit` returned, its dict of lists, or the model. Metrics get panels of their own; `ax` takes
     the loss alone. The best epoch is that of the smallest validation loss (training loss, if there is none).
+    `theme`: "light", "dark", or "auto", which follows matplotlib's style.
 
     Raises `TypeError` for something else, `ValueError` for a history without epochs or with lists of different
     lengths, `ImportError` without matplotlib.
