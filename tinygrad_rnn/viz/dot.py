@@ -57,7 +57,8 @@ def body(scene: Scene, direction: str, dark: bool = False, placed: Placement | N
             left, top, right, bottom = placed.frames[g]
             at = _points([(left + 12 + text_width(title, 11.0) / 2, top + 11)])
             spot = f'bb="{left:.1f},{-bottom:.1f},{right:.1f},{-top:.1f}" lp="{at}" '
-        look = f'{spot}style="rounded,filled" labeljust=l fillcolor="{fill}" color="{ink["frame-line"]}" fontsize=11'
+        look = f'{spot}style="rounded,filled" labeljust=l labelloc=t fontsize=11 fillcolor="{fill}"'
+        look += f' color="{ink["frame-line"]}"'
         head = f'\tsubgraph "cluster_{g}" {{\n\tgraph [label=<<B>{_html(title)}</B>> {look}]\n'
         inside.setdefault(group.parent, []).insert(0, head + "".join(inside.get(g, [])) + "\t}\n")
     lines += inside.get(-1, [])
@@ -68,13 +69,21 @@ def body(scene: Scene, direction: str, dark: bool = False, placed: Placement | N
             style.append(f'pos="{_arrow(placed.paths[e], scene.backward)}"')
             if edge.label:
                 style.append(f'lp="{_points([placed.labels.get(e) or near_end(placed.paths[e])])}"')
-        if edge.label:
+        if edge.label and placed:  # in front of its line
+            cell = f'<TD BGCOLOR="{ink["page"]}">{_html(edge.label)}</TD>'
+            style.append(f'label=<<TABLE BORDER="0" CELLPADDING="0" CELLSPACING="0"><TR>{cell}</TR></TABLE>>')
+        elif edge.label:
             style.append(f'label="{_quoted(edge.label)}"')
         if edge.carried:
             ink_of = f'color="{ink["carry"]}" fontcolor="{ink["carry"]}"'
             style.append(f"headport={_SIDE[rank]} constraint=false style=dashed class=carry {ink_of}")
         elif edge.source >= edge.target:
             style.append("constraint=false")
+        if edge.mark:
+            colour = COLOURS[edge.mark][2 * dark + 1]
+            style.append(
+                f'color="{colour}" fontcolor="{colour}"' + " style=dotted" * (edge.mark == "removed")
+            )
         if edge.fill:
             width = 1.0 + 2.4 * int(edge.fill[1:]) / LEVELS
             style.append(f'color="{hue(edge.fill, dark, fade=0.0)}" penwidth={width:.1f}')
@@ -125,27 +134,27 @@ def _node(box: Box, dark: bool, size: Point, spot: str) -> str:
 
     chips = []
     for part in [*box.before, None, *box.after]:
-        if part is None:
-            chips.append(f"<TD>{words_in(box.label)}</TD>")
-        elif part.kind == "name":
-            chips.append(f"<TD>{words_in(part.text)}</TD>")
+        if part is None or part.kind == "name":
+            chips.append(f"<TD>{words_in(part.text if part else box.label)}</TD>")
         else:
-            colour = hue(part.fill, dark) or COLOURS[part.kind][2 * dark]
+            colour, rim = hue(part.fill, dark), COLOURS[part.kind][2 * dark + 1]
+            look = (
+                f'BORDER="1" COLOR="{rim}" STYLE="ROUNDED" BGCOLOR="{colour or COLOURS[part.kind][2 * dark]}"'
+            )
             ink = f' COLOR="{ink_on(colour)}"' if part.fill else ""
-            words = f'<FONT POINT-SIZE="{SMALL:g}"{ink}>{_html(part.text)}</FONT>'
-            chips.append(f'<TD BGCOLOR="{colour}" STYLE="ROUNDED">{words}</TD>')
-    small = [
-        f'<TR><TD COLSPAN="{len(chips)}"><FONT POINT-SIZE="{SMALL:g}">{words_in(text)}</FONT></TD></TR>'
-        for text in [*box.lines, *([box.badge] if box.badge else [])]
+            chips.append(f'<TD {look}><FONT POINT-SIZE="{SMALL:g}"{ink}>{_html(part.text)}</FONT></TD>')
+    rows = [f'<TABLE BORDER="0" CELLSPACING="3" CELLPADDING="2"><TR>{"".join(chips)}</TR></TABLE>']
+    rows += [
+        f'<FONT POINT-SIZE="{SMALL:g}">{words_in(text)}</FONT>' for text in [*box.lines, box.badge] if text
     ]
-    table = (
-        f'<TABLE BORDER="0" CELLSPACING="1" CELLPADDING="2"><TR>{"".join(chips)}</TR>{"".join(small)}</TABLE>'
-    )
+    cells = "".join(f"<TR><TD>{row}</TD></TR>" for row in rows)
+    table = f'<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="1">{cells}</TABLE>'
     width, height = size[0], size[1] + (0 if spot else 12 * bool(box.badge))
+    dash = 'style="rounded,filled,dashed" ' if box.mark == "removed" else ""
     return (
         f'\t"{_quoted(box.id)}" [label=<{table}> id="{_quoted(box.id)}" class="{box.mark or box.kind}" '
         f'tooltip="{_quoted(box.title.split(chr(10))[0])}" fillcolor="{fill}" color="{line}" '
-        f"{spot}width={width / 72:.3f} height={height / 72:.3f}]\n"
+        f"{dash}{spot}width={width / 72:.3f} height={height / 72:.3f}]\n"
     )
 
 

@@ -13,12 +13,12 @@ from ..config import unrolled as unrolled_mode
 from ..core.tensor import Tensor, tensor
 from .colours import paint
 from .columns import Fold, Graph, chosen_steps, same_step
-from .diff import compare
 from .drawing import Drawing
 from .graph import snapshot
 from .layout import TURNS
+from .merge import merge
 from .overview import overview
-from .scene import Box, Scene
+from .scene import SIGNS, Scene
 from .views import Style, folded, unrolled
 
 VIEWS = ("auto", "folded", "unrolled", "layers")
@@ -57,7 +57,9 @@ def draw_graph(
     what was recorded, and differentiated, inside `trace()`. `direction` ("LR", "TB", "RL", "BT") is that of the
     data, or of time in the unrolled view. `params`: weights inside the boxes that read them ("chip"), as boxes
     ("node"), or not at all ("hide"). `names` gives names to tensors, e.g. `locals()`.
-    `diff` is an older target to compare with. `path` saves the picture at once.
+    `diff` is an older target to compare with, in the folded view unless another one is asked for: boxes and arrows
+    are marked as added (+), removed (−, dashed) or changed (~, with "old → new"); each of the two graphs gets half
+    of `max_nodes`. `path` saves the picture at once.
 
     Raises `TypeError` for what is no tensor, `ValueError` for an unknown option, a freed graph, steps out of
     range, an unbuilt model without inputs, and `color_by="grad"` before `backward`.
@@ -77,17 +79,17 @@ def draw_graph(
     if "site" in shown and not any(graph.site):
         raise ValueError("draw_graph: lines of code are known of what was recorded inside tg.trace() only")
     style = Style(shown, params, graph.value, graph.grad)
+    most, old = max_nodes, None
     if diff is not None:
-        if view not in ("auto", "folded"):
-            raise ValueError(f"draw_graph: diff is drawn in the folded view, not in {view!r}")
-        view = "folded"
-    every = steps is None
-    if not every and view != "unrolled":
-        graph = graph.select(steps=steps)
+        view = "folded" if view == "auto" else view
+        most, old = max(1, max_nodes // 2), _graph_of(diff, inputs, names, False)
+    if steps is not None and view != "unrolled":
+        graph, old = graph.select(steps=steps), old and old.select(steps=steps)
         style.value, style.grad = graph.value, graph.grad
-    scene, view, notes = _scene(graph, view, steps, depth, style, max_nodes)
-    if diff is not None:
-        notes += mark(scene, graph, _graph_of(diff, inputs, names, False), by_role=view == "folded")
+    if old is None:
+        scene, view, notes = _scene(graph, view, steps, depth, style, most)
+    else:
+        scene, view, notes = _compared(graph, old, view, steps, depth, style, most)
     scene.backward = color_by == "grad"
     palette = paint(scene, graph, color_by, style) if color_by else []
     if color_by == "grad" and not graph.order.any():
@@ -95,7 +97,8 @@ def draw_graph(
     kinds = {box.mark or box.kind for box in scene.boxes} | {
         c.kind for b in scene.boxes for c in [*b.before, *b.after]
     }
-    scene.legend = [(kind, kind) for kind in LEGEND if kind in kinds] + palette
+    scene.legend = [(kind, f"{SIGNS.get(kind, '')} {kind}".strip()) for kind in LEGEND if kind in kinds]
+    scene.legend += palette
     if any(e.carried for e in scene.edges) or scene.loose:
         scene.legend.append(("carry", "carried to another step"))
     if not np.any(graph.kind == "op"):
@@ -251,6 +254,24 @@ def _scene(
     return scene, view, notes
 
 
+def _compared(
+    graph: Graph, old: Graph, view: str, steps: Any, depth: int | None, style: Style, most: int
+) -> tuple[Scene, str, list[str]]:
+    """The same, with what differs from an older graph, in a view that has room for both."""
+    older = Style(style.show - {"value", "grad", "site"}, style.params, old.value, old.grad)
+    shown = {id(g): steps for g in (graph, old)}
+    if view == "unrolled":
+        columns = _columns(max(graph, old, key=lambda g: g.steps), steps, most, depth)
+        shown = {id(g): [t for t in columns if t < g.steps] or steps for g in (graph, old)}
+    while True:
+        scene, view, notes = _scene(graph, view, shown[id(graph)], depth, style, most)
+        older.params = style.params
+        was, coarser, _ = _scene(old, view, shown[id(old)], depth, older, most)
+        if (coarser, older.params) == (view, style.params):
+            return scene, view, notes + merge(scene, graph, was, old)
+        view, style.params = coarser, older.params
+
+
 def _columns(graph: Graph, steps: Any, max_nodes: int, depth: int | None) -> list[int]:
     """The time steps to draw: those asked for, or the first and the last few; as many as may be shown."""
     total = graph.steps
@@ -272,29 +293,9 @@ def _columns(graph: Graph, steps: Any, max_nodes: int, depth: int | None) -> lis
     return wanted
 
 
-def mark(scene: Scene, graph: Graph, old: Graph, by_role: bool) -> list[str]:
-    """Colour what is new or changed against `old`; add what is gone."""
-    before = old.fold()
-    found = compare(before, graph.fold())
-    by_id = {box.id: box for box in scene.boxes} if by_role else {}
-    for part, mark in ((found.added, "added"), (found.changed, "changed")):
-        for i, text in part.items():
-            if f"n{i}" in by_id:
-                by_id[f"n{i}"].mark = mark
-                by_id[f"n{i}"].title += f"\n{mark}: {text}"
-    for i, text in list(found.removed.items())[:40]:
-        row = int(before.first[i])
-        box = Box(f"removed{i}", "op", old.op[row], old.layer[row], -1, text, f"removed: {text}", -1)
-        box.mark = "removed"
-        scene.boxes.append(box)
-    parts = ((found.added, "added"), (found.removed, "removed"), (found.changed, "changed"))
-    counts = [f"{len(part)} {mark}" for part, mark in parts if part]
-    return [", ".join(counts) if counts else "no difference"]
-
-
 def _count(graph: Graph, scene: Scene) -> str:
     chips = {c.row for b in scene.boxes for c in [*b.before, *b.after] if c.row >= 0}
-    total, boxes = len(graph), len(scene.boxes)
+    total, boxes = len(graph), sum(box.mark != "removed" for box in scene.boxes)
     nodes = f"{_spaced(total)} node{'s' * (total != 1)}"
     if boxes + len(chips) == total and all(b.count == 1 for b in scene.boxes):
         inside = f" ({len(chips)} of them parameters inside boxes)" if chips else ""

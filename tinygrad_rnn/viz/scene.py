@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FONT, SMALL = 12.0, 10.0
+SIGNS = {"added": "+", "removed": "−", "changed": "~"}  # of a difference, as never colour alone
 
 
 @dataclass
@@ -15,7 +16,7 @@ class Chip:
     """A weight or a constant that is written into the box of the op that reads it."""
 
     text: str
-    kind: str  # "parameter" | "constant" | "name"
+    kind: str  # "parameter" | "constant" | "name" | "added" | "changed" | "removed"
     title: str
     row: int = -1
     fill: str = ""  # a colour ("#…") or a place on the scale ("s0" … "s16"), if color_by asks for one
@@ -64,6 +65,7 @@ class Edge:
     delay: int = 0
     flow: float = math.nan  # norm of the gradient that goes back along it
     fill: str = ""
+    mark: str = ""  # "added" | "removed" in a diff
 
 
 @dataclass

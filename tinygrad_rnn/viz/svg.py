@@ -7,7 +7,7 @@ from html import escape
 from .colours import LEVELS, hue, ink_on
 from .layered import Path, Point
 from .layout import Placement
-from .scene import FONT, SMALL, Box, Chip, Scene, chip_width, text_width
+from .scene import FONT, SIGNS, SMALL, Box, Chip, Scene, chip_width, text_width
 
 MARGIN = 18.0
 FAMILY = "Helvetica Neue, Helvetica, Arial, DejaVu Sans, sans-serif"
@@ -49,6 +49,10 @@ def _rules(root: str, dark: bool, scaled: bool) -> str:
     for kind, colours in COLOURS.items():
         fill, stroke = colours[2 * dark : 2 * dark + 2]
         rules.append(f"{root} .{kind}>.box{{fill:{fill};stroke:{stroke}}}")
+        if kind in SIGNS:
+            rules.append(
+                f"{root} .edge.{kind} path{{stroke:{stroke}}}{root} .edge.{kind} polygon{{fill:{stroke}}}"
+            )
     rules.append(f"{root} text.on-light{{fill:#111820}}")  # the palette of layers is light in both themes
     for k in range(LEVELS + 1) if scaled else ():
         colour, wide = hue(f"s{k}", dark), 1.0 + 2.4 * k / LEVELS
@@ -72,7 +76,8 @@ def style(theme: str, scaled: bool = False) -> str:
         f"{root} .carry path{{stroke-width:1.6;stroke-dasharray:5 3}}"
         f"{root} .halo{{stroke-width:3px;paint-order:stroke;stroke-linejoin:round}}"
         f"{root} .start{{text-anchor:start}}{root} .end{{text-anchor:end}}"
-        f"{root} .output>.box{{stroke-width:1.8}}"
+        f"{root} .output>.box{{stroke-width:1.8}}{root} .removed>.box{{stroke-dasharray:5 3}}"
+        f"{root} .edge.removed path{{stroke-dasharray:2 3}}"
     )
     if theme == "dark":
         return fixed + _rules(root, True, scaled)
@@ -96,9 +101,9 @@ def write(scene: Scene, placed: Placement, title: str, note: str, theme: str) ->
     for e in sorted(placed.paths):
         edge, path = scene.edges[e], placed.paths[e]
         a_id, b_id = scene.boxes[edge.source].id, scene.boxes[edge.target].id
-        kind = ("edge carry" if edge.carried else "edge") + (f" {edge.fill}" if edge.fill else "")
-        path = path[::-1] if scene.backward else path
-        parts.append(f'<g class="{kind}" data-from="{_xml(a_id)}" data-to="{_xml(b_id)}">{_curve(path)}</g>')
+        kind = " ".join(filter(None, ["edge", "carry" * edge.carried, edge.fill, edge.mark]))
+        way = path[::-1] if scene.backward else path
+        parts.append(f'<g class="{kind}" data-from="{_xml(a_id)}" data-to="{_xml(b_id)}">{_curve(way)}</g>')
         if edge.label:
             (x, y), kind = placed.labels.get(e) or near_end(path), "carry" if edge.carried else "soft"
             words = _text(x, y + 3.5, edge.label, f"small halo {kind}")
@@ -198,7 +203,7 @@ def _curve(path: Path) -> str:
 def near_end(path: Path) -> Point:
     """The middle of the last piece of a path that is long enough for a label."""
     pieces = [path[k : k + 4] for k in range(0, len(path) - 3, 3)]
-    long = [p for p in pieces if abs(p[0][0] - p[3][0]) + abs(p[0][1] - p[3][1]) > 14]
+    long = [p for p in pieces if abs(p[0][0] - p[3][0]) + abs(p[0][1] - p[3][1]) > 30]
     p = (long or pieces)[-1]
     return (p[0][0] + 3 * p[1][0] + 3 * p[2][0] + p[3][0]) / 8, (
         p[0][1] + 3 * p[1][1] + 3 * p[2][1] + p[3][1]
