@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import subprocess
 import warnings
@@ -15,7 +14,7 @@ from .colours import LEVELS, hue, ink_on
 from .layered import Path, Point
 from .layout import Placement, place
 from .scene import FONT, SMALL, Box, Scene, text_width
-from .svg import COLOURS, INKS, near_end
+from .svg import COLOURS, INKS, bounds, caption, entry_width, head, near_end
 
 TIMEOUT = 20.0
 _SIDE = {"LR": "w", "RL": "e", "TB": "n", "BT": "s"}  # where data comes in
@@ -35,7 +34,7 @@ def body(scene: Scene, direction: str, dark: bool = False, placed: Placement | N
     if scene.columns is not None:  # time runs in the given direction, the ops of a step across it
         rank = "BT" if direction in ("LR", "RL") else "LR"
     soft, text = f'fontcolor="{ink["soft"]}"', f'fontcolor="{ink["text"]}"'
-    pins = _pinned_graph(placed, ink) if placed else ""
+    pins = _pinned_graph(placed, ink, scene.backward) if placed else ""
     lines = [
         f'\tgraph [{pins}rankdir={rank} nodesep=0.2 ranksep=0.35 bgcolor="{ink["page"]}" {font} {soft}]\n',
         f'\tnode [shape=box style="rounded,filled" {font} fontsize={FONT:g} {text} margin=0.02]\n',
@@ -86,7 +85,7 @@ def body(scene: Scene, direction: str, dark: bool = False, placed: Placement | N
             )
         if edge.fill:
             width = 1.0 + 2.4 * int(edge.fill[1:]) / LEVELS
-            style.append(f'color="{hue(edge.fill, dark, fade=0.0)}" penwidth={width:.1f}')
+            style.append(f'color="{hue(edge.fill, dark, line=True)}" penwidth={width:.1f}')
         lines.append(f'\t"{_quoted(a)}" -> "{_quoted(b)}" [{" ".join(style)}]\n')
     return lines
 
@@ -96,6 +95,39 @@ def digraph(lines: list[str]) -> str:
     return "digraph {\n" + "".join(lines) + "}\n"
 
 
+def foot(scene: Scene, note: str, dark: bool, placed: Placement) -> str:
+    """The legend and the note as the label of the whole graph, for the end of the text.
+
+    A scene with columns has a finished layout, and the label a place in it.
+    """
+    left, _, right, bottom = bounds(scene, placed)
+    entries, lines = caption(scene, note, right - left)
+    rows, widths = [], [text_width(line, SMALL) for line in lines]
+    for row in entries:
+        cells = "".join(
+            f'{_swatch(kind, dark)}<TD>{_html(text)}</TD><TD WIDTH="8"></TD>' for kind, text in row
+        )
+        rows.append(f'<TABLE BORDER="0" CELLSPACING="4" CELLPADDING="0"><TR>{cells}</TR></TABLE>')
+        widths.append(sum(map(entry_width, row)))
+    table = "".join(f'<TR><TD ALIGN="LEFT">{row}</TD></TR>' for row in [*rows, *map(_html, lines)])
+    width, height = 1.1 * max(widths), 26 * len(rows) + 17 * len(lines)
+    spot = ""
+    if scene.columns is not None:
+        spot = f'lp="{_points([(left + width / 2, bottom + 20 + height / 2)])}" '
+    label = f'<TABLE BORDER="0" CELLSPACING="0" WIDTH="{width:.0f}">{table}</TABLE>'
+    return f"\tgraph [label=<{label}> {spot}labeljust=l labelloc=b fontsize={SMALL:g}]\n"
+
+
+def _swatch(kind: str, dark: bool) -> str:
+    if kind == "carry":
+        return f'<TD><FONT COLOR="{INKS["carry"][dark]}">– – –</FONT></TD>'
+    fill, rim = COLOURS[kind if kind in COLOURS else "op"][2 * dark : 2 * dark + 2]
+    style = "ROUNDED,DASHED" if kind == "removed" else "ROUNDED"
+    fill = fill if kind in COLOURS else hue(kind, dark)
+    size = 'FIXEDSIZE="TRUE" WIDTH="14" HEIGHT="12"'
+    return f'<TD {size} BORDER="1" STYLE="{style}" COLOR="{rim}" BGCOLOR="{fill}"></TD>'
+
+
 def _points(path: Path) -> str:
     return " ".join(f"{x:.1f},{-y:.1f}" for x, y in path)
 
@@ -103,18 +135,18 @@ def _points(path: Path) -> str:
 def _arrow(path: Path, backward: bool) -> str:
     """A path as Graphviz writes it: the tip, and the line without the arrow head."""
     path = path[::-1] if backward else path
-    end = path[-1]
-    near = next((p for p in reversed(path) if abs(p[0] - end[0]) + abs(p[1] - end[1]) > 0.5), path[0])
-    length = math.hypot(end[0] - near[0], end[1] - near[1]) or 1.0
-    back = (end[0] - 6 * (end[0] - near[0]) / length, end[1] - 6 * (end[1] - near[1]) / length)
-    line = [*path[:-1], back]
+    end, one, other = head(path)
+    line = [*path[:-1], ((one[0] + other[0]) / 2, (one[1] + other[1]) / 2)]
     return f"{'s' if backward else 'e'},{_points([end])} {_points(line[::-1] if backward else line)}"
 
 
-def _pinned_graph(placed: Placement, ink: dict[str, str]) -> str:
+def _pinned_graph(placed: Placement, ink: dict[str, str], backward: bool) -> str:
     """Attributes for a finished layout; what is neither box nor edge goes into the background."""
-    ops = [f"c {len(ink['carry'])} -{ink['carry']} S 6 -dashed"]
-    ops += [f"B {len(path)} {_points(path).replace(',', ' ')}" for path in placed.stubs]
+    ops = ["".join(f"{c} {len(ink['carry'])} -{ink['carry']} " for c in "cC")]
+    for path in placed.stubs:
+        way = path[::-1] if backward else path
+        ops.append(f"S 6 -dashed B {len(way)} {_points(way).replace(',', ' ')}")
+        ops.append(f"S 5 -solid P 3 {_points(head(way)).replace(',', ' ')}")
     ops.append(f"c {len(ink['soft'])} -{ink['soft']} F 12 9 -Helvetica")
     for text in placed.texts:
         align = {"start": -1, "middle": 0, "end": 1}[text.anchor]
@@ -143,12 +175,15 @@ def _node(box: Box, dark: bool, size: Point, spot: str) -> str:
             )
             ink = f' COLOR="{ink_on(colour)}"' if part.fill else ""
             chips.append(f'<TD {look}><FONT POINT-SIZE="{SMALL:g}"{ink}>{_html(part.text)}</FONT></TD>')
-    rows = [f'<TABLE BORDER="0" CELLSPACING="3" CELLPADDING="2"><TR>{"".join(chips)}</TR></TABLE>']
+    look = (
+        f'BORDER="0" CELLSPACING="2" CELLPADDING="1" FIXEDSIZE="TRUE" WIDTH="{box.top + 14:.0f}" HEIGHT="22"'
+    )
+    rows = [f"<TABLE {look}><TR>{''.join(chips)}</TR></TABLE>"]  # of its own, or the words spread
     rows += [
         f'<FONT POINT-SIZE="{SMALL:g}">{words_in(text)}</FONT>' for text in [*box.lines, box.badge] if text
     ]
     cells = "".join(f"<TR><TD>{row}</TD></TR>" for row in rows)
-    table = f'<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="1">{cells}</TABLE>'
+    table = f'<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="0">{cells}</TABLE>'
     width, height = size[0], size[1] + (0 if spot else 12 * bool(box.badge))
     dash = 'style="rounded,filled,dashed" ' if box.mark == "removed" else ""
     return (

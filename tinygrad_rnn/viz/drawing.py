@@ -20,7 +20,7 @@ class Drawing:
 
     `graph` is what was drawn (None for the layers of a model), `shown` the number of boxes, `total` the number
     of recorded nodes, `note` what was left out or put together, `view` and `layout` ("dot" or "builtin") how
-    it was made, `source` the DOT text.
+    it was made, `source` the DOT text of the graph; saved files have the legend and the note too.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class Drawing:
         self._body = dot.body(scene, direction, theme == "dark", pinned)
         self.source: str = dot.digraph(self._body)
         placed, self.layout = (pinned, "builtin") if pinned else dot.arrange(scene, direction, self.source)
+        self._foot = dot.foot(scene, note, theme == "dark", placed)
         title = f"computation graph, {view} view: {note}"
         self._svg = svg.write(scene, placed, title, note, theme)
 
@@ -64,13 +65,13 @@ class Drawing:
         if kind == "svg":
             data = self._svg.encode()
         elif kind in ("dot", "gv"):
-            data = self.source.encode()
+            data = self._whole().encode()
         elif kind == "html":
             head = f'<meta charset="utf-8"><title>{escape(self.note)}</title>'
             page = f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>{self._svg}</body></html>\n'
             data = page.encode()
         elif kind in ("png", "pdf"):
-            data = dot.run(self.source, kind)
+            data = dot.run(self._whole(), kind)
         else:
             raise ValueError(f"save: expected svg, dot, html, png or pdf, received {kind!r}")
         if not target.parent.is_dir():
@@ -78,6 +79,10 @@ class Drawing:
         with replacing(target) as file:
             file.write(data)
         return target
+
+    def _whole(self) -> str:
+        """The DOT text with legend and note."""
+        return self.source.removesuffix("}\n") + self._foot + "}\n"
 
     def _repr_svg_(self) -> str:
         return self._svg

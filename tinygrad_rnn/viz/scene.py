@@ -46,11 +46,14 @@ class Box:
     side: int = 0  # unrolled: +1 if it hands a value to the next step, −1 if it gets one from the last
 
     @property
+    def top(self) -> float:
+        """Width of the first line, of the label and the chips."""
+        return text_width(self.label, FONT) + sum(chip_width(c) + 4 for c in [*self.before, *self.after])
+
+    @property
     def size(self) -> tuple[float, float]:
         """Width and height."""
-        chips = [*self.before, *self.after]
-        top = text_width(self.label, FONT) + sum(chip_width(c) + 4 for c in chips)
-        width = max([top + 16, *(text_width(line, SMALL) + 14 for line in self.lines)])
+        width = max([self.top + 16, *(text_width(line, SMALL) + 14 for line in self.lines)])
         return max(width, 32.0), 26.0 + 12.0 * len(self.lines)
 
 
