@@ -175,10 +175,11 @@ def _node(box: Box, dark: bool, size: Point, spot: str) -> str:
             )
             ink = f' COLOR="{ink_on(colour)}"' if part.fill else ""
             chips.append(f'<TD {look}><FONT POINT-SIZE="{SMALL:g}"{ink}>{_html(part.text)}</FONT></TD>')
-    look = (
-        f'BORDER="0" CELLSPACING="2" CELLPADDING="1" FIXEDSIZE="TRUE" WIDTH="{box.top + 14:.0f}" HEIGHT="22"'
-    )
-    rows = [f"<TABLE {look}><TR>{''.join(chips)}</TR></TABLE>"]  # of its own, or the words spread
+    look = 'BORDER="0" CELLSPACING="2" CELLPADDING="1"'
+    wide = max((text_width(line, SMALL) for line in box.lines), default=0.0)
+    if len(chips) > 1 and box.top < wide:  # or they would spread
+        look += f' FIXEDSIZE="TRUE" WIDTH="{box.top + 10:.0f}" HEIGHT="22"'
+    rows = [f"<TABLE {look}><TR>{''.join(chips)}</TR></TABLE>"]
     rows += [
         f'<FONT POINT-SIZE="{SMALL:g}">{words_in(text)}</FONT>' for text in [*box.lines, box.badge] if text
     ]
