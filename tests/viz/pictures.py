@@ -6,6 +6,8 @@ import re
 import xml.etree.ElementTree as ET
 from itertools import combinations
 
+import numpy as np
+
 from tinygrad_rnn.viz import Drawing
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -50,8 +52,27 @@ def check(drawing: Drawing) -> ET.Element:
     for path in root.iter(f"{SVG}path"):  # the curves stay inside as well
         points = re.findall(r"(-?[\d.]+),(-?[\d.]+)", path.get("d"))
         assert all(within((float(u), float(v)) * 2, (x, y, x + w, y + h)) for u, v in points)
+    assert crossings(root) == []
     assert root.get("role") == "img" and root.get("aria-label")
     assert drawing.note in root.find(f"{SVG}title").text  # and in the picture, broken into lines:
     words = [t.text for t in root.iter(f"{SVG}text") if "note" in (t.get("class") or "")]
     assert " ".join(words) == drawing.note
     return root
+
+
+def crossings(root: ET.Element) -> list[tuple[str, str, str]]:
+    """Arrows that pass over a box which is neither their start nor their end: from, to, over."""
+    names = [g.get("data-id") for g in root.iter(f"{SVG}g") if "node" in (g.get("class") or "").split()]
+    left, top, right, bottom = np.array(boxes(root)).T[:, :, None]
+    found, t = [], np.linspace(0, 1, 25)
+    weights = np.stack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3])
+    for g in root.iter(f"{SVG}g"):
+        if "edge" in (g.get("class") or "").split() and g.find(f"{SVG}polygon") is not None:
+            numbers = re.findall(r"(-?[\d.]+),(-?[\d.]+)", g.find(f"{SVG}path").get("d"))
+            points = np.array(numbers, float)
+            ways = np.stack([points[k : len(points) - 3 + k : 3] for k in range(4)], axis=1)
+            x, y = np.einsum("pkc,kt->cpt", ways, weights).reshape(2, -1)
+            over = (left + 1 < x) & (x < right - 1) & (top + 1 < y) & (y < bottom - 1)
+            ends = g.get("data-from"), g.get("data-to")
+            found += [(*ends, names[k]) for k in np.flatnonzero(over.any(axis=1)) if names[k] not in ends]
+    return found

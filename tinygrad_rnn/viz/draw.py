@@ -18,6 +18,7 @@ from .graph import snapshot
 from .layout import TURNS
 from .merge import merge
 from .overview import overview
+from .passes import separate
 from .scene import SIGNS, Scene
 from .views import Style, folded, unrolled
 
@@ -232,6 +233,7 @@ def _scene(
         columns = _columns(graph, steps, max_nodes, depth)
         if columns or not graph.steps:
             scene = unrolled(graph, fold, style, columns, depth)
+            separate(scene)
             if len(scene.boxes) <= max_nodes:
                 if len(columns) < graph.steps:
                     notes.append(f"steps {', '.join(map(str, columns))} of {graph.steps}")

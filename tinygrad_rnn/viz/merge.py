@@ -93,7 +93,7 @@ def _gone(scene: Scene, old: Scene, box: Box) -> Box:
         frames.append(old.groups[g])
         g = old.groups[g].parent
     for frame in reversed(frames):
-        g = scene.group(frame.title, frame.kind, g, frame.layer, frame.t)
+        g = scene.group(frame.title, frame.kind, g, frame.layer, frame.t, frame.row)
     before, after = ([replace(chip, row=-1) for chip in side] for side in (box.before, box.after))
     box = replace(
         box, id=f"removed-{box.id}", row=-1, role=-2 - box.role, group=g, before=before, after=after

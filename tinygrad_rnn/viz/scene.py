@@ -80,6 +80,7 @@ class Group:
     parent: int = -1
     layer: str = ""
     t: int = -1
+    row: int = 0  # 1, 2, … for the same steps in a later pass
 
 
 @dataclass
@@ -97,12 +98,14 @@ class Scene:
     backward: bool = False  # the arrows show the way of the gradient
     legend: list[tuple[str, str]] = field(default_factory=list)  # kind or colour, text
 
-    def group(self, title: str, kind: str, parent: int = -1, layer: str = "", t: int = -1) -> int:
+    def group(
+        self, title: str, kind: str, parent: int = -1, layer: str = "", t: int = -1, row: int = 0
+    ) -> int:
         """Number of the group with this place, made if it is new."""
         for i, g in enumerate(self.groups):
-            if (g.kind, g.parent, g.layer, g.t) == (kind, parent, layer, t):
+            if (g.kind, g.parent, g.layer, g.t, g.row) == (kind, parent, layer, t, row):
                 return i
-        self.groups.append(Group(title, kind, parent, layer, t))
+        self.groups.append(Group(title, kind, parent, layer, t, row))
         return len(self.groups) - 1
 
 
