@@ -179,43 +179,38 @@ def _grid(scene: Scene, sizes: list[Point], turn: Turn) -> Placement:
         list(zip(rims[::2], rims[1::2], strict=True)),
     )
     for e, edge in enumerate(scene.edges):
-        if e in result.paths:
-            continue
-        if not edge.carried:
-            way, into = list(home[edge.source].out[edge.source]), home[edge.target].into[e]
-            between = [(a, b) for a, b in strips if a >= way[-1][0] and b <= into[0][0]]
-            t = max(_column(scene, edge.source), _column(scene, edge.target))
-            gutter = at_column.get(t, -COLUMN_GAP) + (width_of.get(t, COLUMN_GAP) + COLUMN_GAP) / 2 - 5
-            if way[-1][0] > into[0][0]:  # what is fed back goes down again, beside the rows
-                start = 12 + next(b for a, b in strips if a <= way[-1][0] <= b)
-                end = next(a for a, b in strips if a <= into[0][0] <= b) - 12
-                corners = [(u, v) for v, u in ways.detour(gutter, start, end)]
-                way += bent(
-                    [
-                        way[-1],
-                        (start, way[-1][1]),
-                        (start, gutter),
-                        *corners,
-                        (end, gutter),
-                        (end, into[0][1]),
-                        into[0],
-                    ]
-                )[1:]
-            elif between:  # pass the rows between them in the gutter of the column
-                start, end = between[0][0] - 12, between[-1][1] + 12
-                curve(way, (start, gutter))
-                corners = [(u, v) for v, u in ways.detour(gutter, start, end)]
-                way += bent([way[-1], *corners, (end, gutter)])[1:]
-            if way[-1] != into[0]:
-                curve(way, into[0])
-            result.paths[e] = way + into[1:]
-    for e, edge in enumerate(scene.edges):
         if edge.carried and e not in result.paths:
             result.paths[e] = [(u, v) for v, u in ways.way(edge.source, edge.target, edge.delay)]
-    for i, delay, out in scene.loose:
-        way = ways.way(i if out else -1, -1 if out else i, delay)
+        elif e not in result.paths:
+            t = max(_column(scene, edge.source), _column(scene, edge.target))
+            rim = (at_column[t] - width_of[t] / 2, at_column[t] + width_of[t] / 2) if t >= 0 else (0.0, 0.0)
+            out, into = home[edge.source].out[edge.source], home[edge.target].into[e]
+            result.paths[e] = _between(out, into, strips, rim, ways)
+    for i, delay, out_of in scene.loose:
+        way = ways.way(i if out_of else -1, -1 if out_of else i, delay)
         result.stubs.append([(u, v) for v, u in way])
     return result
+
+
+def _between(out: Path, into: Path, strips: list[Point], rim: Point, ways: Ways) -> Path:
+    """The way from row to row; what stands between them is passed beside the column, whose two rims are given."""
+    way, (u, v), (goal, side) = list(out), out[-1], into[0]
+    passed = [(a, b) for a, b in strips if a >= u and b <= goal]
+    if u > goal:  # what is fed back goes down again
+        start = 12 + next(b for a, b in strips if a <= u <= b)
+        end, gutter = next(a for a, b in strips if a <= goal <= b) - 12, rim[0] - COLUMN_GAP / 2
+        corners = [(y, x) for x, y in ways.detour(gutter, start, end)]
+        way += bent(
+            [(u, v), (start, v), (start, gutter), *corners, (end, gutter), (end, side), (goal, side)]
+        )[1:]
+        return way + into[1:]
+    if passed:
+        start, end, gutter = passed[0][0] - 12, passed[-1][1] + 12, rim[1] + COLUMN_GAP / 2 - 5
+        curve(way, (start, gutter))
+        corners = [(y, x) for x, y in ways.detour(gutter, start, end)]
+        way += bent([way[-1], *corners, (end, gutter)])[1:]
+    curve(way, into[0])
+    return way + into[1:]
 
 
 def _column(scene: Scene, box: int) -> int:
