@@ -47,7 +47,7 @@ def paint(scene: Scene, graph: Graph, color_by: str, style: Style) -> list[tuple
     items: list[Box | Chip] = [*(box for box in scene.boxes if box.row >= 0), *chips]
     edges = scene.edges if color_by == "grad" else []
     numbers = [*(float(column[item.row]) for item in items), *(edge.flow for edge in edges)]
-    logs = [_log(v) for v in numbers if v and not math.isnan(v)]
+    logs = [_log(v) for v in numbers if v and math.isfinite(v)]  # what is not is at the end of the scale
     high = max(logs, default=0.0)
     low = max(min(logs, default=0.0), high - DECADES)
     every: list[Any] = [*items, *edges]

@@ -15,6 +15,7 @@ from .layered import Path, Point
 from .layout import Placement, place
 from .scene import FONT, SMALL, Box, Scene, text_width
 from .svg import COLOURS, INKS, bounds, caption, entry_width, head, near_end
+from .words import fit, legible
 
 TIMEOUT = 20.0
 _SIDE = {"LR": "w", "RL": "e", "TB": "n", "BT": "s"}  # where data comes in
@@ -50,7 +51,11 @@ def body(scene: Scene, direction: str, dark: bool = False, placed: Placement | N
     for g in range(len(scene.groups) - 1, -1, -1):  # children have larger numbers than their parents
         group = scene.groups[g]
         fill = ink["frame" if group.kind == "layer" else "cell"]
-        title = group.title if group.kind == "layer" or not group.layer else f"{group.layer} · {group.title}"
+        title = (
+            group.title
+            if group.kind == "layer" or not group.layer
+            else legible(f"{group.layer} · {group.title}")
+        )
         spot = ""
         if placed:
             left, top, right, bottom = placed.frames[g]
@@ -75,7 +80,8 @@ def body(scene: Scene, direction: str, dark: bool = False, placed: Placement | N
             style.append(f'label="{_quoted(edge.label)}"')
         if edge.carried:
             ink_of = f'color="{ink["carry"]}" fontcolor="{ink["carry"]}"'
-            style.append(f"headport={_SIDE[rank]} constraint=false style=dashed class=carry {ink_of}")
+            port = f"headport={_SIDE[rank]} " if edge.source != edge.target else ""
+            style.append(f"{port}constraint=false style=dashed class=carry {ink_of}")
         elif edge.source >= edge.target:
             style.append("constraint=false")
         if edge.mark:
@@ -154,7 +160,8 @@ def _pinned_graph(placed: Placement, ink: dict[str, str], backward: bool) -> str
             x, y = text.at[0], text.at[1] + 16 * (k - (len(text.lines) - 1) / 2) + 4
             row = _html(row)
             ops.append(f"T {x:.1f} {-y:.1f} {align} {text_width(row, FONT):.1f} {len(row.encode())} -{row}")
-    return f'layout=nop2 _background="{_quoted(" ".join(ops))}" '
+    lines = " \\\n".join(map(_quoted, ops))  # in one line, dot takes 16 384 characters at most
+    return f'layout=nop2 _background="{lines}" '
 
 
 def _node(box: Box, dark: bool, size: Point, spot: str) -> str:
@@ -221,8 +228,8 @@ def arrange(scene: Scene, direction: str, source: str) -> tuple[Placement, str]:
         return place_with_dot(scene, source), "dot"
     except GraphvizNotFound:
         pass
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        warnings.warn(f"the built-in layout is used, because {error}", stacklevel=4)
+    except (OSError, RuntimeError, ValueError, LookupError, TypeError) as error:
+        warnings.warn(f"the built-in layout is used, because {error or type(error).__name__}", stacklevel=4)
     return place(scene, direction), "builtin"
 
 
@@ -250,6 +257,8 @@ def place_with_dot(scene: Scene, source: str) -> Placement:
         if "lp" in item:
             x, y = map(float, item["lp"].split(","))
             result.labels[e] = (x, height - y)
+    if len(result.at) < len(scene.boxes) or len(result.paths) < len(scene.edges):
+        raise ValueError(f"dot placed {len(result.at)} of {len(scene.boxes)} boxes")
     return result
 
 
@@ -278,9 +287,10 @@ def _spline(text: str, height: float) -> Path:
 
 def _quoted(text: str) -> str:
     """Escaped for a DOT string in which `\\N` and the like have a meaning."""
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "")
+    return fit(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _html(text: str) -> str:
     """Escaped for an HTML-like label."""
-    return escape("".join(c if c >= " " else " " for c in text)).replace("\\", "\\\\") or " "
+    text = "\u200e" * ("\u2068" in text) + text  # or the first letter decides on the direction of all
+    return escape(fit(text).replace("\n", " ").replace("\t", " ")).replace("\\", "\\\\") or " "

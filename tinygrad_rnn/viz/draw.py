@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from ..config import enable_grad, floatx
 from ..config import unrolled as unrolled_mode
+from ..core.op import Array
 from ..core.tensor import Tensor, tensor
 from .colours import paint
 from .columns import Fold, Graph, chosen_steps, same_step
@@ -72,7 +74,7 @@ def draw_graph(
     (3, '3 nodes, all shown')
     """
     shown = _check(view, show, color_by, direction, params, max_nodes, theme, depth)
-    graph = _graph_of(target, inputs, names, "value" in shown)
+    graph = _with_nan(_graph_of(target, inputs, names, "value" in shown))
     if color_by == "grad" and np.isnan(graph.grad).all():
         raise ValueError("draw_graph: color_by='grad', but no leaf has a gradient; call backward() first")
     if "value" in shown and len(graph) and np.isnan(graph.value).all():
@@ -91,6 +93,10 @@ def draw_graph(
         scene, view, notes = _scene(graph, view, steps, depth, style, most)
     else:
         scene, view, notes = _compared(graph, old, view, steps, depth, style, most)
+    for box in scene.boxes:
+        box.lines = [line.replace("‖ = inf", "‖ not finite") for line in box.lines]
+        for chip in [*box.before, *box.after]:
+            chip.text = chip.text.replace("‖ = inf", "‖ not finite")
     scene.backward = color_by == "grad"
     palette = paint(scene, graph, color_by, style) if color_by else []
     if color_by == "grad" and not graph.order.any():
@@ -167,6 +173,17 @@ def _graph_of(target: Any, inputs: Any, names: Mapping[str, Any] | None, values:
             f"draw_graph: inputs are for a layer or model; the target is a {type(target).__name__}"
         )
     return snapshot(target, names, (), values)
+
+
+def _with_nan(graph: Graph) -> Graph:
+    """Norms are NaN where nothing is known; infinite where an array is known and holds a NaN."""
+
+    def column(what: str) -> Array:
+        norms = getattr(graph, what)
+        kept = np.array([getattr(record, what, None) is not None for record in graph.trace], bool)
+        return np.where(kept & np.isnan(norms), np.inf, norms)
+
+    return replace(graph, value=column("value"), grad=column("grad"))
 
 
 def inputs_of(model: Any, inputs: Any) -> Any:

@@ -13,6 +13,7 @@ from . import dot, svg
 from .columns import Graph
 from .layout import place
 from .scene import Scene
+from .words import legible, tidy
 
 
 class Drawing:
@@ -26,9 +27,10 @@ class Drawing:
     def __init__(
         self, graph: Graph | None, scene: Scene, view: str, note: str, direction: str, theme: str
     ) -> None:
+        tidy(scene)
         self.graph = graph
         self.view = view
-        self.note = note
+        self.note = note = legible(note, 2000)
         self.shown = len(scene.boxes)
         self.total = self.shown if graph is None else len(graph)
         pinned = None if scene.columns is None else place(scene, direction)

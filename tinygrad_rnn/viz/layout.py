@@ -12,6 +12,7 @@ from .columns import along_the_flow
 from .layered import Path, Point, bent, curve
 from .scene import Scene, text_width
 from .ways import Ways
+from .words import legible
 
 COLUMN_GAP, ROW_GAP = 46.0, 44.0
 
@@ -146,7 +147,7 @@ def _grid(scene: Scene, sizes: list[Point], turn: Turn) -> Placement:
             if layer:
                 sideways = turn(0.0, 1.0)[0] != 0
                 anchor = "middle" if not sideways else "end" if turn(0.0, 1.0)[0] > 0 else "start"
-                result.texts.append(Text((u + tall / 2, -14.0), [layer], "row", anchor))
+                result.texts.append(Text((u + tall / 2, -14.0), [legible(layer)], "row", anchor))
             u += tall + ROW_GAP
         boxes = [i for i, box in enumerate(scene.boxes) if box.group < 0 and levels[i] == level]
         if boxes:

@@ -9,6 +9,7 @@ from .colours import LEVELS, hue, ink_on
 from .layered import Path, Point
 from .layout import Placement
 from .scene import FONT, SIGNS, SMALL, Box, Chip, Scene, chip_width, text_width
+from .words import fit
 
 Entry = tuple[str, str]  # of the legend: a kind or a colour, and the text
 MARGIN = 18.0
@@ -73,6 +74,7 @@ def style(theme: str, scaled: bool = False) -> str:
     root = f".tg-graph.{theme}"
     fixed = (
         f"{root} text{{font-family:{FAMILY};font-size:{FONT:g}px;text-anchor:middle}}"
+        f"{root} text{{direction:ltr;unicode-bidi:isolate}}"
         f"{root} .small{{font-size:{SMALL:g}px}}{root} .title{{font-size:11px;font-weight:600}}"
         f"{root} .label{{font-weight:500}}{root} .edge path{{fill:none;stroke-width:1.2}}"
         f"{root} .carry path{{stroke-width:1.6;stroke-dasharray:5 3}}"
@@ -276,5 +278,4 @@ def _class(op: str) -> str:
 
 
 def _xml(text: str) -> str:
-    """Escaped for XML; characters that XML cannot hold become `�`."""
-    return escape("".join(c if c >= " " or c in "\n\t" else "�" for c in str(text)))
+    return escape(fit(text))
