@@ -14,7 +14,7 @@ from ..config import unrolled as unrolled_mode
 from ..core.op import Array
 from ..core.tensor import Tensor, tensor
 from .colours import paint
-from .columns import Fold, Graph, chosen_steps, same_step
+from .columns import Fold, Graph, chosen_steps, cut, same_step
 from .drawing import Drawing
 from .graph import snapshot
 from .layout import TURNS
@@ -296,7 +296,9 @@ def _columns(graph: Graph, steps: Any, max_nodes: int, depth: int | None) -> lis
     total = graph.steps
     op = graph.kind != "parameter"
     outside = int(np.sum(op & (graph.t < 0)))
-    per_step = np.bincount(graph.t[op & (graph.t >= 0)], minlength=max(total, 1))
+    timed = np.flatnonzero(op & (graph.t >= 0))
+    boxes = {(int(graph.t[i]), (depth and cut(graph.layer[i], depth)) or i) for i in timed.tolist()}
+    per_step = np.bincount([t for t, _ in boxes], minlength=max(total, 1))
     room = (max_nodes - outside) // max(int(per_step.max(initial=1)), 1)
     wanted: list[int] = np.unique(graph.t[graph.t >= 0]).tolist()
     if steps is not None:

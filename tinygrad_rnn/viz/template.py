@@ -38,10 +38,9 @@ def templates(graph: Graph, labels: Array, fold: Fold) -> dict[str, Template]:
         roles = _named(scene, _roles(scene, parts, fold), "l")
         result[name] = _template(scene, _placed(_clipped(scene)), roles)
     if graph.steps:
-        for name, parts in (("cells", Fold(graph, _cells(graph, labels))), ("steps", fold)):
-            tiled = _tile(graph, parts, fold, style)
-            if tiled is not None:
-                result[name] = tiled
+        steps = _tile(graph, fold, fold, style)
+        cells = _tile(graph, Fold(graph, _cells(graph, labels)), fold, style, crowded=steps is None)
+        result |= {name: tile for name, tile in (("cells", cells), ("steps", steps)) if tile is not None}
     return result
 
 
@@ -101,8 +100,11 @@ def _named(scene: Scene, roles: list[list[int]], prefix: str) -> list[list[int]]
     return roles
 
 
-def _tile(graph: Graph, parts: Fold, fold: Fold, style: Style) -> Template | None:
-    """One time step of the unrolled view with what lies outside the recurrences; None if it is too large."""
+def _tile(graph: Graph, parts: Fold, fold: Fold, style: Style, crowded: bool = False) -> Template | None:
+    """One time step of the unrolled view with what lies outside the recurrences; None if it is too large.
+
+    `crowded`: there is no tile of ops, for they are too many; the boxes of layers say so.
+    """
     if len(parts) > 2 * MOST:
         return None
     scene = Scene(columns=[0], total_steps=1)
@@ -123,6 +125,8 @@ def _tile(graph: Graph, parts: Fold, fold: Fold, style: Style) -> Template | Non
             box.side = side.get(i, 0)
             if merged and graph.kind[row] == "op":
                 _as_cell(box, graph, row)
+                if crowded:
+                    box.lines.append(f"{len(np.unique(fold.of[parts.of == i]))} ops, too many to draw")
         box_of[i] = len(scene.boxes)
         scene.boxes.append(box)
     if len(scene.boxes) > MOST:
