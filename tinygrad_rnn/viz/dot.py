@@ -87,7 +87,7 @@ def body(scene: Scene, direction: str, dark: bool = False, placed: Placement | N
         if edge.mark:
             colour = COLOURS[edge.mark][2 * dark + 1]
             style.append(
-                f'color="{colour}" fontcolor="{colour}"' + " style=dotted" * (edge.mark == "removed")
+                f'color="{colour}" fontcolor="{ink["soft"]}"' + " style=dotted" * (edge.mark == "removed")
             )
         if edge.fill:
             width = 1.0 + 2.4 * int(edge.fill[1:]) / LEVELS
