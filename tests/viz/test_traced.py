@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from viz.hand import LOOPS, traced
-from viz.test_draw import SVG, check, within
+from viz.pictures import SVG, check, within
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import draw_graph, graph, layers, ops, tensor

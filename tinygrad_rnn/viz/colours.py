@@ -19,7 +19,7 @@ def cividis(fraction: float) -> str:
     """Colour at a place from 0 to 1 of the scale, which colour-blind readers can tell apart."""
     place = min(max(fraction, 0.0), 1.0) * (len(CIVIDIS) - 1)
     k = min(int(place), len(CIVIDIS) - 2)
-    pairs = [(int(CIVIDIS[k][i : i + 2], 16), int(CIVIDIS[k + 1][i : i + 2], 16)) for i in (1, 3, 5)]
+    pairs = zip(_rgb(CIVIDIS[k]), _rgb(CIVIDIS[k + 1]), strict=True)
     return "#" + "".join(f"{round(a + (b - a) * (place - k)):02x}" for a, b in pairs)
 
 
@@ -47,7 +47,7 @@ def paint(scene: Scene, graph: Graph, color_by: str, style: Style) -> list[tuple
     items: list[Box | Chip] = [*(box for box in scene.boxes if box.row >= 0), *chips]
     edges = scene.edges if color_by == "grad" else []
     numbers = [*(float(column[item.row]) for item in items), *(edge.flow for edge in edges)]
-    logs = [_log(v) for v in numbers if v and not math.isnan(v)]
+    logs = [_log(v) for v in numbers if v and math.isfinite(v)]  # what is not is at the end of the scale
     high = max(logs, default=0.0)
     low = max(min(logs, default=0.0), high - DECADES)
     every: list[Any] = [*items, *edges]
@@ -67,22 +67,41 @@ def scale(fraction: float) -> str:
     return f"s{round(min(max(fraction, 0.0), 1.0) * LEVELS)}"
 
 
-def hue(fill: str, dark: bool, fade: float = 0.7) -> str:
-    """The colour of a fill. Large is dark on a light page and light on a dark one; small fades into the page."""
+def hue(fill: str, dark: bool, line: bool = False) -> str:
+    """The colour of a fill. Large is dark on a light page and light on a dark one; small fades into the page.
+
+    A line keeps away from the colour of the page, so that it is seen.
+    """
     if not fill.startswith("s"):
         return fill
     fraction = int(fill[1:]) / LEVELS
+    if line:
+        return cividis(0.45 + 0.55 * fraction if dark else 0.55 - 0.55 * fraction)
     if dark:
         return cividis(fraction)
-    colour, page = cividis(1.0 - fraction), fade * (1.0 - fraction) ** 2
-    parts = [int(colour[k : k + 2], 16) for k in (1, 3, 5)]
-    return "#" + "".join(f"{round(v + (255 - v) * page):02x}" for v in parts)
+    page = 0.7 * (1.0 - fraction) ** 2
+    return "#" + "".join(f"{round(v + (255 - v) * page):02x}" for v in _rgb(cividis(1.0 - fraction)))
 
 
 def ink_on(colour: str) -> str:
-    """Black or white, whatever can be read on a colour."""
-    r, g, b = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
-    return "#111820" if 0.299 * r + 0.587 * g + 0.114 * b > 140 else "#ffffff"
+    """Black or white, whichever has more contrast with a colour: 4.5:1 at least."""
+    return max("#000000", "#ffffff", key=lambda ink: contrast(ink, colour))
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours, from 1 to 21, as the Web Content Accessibility Guidelines 2.1 define it."""
+
+    def luminance(colour: str) -> float:
+        parts = [v / 255 for v in _rgb(colour)]
+        r, g, b = (v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in parts)
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
 def _log(value: float) -> float:

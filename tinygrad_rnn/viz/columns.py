@@ -184,7 +184,7 @@ class Fold:
         timed = (graph.t[parent] >= 0) & (graph.t[child] >= 0)
         alike = (graph.t[parent] >= 0) == (graph.t[child] >= 0)
         delay = np.where(timed, graph.t[child] - graph.t[parent], 0)
-        order = _along_the_flow(of[parent][delay == 0], of[child][delay == 0], first)
+        order = along_the_flow(of[parent][delay == 0], of[child][delay == 0], first)
         self.of: Array = order[of]
         self.counts: Array = np.bincount(self.of, minlength=len(first))
         self.first: Array = np.zeros(len(first), np.int64)
@@ -297,7 +297,7 @@ def cut(layer: str, depth: int | None) -> str:
     return layer if depth is None else "/".join(layer.split("/")[:depth])
 
 
-def _along_the_flow(source: Array, target: Array, first: Array) -> Array:
+def along_the_flow(source: Array, target: Array, first: Array) -> Array:
     """New numbers for nodes: parents before children, otherwise by first row; loops are cut."""
     n = len(first)
     by_first = np.argsort(first, kind="stable")

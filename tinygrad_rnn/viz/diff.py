@@ -35,7 +35,7 @@ class GraphDiff:
 def compare(old: Any, new: Any) -> GraphDiff:
     """Align two folded graphs by op, layer and name, and list what differs."""
     a, b = old.described, new.described
-    match = _aligned(a, b)  # new -> old
+    match = aligned(a, b)  # new -> old
     back = {i: j for j, i in match.items()}
     inputs_a, inputs_b = _inputs(old), _inputs(new)
     changed = {}
@@ -58,8 +58,8 @@ def compare(old: Any, new: Any) -> GraphDiff:
     return GraphDiff(added, {i: text for i, text in enumerate(a) if i not in back}, changed)
 
 
-def _aligned(a: list[str], b: list[str]) -> dict[int, int]:
-    """Equal lines of two texts: for a place in `b` its place in `a`, in order."""
+def aligned(a: list[Any], b: list[Any]) -> dict[int, int]:
+    """Equal items of two lists: for a place in `b` its place in `a`, in order."""
     head = next((i for i, (p, q) in enumerate(zip(a, b, strict=False)) if p != q), min(len(a), len(b)))
     a, b = a[head:], b[head:]
     back = zip(reversed(a), reversed(b), strict=False)

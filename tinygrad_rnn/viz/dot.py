@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import subprocess
+import warnings
 from html import escape
 from typing import Any
 
 from .blocks import Rect
 from .colours import LEVELS, hue, ink_on
 from .layered import Path, Point
-from .layout import Placement
+from .layout import Placement, place
 from .scene import FONT, SMALL, Box, Scene, text_width
-from .svg import COLOURS, INKS, near_end
+from .svg import COLOURS, INKS, bounds, caption, entry_width, head, near_end
+from .words import fit, legible
 
 TIMEOUT = 20.0
 _SIDE = {"LR": "w", "RL": "e", "TB": "n", "BT": "s"}  # where data comes in
@@ -34,7 +35,7 @@ def body(scene: Scene, direction: str, dark: bool = False, placed: Placement | N
     if scene.columns is not None:  # time runs in the given direction, the ops of a step across it
         rank = "BT" if direction in ("LR", "RL") else "LR"
     soft, text = f'fontcolor="{ink["soft"]}"', f'fontcolor="{ink["text"]}"'
-    pins = _pinned_graph(placed, ink) if placed else ""
+    pins = _pinned_graph(placed, ink, scene.backward) if placed else ""
     lines = [
         f'\tgraph [{pins}rankdir={rank} nodesep=0.2 ranksep=0.35 bgcolor="{ink["page"]}" {font} {soft}]\n',
         f'\tnode [shape=box style="rounded,filled" {font} fontsize={FONT:g} {text} margin=0.02]\n',
@@ -50,13 +51,18 @@ def body(scene: Scene, direction: str, dark: bool = False, placed: Placement | N
     for g in range(len(scene.groups) - 1, -1, -1):  # children have larger numbers than their parents
         group = scene.groups[g]
         fill = ink["frame" if group.kind == "layer" else "cell"]
-        title = group.title if group.kind == "layer" or not group.layer else f"{group.layer} · {group.title}"
+        title = (
+            group.title
+            if group.kind == "layer" or not group.layer
+            else legible(f"{group.layer} · {group.title}")
+        )
         spot = ""
         if placed:
             left, top, right, bottom = placed.frames[g]
             at = _points([(left + 12 + text_width(title, 11.0) / 2, top + 11)])
             spot = f'bb="{left:.1f},{-bottom:.1f},{right:.1f},{-top:.1f}" lp="{at}" '
-        look = f'{spot}style="rounded,filled" labeljust=l fillcolor="{fill}" color="{ink["frame-line"]}" fontsize=11'
+        look = f'{spot}style="rounded,filled" labeljust=l labelloc=t fontsize=11 fillcolor="{fill}"'
+        look += f' color="{ink["frame-line"]}"'
         head = f'\tsubgraph "cluster_{g}" {{\n\tgraph [label=<<B>{_html(title)}</B>> {look}]\n'
         inside.setdefault(group.parent, []).insert(0, head + "".join(inside.get(g, [])) + "\t}\n")
     lines += inside.get(-1, [])
@@ -67,18 +73,65 @@ def body(scene: Scene, direction: str, dark: bool = False, placed: Placement | N
             style.append(f'pos="{_arrow(placed.paths[e], scene.backward)}"')
             if edge.label:
                 style.append(f'lp="{_points([placed.labels.get(e) or near_end(placed.paths[e])])}"')
-        if edge.label:
+        if edge.label and placed:  # in front of its line
+            cell = f'<TD BGCOLOR="{ink["page"]}">{_html(edge.label)}</TD>'
+            style.append(f'label=<<TABLE BORDER="0" CELLPADDING="0" CELLSPACING="0"><TR>{cell}</TR></TABLE>>')
+        elif edge.label:
             style.append(f'label="{_quoted(edge.label)}"')
         if edge.carried:
             ink_of = f'color="{ink["carry"]}" fontcolor="{ink["carry"]}"'
-            style.append(f"headport={_SIDE[rank]} constraint=false style=dashed class=carry {ink_of}")
+            port = f"headport={_SIDE[rank]} " if edge.source != edge.target else ""
+            style.append(f"{port}constraint=false style=dashed class=carry {ink_of}")
         elif edge.source >= edge.target:
             style.append("constraint=false")
+        if edge.mark:
+            colour = COLOURS[edge.mark][2 * dark + 1]
+            style.append(
+                f'color="{colour}" fontcolor="{ink["soft"]}"' + " style=dotted" * (edge.mark == "removed")
+            )
         if edge.fill:
             width = 1.0 + 2.4 * int(edge.fill[1:]) / LEVELS
-            style.append(f'color="{hue(edge.fill, dark, fade=0.0)}" penwidth={width:.1f}')
+            style.append(f'color="{hue(edge.fill, dark, line=True)}" penwidth={width:.1f}')
         lines.append(f'\t"{_quoted(a)}" -> "{_quoted(b)}" [{" ".join(style)}]\n')
     return lines
+
+
+def digraph(lines: list[str]) -> str:
+    """The DOT text with these lines between its braces."""
+    return "digraph {\n" + "".join(lines) + "}\n"
+
+
+def foot(scene: Scene, note: str, dark: bool, placed: Placement) -> str:
+    """The legend and the note as the label of the whole graph, for the end of the text.
+
+    A scene with columns has a finished layout, and the label a place in it.
+    """
+    left, _, right, bottom = bounds(scene, placed)
+    entries, lines = caption(scene, note, right - left)
+    rows, widths = [], [text_width(line, SMALL) for line in lines]
+    for row in entries:
+        cells = "".join(
+            f'{_swatch(kind, dark)}<TD>{_html(text)}</TD><TD WIDTH="8"></TD>' for kind, text in row
+        )
+        rows.append(f'<TABLE BORDER="0" CELLSPACING="4" CELLPADDING="0"><TR>{cells}</TR></TABLE>')
+        widths.append(sum(map(entry_width, row)))
+    table = "".join(f'<TR><TD ALIGN="LEFT">{row}</TD></TR>' for row in [*rows, *map(_html, lines)])
+    width, height = 1.1 * max(widths), 26 * len(rows) + 17 * len(lines)
+    spot = ""
+    if scene.columns is not None:
+        spot = f'lp="{_points([(left + width / 2, bottom + 20 + height / 2)])}" '
+    label = f'<TABLE BORDER="0" CELLSPACING="0" WIDTH="{width:.0f}">{table}</TABLE>'
+    return f"\tgraph [label=<{label}> {spot}labeljust=l labelloc=b fontsize={SMALL:g}]\n"
+
+
+def _swatch(kind: str, dark: bool) -> str:
+    if kind == "carry":
+        return f'<TD><FONT COLOR="{INKS["carry"][dark]}">– – –</FONT></TD>'
+    fill, rim = COLOURS[kind if kind in COLOURS else "op"][2 * dark : 2 * dark + 2]
+    style = "ROUNDED,DASHED" if kind == "removed" else "ROUNDED"
+    fill = fill if kind in COLOURS else hue(kind, dark)
+    size = 'FIXEDSIZE="TRUE" WIDTH="14" HEIGHT="12"'
+    return f'<TD {size} BORDER="1" STYLE="{style}" COLOR="{rim}" BGCOLOR="{fill}"></TD>'
 
 
 def _points(path: Path) -> str:
@@ -88,18 +141,18 @@ def _points(path: Path) -> str:
 def _arrow(path: Path, backward: bool) -> str:
     """A path as Graphviz writes it: the tip, and the line without the arrow head."""
     path = path[::-1] if backward else path
-    end = path[-1]
-    near = next((p for p in reversed(path) if abs(p[0] - end[0]) + abs(p[1] - end[1]) > 0.5), path[0])
-    length = math.hypot(end[0] - near[0], end[1] - near[1]) or 1.0
-    back = (end[0] - 6 * (end[0] - near[0]) / length, end[1] - 6 * (end[1] - near[1]) / length)
-    line = [*path[:-1], back]
+    end, one, other = head(path)
+    line = [*path[:-1], ((one[0] + other[0]) / 2, (one[1] + other[1]) / 2)]
     return f"{'s' if backward else 'e'},{_points([end])} {_points(line[::-1] if backward else line)}"
 
 
-def _pinned_graph(placed: Placement, ink: dict[str, str]) -> str:
+def _pinned_graph(placed: Placement, ink: dict[str, str], backward: bool) -> str:
     """Attributes for a finished layout; what is neither box nor edge goes into the background."""
-    ops = [f"c {len(ink['carry'])} -{ink['carry']} S 6 -dashed"]
-    ops += [f"B {len(path)} {_points(path).replace(',', ' ')}" for path in placed.stubs]
+    ops = ["".join(f"{c} {len(ink['carry'])} -{ink['carry']} " for c in "cC")]
+    for path in placed.stubs:
+        way = path[::-1] if backward else path
+        ops.append(f"S 6 -dashed B {len(way)} {_points(way).replace(',', ' ')}")
+        ops.append(f"S 5 -solid P 3 {_points(head(way)).replace(',', ' ')}")
     ops.append(f"c {len(ink['soft'])} -{ink['soft']} F 12 9 -Helvetica")
     for text in placed.texts:
         align = {"start": -1, "middle": 0, "end": 1}[text.anchor]
@@ -107,7 +160,8 @@ def _pinned_graph(placed: Placement, ink: dict[str, str]) -> str:
             x, y = text.at[0], text.at[1] + 16 * (k - (len(text.lines) - 1) / 2) + 4
             row = _html(row)
             ops.append(f"T {x:.1f} {-y:.1f} {align} {text_width(row, FONT):.1f} {len(row.encode())} -{row}")
-    return f'layout=nop2 _background="{_quoted(" ".join(ops))}" '
+    lines = " \\\n".join(map(_quoted, ops))  # in one line, dot takes 16 384 characters at most
+    return f'layout=nop2 _background="{lines}" '
 
 
 def _node(box: Box, dark: bool, size: Point, spot: str) -> str:
@@ -119,27 +173,31 @@ def _node(box: Box, dark: bool, size: Point, spot: str) -> str:
 
     chips = []
     for part in [*box.before, None, *box.after]:
-        if part is None:
-            chips.append(f"<TD>{words_in(box.label)}</TD>")
-        elif part.kind == "name":
-            chips.append(f"<TD>{words_in(part.text)}</TD>")
+        if part is None or part.kind == "name":
+            chips.append(f"<TD>{words_in(part.text if part else box.label)}</TD>")
         else:
-            colour = hue(part.fill, dark) or COLOURS[part.kind][2 * dark]
+            colour, rim = hue(part.fill, dark), COLOURS[part.kind][2 * dark + 1]
+            look = (
+                f'BORDER="1" COLOR="{rim}" STYLE="ROUNDED" BGCOLOR="{colour or COLOURS[part.kind][2 * dark]}"'
+            )
             ink = f' COLOR="{ink_on(colour)}"' if part.fill else ""
-            words = f'<FONT POINT-SIZE="{SMALL:g}"{ink}>{_html(part.text)}</FONT>'
-            chips.append(f'<TD BGCOLOR="{colour}" STYLE="ROUNDED">{words}</TD>')
-    small = [
-        f'<TR><TD COLSPAN="{len(chips)}"><FONT POINT-SIZE="{SMALL:g}">{words_in(text)}</FONT></TD></TR>'
-        for text in [*box.lines, *([box.badge] if box.badge else [])]
+            chips.append(f'<TD {look}><FONT POINT-SIZE="{SMALL:g}"{ink}>{_html(part.text)}</FONT></TD>')
+    look = 'BORDER="0" CELLSPACING="2" CELLPADDING="1"'
+    wide = max((text_width(line, SMALL) for line in box.lines), default=0.0)
+    if len(chips) > 1 and box.top < wide:  # or they would spread
+        look += f' FIXEDSIZE="TRUE" WIDTH="{box.top + 10:.0f}" HEIGHT="22"'
+    rows = [f"<TABLE {look}><TR>{''.join(chips)}</TR></TABLE>"]
+    rows += [
+        f'<FONT POINT-SIZE="{SMALL:g}">{words_in(text)}</FONT>' for text in [*box.lines, box.badge] if text
     ]
-    table = (
-        f'<TABLE BORDER="0" CELLSPACING="1" CELLPADDING="2"><TR>{"".join(chips)}</TR>{"".join(small)}</TABLE>'
-    )
+    cells = "".join(f"<TR><TD>{row}</TD></TR>" for row in rows)
+    table = f'<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="0">{cells}</TABLE>'
     width, height = size[0], size[1] + (0 if spot else 12 * bool(box.badge))
+    dash = 'style="rounded,filled,dashed" ' if box.mark == "removed" else ""
     return (
         f'\t"{_quoted(box.id)}" [label=<{table}> id="{_quoted(box.id)}" class="{box.mark or box.kind}" '
         f'tooltip="{_quoted(box.title.split(chr(10))[0])}" fillcolor="{fill}" color="{line}" '
-        f"{spot}width={width / 72:.3f} height={height / 72:.3f}]\n"
+        f"{dash}{spot}width={width / 72:.3f} height={height / 72:.3f}]\n"
     )
 
 
@@ -162,6 +220,17 @@ def run(source: str, format: str) -> bytes:
             f"dot failed: {done.stderr.decode(errors='replace').strip()[:500] or done.returncode}"
         )
     return done.stdout
+
+
+def arrange(scene: Scene, direction: str, source: str) -> tuple[Placement, str]:
+    """Places by `dot`, or by the built-in layout if it is not installed, or fails (then with a warning); which."""
+    try:
+        return place_with_dot(scene, source), "dot"
+    except GraphvizNotFound:
+        pass
+    except (OSError, RuntimeError, ValueError, LookupError, TypeError) as error:
+        warnings.warn(f"the built-in layout is used, because {error or type(error).__name__}", stacklevel=4)
+    return place(scene, direction), "builtin"
 
 
 def place_with_dot(scene: Scene, source: str) -> Placement:
@@ -188,6 +257,8 @@ def place_with_dot(scene: Scene, source: str) -> Placement:
         if "lp" in item:
             x, y = map(float, item["lp"].split(","))
             result.labels[e] = (x, height - y)
+    if len(result.at) < len(scene.boxes) or len(result.paths) < len(scene.edges):
+        raise ValueError(f"dot placed {len(result.at)} of {len(scene.boxes)} boxes")
     return result
 
 
@@ -216,9 +287,10 @@ def _spline(text: str, height: float) -> Path:
 
 def _quoted(text: str) -> str:
     """Escaped for a DOT string in which `\\N` and the like have a meaning."""
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "")
+    return fit(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _html(text: str) -> str:
     """Escaped for an HTML-like label."""
-    return escape("".join(c if c >= " " else " " for c in text)).replace("\\", "\\\\") or " "
+    text = "\u200e" * ("\u2068" in text) + text  # or the first letter decides on the direction of all
+    return escape(fit(text).replace("\n", " ").replace("\t", " ")).replace("\\", "\\\\") or " "

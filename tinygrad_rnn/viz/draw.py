@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -11,15 +11,18 @@ import numpy as np
 
 from ..config import enable_grad, floatx
 from ..config import unrolled as unrolled_mode
+from ..core.op import Array
 from ..core.tensor import Tensor, tensor
 from .colours import paint
-from .columns import Fold, Graph, by_layer, chosen_steps, same_step
-from .diff import compare
+from .columns import Fold, Graph, chosen_steps, cut, same_step
 from .drawing import Drawing
 from .graph import snapshot
 from .layout import TURNS
-from .scene import Box, Scene
-from .views import Style, folded, layers, unrolled
+from .merge import merge
+from .overview import overview
+from .passes import separate
+from .scene import SIGNS, Scene
+from .views import Style, folded, unrolled
 
 VIEWS = ("auto", "folded", "unrolled", "layers")
 SHOW = ("shape", "name", "dtype", "value", "grad", "site", "bytes")
@@ -57,7 +60,9 @@ def draw_graph(
     what was recorded, and differentiated, inside `trace()`. `direction` ("LR", "TB", "RL", "BT") is that of the
     data, or of time in the unrolled view. `params`: weights inside the boxes that read them ("chip"), as boxes
     ("node"), or not at all ("hide"). `names` gives names to tensors, e.g. `locals()`.
-    `diff` is an older target to compare with. `path` saves the picture at once.
+    `diff` is an older target to compare with, in the folded view unless another one is asked for: boxes and arrows
+    are marked as added (+), removed (−, dashed) or changed (~, with "old → new"); each of the two graphs gets half
+    of `max_nodes`. `path` saves the picture at once.
 
     Raises `TypeError` for what is no tensor, `ValueError` for an unknown option, a freed graph, steps out of
     range, an unbuilt model without inputs, and `color_by="grad"` before `backward`.
@@ -69,7 +74,7 @@ def draw_graph(
     (3, '3 nodes, all shown')
     """
     shown = _check(view, show, color_by, direction, params, max_nodes, theme, depth)
-    graph = _graph_of(target, inputs, names, "value" in shown)
+    graph = _with_nan(_graph_of(target, inputs, names, "value" in shown))
     if color_by == "grad" and np.isnan(graph.grad).all():
         raise ValueError("draw_graph: color_by='grad', but no leaf has a gradient; call backward() first")
     if "value" in shown and len(graph) and np.isnan(graph.value).all():
@@ -77,17 +82,21 @@ def draw_graph(
     if "site" in shown and not any(graph.site):
         raise ValueError("draw_graph: lines of code are known of what was recorded inside tg.trace() only")
     style = Style(shown, params, graph.value, graph.grad)
+    most, old = max_nodes, None
     if diff is not None:
-        if view not in ("auto", "folded"):
-            raise ValueError(f"draw_graph: diff is drawn in the folded view, not in {view!r}")
-        view = "folded"
-    every = steps is None
-    if not every and view != "unrolled":
-        graph = graph.select(steps=steps)
+        view = "folded" if view == "auto" else view
+        most, old = max(1, max_nodes // 2), _graph_of(diff, inputs, names, False)
+    if steps is not None and view != "unrolled":
+        graph, old = graph.select(steps=steps), old and old.select(steps=steps)
         style.value, style.grad = graph.value, graph.grad
-    scene, view, notes = _scene(graph, view, steps, depth, style, max_nodes)
-    if diff is not None:
-        notes += mark(scene, graph, _graph_of(diff, inputs, names, False), by_role=view == "folded")
+    if old is None:
+        scene, view, notes = _scene(graph, view, steps, depth, style, most)
+    else:
+        scene, view, notes = _compared(graph, old, view, steps, depth, style, most)
+    for box in scene.boxes:
+        box.lines = [line.replace("‖ = inf", "‖ not finite") for line in box.lines]
+        for chip in [*box.before, *box.after]:
+            chip.text = chip.text.replace("‖ = inf", "‖ not finite")
     scene.backward = color_by == "grad"
     palette = paint(scene, graph, color_by, style) if color_by else []
     if color_by == "grad" and not graph.order.any():
@@ -95,7 +104,8 @@ def draw_graph(
     kinds = {box.mark or box.kind for box in scene.boxes} | {
         c.kind for b in scene.boxes for c in [*b.before, *b.after]
     }
-    scene.legend = [(kind, kind) for kind in LEGEND if kind in kinds] + palette
+    scene.legend = [(kind, f"{SIGNS.get(kind, '')} {kind}".strip()) for kind in LEGEND if kind in kinds]
+    scene.legend += palette
     if any(e.carried for e in scene.edges) or scene.loose:
         scene.legend.append(("carry", "carried to another step"))
     if not np.any(graph.kind == "op"):
@@ -165,6 +175,17 @@ def _graph_of(target: Any, inputs: Any, names: Mapping[str, Any] | None, values:
     return snapshot(target, names, (), values)
 
 
+def _with_nan(graph: Graph) -> Graph:
+    """Norms are NaN where nothing is known; infinite where an array is known and holds a NaN."""
+
+    def column(what: str) -> Array:
+        norms = getattr(graph, what)
+        kept = np.array([getattr(record, what, None) is not None for record in graph.trace], bool)
+        return np.where(kept & np.isnan(norms), np.inf, norms)
+
+    return replace(graph, value=column("value"), grad=column("grad"))
+
+
 def inputs_of(model: Any, inputs: Any) -> Any:
     """The inputs as tensors, recorded if they are floats, so that they are seen."""
     name = getattr(model, "name", type(model).__name__)
@@ -229,6 +250,7 @@ def _scene(
         columns = _columns(graph, steps, max_nodes, depth)
         if columns or not graph.steps:
             scene = unrolled(graph, fold, style, columns, depth)
+            separate(scene)
             if len(scene.boxes) <= max_nodes:
                 if len(columns) < graph.steps:
                     notes.append(f"steps {', '.join(map(str, columns))} of {graph.steps}")
@@ -244,24 +266,29 @@ def _scene(
                     notes.append(f"folded over {_spaced(graph.steps)} steps")
                 return scene, view, notes
         view = "layers"
-    hint = (
-        ""
-        if graph.steps
-        else "; record a loop inside tg.trace(), or mark its steps with tg.step(t), to fold it"
-    )
-    sizes = {int(i): math.prod(graph.shape[i]) for i in np.flatnonzero(graph.kind == "parameter")}
-    for by_op, deep in ((False, depth), (True, depth), (True, 1)):
-        merged = Fold(graph, by_layer(graph, labels, deep, by_op))
-        if len(merged) <= 4 * max_nodes:
-            style.value, style.grad = merged.norms(graph.value), merged.norms(graph.grad)
-            scene = layers(graph, merged, style, deep, sizes)
-            if len(scene.boxes) <= max_nodes:
-                if by_op:
-                    notes.append(f"ops outside layers are put together by name{hint}")
-                return scene, view, notes
-    merged = Fold(graph, np.zeros(len(graph), np.int64))
-    scene = layers(graph, merged, style, 1, sizes)
-    return scene, view, [*notes, f"everything is put together: no view has at most {max_nodes} boxes{hint}"]
+    scene, _, note = overview(graph, labels, style, max_nodes, depth)
+    if note:
+        hint = "record a loop inside tg.trace(), or mark its steps with tg.step(t), to fold it"
+        notes += [note] if graph.steps else [note, hint]
+    return scene, view, notes
+
+
+def _compared(
+    graph: Graph, old: Graph, view: str, steps: Any, depth: int | None, style: Style, most: int
+) -> tuple[Scene, str, list[str]]:
+    """The same, with what differs from an older graph, in a view that has room for both."""
+    older = Style(style.show - {"value", "grad", "site"}, style.params, old.value, old.grad)
+    shown = {id(g): steps for g in (graph, old)}
+    if view == "unrolled":
+        columns = _columns(max(graph, old, key=lambda g: g.steps), steps, most, depth)
+        shown = {id(g): [t for t in columns if t < g.steps] or steps for g in (graph, old)}
+    while True:
+        scene, view, notes = _scene(graph, view, shown[id(graph)], depth, style, most)
+        older.params = style.params
+        was, coarser, _ = _scene(old, view, shown[id(old)], depth, older, most)
+        if (coarser, older.params) == (view, style.params):
+            return scene, view, notes + merge(scene, graph, was, old)
+        view, style.params = coarser, older.params
 
 
 def _columns(graph: Graph, steps: Any, max_nodes: int, depth: int | None) -> list[int]:
@@ -269,7 +296,9 @@ def _columns(graph: Graph, steps: Any, max_nodes: int, depth: int | None) -> lis
     total = graph.steps
     op = graph.kind != "parameter"
     outside = int(np.sum(op & (graph.t < 0)))
-    per_step = np.bincount(graph.t[op & (graph.t >= 0)], minlength=max(total, 1))
+    timed = np.flatnonzero(op & (graph.t >= 0))
+    boxes = {(int(graph.t[i]), (depth and cut(graph.layer[i], depth)) or i) for i in timed.tolist()}
+    per_step = np.bincount([t for t, _ in boxes], minlength=max(total, 1))
     room = (max_nodes - outside) // max(int(per_step.max(initial=1)), 1)
     wanted: list[int] = np.unique(graph.t[graph.t >= 0]).tolist()
     if steps is not None:
@@ -285,29 +314,9 @@ def _columns(graph: Graph, steps: Any, max_nodes: int, depth: int | None) -> lis
     return wanted
 
 
-def mark(scene: Scene, graph: Graph, old: Graph, by_role: bool) -> list[str]:
-    """Colour what is new or changed against `old`; add what is gone."""
-    before = old.fold()
-    found = compare(before, graph.fold())
-    by_id = {box.id: box for box in scene.boxes} if by_role else {}
-    for part, mark in ((found.added, "added"), (found.changed, "changed")):
-        for i, text in part.items():
-            if f"n{i}" in by_id:
-                by_id[f"n{i}"].mark = mark
-                by_id[f"n{i}"].title += f"\n{mark}: {text}"
-    for i, text in list(found.removed.items())[:40]:
-        row = int(before.first[i])
-        box = Box(f"removed{i}", "op", old.op[row], old.layer[row], -1, text, f"removed: {text}", -1)
-        box.mark = "removed"
-        scene.boxes.append(box)
-    parts = ((found.added, "added"), (found.removed, "removed"), (found.changed, "changed"))
-    counts = [f"{len(part)} {mark}" for part, mark in parts if part]
-    return [", ".join(counts) if counts else "no difference"]
-
-
 def _count(graph: Graph, scene: Scene) -> str:
     chips = {c.row for b in scene.boxes for c in [*b.before, *b.after] if c.row >= 0}
-    total, boxes = len(graph), len(scene.boxes)
+    total, boxes = len(graph), sum(box.mark != "removed" for box in scene.boxes)
     nodes = f"{_spaced(total)} node{'s' * (total != 1)}"
     if boxes + len(chips) == total and all(b.count == 1 for b in scene.boxes):
         inside = f" ({len(chips)} of them parameters inside boxes)" if chips else ""

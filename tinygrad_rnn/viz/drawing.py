@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -14,6 +13,7 @@ from . import dot, svg
 from .columns import Graph
 from .layout import place
 from .scene import Scene
+from .words import legible, tidy
 
 
 class Drawing:
@@ -21,31 +21,25 @@ class Drawing:
 
     `graph` is what was drawn (None for the layers of a model), `shown` the number of boxes, `total` the number
     of recorded nodes, `note` what was left out or put together, `view` and `layout` ("dot" or "builtin") how
-    it was made, `source` the DOT text.
+    it was made, `source` the DOT text of the graph; saved files have the legend and the note too.
     """
 
     def __init__(
         self, graph: Graph | None, scene: Scene, view: str, note: str, direction: str, theme: str
     ) -> None:
+        tidy(scene)
         self.graph = graph
         self.view = view
-        self.note = note
+        self.note = note = legible(note, 2000)
         self.shown = len(scene.boxes)
         self.total = self.shown if graph is None else len(graph)
-        self.layout = "builtin"
-        placed = None if scene.columns is None else place(scene, direction)
-        self._body = dot.body(scene, direction, theme == "dark", placed)
-        self.source: str = "digraph {\n" + "".join(self._body) + "}\n"
-        if scene.columns is None:
-            try:
-                placed = dot.place_with_dot(scene, self.source)
-                self.layout = "dot"
-            except dot.GraphvizNotFound:
-                pass
-            except (OSError, RuntimeError, ValueError, KeyError) as error:
-                warnings.warn(f"draw_graph: the built-in layout is used, because {error}", stacklevel=3)
+        pinned = None if scene.columns is None else place(scene, direction)
+        self._body = dot.body(scene, direction, theme == "dark", pinned)
+        self.source: str = dot.digraph(self._body)
+        placed, self.layout = (pinned, "builtin") if pinned else dot.arrange(scene, direction, self.source)
+        self._foot = dot.foot(scene, note, theme == "dark", placed)
         title = f"computation graph, {view} view: {note}"
-        self._svg = svg.write(scene, placed or place(scene, direction), title, note, theme)
+        self._svg = svg.write(scene, placed, title, note, theme)
 
     @cached_property
     def dot(self) -> Any:
@@ -73,13 +67,13 @@ class Drawing:
         if kind == "svg":
             data = self._svg.encode()
         elif kind in ("dot", "gv"):
-            data = self.source.encode()
+            data = self._whole().encode()
         elif kind == "html":
             head = f'<meta charset="utf-8"><title>{escape(self.note)}</title>'
             page = f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>{self._svg}</body></html>\n'
             data = page.encode()
         elif kind in ("png", "pdf"):
-            data = dot.run(self.source, kind)
+            data = dot.run(self._whole(), kind)
         else:
             raise ValueError(f"save: expected svg, dot, html, png or pdf, received {kind!r}")
         if not target.parent.is_dir():
@@ -87,6 +81,10 @@ class Drawing:
         with replacing(target) as file:
             file.write(data)
         return target
+
+    def _whole(self) -> str:
+        """The DOT text with legend and note."""
+        return self.source.removesuffix("}\n") + self._foot + "}\n"
 
     def _repr_svg_(self) -> str:
         return self._svg

@@ -18,8 +18,9 @@ from ..core.trace import trace
 from ..ops import sparse_categorical_crossentropy
 from .columns import Graph
 from .diff import compare as difference
-from .draw import inputs_of, mark
+from .draw import inputs_of
 from .graph import snapshot, tensors_of
+from .merge import merge
 from .nodes import Reader
 from .page import Record, default_title, write
 from .report import Report
@@ -108,8 +109,8 @@ def _compared(graph: Graph, old: Graph) -> tuple[Template | None, list[list[str]
     if len(fold) > MOST:
         return None, lines, heading
     scene = folded(graph, fold, plain(graph))
-    mark(scene, graph, old, by_role=True)
-    return picture(scene, fold), lines, heading
+    merge(scene, graph, folded(old, old.fold(), plain(old)), old)
+    return picture(scene, fold) if len(scene.boxes) <= MOST else None, lines, heading
 
 
 def _record(target: Any, inputs: Any, text: Any) -> Record:

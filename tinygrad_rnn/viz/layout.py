@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from .blocks import Block, Rect, Turn, framed, lay_out, shifted
-from .layered import Path, Point, curve, line
+from .columns import along_the_flow
+from .layered import Path, Point, bent, curve
 from .scene import Scene, text_width
+from .ways import Ways
+from .words import legible
 
 COLUMN_GAP, ROW_GAP = 46.0, 44.0
 
@@ -91,7 +97,7 @@ def _nested(scene: Scene, sizes: list[Point], turn: Turn) -> Placement:
 def _grid(scene: Scene, sizes: list[Point], turn: Turn) -> Placement:
     """Rows of tiles, one per layer and step; between the rows what lies outside the recurrences."""
     columns = scene.columns or []
-    tile_of = {g.layer + "\0" + str(g.t): k for k, g in enumerate(scene.groups)}
+    tile_of = {(g.layer, g.row, g.t): k for k, g in enumerate(scene.groups)}
 
     def through(e: int) -> bool:
         return not scene.edges[e].carried
@@ -102,8 +108,10 @@ def _grid(scene: Scene, sizes: list[Point], turn: Turn) -> Placement:
         i for i, box in enumerate(scene.boxes) if box.role in outward
     )  # in every column alike
     levels = _levels(scene)
-    rows = sorted({g.layer: levels["row", g.layer] for g in scene.groups}.items(), key=lambda item: item[1])
-    bands = sorted({level for (kind, _), level in levels.items() if kind == "box"})
+    rows = sorted(
+        {(g.layer, g.row): levels[g.layer, g.row] for g in scene.groups}.items(), key=lambda r: r[1]
+    )
+    bands = sorted({levels[i] for i, box in enumerate(scene.boxes) if box.group < 0})
     tiles = {}
     for k, _ in enumerate(scene.groups):
         boxes = [i for i, box in enumerate(scene.boxes) if box.group == k]
@@ -126,24 +134,22 @@ def _grid(scene: Scene, sizes: list[Point], turn: Turn) -> Placement:
         v += 90
     total, u = v - COLUMN_GAP, 0.0
     blocks: list[tuple[Block, Point]] = []
-    heights: dict[str, tuple[float, float]] = {}
+    heights: list[tuple[float, float]] = []
     strips: list[tuple[float, float]] = []
     for level in sorted({*bands, *(level for _, level in rows)}):
-        for layer in [name for name, where in rows if where == level]:
-            mine = [(t, tiles[tile_of[f"{layer}\0{t}"]]) for t in columns if f"{layer}\0{t}" in tile_of]
+        for layer, row in [key for key, where in rows if where == level]:
+            mine = [(t, tiles[k]) for t in columns if (k := tile_of.get((layer, row, t), -1)) >= 0]
             tall = max(b.size[0] for _, b in mine)
             for t, b in mine:
                 blocks.append((b, (u, at_column[t] - b.size[1] / 2)))
-            heights[layer] = (u, u + tall)
+            heights.append((u, u + tall))
             strips.append((u, u + tall))
             if layer:
                 sideways = turn(0.0, 1.0)[0] != 0
                 anchor = "middle" if not sideways else "end" if turn(0.0, 1.0)[0] > 0 else "start"
-                result.texts.append(Text((u + tall / 2, -14.0), [layer], "row", anchor))
+                result.texts.append(Text((u + tall / 2, -14.0), [legible(layer)], "row", anchor))
             u += tall + ROW_GAP
-        boxes = [
-            i for i, box in enumerate(scene.boxes) if box.group < 0 and levels.get(("box", str(i))) == level
-        ]
+        boxes = [i for i, box in enumerate(scene.boxes) if box.group < 0 and levels[i] == level]
         if boxes:
             b = lay_out(scene, sizes, boxes, {})
             ends = [(e.source, e.target) for e in scene.edges]
@@ -154,7 +160,7 @@ def _grid(scene: Scene, sizes: list[Point], turn: Turn) -> Placement:
             blocks.append((b, (u, start)))
             strips.append((u, u + b.size[0]))
             u += b.size[0] + ROW_GAP
-    result.texts += [Text(((a + b) / 2, v), text, "gap") for a, b in heights.values() for v, text in gaps]
+    result.texts += [Text(((a + b) / 2, v), text, "gap") for a, b in heights for v, text in gaps]
     whole = Block()
     home: dict[int, Block] = {}
     for b, (du, dv) in blocks:
@@ -165,51 +171,47 @@ def _grid(scene: Scene, sizes: list[Point], turn: Turn) -> Placement:
         whole.paths |= moved.paths
         whole.frames |= moved.frames
     result.at, result.paths, result.frames = whole.at, whole.paths, whole.frames
+    edges_of = [(at_column[t] - width_of[t] / 2, at_column[t] + width_of[t] / 2) for t in columns]
+    rims = [-COLUMN_GAP, *(v for pair in edges_of for v in pair), total + COLUMN_GAP]
+    ways = Ways(
+        {i: (v, u) for i, (u, v) in result.at.items()},
+        [(b, a) for a, b in sizes],
+        {i: columns.index(t) for i in result.at if (t := _column(scene, i)) in at_column},
+        list(zip(rims[::2], rims[1::2], strict=True)),
+    )
     for e, edge in enumerate(scene.edges):
-        if e in result.paths:
-            continue
-        if edge.carried:
-            result.paths[e] = _sideways(scene, result, edge.source, edge.target, edge.delay)
-        else:
-            way, into = list(home[edge.source].out[edge.source]), home[edge.target].into[e]
-            between = [(a, b) for a, b in strips if a >= way[-1][0] and b <= into[0][0]]
-            if between:  # pass the rows between them in the gutter of the column
-                t = max(_column(scene, edge.source), _column(scene, edge.target))
-                gutter = at_column.get(t, -COLUMN_GAP) + (width_of.get(t, COLUMN_GAP) + COLUMN_GAP) / 2 - 5
-                curve(way, (between[0][0] - 6, gutter))
-                line(way, (between[-1][1] + 6, gutter))
-            curve(way, into[0])
-            result.paths[e] = way + into[1:]
-    for i, delay, out in scene.loose:
-        result.stubs.append(_sideways(scene, result, i if out else -1, -1 if out else i, delay))
+        if edge.carried and e not in result.paths:
+            result.paths[e] = [(u, v) for v, u in ways.way(edge.source, edge.target, edge.delay)]
+        elif e not in result.paths:
+            t = max(_column(scene, edge.source), _column(scene, edge.target))
+            rim = (at_column[t] - width_of[t] / 2, at_column[t] + width_of[t] / 2) if t >= 0 else (0.0, 0.0)
+            out, into = home[edge.source].out[edge.source], home[edge.target].into[e]
+            result.paths[e] = _between(out, into, strips, rim, ways)
+    for i, delay, out_of in scene.loose:
+        way = ways.way(i if out_of else -1, -1 if out_of else i, delay)
+        result.stubs.append([(u, v) for v, u in way])
     return result
 
 
-def _sideways(scene: Scene, placed: Placement, a: int, b: int, delay: int) -> Path:
-    """The way of a carried value across the columns; −1 stands for a step that is not drawn."""
-    sign = 1.0 if delay > 0 else -1.0
-
-    def port(i: int, towards: float) -> tuple[Point, float]:
-        u, v = placed.at[i]
-        frame = placed.frames.get(scene.boxes[i].group)
-        edge = v if frame is None else (frame[3] if towards > 0 else frame[1])
-        return (v + towards * placed.sizes[i][1] / 2, u), edge
-
-    if b < 0:
-        start, edge = port(a, sign)
-        way: Path = [start]
-        line(way, (edge + sign * 24, start[1]))
-    else:
-        end, rim = port(b, -sign)
-        if a < 0:
-            way = [(rim - sign * 24, end[1])]
-        else:
-            start, edge = port(a, sign)
-            way = [start]
-            line(way, (edge, start[1]))
-            curve(way, (rim, end[1]))
-        line(way, end)
-    return [(u, v) for v, u in way]
+def _between(out: Path, into: Path, strips: list[Point], rim: Point, ways: Ways) -> Path:
+    """The way from row to row; what stands between them is passed beside the column, whose two rims are given."""
+    way, (u, v), (goal, side) = list(out), out[-1], into[0]
+    passed = [(a, b) for a, b in strips if a >= u and b <= goal]
+    if u > goal:  # what is fed back goes down again
+        start = 12 + next(b for a, b in strips if a <= u <= b)
+        end, gutter = next(a for a, b in strips if a <= goal <= b) - 12, rim[0] - COLUMN_GAP / 2
+        corners = [(y, x) for x, y in ways.detour(gutter, start, end)]
+        way += bent(
+            [(u, v), (start, v), (start, gutter), *corners, (end, gutter), (end, side), (goal, side)]
+        )[1:]
+        return way + into[1:]
+    if passed:
+        start, end, gutter = passed[0][0] - 12, passed[-1][1] + 12, rim[1] + COLUMN_GAP / 2 - 5
+        curve(way, (start, gutter))
+        corners = [(y, x) for x, y in ways.detour(gutter, start, end)]
+        way += bent([way[-1], *corners, (end, gutter)])[1:]
+    curve(way, into[0])
+    return way + into[1:]
 
 
 def _column(scene: Scene, box: int) -> int:
@@ -217,31 +219,25 @@ def _column(scene: Scene, box: int) -> int:
     return scene.groups[group].t if group >= 0 else -1
 
 
-def _levels(scene: Scene) -> dict[tuple[str, str], int]:
-    """How many rows of the grid lie below each row and each box outside it; loops are ignored."""
-
-    def entity(i: int) -> tuple[str, str]:
-        group = scene.boxes[i].group
-        return ("row", scene.groups[group].layer) if group >= 0 else ("box", str(i))
-
-    first: dict[tuple[str, str], int] = {}
-    for i in range(len(scene.boxes)):
-        first.setdefault(entity(i), i)
-    before: dict[tuple[str, str], set[tuple[str, str]]] = {e: set() for e in first}
-    after: dict[tuple[str, str], set[tuple[str, str]]] = {e: set() for e in first}
-    for edge in scene.edges:
-        a, b = entity(edge.source), entity(edge.target)
-        if a != b and first[a] < first[b]:
+def _levels(scene: Scene) -> dict[Any, int]:
+    """How many rows of the grid lie below each row (layer, pass), and each box outside of them; loops are cut."""
+    groups = [scene.groups[box.group] if box.group >= 0 else None for box in scene.boxes]
+    keys: list[Any] = [(g.layer, g.row) if g else i for i, g in enumerate(groups)]
+    number = {key: k for k, key in enumerate(dict.fromkeys(keys))}
+    ends = [(number[keys[e.source]], number[keys[e.target]], e.carried) for e in scene.edges]
+    source, target, _ = np.array([e for e in ends if not e[2] and e[0] != e[1]], int).reshape(-1, 3).T
+    order = along_the_flow(source, target, np.arange(len(number))).tolist()
+    before: list[set[int]] = [set() for _ in number]
+    after: list[set[int]] = [set() for _ in number]
+    for a, b, _ in ends:
+        if order[a] < order[b]:
             before[b].add(a)
             after[a].add(b)
-
-    def above(a: tuple[str, str], b: tuple[str, str]) -> int:
-        return 1 if "row" in (a[0], b[0]) else 0
-
-    level: dict[tuple[str, str], int] = {}
-    for e in first:  # in order of appearance
-        level[e] = max((level[p] + above(p, e) for p in before[e]), default=0)
-    for e in first:
-        if e[0] == "box" and not before[e] and after[e]:
-            level[e] = min(level[c] - above(e, c) for c in after[e])
-    return level
+    single = [isinstance(key, int) for key in number]
+    level = [0] * len(number)
+    for k in sorted(range(len(number)), key=order.__getitem__):
+        level[k] = max((level[p] + (not single[p] or not single[k]) for p in before[k]), default=0)
+    for k, alone in enumerate(single):
+        if alone and not before[k] and after[k]:
+            level[k] = min(level[c] - (not single[c]) for c in after[k])
+    return {key: level[k] for key, k in number.items()}

@@ -14,7 +14,7 @@ from ..core.op import OPS, Array
 from .columns import Fold, Graph, same_step
 from .pack import Pack, real, script, shown, summaries
 from .svg import COLOURS, INKS
-from .template import Template, templates
+from .template import MOST, Template, templates
 from .views import SYMBOLS
 
 SMALL = 400_000  # bytes of arrays in full, and of contributions to gradients, in a summary
@@ -48,6 +48,8 @@ def write(record: Record, values: str, max_bytes: int, title: str, theme: str) -
     ]
     for exact, histograms, dropped in stages if values != "none" else [(False, False, "")]:
         notes = [*record.notes]
+        if record.graph.steps and "steps" not in views:
+            notes.append(f"more than {MOST} boxes in a step: the unrolled view has no ops")
         if dropped:
             notes.append(f"left out to stay under {max_bytes / 1e6:g} MB: {dropped}")
         header, pack = _columns(record, fold, SMALL if values == "summary" else 2**62, exact, histograms)

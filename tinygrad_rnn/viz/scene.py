@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FONT, SMALL = 12.0, 10.0
+SIGNS = {"added": "+", "removed": "−", "changed": "~"}  # of a difference, as never colour alone
 
 
 @dataclass
@@ -15,7 +16,7 @@ class Chip:
     """A weight or a constant that is written into the box of the op that reads it."""
 
     text: str
-    kind: str  # "parameter" | "constant" | "name"
+    kind: str  # "parameter" | "constant" | "name" | "added" | "changed" | "removed"
     title: str
     row: int = -1
     fill: str = ""  # a colour ("#…") or a place on the scale ("s0" … "s16"), if color_by asks for one
@@ -45,11 +46,14 @@ class Box:
     side: int = 0  # unrolled: +1 if it hands a value to the next step, −1 if it gets one from the last
 
     @property
+    def top(self) -> float:
+        """Width of the first line, of the label and the chips."""
+        return text_width(self.label, FONT) + sum(chip_width(c) + 4 for c in [*self.before, *self.after])
+
+    @property
     def size(self) -> tuple[float, float]:
         """Width and height."""
-        chips = [*self.before, *self.after]
-        top = text_width(self.label, FONT) + sum(chip_width(c) + 4 for c in chips)
-        width = max([top + 16, *(text_width(line, SMALL) + 14 for line in self.lines)])
+        width = max([self.top + 16, *(text_width(line, SMALL) + 14 for line in self.lines)])
         return max(width, 32.0), 26.0 + 12.0 * len(self.lines)
 
 
@@ -64,6 +68,7 @@ class Edge:
     delay: int = 0
     flow: float = math.nan  # norm of the gradient that goes back along it
     fill: str = ""
+    mark: str = ""  # "added" | "removed" in a diff
 
 
 @dataclass
@@ -75,6 +80,7 @@ class Group:
     parent: int = -1
     layer: str = ""
     t: int = -1
+    row: int = 0  # 1, 2, … for the same steps in a later pass
 
 
 @dataclass
@@ -92,12 +98,14 @@ class Scene:
     backward: bool = False  # the arrows show the way of the gradient
     legend: list[tuple[str, str]] = field(default_factory=list)  # kind or colour, text
 
-    def group(self, title: str, kind: str, parent: int = -1, layer: str = "", t: int = -1) -> int:
+    def group(
+        self, title: str, kind: str, parent: int = -1, layer: str = "", t: int = -1, row: int = 0
+    ) -> int:
         """Number of the group with this place, made if it is new."""
         for i, g in enumerate(self.groups):
-            if (g.kind, g.parent, g.layer, g.t) == (kind, parent, layer, t):
+            if (g.kind, g.parent, g.layer, g.t, g.row) == (kind, parent, layer, t, row):
                 return i
-        self.groups.append(Group(title, kind, parent, layer, t))
+        self.groups.append(Group(title, kind, parent, layer, t, row))
         return len(self.groups) - 1
 
 

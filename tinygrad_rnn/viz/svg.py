@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 
 from .colours import LEVELS, hue, ink_on
 from .layered import Path, Point
 from .layout import Placement
-from .scene import FONT, SMALL, Box, Chip, Scene, chip_width, text_width
+from .scene import FONT, SIGNS, SMALL, Box, Chip, Scene, chip_width, text_width
+from .words import fit
 
+Entry = tuple[str, str]  # of the legend: a kind or a colour, and the text
 MARGIN = 18.0
 FAMILY = "Helvetica Neue, Helvetica, Arial, DejaVu Sans, sans-serif"
 
@@ -27,7 +30,7 @@ COLOURS = {
 # what: light, dark
 INKS = {
     "page": ("#ffffff", "#15191f"), "text": ("#1b2430", "#e8ecf2"), "soft": ("#566274", "#a4b0c0"),
-    "edge": ("#6b788c", "#8d9aad"), "carry": ("#c2570c", "#f08c42"), "frame": ("#f3f6fa", "#1b2029"),
+    "edge": ("#6b788c", "#8d9aad"), "carry": ("#ad4c08", "#f08c42"), "frame": ("#f3f6fa", "#1b2029"),
     "frame-line": ("#c9d2de", "#3a4452"), "cell": ("#e6edf7", "#222a36"),
 }  # fmt: skip
 
@@ -49,11 +52,15 @@ def _rules(root: str, dark: bool, scaled: bool) -> str:
     for kind, colours in COLOURS.items():
         fill, stroke = colours[2 * dark : 2 * dark + 2]
         rules.append(f"{root} .{kind}>.box{{fill:{fill};stroke:{stroke}}}")
+        if kind in SIGNS:
+            rules.append(
+                f"{root} .edge.{kind} path{{stroke:{stroke}}}{root} .edge.{kind} polygon{{fill:{stroke}}}"
+            )
     rules.append(f"{root} text.on-light{{fill:#111820}}")  # the palette of layers is light in both themes
     for k in range(LEVELS + 1) if scaled else ():
         colour, wide = hue(f"s{k}", dark), 1.0 + 2.4 * k / LEVELS
         rules.append(f"{root} .box.s{k}{{fill:{colour}}}{root} text.s{k}{{fill:{ink_on(colour)}}}")
-        colour = hue(f"s{k}", dark, fade=0.0)
+        colour = hue(f"s{k}", dark, line=True)
         rules.append(f"{root} .edge.s{k} path{{stroke:{colour};stroke-width:{wide:.1f}}}")
         rules.append(f"{root} .edge.s{k} polygon{{fill:{colour}}}")
     return "".join(rules)
@@ -67,12 +74,14 @@ def style(theme: str, scaled: bool = False) -> str:
     root = f".tg-graph.{theme}"
     fixed = (
         f"{root} text{{font-family:{FAMILY};font-size:{FONT:g}px;text-anchor:middle}}"
+        f"{root} text{{direction:ltr;unicode-bidi:isolate}}"
         f"{root} .small{{font-size:{SMALL:g}px}}{root} .title{{font-size:11px;font-weight:600}}"
         f"{root} .label{{font-weight:500}}{root} .edge path{{fill:none;stroke-width:1.2}}"
         f"{root} .carry path{{stroke-width:1.6;stroke-dasharray:5 3}}"
         f"{root} .halo{{stroke-width:3px;paint-order:stroke;stroke-linejoin:round}}"
         f"{root} .start{{text-anchor:start}}{root} .end{{text-anchor:end}}"
-        f"{root} .output>.box{{stroke-width:1.8}}"
+        f"{root} .output>.box{{stroke-width:1.8}}{root} .removed>.box{{stroke-dasharray:5 3}}"
+        f"{root} .edge.removed path{{stroke-dasharray:2 3}}"
     )
     if theme == "dark":
         return fixed + _rules(root, True, scaled)
@@ -86,7 +95,7 @@ def style(theme: str, scaled: bool = False) -> str:
 
 def write(scene: Scene, placed: Placement, title: str, note: str, theme: str) -> str:
     """The SVG document: frames, edges, boxes, then the legend and the note."""
-    x0, y0, x1, y1 = _bounds(scene, placed)
+    x0, y0, x1, y1 = bounds(scene, placed)
     parts: list[str] = []
     labels: list[str] = []
     for g in sorted(placed.frames):
@@ -96,9 +105,9 @@ def write(scene: Scene, placed: Placement, title: str, note: str, theme: str) ->
     for e in sorted(placed.paths):
         edge, path = scene.edges[e], placed.paths[e]
         a_id, b_id = scene.boxes[edge.source].id, scene.boxes[edge.target].id
-        kind = ("edge carry" if edge.carried else "edge") + (f" {edge.fill}" if edge.fill else "")
-        path = path[::-1] if scene.backward else path
-        parts.append(f'<g class="{kind}" data-from="{_xml(a_id)}" data-to="{_xml(b_id)}">{_curve(path)}</g>')
+        kind = " ".join(filter(None, ["edge", "carry" * edge.carried, edge.fill, edge.mark]))
+        way = path[::-1] if scene.backward else path
+        parts.append(f'<g class="{kind}" data-from="{_xml(a_id)}" data-to="{_xml(b_id)}">{_curve(way)}</g>')
         if edge.label:
             (x, y), kind = placed.labels.get(e) or near_end(path), "carry" if edge.carried else "soft"
             words = _text(x, y + 3.5, edge.label, f"small halo {kind}")
@@ -111,19 +120,15 @@ def write(scene: Scene, placed: Placement, title: str, note: str, theme: str) ->
         for k, row in enumerate(text.lines):
             y = text.at[1] + 16 * (k - (len(text.lines) - 1) / 2) + 4
             parts.append(_text(text.at[0], y, row, f"{text.kind} soft {text.anchor}"))
-    legend, legend_width = _legend(scene, x0, y1 + 26)
-    rows = _wrapped(note, max(x1 - x0, legend_width, 260.0))
-    parts += [
-        legend,
-        *(_text(x0, y1 + 46 + 14 * k, row, "note soft small start") for k, row in enumerate(rows)),
-    ]
-    need = max([x1 - x0, legend_width, *(text_width(row, SMALL) for row in rows)])
-    left, top, width, height = (
-        x0 - MARGIN,
-        y0 - MARGIN,
-        need + 2 * MARGIN,
-        y1 - y0 + 2 * MARGIN + 22 + 14 * len(rows),
+    entries, rows = caption(scene, note, x1 - x0)
+    parts += [_legend(row, x0, y1 + 26 + 18 * k) for k, row in enumerate(entries)]
+    foot = y1 + 28 + 18 * len(entries)
+    parts += [_text(x0, foot + 14 * k, row, "note soft small start") for k, row in enumerate(rows)]
+    need = max(
+        [x1 - x0, *(sum(map(entry_width, row)) for row in entries), *(text_width(row, SMALL) for row in rows)]
     )
+    left, top, width = x0 - MARGIN, y0 - MARGIN, need + 2 * MARGIN
+    height = foot + 14 * len(rows) - top + 4
     scaled = any(kind[0] == "s" and kind[1:].isdigit() for kind, _ in scene.legend)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="tg-graph {theme}" width="{width:.0f}" '
@@ -145,10 +150,9 @@ def _rect(x: float, y: float, w: float, h: float, radius: float, kind: str = "fr
 def _box(box: Box, at: Point, size: Point) -> str:
     (x, y), (w, h) = at, size
     left, top, ink = x - w / 2, y - h / 2, _ink(box.fill)
-    chips = [*box.before, *box.after]
     label = text_width(box.label, FONT)
     out = [_rect(left, top, w, h, 6, "box", box.fill)]
-    at_x, middle = x - (label + sum(chip_width(c) + 4 for c in chips)) / 2, top + 13
+    at_x, middle = x - box.top / 2, top + 13
     for chip in [*box.before, None, *box.after]:
         if chip is None:
             kind = "label title" if box.kind == "layer" else "label"
@@ -184,56 +188,69 @@ def _ink(fill: str) -> str:
 
 def _curve(path: Path) -> str:
     """The line and its arrow head."""
-    end = path[-1]
-    near = next((p for p in reversed(path) if abs(p[0] - end[0]) + abs(p[1] - end[1]) > 0.5), path[0])
-    dx, dy = end[0] - near[0], end[1] - near[1]
-    length = (dx * dx + dy * dy) ** 0.5 or 1.0
-    dx, dy = dx / length, dy / length
-    x, y = end[0] - 7 * dx, end[1] - 7 * dy
-    points = [end, (x + 3 * dy, y - 3 * dx), (x - 3 * dy, y + 3 * dx)]
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in head(path))
     curve = f"M{path[0][0]:.1f},{path[0][1]:.1f}C" + " ".join(f"{x:.1f},{y:.1f}" for x, y in path[1:])
-    return f'<path d="{curve}"/><polygon points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
+    return f'<path d="{curve}"/><polygon points="{points}"/>'
+
+
+def head(path: Path) -> list[Point]:
+    """The arrow head at the end of a path: its tip and two corners."""
+    x, y = path[-1]
+    u, v = next((p for p in reversed(path) if abs(p[0] - x) + abs(p[1] - y) > 0.5), path[0])
+    length = math.hypot(x - u, y - v) or 1.0
+    dx, dy = 7 * (x - u) / length, 7 * (y - v) / length
+    return [(x, y), (x - dx + 3 / 7 * dy, y - dy - 3 / 7 * dx), (x - dx - 3 / 7 * dy, y - dy + 3 / 7 * dx)]
 
 
 def near_end(path: Path) -> Point:
     """The middle of the last piece of a path that is long enough for a label."""
     pieces = [path[k : k + 4] for k in range(0, len(path) - 3, 3)]
-    long = [p for p in pieces if abs(p[0][0] - p[3][0]) + abs(p[0][1] - p[3][1]) > 14]
+    long = [p for p in pieces if abs(p[0][0] - p[3][0]) + abs(p[0][1] - p[3][1]) > 30]
     p = (long or pieces)[-1]
     return (p[0][0] + 3 * p[1][0] + 3 * p[2][0] + p[3][0]) / 8, (
         p[0][1] + 3 * p[1][1] + 3 * p[2][1] + p[3][1]
     ) / 8
 
 
-def _legend(scene: Scene, x: float, y: float) -> tuple[str, float]:
-    """Swatches for the kinds of boxes that occur; the text and its width."""
-    out, start = [], x
-    for kind, text in scene.legend:
+def caption(scene: Scene, note: str, width: float) -> tuple[list[list[Entry]], list[str]]:
+    """The entries of the legend and the note, broken into lines of about this width."""
+    width = max(width, 260.0)
+    rows: list[list[Entry]] = [[]] if scene.legend else []
+    for entry in scene.legend:
+        if rows[-1] and sum(map(entry_width, [*rows[-1], entry])) > width:
+            rows.append([])
+        rows[-1].append(entry)
+    lines: list[str] = []
+    for word in note.split():
+        if lines and text_width(f"{lines[-1]} {word}", SMALL) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return rows, lines
+
+
+def entry_width(entry: Entry) -> float:
+    """Room for a swatch, its text, and the gap to the next one."""
+    return (30 if entry[0] == "carry" else 19) + text_width(entry[1], SMALL) + 14
+
+
+def _legend(entries: list[Entry], x: float, y: float) -> str:
+    """Swatches for the kinds of boxes that occur, in one line."""
+    out = []
+    for kind, text in entries:
         if kind == "carry":
             out.append(f'<g class="edge carry"><path d="M{x:.1f},{y - 4:.1f}h24"/></g>')
-            x += 30
         else:
             fill = "" if kind in COLOURS else kind
-            out.append(
-                f'<g class="{kind if not fill else "op"}">{_rect(x, y - 10, 14, 12, 3, "box", fill)}</g>'
-            )
-            x += 19
-        out.append(_text(x, y, text, "small soft start"))
-        x += text_width(text, SMALL) + 14
-    return f'<g class="legend">{"".join(out)}</g>', x - start
+            swatch = _rect(x, y - 10, 14, 12, 3, "box", fill)
+            out.append(f'<g class="{"op" if fill else kind}">{swatch}</g>')
+        out.append(_text(x + (30 if kind == "carry" else 19), y, text, "small soft start"))
+        x += entry_width((kind, text))
+    return f'<g class="legend">{"".join(out)}</g>'
 
 
-def _wrapped(note: str, width: float) -> list[str]:
-    rows: list[str] = []
-    for word in note.split():
-        if rows and text_width(f"{rows[-1]} {word}", SMALL) <= width:
-            rows[-1] += f" {word}"
-        else:
-            rows.append(word)
-    return rows
-
-
-def _bounds(scene: Scene, placed: Placement) -> tuple[float, float, float, float]:
+def bounds(scene: Scene, placed: Placement) -> tuple[float, float, float, float]:
+    """What the boxes, frames, arrows and texts take: left, top, right, bottom."""
     xs, ys = [0.0], [0.0]
     for i, (x, y) in placed.at.items():
         w, h = placed.sizes[i]
@@ -261,5 +278,4 @@ def _class(op: str) -> str:
 
 
 def _xml(text: str) -> str:
-    """Escaped for XML; characters that XML cannot hold become `�`."""
-    return escape("".join(c if c >= " " or c in "\n\t" else "�" for c in str(text)))
+    return escape(fit(text))
