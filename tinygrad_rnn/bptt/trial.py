@@ -16,6 +16,7 @@ from .build import Built
 
 STEPS = 3
 TOLERANCE = {"float64": 1e-7, "float32": 5e-3, "float16": 0.2}  # relative to the largest element
+NEGLIGIBLE = 1e-6  # a gradient so much smaller than the largest may be rounding alone, such as that of Σ softmax
 Again = Callable[[list[Tensor], list[Tensor]], Any]
 
 
@@ -71,14 +72,20 @@ def _leaf(data: Array) -> Tensor:
     return Tensor(data, node)
 
 
+def _size(array: Any) -> float:
+    """The largest finite element."""
+    finite = np.asarray(array)[np.isfinite(array)]
+    return float(np.abs(finite).max(initial=0))
+
+
 def _agree(expected: list[Any], found: list[Any], what: str) -> None:
+    largest = max([_size(e) for e in expected], default=0.0)
     for e, f in zip(expected, found, strict=True):
         if np.shape(e) != np.shape(f):
             raise Underivable(
                 f"derived {what} have shape {np.shape(f)}, not {np.shape(e)}; please report this step"
             )
-        finite = np.asarray(e)[np.isfinite(e)]
-        size = float(np.abs(finite).max(initial=0)) if finite.size else 0.0
+        size = max(_size(e), NEGLIGIBLE * largest)
         bar = TOLERANCE.get(str(np.asarray(f).dtype), 0)
         if not np.allclose(f, e, rtol=bar, atol=bar * size + 1e-30, equal_nan=True):
             raise Underivable(
