@@ -15,6 +15,7 @@ from tinygrad_rnn import layers
 from tinygrad_rnn.utils import plot_model
 from tinygrad_rnn.utils.plotting import _Plan
 from tinygrad_rnn.viz import GraphvizNotFound
+from tinygrad_rnn.viz.layout import place
 
 
 class Own(tg.Model):
@@ -132,7 +133,7 @@ def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert not Path(target).exists()
     asked: list[str] = []
     monkeypatch.setattr("tinygrad_rnn.viz.dot.run", lambda source, kind: asked.append(source) or b"picture")
-    monkeypatch.setattr("tinygrad_rnn.viz.dot.place_with_dot", lambda *_: None)
+    monkeypatch.setattr("tinygrad_rnn.viz.dot.arrange", lambda scene, way, _: (place(scene, way), "builtin"))
     plot_model(model, dpi=96)
     assert "graph [dpi=96]" in asked[0] and Path("model.png").read_bytes() == b"picture"
 

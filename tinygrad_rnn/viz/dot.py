@@ -6,13 +6,14 @@ import json
 import math
 import shutil
 import subprocess
+import warnings
 from html import escape
 from typing import Any
 
 from .blocks import Rect
 from .colours import LEVELS, hue, ink_on
 from .layered import Path, Point
-from .layout import Placement
+from .layout import Placement, place
 from .scene import FONT, SMALL, Box, Scene, text_width
 from .svg import COLOURS, INKS, near_end
 
@@ -79,6 +80,11 @@ def body(scene: Scene, direction: str, dark: bool = False, placed: Placement | N
             style.append(f'color="{hue(edge.fill, dark, fade=0.0)}" penwidth={width:.1f}')
         lines.append(f'\t"{_quoted(a)}" -> "{_quoted(b)}" [{" ".join(style)}]\n')
     return lines
+
+
+def digraph(lines: list[str]) -> str:
+    """The DOT text with these lines between its braces."""
+    return "digraph {\n" + "".join(lines) + "}\n"
 
 
 def _points(path: Path) -> str:
@@ -162,6 +168,17 @@ def run(source: str, format: str) -> bytes:
             f"dot failed: {done.stderr.decode(errors='replace').strip()[:500] or done.returncode}"
         )
     return done.stdout
+
+
+def arrange(scene: Scene, direction: str, source: str) -> tuple[Placement, str]:
+    """Places by `dot`, or by the built-in layout if it is not installed, or fails (then with a warning); which."""
+    try:
+        return place_with_dot(scene, source), "dot"
+    except GraphvizNotFound:
+        pass
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        warnings.warn(f"the built-in layout is used, because {error}", stacklevel=4)
+    return place(scene, direction), "builtin"
 
 
 def place_with_dot(scene: Scene, source: str) -> Placement:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -13,13 +12,14 @@ from ..config import enable_grad, floatx
 from ..config import unrolled as unrolled_mode
 from ..core.tensor import Tensor, tensor
 from .colours import paint
-from .columns import Fold, Graph, by_layer, chosen_steps, same_step
+from .columns import Fold, Graph, chosen_steps, same_step
 from .diff import compare
 from .drawing import Drawing
 from .graph import snapshot
 from .layout import TURNS
+from .overview import overview
 from .scene import Box, Scene
-from .views import Style, folded, layers, unrolled
+from .views import Style, folded, unrolled
 
 VIEWS = ("auto", "folded", "unrolled", "layers")
 SHOW = ("shape", "name", "dtype", "value", "grad", "site", "bytes")
@@ -244,24 +244,11 @@ def _scene(
                     notes.append(f"folded over {_spaced(graph.steps)} steps")
                 return scene, view, notes
         view = "layers"
-    hint = (
-        ""
-        if graph.steps
-        else "; record a loop inside tg.trace(), or mark its steps with tg.step(t), to fold it"
-    )
-    sizes = {int(i): math.prod(graph.shape[i]) for i in np.flatnonzero(graph.kind == "parameter")}
-    for by_op, deep in ((False, depth), (True, depth), (True, 1)):
-        merged = Fold(graph, by_layer(graph, labels, deep, by_op))
-        if len(merged) <= 4 * max_nodes:
-            style.value, style.grad = merged.norms(graph.value), merged.norms(graph.grad)
-            scene = layers(graph, merged, style, deep, sizes)
-            if len(scene.boxes) <= max_nodes:
-                if by_op:
-                    notes.append(f"ops outside layers are put together by name{hint}")
-                return scene, view, notes
-    merged = Fold(graph, np.zeros(len(graph), np.int64))
-    scene = layers(graph, merged, style, 1, sizes)
-    return scene, view, [*notes, f"everything is put together: no view has at most {max_nodes} boxes{hint}"]
+    scene, _, note = overview(graph, labels, style, max_nodes, depth)
+    if note:
+        hint = "record a loop inside tg.trace(), or mark its steps with tg.step(t), to fold it"
+        notes += [note] if graph.steps else [note, hint]
+    return scene, view, notes
 
 
 def _columns(graph: Graph, steps: Any, max_nodes: int, depth: int | None) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -32,20 +31,12 @@ class Drawing:
         self.note = note
         self.shown = len(scene.boxes)
         self.total = self.shown if graph is None else len(graph)
-        self.layout = "builtin"
-        placed = None if scene.columns is None else place(scene, direction)
-        self._body = dot.body(scene, direction, theme == "dark", placed)
-        self.source: str = "digraph {\n" + "".join(self._body) + "}\n"
-        if scene.columns is None:
-            try:
-                placed = dot.place_with_dot(scene, self.source)
-                self.layout = "dot"
-            except dot.GraphvizNotFound:
-                pass
-            except (OSError, RuntimeError, ValueError, KeyError) as error:
-                warnings.warn(f"draw_graph: the built-in layout is used, because {error}", stacklevel=3)
+        pinned = None if scene.columns is None else place(scene, direction)
+        self._body = dot.body(scene, direction, theme == "dark", pinned)
+        self.source: str = dot.digraph(self._body)
+        placed, self.layout = (pinned, "builtin") if pinned else dot.arrange(scene, direction, self.source)
         title = f"computation graph, {view} view: {note}"
-        self._svg = svg.write(scene, placed or place(scene, direction), title, note, theme)
+        self._svg = svg.write(scene, placed, title, note, theme)
 
     @cached_property
     def dot(self) -> Any:

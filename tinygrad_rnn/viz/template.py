@@ -6,19 +6,18 @@ and points marked as tiled move with the step, the others stay in the middle of 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from ..core.op import Array
 from . import dot
-from .columns import Fold, Graph, by_layer
+from .columns import Fold, Graph
 from .layered import Path, curve, line
 from .layout import COLUMN_GAP, Placement, place
+from .overview import overview
 from .scene import Box, Edge, Scene, chip_width, shape_text, text_width
-from .views import Style, folded, layers, make_box
+from .views import Style, folded, make_box
 
 MOST = 400  # boxes of one template
 Template = dict[str, Any]
@@ -32,7 +31,7 @@ def templates(graph: Graph, labels: Array, fold: Fold) -> dict[str, Template]:
     """
     style = plain(graph)
     whole = [(folded(graph, fold, style), fold)] if len(fold) <= 2 * MOST else []
-    by_layers = _layers(graph, labels, style)
+    by_layers = overview(graph, labels, style, MOST)[:2]
     result = {}
     for name, found in (("folded", [*whole, by_layers]), ("layers", [by_layers])):
         scene, parts = next(pair for pair in found if len(pair[0].boxes) <= MOST or pair is found[-1])
@@ -54,23 +53,6 @@ def plain(graph: Graph) -> Style:
 def picture(scene: Scene, fold: Fold) -> Template:
     """The template of a folded scene that was made and marked elsewhere."""
     return _template(scene, _placed(_clipped(scene)), _roles(scene, fold, fold))
-
-
-def _layers(graph: Graph, labels: Array, style: Style) -> tuple[Scene, Fold]:
-    """Boxes for layers; if they are too many, ops outside layers put together, then everything."""
-    sizes = {int(i): math.prod(graph.shape[i]) for i in np.flatnonzero(graph.kind == "parameter")}
-
-    def attempts() -> Iterator[tuple[Fold, int | None]]:
-        for by_op, depth in ((False, None), (True, None), (True, 1)):
-            yield Fold(graph, by_layer(graph, labels, depth, by_op)), depth
-        yield Fold(graph, np.zeros(len(graph), np.int64)), 1
-
-    for merged, depth in attempts():
-        if len(merged) <= 2 * MOST:
-            scene = layers(graph, merged, style, depth, sizes)
-            if len(scene.boxes) <= MOST:
-                break
-    return scene, merged
 
 
 def _cells(graph: Graph, labels: Array) -> Array:
@@ -100,12 +82,7 @@ def _clipped(scene: Scene) -> Scene:
 
 
 def _placed(scene: Scene) -> Placement:
-    """Places by `dot`, or by the built-in layout if it is not there or fails."""
-    try:
-        source = "digraph {\n" + "".join(dot.body(scene, "LR")) + "}\n"
-        return dot.place_with_dot(scene, source)
-    except (dot.GraphvizNotFound, OSError, RuntimeError, ValueError, KeyError):
-        return place(scene, "LR")
+    return dot.arrange(scene, "LR", dot.digraph(dot.body(scene, "LR")))[0]
 
 
 def _roles(scene: Scene, parts: Fold, fold: Fold) -> list[list[int]]:
