@@ -16,7 +16,9 @@ from .build import Built
 
 STEPS = 3
 TOLERANCE = {"float64": 1e-7, "float32": 5e-3, "float16": 0.2}  # relative to the largest element
-NEGLIGIBLE = 1e-6  # a gradient so much smaller than the largest may be rounding alone, such as that of Σ softmax
+NEGLIGIBLE = (
+    1e-6  # a gradient so much smaller than the largest may be rounding alone, such as that of Σ softmax
+)
 Again = Callable[[list[Tensor], list[Tensor]], Any]
 
 

@@ -19,12 +19,13 @@ from ..ops import sparse_categorical_crossentropy
 from .columns import Graph
 from .diff import compare as difference
 from .draw import inputs_of
+from .findings import findings
 from .graph import snapshot, tensors_of
 from .merge import merge
 from .nodes import Reader
-from .page import Record, default_title, write
+from .page import Comparison, Record, default_title, write
 from .report import Report
-from .template import MOST, Template, picture, plain
+from .template import MOST, picture, plain
 from .views import folded
 
 MOST_VISITS = 200_000  # nodes that are visited to find out what the outputs depend on
@@ -79,7 +80,8 @@ def inspect_graph(
         raise FileNotFoundError(f"inspect_graph: there is no folder {os.path.dirname(path)!r}; make it first")
     record = _record(target, inputs, text)
     if hasattr(compare, "first_divergence"):  # a report stands on a higher floor
-        record.compare = (None, _findings(compare), str(compare.title))
+        lines, errors = findings(compare, record.graph)
+        record.compare = Comparison(str(compare.title), lines, errors=errors)
     elif compare is not None:
         other = compare if isinstance(compare, Graph) else _record(compare, inputs, None).graph
         record.compare = _compared(record.graph, other)
@@ -90,27 +92,18 @@ def inspect_graph(
     return report
 
 
-def _findings(report: Any) -> list[list[str]]:
-    """The lines of a gradient report: what goes wrong first, then every row."""
-    lines = [] if report.first_divergence is None else [["first divergence", str(report.first_divergence)]]
-    for row in report.rows:
-        place = row.parameter if row.t is None else f"{row.parameter} at t = {row.t}"
-        lines.append([row.verdict, f"{place}; {row.diagnosis}" if row.diagnosis else place])
-    return lines
-
-
-def _compared(graph: Graph, old: Graph) -> tuple[Template | None, list[list[str]], str]:
+def _compared(graph: Graph, old: Graph) -> Comparison:
     """The folded picture with what is new, changed and gone, and the same as text."""
     fold = graph.fold()
     found = difference(old.fold(), fold)
     parts = (("added", found.added), ("removed", found.removed), ("changed", found.changed))
-    lines = [[kind, words] for kind, part in parts for words in part.values()]
+    lines: list[list[Any]] = [[kind, words, -1] for kind, part in parts for words in part.values()]
     heading = f"{len(lines)} differences" if lines else "No difference"
     if len(fold) > MOST:
-        return None, lines, heading
+        return Comparison(heading, lines)
     scene = folded(graph, fold, plain(graph))
     merge(scene, graph, folded(old, old.fold(), plain(old)), old)
-    return picture(scene, fold) if len(scene.boxes) <= MOST else None, lines, heading
+    return Comparison(heading, lines, picture(scene, fold) if len(scene.boxes) <= MOST else None)
 
 
 def _record(target: Any, inputs: Any, text: Any) -> Record:

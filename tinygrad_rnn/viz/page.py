@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
@@ -12,13 +13,26 @@ import numpy as np
 
 from ..core.op import OPS, Array
 from .columns import Fold, Graph, same_step
+from .flows import Flow, growth_factor
 from .pack import Pack, real, script, shown, summaries
 from .svg import COLOURS, INKS
 from .template import MOST, Template, templates
 from .views import SYMBOLS
 
 SMALL = 400_000  # bytes of arrays in full, and of contributions to gradients, in a summary
+SCRIPTS = ("data", "state", "draw", "unrolled", "panel", "backward", "charts", "page")
+LONG = 20_000  # time steps that one axis shows; of more, the page shows buckets first
 COLUMNS, CELLS = 1000, 300_000  # time steps and numbers of the heat maps
+
+
+@dataclass
+class Comparison:
+    """What is shown beside the graph: a heading, lines, and a picture of boxes or of relative errors."""
+
+    heading: str
+    lines: list[list[Any]]
+    boxes: Template | None = None
+    errors: dict[str, Any] | None = None
 
 
 @dataclass
@@ -30,7 +44,7 @@ class Record:
     grads: list[Any]
     text: list[str] | None = None  # one label per time step
     influence: Array | None = None  # |∂y_t/∂x_k| (T, T)
-    compare: tuple[Template | None, list[list[str]], str] | None = None  # picture, lines, heading
+    compare: Comparison | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -39,8 +53,11 @@ def write(record: Record, values: str, max_bytes: int, title: str, theme: str) -
     labels = same_step(record.graph)
     fold = Fold(record.graph, labels)
     views = templates(record.graph, labels, fold)
-    if record.compare is not None and record.compare[0] is not None:
-        views["compare"] = record.compare[0]
+    about = record.compare
+    if about is not None and about.boxes is not None:
+        views["compare"] = about.boxes
+    if record.graph.steps and "steps" not in views:
+        record.notes.append(f"one step has more than {MOST} boxes, so its ops are not drawn one by one")
     stages = [
         (True, True, ""),
         (False, True, "values in full"),
@@ -56,9 +73,19 @@ def write(record: Record, values: str, max_bytes: int, title: str, theme: str) -
         notes += header.pop("notes")
         size = f"{len(record.graph)} nodes, {len(fold)} after folding"
         note = "; ".join([size, *notes])
-        header |= {"title": title, "note": note, "views": views}
-        if record.compare is not None:
-            header |= {"differences": record.compare[1], "compared": record.compare[2]}
+        shown = {
+            "folded": True, "unrolled": bool({"cells", "steps"} & views.keys()), "layers": True,
+            "time": record.graph.steps > 0, "text": record.text is not None and bool(header["series"]),
+            "compare": about is not None,
+        }  # fmt: skip
+        header |= {
+            "title": title,
+            "note": note,
+            "views": views,
+            "shown": [v for v, known in shown.items() if known],
+        }
+        if about is not None:
+            header |= {"differences": about.lines, "compared": about.heading, "matrix": about.errors}
         page = _html(header, pack.blob(), title, theme)
         if len(page) <= max_bytes:
             return page, note
@@ -84,6 +111,11 @@ def _columns(
     pack.add("parents", np.where(g.parents >= 0, np.repeat(rows, np.diff(g.start)) - g.parents, 0), "i4")
     pack.add("port", g.port, "i4")
     pack.add("flow", g.flow, "f8" if _wide(g.flow) else "f4")
+    by_parent = np.argsort(g.parents, kind="stable")[int((g.parents < 0).sum()) :]
+    pack.add("children", g.children()[by_parent] - g.parents[by_parent], "i4")
+    pack.add("fanout", np.bincount(g.parents[by_parent], minlength=n), "i4")
+    away = (g.parents >= 0) & ~np.isnan(g.flow)
+    pack.add("expected", np.bincount(g.parents[away], minlength=n), "i4")  # contributions to each gradient
     pack.add("byRole", np.lexsort((g.t, fold.of)), "i4")
     strings: dict[str, int] = {}
     for name, column in _words(g, fold).items():
@@ -110,12 +142,19 @@ def _columns(
         kept = _exact(record, fold, pack, order, budget, notes)
         if kept < n:
             notes.append(f"values in full of {kept} of {n} nodes")
+    bucket = 10 ** math.ceil(math.log10(g.steps / 100)) if g.steps > LONG else 0
+    if bucket:
+        for name, norm in (("value", g.value), ("grad", g.grad)):
+            most = np.full((g.steps - 1) // bucket + 1, -np.inf)
+            timed = (g.t >= 0) & ~np.isnan(norm)
+            np.maximum.at(most, g.t[timed] // bucket, norm[timed])
+            pack.add(f"bucket_{name}", most, "f8")
     series = _series(record, fold, pack, notes) if histograms else []
     if record.influence is not None:
         pack.add("influence", record.influence, "f4")
     header = {
-        "strings": list(strings), "nodes": n, "roles": len(fold), "steps": g.steps, "roots": list(g.roots),
-        "text": record.text, "series": series, "arrays": pack.index, "notes": notes,
+        "strings": list(strings), "nodes": n, "roles": len(fold), "steps": g.steps, "bucket": bucket,
+        "roots": list(g.roots), "text": record.text, "series": series, "arrays": pack.index, "notes": notes,
         "docs": {op: _formulas(OPS[op].doc) for op in sorted(set(g.op)) if op in OPS},
         "full": int(histograms), "backward": int(order.max(initial=0)),
         "broken": broken or [-1, -1],
@@ -242,7 +281,10 @@ def _series(record: Record, fold: Fold, pack: Pack, notes: list[str]) -> list[di
                 if array is not None:
                     block[k] = real(array.reshape(-1, units)[0])
             pack.add(f"{key}_{kind}", block, "f4")
-        result.append({"role": role, "units": units, "state": role in states})
+        norms = g.grad[of_role[role]]  # in the order in which the steps ran
+        flow = Flow(steps, norms, growth_factor(norms))
+        growth = "" if np.isnan(flow.growth) else flow.words
+        result.append({"role": role, "units": units, "state": role in states, "growth": growth})
     if result:
         pack.add("series_steps", steps, "i4")
         if len(steps) < g.steps:
@@ -251,12 +293,13 @@ def _series(record: Record, fold: Fold, pack: Pack, notes: list[str]) -> list[di
 
 
 def _html(header: Mapping[str, Any], blob: bytes, title: str, theme: str) -> bytes:
-    assets = files(__package__) / "assets"
-    page, css, js = (
-        (assets / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js")
-    )
+    def read(name: str) -> str:
+        return (files(__package__) / "assets" / name).read_text(encoding="utf-8")
+
+    script_text = "".join(read(f"{name}.js") for name in SCRIPTS)
+    page = read("page.html")
     parts = {
-        "TITLE": escape(title), "THEME": theme, "CSS": _variables() + css, "SCRIPT": js,
+        "TITLE": escape(title), "THEME": theme, "CSS": _variables() + read("page.css"), "SCRIPT": script_text,
         "DATA": script("data", dict(header)) + script("arrays", blob),
     }  # fmt: skip
     pieces = page.split("@@")  # text, name, text, name, …

@@ -13,6 +13,7 @@ import numpy as np
 from ..core.op import Array
 from . import dot
 from .columns import Fold, Graph
+from .inside import insides
 from .layered import Path, curve, line
 from .layout import COLUMN_GAP, Placement, place
 from .overview import overview
@@ -24,19 +25,26 @@ Template = dict[str, Any]
 
 
 def templates(graph: Graph, labels: Array, fold: Fold) -> dict[str, Template]:
-    """The templates of a graph: "folded", "layers", and for a recurrence "cells" and "steps".
+    """The templates of a graph: "folded", "layers", "inside", and for a recurrence "cells" and "steps".
 
-    The last two are one time step, with a box per layer and with a box per op; either is left out if it has
-    more than 400 boxes.
+    "inside" has a template for each box of the layers that can be opened, by id; `in` and `out` are its boxes
+    that are joined to others outside. "cells" and "steps" are one time step, with a box per layer and with a box
+    per op. What has more than 400 boxes is left out.
     """
     style = plain(graph)
-    whole = [(folded(graph, fold, style), fold)] if len(fold) <= 2 * MOST else []
-    by_layers = overview(graph, labels, style, MOST)[:2]
-    result = {}
-    for name, found in (("folded", [*whole, by_layers]), ("layers", [by_layers])):
-        scene, parts = next(pair for pair in found if len(pair[0].boxes) <= MOST or pair is found[-1])
-        roles = _named(scene, _roles(scene, parts, fold), "l")
-        result[name] = _template(scene, _placed(_clipped(scene)), roles)
+    whole = folded(graph, fold, style) if len(fold) <= 20 * MOST else None
+    outer, parts, _ = overview(graph, labels, style, MOST)
+    roles = _named(outer, _roles(outer, parts, fold), "l")
+    result = {"layers": _template(outer, _placed(_clipped(outer)), roles)}
+    result["inside"] = {
+        part.id: _template(part.scene, place(_clipped(part.scene), "LR"), part.roles)
+        | {"in": sorted(part.entries), "out": sorted(part.exits)}
+        for part in (insides(graph, whole, outer, roles) if whole else ())
+        if len(part.scene.boxes) <= MOST
+    }
+    result["folded"] = result["layers"]
+    if whole and len(whole.boxes) <= MOST:
+        result["folded"] = picture(whole, fold)
     if graph.steps:
         steps = _tile(graph, fold, fold, style)
         cells = _tile(graph, Fold(graph, _cells(graph, labels)), fold, style, crowded=steps is None)
