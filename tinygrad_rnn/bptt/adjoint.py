@@ -133,13 +133,12 @@ class _Walk:
             return
         specs: list[Any] = []
         for i, a in enumerate(value.args):
-            tensor = self.body.tensors.get(a) if isinstance(a, Value) else None
             if not isinstance(a, Value):
                 specs.append(np.asarray(a))
             elif not op.keeps_input(i):
                 specs.append(Spec(a.shape, a.dtype))
             else:
-                specs.append(Tensor(self.body.tensors[a.inputs[0]]._data, None) if a.op == "stop" else tensor)
+                specs.append(self.body.tensors[a])
         if op.outputs != 1:
             got = [self._piece(g, i, value) for i in range(len(value.shape))]
             y: Any = None

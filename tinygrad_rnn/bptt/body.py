@@ -160,6 +160,7 @@ class Tracer(Monitor):
         if value.active and not self.deriving and isinstance(a, Tensor) and a._node is None:
             stopped = Value("stop", (value,), {}, value.shape, value.dtype)
             self.body.values.append(stopped)
+            self.body.tensors[stopped] = Tensor(data, None)
             return stopped
         return value
 
