@@ -15,7 +15,7 @@ from .layered import Path, Point
 from .layout import Placement, place
 from .scene import FONT, SMALL, Box, Scene, text_width
 from .svg import COLOURS, INKS, bounds, caption, entry_width, head, near_end
-from .words import fit, legible
+from .words import fit
 
 TIMEOUT = 20.0
 _SIDE = {"LR": "w", "RL": "e", "TB": "n", "BT": "s"}  # where data comes in
@@ -51,19 +51,14 @@ def body(scene: Scene, direction: str, dark: bool = False, placed: Placement | N
     for g in range(len(scene.groups) - 1, -1, -1):  # children have larger numbers than their parents
         group = scene.groups[g]
         fill = ink["frame" if group.kind == "layer" else "cell"]
-        title = (
-            group.title
-            if group.kind == "layer" or not group.layer
-            else legible(f"{group.layer} · {group.title}")
-        )
         spot = ""
         if placed:
             left, top, right, bottom = placed.frames[g]
-            at = _points([(left + 12 + text_width(title, 11.0) / 2, top + 11)])
+            at = _points([(left + 12 + text_width(group.title, 11.0) / 2, top + 11)])
             spot = f'bb="{left:.1f},{-bottom:.1f},{right:.1f},{-top:.1f}" lp="{at}" '
         look = f'{spot}style="rounded,filled" labeljust=l labelloc=t fontsize=11 fillcolor="{fill}"'
         look += f' color="{ink["frame-line"]}"'
-        head = f'\tsubgraph "cluster_{g}" {{\n\tgraph [label=<<B>{_html(title)}</B>> {look}]\n'
+        head = f'\tsubgraph "cluster_{g}" {{\n\tgraph [label=<<B>{_html(group.title)}</B>> {look}]\n'
         inside.setdefault(group.parent, []).insert(0, head + "".join(inside.get(g, [])) + "\t}\n")
     lines += inside.get(-1, [])
     for e, edge in enumerate(scene.edges):
