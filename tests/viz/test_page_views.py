@@ -36,6 +36,9 @@ def test_every_view_of_every_net(net, visit):
     for view in VIEWS:
         shown = page.evaluate("view => tg.setView(view)", view)
         assert shown == (view != "text" and (net != "network" or view not in ("unrolled", "time")))
+        if view == "compare" and net != "network":
+            marks = page.locator("#view-compare g.edge.added, #view-compare g.edge.removed")
+            assert marks.count() > 0
         if shown:
             assert page.locator(f"#view-{view}").is_visible()
             assert f"view={view}" in page.evaluate("location.hash")

@@ -196,3 +196,9 @@ def test_an_inner_loop_in_a_marked_step_has_its_own_boxes():
     drawing = draw_graph(h, view="unrolled")
     check(drawing)
     assert drawing.shown == 9
+
+
+def test_a_model_is_recorded_with_the_lines_of_its_layers():
+    model = tg.Sequential([tg.layers.LSTM(3), tg.layers.Dense(2)])
+    drawing = tg.draw_graph(model, np.zeros((1, 4, 2), "float32"), show=("name", "site"))
+    assert re.search(r"layers/lstm\.py:\d+", drawing.source) and re.search(r"layers/core\.py:\d+", drawing.source)

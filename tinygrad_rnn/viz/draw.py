@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
@@ -13,6 +14,7 @@ from ..config import enable_grad, floatx
 from ..config import unrolled as unrolled_mode
 from ..core.op import Array
 from ..core.tensor import Tensor, tensor
+from ..core.trace import trace
 from .colours import paint
 from .columns import Fold, Graph, chosen_steps, cut, same_step
 from .drawing import Drawing
@@ -74,7 +76,7 @@ def draw_graph(
     (3, '3 nodes, all shown')
     """
     shown = _check(view, show, color_by, direction, params, max_nodes, theme, depth)
-    graph = _with_nan(_graph_of(target, inputs, names, "value" in shown))
+    graph = _with_nan(_graph_of(target, inputs, names, shown))
     if color_by == "grad" and np.isnan(graph.grad).all():
         raise ValueError("draw_graph: color_by='grad', but no leaf has a gradient; call backward() first")
     if "value" in shown and len(graph) and np.isnan(graph.value).all():
@@ -85,7 +87,7 @@ def draw_graph(
     most, old = max_nodes, None
     if diff is not None:
         view = "folded" if view == "auto" else view
-        most, old = max(1, max_nodes // 2), _graph_of(diff, inputs, names, False)
+        most, old = max(1, max_nodes // 2), _graph_of(diff, inputs, names, frozenset())
     if steps is not None and view != "unrolled":
         graph, old = graph.select(steps=steps), old and old.select(steps=steps)
         style.value, style.grad = graph.value, graph.grad
@@ -159,20 +161,21 @@ def _closest(value: Any, known: Any) -> str:
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
-def _graph_of(target: Any, inputs: Any, names: Mapping[str, Any] | None, values: bool) -> Graph:
+def _graph_of(target: Any, inputs: Any, names: Mapping[str, Any] | None, shown: frozenset[str]) -> Graph:
     if isinstance(target, Graph):
         return target
     if callable(target) and (hasattr(target, "weights") or hasattr(target, "variables")):
         fed = inputs_of(target, inputs)
-        with enable_grad(), unrolled_mode():  # the steps one by one
+        sites = trace() if "site" in shown else nullcontext()
+        with enable_grad(), unrolled_mode(), sites:  # the steps one by one
             result = target(fed, *_states_of(target, fed))
         weights = getattr(target, "weights", None) or getattr(target, "variables", None)  # built by now
-        return snapshot(result, names, weights or (), values)
+        return snapshot(result, names, weights or (), "value" in shown)
     if inputs is not None:
         raise TypeError(
             f"draw_graph: inputs are for a layer or model; the target is a {type(target).__name__}"
         )
-    return snapshot(target, names, (), values)
+    return snapshot(target, names, (), "value" in shown)
 
 
 def _with_nan(graph: Graph) -> Graph:

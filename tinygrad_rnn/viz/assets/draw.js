@@ -83,7 +83,7 @@ function strength(edge, t) { // the more gradient flows back along an edge, the 
 }
 function drawEdge(edge, points, t = -1) {
   const a = world.T.boxes[edge.from], b = world.T.boxes[edge.to], off = !onWay(a, t) || !onWay(b, t < 0 ? t : t + edge.delay);
-  const g = el("svg:g", {class: "edge" + (edge.carried ? " carry" : "") + (off ? " away" : ""), "data-from": edge.from, "data-to": edge.to},
+  const g = el("svg:g", {class: ["edge", edge.mark, edge.carried && "carry", off && "away"].filter(Boolean).join(" "), "data-from": edge.from, "data-to": edge.to},
     el("svg:path", {d: curve(points), style: strength(edge, t)}));
   if (edge.label) {
     const last = points.slice(-8), near = k => (last[k] + 3 * last[k + 2] + 3 * last[k + 4] + last[k + 6]) / 8, [x, y] = edge.place || [near(0), near(1)];
