@@ -201,4 +201,6 @@ def test_an_inner_loop_in_a_marked_step_has_its_own_boxes():
 def test_a_model_is_recorded_with_the_lines_of_its_layers():
     model = tg.Sequential([tg.layers.LSTM(3), tg.layers.Dense(2)])
     drawing = tg.draw_graph(model, np.zeros((1, 4, 2), "float32"), show=("name", "site"))
-    assert re.search(r"layers/lstm\.py:\d+", drawing.source) and re.search(r"layers/core\.py:\d+", drawing.source)
+    assert re.search(r"layers/lstm\.py:\d+", drawing.source) and re.search(
+        r"layers/core\.py:\d+", drawing.source
+    )

@@ -222,8 +222,10 @@ def _template(scene: Scene, placed: Placement, roles: list[list[int]], tiled: bo
 
 
 def _edge(edge: Edge, path: Path) -> dict[str, Any]:
-    return {"from": edge.source, "to": edge.target, "label": edge.label, "carried": int(edge.carried),
-            "delay": edge.delay, "mark": edge.mark, "tile": [1, 1], "path": _numbers(*(v for p in path for v in p))}  # fmt: skip
+    return {
+        "from": edge.source, "to": edge.target, "label": edge.label, "carried": int(edge.carried),
+        "delay": edge.delay, "mark": edge.mark, "tile": [1, 1], "path": _numbers(*(v for p in path for v in p)),
+    }  # fmt: skip
 
 
 def _numbers(*values: float) -> list[float]:
