@@ -135,6 +135,10 @@ class Layout:
             near = sorted(
                 v.inputs, key=lambda a: (a.op != "carry") + (a.op != "carry" and self.region.get(a) != here)
             )
+            if self._is_next_carry(
+                v
+            ):  # rather in the buffer of its carry than over what was computed before the loop
+                near = [a for a in near if a.op == "carry" or self.region.get(a) == here]
             for a in v.inputs if self._needs_all(v) else near:
                 if v not in self.same and self._may_overwrite(a, v):
                     if v in self.state_of:  # the argument goes where the result has to be
@@ -143,6 +147,12 @@ class Layout:
                         self.born[a] = self.born.pop(v)
                     self.same[v] = a
                     break
+
+    def _is_next_carry(self, v: Value) -> bool:
+        """Whether only the step before needs a value."""
+        adjoint = self.program.adjoint
+        ends = [e for parts in adjoint.states for e in parts] if adjoint else []
+        return v in ends and self.region[v] == "b-loop" and not self.users.get(v)
 
     def fixed(self, v: Value) -> bool:
         """Whether the place of a value is given already."""

@@ -60,6 +60,10 @@ class _Terms:
                 _is_sum(u) and not set(u.args) <= {*dropped} for c in dropped for u in users.get(c, [])
             ):
                 continue
+            whole = _sums_with(
+                first, users
+            )  # a product of the gradient itself can be written over it: it comes first
+            parts.sort(key=lambda v: self._term(v)[0] not in whole)
             total, *others = self._products(parts, first)
             for other in others:
                 total = self._new("add", (total, other), first)
@@ -144,6 +148,18 @@ class _Terms:
             value.active = True
         self.made.append(value)
         return value
+
+
+def _sums_with(value: Value, users: dict[Value, list[Any]]) -> set[Value]:
+    """A value, and the additions that it is a part of."""
+    found = {value}
+    stack = [value]
+    while stack:
+        for user in users.get(stack.pop(), []):
+            if _is_sum(user) and user not in found:
+                found.add(user)
+                stack.append(user)
+    return found
 
 
 def _is_sum(value: Any) -> bool:
