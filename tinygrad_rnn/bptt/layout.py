@@ -239,12 +239,12 @@ class Layout:
         if adjoint is None:
             return
         ends = [v for parts in adjoint.states for v in parts]
-        passed = {self._buffer(v) for v in ends if v.op == "carry" or self._buffer(v).op == "carry"}
+        passed = {self.memory(v) for v in ends if self.memory(v).op == "carry"}
         for carries, parts in zip(adjoint.carries, adjoint.states, strict=True):
             for carry, v in zip(carries, parts, strict=False):
                 if self.region.get(v) != "b-loop" or is_view(v) or ends.count(v) > 1 or v in self.born:
                     continue
-                if carry in passed and self._buffer(v) is not carry:  # another state is given it as it is
+                if carry in passed and self.memory(v) is not carry:  # another state is given it as it is
                     continue
                 if v in self.same:
                     root = self._buffer(v)
@@ -253,7 +253,7 @@ class Layout:
                     v = root
                 if v in self.pieces:  # its parts are written earlier, while the old carry may still be read
                     continue
-                in_carry = [u for u in self.order if u is not v and self._buffer(u) is carry]
+                in_carry = [u for u in self.order if u is not v and self.memory(u) is carry]
                 readers = self._readers(carry) + [r for u in in_carry for r in self._readers(u)]
                 members = [u for u in self.order if self._buffer(u) is v]
                 if all(self.order[r] <= self.order[v] for r in readers if r is not _NEVER) and not (

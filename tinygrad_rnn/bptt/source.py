@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from .body import Underivable, Value
-from .layout import Place, is_view
+from .layout import Place
 from .schedule import Program
 from .statements import Statements
 from .text import UFUNCS
@@ -235,9 +235,8 @@ class _Writer(Statements):
         return names
 
     def _in_carry(self, v: Value) -> bool:
-        while is_view(v):
-            v = v.args[0]
-        return self.layout._buffer(v).op == "carry" or self.layout._buffer(v) in self.layout.carry_of
+        memory = self.layout.memory(v)
+        return memory.op == "carry" or memory in self.layout.carry_of
 
     def _backward(self) -> list[str]:
         arguments = [*self._arguments(), *(n for n, _ in self._cotangent_arguments()), "cache"]
