@@ -241,8 +241,8 @@ def tidy(body: Body, adjoint: Adjoint) -> None:
         value.args = tuple([_final(a) for a in value.args])
         if value.op in ("alias", "time_sum"):
             continue
-        if value.op == "subtract" and (product := value.args[1]) and isinstance(product, Value):
-            a = value.args[0]
+        if value.op == "subtract" and isinstance(value.args[1], Value):
+            a, product = value.args
             if product.op == "multiply" and a in product.args:
                 (z,) = [v for v in product.args if v is not a] or [a]
                 if complements.get(z) in read:

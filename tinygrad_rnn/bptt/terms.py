@@ -60,9 +60,8 @@ class _Terms:
                 _is_sum(u) and not set(u.args) <= {*dropped} for c in dropped for u in users.get(c, [])
             ):
                 continue
-            whole = _sums_with(
-                first, users
-            )  # a product of the gradient itself can be written over it: it comes first
+            whole = _sums_with(first, users)
+            # a product of the gradient itself can be written over it, so it comes first
             parts.sort(key=lambda v: self._term(v)[0] not in whole)
             total, *others = self._products(parts, first)
             for other in others:
@@ -107,9 +106,7 @@ class _Terms:
 
     def _products(self, summands: list[Value], like: Value) -> list[Value]:
         """One product for each base, in the order in which they came; equal summands are counted."""
-        found: dict[
-            Value, tuple[Any, Value | None]
-        ] = {}  # base -> its factor, and the summand if it is the only one
+        found: dict[Value, tuple[Any, Value | None]] = {}  # its factor, and the summand if there is only one
         for v, count in Counter(summands).items():
             summand = v if count == 1 else self._times(v, count)
             base, factor = self._term(summand)
