@@ -9,7 +9,7 @@ demo: $(VENV)/.installed
 	$(BIN)/tinygrad-rnn demo
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n auto --maxprocesses=4
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=4
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
