@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import timeit
-from collections.abc import Callable
 from statistics import median
 from typing import Any
 
 from _timing import arguments, interleave, table, versions
+from eager import OPS, chain
 
-OPS = 1000
 ON, OFF = 3.0, 0.02  # µs per op; share of an op
 CHECKS = 1  # how often an op asks whether somebody listens
-
-
-def chain(x: Any, tanh: Callable[[Any], Any]) -> Any:
-    """tanh, multiply, add, scale: over and over."""
-    y = x
-    for _ in range(OPS // 4):
-        y = tanh(y)
-        y = y * x
-        y = y + x
-        y = y * 0.5
-    return y
 
 
 def main() -> None:

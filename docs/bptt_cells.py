@@ -214,8 +214,8 @@ LSTM = Cell(
             [r"b before multiply\(all_candidate, all_i", r"b before multiply\(all_c\[:-1\], all_f",
              r"b before multiply\(all_i, all_candidate", r"b before subtract\(all_i,",
              r"b inside multiply\(dc, .*_by_dc"],
-            "Three gradients with one base, dc. Their factors lie in one block, so the loop has one "
-            "product for the three, written into the columns of dz."),
+            "Three gradients with one base, dc: one product each in the loop, written into the columns of dz. "
+            "Their factors are known before it."),
         Row(["dz = np"],
             [],
             "No concatenation: (9) to (12) have written into it."),
@@ -287,8 +287,7 @@ GRU = Cell(
             "have one base, so their factors are added before the loop."),
         Row(["dq = np.concatenate([dp_z, dp_r, dp_n"],
             [r"b before multiply\(all_\w+, all_{r}, out=all_dq_n", r"b inside multiply\(\w+\[t\], \w+_by_dh"],
-            "All of dq has the base dh: one product in the loop for the three blocks, with the factors in "
-            "one block."),
+            "All of dq has the base dh: one product for each of the three in the loop, written into its columns."),
         Row(['"dh_prev": dh * keep + Wh.T'],
             [r"b inside dot\(", r"b inside multiply\(\w+\[t\], {z}\[t\], out=dh\)", r"b inside add\(dh, "],
             "The two terms of (13)."),

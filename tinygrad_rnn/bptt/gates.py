@@ -60,7 +60,8 @@ def _negated(gate: Value, users: dict[Value, list[Any]], varying: set[Value]) ->
         made.append(value)
         return value
 
-    if isinstance(z, Value) and z.dtype == gate.dtype and not _has_fast_tanh() and z in varying:
+    by_tanh = gate.dtype == np.float32 and _has_fast_tanh()
+    if isinstance(z, Value) and z.dtype == gate.dtype and z in varying and not by_tanh:
         if _permutable(z, gate, users, varying):
             gate.args = (fold(z, [0], [-1.0], new, varying, z.shape[-1]),)
             gate.op = "sigmoid_of_negative"
