@@ -127,3 +127,15 @@ def test_weights_alone_need_no_factors() -> None:
 @pytest.mark.parametrize("name", ["ind_rnn", "minimal_gated", "gru_after", "lstm"])
 def test_carries_are_written_without_copies(name: str) -> None:
     assert not any("[...] =" in line for line in loop_of(backward_of(name)))
+
+
+@pytest.mark.parametrize("fast_tanh", [False, True])
+def test_a_lone_gate_has_its_sign_in_the_weights(fast_tanh: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float64 whatever the processor does well in float32."""
+    monkeypatch.setattr("tinygrad_rnn.bptt.gates._has_fast_tanh", lambda: fast_tanh)
+    p = problem("minimal_gated", 2, 3)
+    text = str(tg.bptt_source(p.step, p.xs[0][:, 0], p.states, p.constants))
+    assert "negative(" not in text.partition("def backward(")[0]
+    with tg.bptt.without("fold"):
+        text = str(tg.bptt_source(p.step, p.xs[0][:, 0], p.states, p.constants))
+        assert "negative(" in text.partition("def backward(")[0]
