@@ -76,6 +76,9 @@ class Monitor:
     """Sees every op of a context while it runs; this one looks away."""
 
     tracing = False  # values must not leave the world of ops: they stand for those of every time step
+    recording = (
+        False  # what runs will run again on other arrays: recurrences as one op, functions of arrays too
+    )
 
     def forward(self, op: Any, args: Sequence[Any], attrs: dict[str, Any], y: Any, node: Any) -> None:
         """An op ran: `args` are Tensors, arrays or numbers, `y` its array (a tuple, if it has several).
@@ -91,6 +94,16 @@ class Monitor:
 
     def read(self, tensor: Any) -> None:
         """The value of a tensor left the world of ops: it became an array or a number."""
+
+    def computed(self, function: Any, args: Sequence[Any]) -> Any:
+        """Run `function(*args)`, which depends on its arguments alone and has no gradient; the result."""
+        return function(*args)
+
+    def ran(self, function: Any, args: Sequence[Any], y: Any, node: Any) -> None:
+        """A recurrence ran as one op: `function` of the same arguments runs it again, for the same node."""
+
+    def refuse(self, reason: str) -> None:
+        """Something happened that a recording does not hold."""
 
 
 class Mode(NamedTuple):

@@ -16,6 +16,7 @@ from bptt.steps import H, N, equal, inputs, lstm_run, lstm_step, start, weight
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
 from tinygrad_rnn.bptt import derived
+from tinygrad_rnn.bptt.plan import CACHES_KEPT
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_lengths_share_a_plan_and_few_sets_of_buffers(plans: Any) -> None:
         lstm_run(0, True, steps)
     gc.collect()
     (plan,) = plans.values()
-    assert len(plan.idle) <= derived.CACHES_KEPT
+    assert len(plan.idle) <= CACHES_KEPT
     equal(lstm_run(0, True, 17), lstm_run(0, False, 17), 1e-10)
 
 

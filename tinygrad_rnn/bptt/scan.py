@@ -66,7 +66,11 @@ def scan(
     if checkpoint not in (None, "sqrt"):
         raise ValueError(f"{_place(mode())}: checkpoint must be None or 'sqrt', received {checkpoint!r}")
     wanted = mode().derive if derive is None else derive
-    if checkpoint or (wanted and mode().monitor is None and not mode().wide):  # wide: float types are mixed
+    monitor = mode().monitor
+    watched = monitor is not None and not monitor.recording
+    if monitor is not None and keep is not None:
+        monitor.refuse("a mask")
+    if checkpoint or (wanted and not watched and not mode().wide):  # wide: float types are mixed
         reason = ""
         try:
             return _derived(

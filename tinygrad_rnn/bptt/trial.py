@@ -19,10 +19,10 @@ TOLERANCE = {"float64": 1e-7, "float32": 5e-3, "float16": 0.2}  # relative to th
 NEGLIGIBLE = (
     1e-6  # a gradient so much smaller than the largest may be rounding alone, such as that of Σ softmax
 )
-Again = Callable[[list[Tensor], list[Tensor]], Any]
+Unrolled = Callable[[list[Tensor], list[Tensor]], Any]
 
 
-def try_out(built: Built, functions: dict[str, Any], inputs: Any, bound: list[Any], again: Again) -> None:
+def try_out(built: Built, functions: dict[str, Any], inputs: Any, bound: list[Any], again: Unrolled) -> None:
     """Run three steps both ways, on values like those of the first step; raises `Underivable` if they differ."""
     rng = np.random.default_rng(0)
     xs = [_leaf(np.stack([_near(a, rng) for _ in range(STEPS)], axis=1)) for a, _ in inputs[0]]

@@ -144,7 +144,7 @@ def _check_end(node: Node) -> None:
         )
 
 
-def _collect(roots: list[tuple[Node, Any]]) -> list[Node]:
+def collect(roots: list[tuple[Node, Any]]) -> list[Node]:
     """Every node the roots depend on, latest first."""
     seen = {node for node, _ in roots}
     stack = list(seen)
@@ -180,7 +180,19 @@ def _walk(
     roots: list[tuple[Node, Any]], targets: set[Node] | None, create_graph: bool, retain: bool
 ) -> dict[Node, Any]:
     """Propagate cotangents from the roots; return those of the targets (None: of every leaf)."""
-    nodes = _collect(roots)
+    nodes = collect(roots)
+    found = propagate(nodes, roots, targets, create_graph)
+    if not retain:
+        for node in nodes:
+            if node.inputs:
+                node.inputs = node.saved = None
+    return found
+
+
+def propagate(
+    nodes: list[Node], roots: list[tuple[Node, Any]], targets: set[Node] | None, create_graph: bool
+) -> dict[Node, Any]:
+    """The cotangents of the targets (None: of every leaf) from those of the roots; `nodes` are the latest first."""
     active = _towards(nodes, targets)
     cotangents: dict[Node, Any] = {}  # what has arrived at a node that was not visited yet
     owned: set[Node] = set()  # sums that we allocated, and may add to in place
@@ -264,10 +276,6 @@ def _walk(
                     cotangents[parent] = total = total + part
                     if type(total) is np.ndarray:
                         owned.add(parent)
-    if not retain:
-        for node in nodes:
-            if node.inputs:
-                node.inputs = node.saved = None
     return found
 
 

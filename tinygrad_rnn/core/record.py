@@ -6,6 +6,7 @@ this is what lets one vjp text serve arrays (fast) and Tensors (recorded).
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -46,6 +47,20 @@ def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
     `debug_nans()` is the way to find where they come from.
     """
     return np.errstate(all="ignore")(function)
+
+
+def repeatable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a function of arrays (or Tensors) and settings that has no gradient and depends on its arguments alone.
+
+    A recorded batch calls it again.
+    """
+
+    @functools.wraps(function)
+    def call(*args: Any) -> Any:
+        monitor = mode().monitor
+        return function(*args) if monitor is None else monitor.computed(function, args)
+
+    return call
 
 
 BROADCASTING = """

@@ -11,6 +11,8 @@ import numpy as np
 
 from ..config import epsilon
 from ..core.arrays import ValueAt
+from ..core.op import Array
+from ..core.record import repeatable
 from ..core.tensor import Tensor
 from ..ops import nn
 from ..ops.creation import convert_to_tensor
@@ -28,13 +30,18 @@ def _loss(formula: Callable[..., Any]) -> Callable[..., Tensor]:
     @functools.wraps(formula)
     def function(y_true: Any, y_pred: Any, *args: Any, **options: Any) -> Tensor:
         name, y_pred, y_true = formula.__name__, predictions(y_pred), convert_to_tensor(y_true)
-        if (bad := np.isnan(y_true.numpy())).any():
-            position = tuple(int(i) for i in np.argwhere(bad)[0])
-            raise ValueAt(f"{name}: y_true is NaN at position {{}}; mask it, or drop the row", position)
+        _check_no_nan(y_true, name)
         result: Tensor = formula(*align(name, cast(y_true, y_pred.dtype), y_pred), *args, **options)
         return result
 
     return function
+
+
+@repeatable
+def _check_no_nan(y_true: Any, name: str) -> None:
+    if (bad := np.isnan(np.asarray(y_true))).any():
+        position = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueAt(f"{name}: y_true is NaN at position {{}}; mask it, or drop the row", position)
 
 
 @_loss
@@ -287,15 +294,22 @@ def sparse_categorical_crossentropy(
     >>> round(sparse_categorical_crossentropy([1], [[0.5, 0.5]]).item(), 4)
     0.6931
     """
-    name = "sparse_categorical_crossentropy"
-    y_pred, labels = predictions(y_pred), np.asarray(y_true)
+    y_pred = predictions(y_pred)
     p = moveaxis(y_pred, axis, -1) if axis not in (-1, y_pred.ndim - 1) else y_pred
-    if labels.shape not in (p.shape[:-1], (*p.shape[:-1], 1)):
-        hint = "; one-hot targets go with the categorical form" if labels.shape == y_pred.shape else ""
-        raise ValueError(f"{name}: y_true of shape {labels.shape} does not fit y_pred {y_pred.shape}{hint}")
-    valid = None if ignore_class is None else labels != ignore_class
-    labels = labels if valid is None else np.where(valid, labels, 0)
-    ids = check_ids(labels, p.shape[-1], f"{name}: label").reshape(p.shape[:-1])
+    ids = _labels(y_true, p.shape, ignore_class)
     values = nn.sparse_xent_op(p, ids) if from_logits else nn.sparse_categorical_crossentropy(ids, p)
+    valid = None if ignore_class is None else np.asarray(y_true) != ignore_class
     result: Tensor = values if valid is None else where(valid.reshape(ids.shape), values, 0.0)
     return result
+
+
+@repeatable
+def _labels(y_true: Any, shape: tuple[int, ...], ignore_class: int | None) -> Array:
+    """Class numbers for predictions of `shape`, whose last axis is that of the classes; 0 where they are ignored."""
+    name, labels = "sparse_categorical_crossentropy", np.asarray(y_true)
+    if labels.shape not in (shape[:-1], (*shape[:-1], 1)):
+        hint = "; one-hot targets go with the categorical form" if labels.shape == shape else ""
+        raise ValueError(f"{name}: y_true of shape {labels.shape} does not fit y_pred {shape}{hint}")
+    if ignore_class is not None:
+        labels = np.where(labels != ignore_class, labels, 0)
+    return check_ids(labels, shape[-1], f"{name}: label").reshape(shape[:-1])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import optimizers
-from ..config import debug_nans, switched
+from ..config import debug_nans, mode, switched
 from ..core.autodiff import leaf_gradients
 from ..core.tensor import Tensor, Variable
 from ..layers.symbolic import flatten
@@ -20,6 +20,7 @@ from ..utils.packing import unpack_x_y_sample_weight
 from .compiled import CompileLoss, CompileMetrics, RunningMean
 from .data import Batch
 from .loop import bad_input, kept_states, put_back
+from .recordings import Recordings
 
 
 class Steps:
@@ -59,6 +60,7 @@ class Steps:
     _loss_tracker: RunningMean | None = None
     _compile_loss: CompileLoss | None = None
     _compile_metrics: CompileMetrics | None = None
+    _recordings: Recordings
     # what `Layer` has:
     trainable_weights: list[Any]
     losses: list[Any]
@@ -72,9 +74,15 @@ class Steps:
     def train_step(self, data: Any) -> dict[str, Any]:
         """Forward, backward and update on one batch; returns the metrics."""
         x, y, sample_weight = unpack_x_y_sample_weight(data)
-        y_pred = self(x)
-        loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
-        found = leaf_gradients(loss) if loss.requires_grad else {}
+        again = None if sample_weight is not None else self._recordings.run(x, y)
+        if again is not None:
+            loss, y_pred, found = again
+        else:
+            y_pred = self(x)
+            loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
+            found = leaf_gradients(loss) if loss.requires_grad else {}
+            if sample_weight is None and mode().derive:
+                self._recordings.consider(self, x, y, loss, found)
         variables, gradients = self._gradients(found)
         if any(g is not None for g in gradients):
             self.optimizer.apply(gradients, variables)

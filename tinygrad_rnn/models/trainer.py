@@ -22,6 +22,7 @@ from .compiled import CompileLoss, CompileMetrics, RunningMean
 from .data import ArrayData, Batch, Data, adapt, forever, one_batch, validation_parts, weighted
 from .loop import Hooks, Snapshot, due, interrupt_between_batches, places_of
 from .progress import ProgressBar
+from .recordings import Recordings
 from .steps import Steps
 
 
@@ -92,6 +93,7 @@ class Trainer(Steps):
         self._loss_tracker = RunningMean("loss")
         self.run_eagerly, self.jit_compile, self.on_nonfinite = run_eagerly, jit_compile, on_nonfinite
         self.skipped_batches = 0
+        self._recordings = Recordings()
 
     # --- whole data sets ------------------------------------------------------------------------------
 

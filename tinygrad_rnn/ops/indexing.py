@@ -12,7 +12,7 @@ import numpy as np
 from ..config import floatx, mode
 from ..core.arrays import ValueAt, copy_unless_frozen
 from ..core.op import Array
-from ..core.record import kernel, primitive
+from ..core.record import kernel, primitive, repeatable
 from ..core.tensor import Tensor
 from .elementwise import cast, equal
 from .shape import _axis, expand_dims, moveaxis, ndim, ravel, shape
@@ -90,6 +90,7 @@ scatter_add_op: Any = primitive(
 )  # fmt: skip
 
 
+@repeatable
 def check_ids(ids: Any, size: int, what: str, lowest: int = 0) -> Array:
     """Integer ids in `[lowest, size)`; otherwise an error with the first wrong value and its position."""
     array = np.asarray(ids)
@@ -109,6 +110,13 @@ def check_ids(ids: Any, size: int, what: str, lowest: int = 0) -> Array:
             position,
         )
     return array.astype(np.intp)
+
+
+@repeatable
+def _from_the_start(indices: Any, length: int) -> Array:
+    """Ids for `take`, where negative ones count from the end."""
+    ids = check_ids(indices, length, "take", -length)
+    return np.where(ids < 0, ids + length, ids)
 
 
 def _is_traced(ids: Any) -> bool:
@@ -131,8 +139,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     length = shape(x)[axis]
     if _is_traced(indices):  # NumPy will find those out of range
         return take_op(x, indices, axis=axis)
-    ids = check_ids(indices, length, "take", lowest=-length)
-    return take_op(x, np.where(ids < 0, ids + length, ids), axis=axis)
+    return take_op(x, _from_the_start(indices, length), axis=axis)
 
 
 def segment_sum(data: Any, segment_ids: Any, num_segments: int | None = None) -> Any:
@@ -173,10 +180,19 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
     """
     axis = _axis(axis, ndim(x), "take_along_axis")
     length = shape(x)[axis]
-    ids = check_ids(indices, length, "take_along_axis", lowest=-length)
+    ids = check_ids(indices, length, "take_along_axis", -length)
     if ids.ndim != ndim(x):
         raise ValueError(f"take_along_axis: indices of shape {ids.shape} for x of shape {shape(x)}")
     return getitem_op(x, index=_grid(ids, axis))
+
+
+def of_labels(x: Any, ids: Array) -> Any:
+    """`y[i, j] = x[i, j, ids[i, j]]`: the entry of each row that its label names.
+
+    >>> of_labels(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1, 0])).tolist()
+    [2.0, 3.0]
+    """
+    return getitem_op(x, index=(*np.indices(ids.shape, sparse=True), ids))
 
 
 def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> Any:
@@ -189,11 +205,17 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> Any:
     """
     if _is_traced(x) and axis == -1:
         return cast(equal(expand_dims(x, -1), np.arange(num_classes)), dtype or floatx())
-    ids = check_ids(x, num_classes, "one_hot")
-    hot = np.zeros((*ids.shape, num_classes), dtype or floatx())
-    np.put_along_axis(hot, ids[..., None], 1, axis=-1)
+    hot = _indicators(x, num_classes, dtype or floatx())
     hot = moveaxis(hot, -1, axis) if axis != -1 else hot
     return Tensor(hot, None) if isinstance(x, Tensor) else hot
+
+
+@repeatable
+def _indicators(x: Any, num_classes: int, dtype: Any) -> Array:
+    ids = check_ids(x, num_classes, "one_hot")
+    hot = np.zeros((*ids.shape, num_classes), dtype)
+    np.put_along_axis(hot, ids[..., None], 1, axis=-1)
+    return hot
 
 
 # --- padding and repeating ------------------------------------------------------------------------

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..config import epsilon
 from ..core.op import Array
-from ..core.record import elementwise, kernel, primitive, quiet
+from ..core.record import elementwise, kernel, primitive, quiet, repeatable
 from .elementwise import clip, erf, exp, expm1, isinf, log, logical_and, minimum, where
-from .indexing import check_ids, take_along_axis
+from .indexing import check_ids, of_labels, take_along_axis
 from .reduce import logsumexp, sum
 from .shape import _axis, expand_dims, moveaxis, ndim, shape
 
@@ -231,6 +231,16 @@ def sparse_categorical_crossentropy(
     """
     output = output if axis in (-1, ndim(output) - 1) else moveaxis(output, axis, -1)
     sizes = shape(output)
+    ids = _class_ids(target, sizes)
+    if from_logits:
+        return sparse_xent_op(output, ids)
+    chosen = of_labels(output / sum(output, axis=-1, keepdims=True), ids)
+    return -log(clip(chosen, epsilon(), 1.0 - epsilon()))
+
+
+@repeatable
+def _class_ids(target: Any, sizes: tuple[int, ...]) -> Array:
+    """The labels for predictions of the shape `sizes`, whose last axis is that of the classes."""
     labels = np.asarray(target)
     if labels.ndim == len(sizes) and labels.shape[-1] == 1:
         labels = labels[..., 0]
@@ -239,11 +249,7 @@ def sparse_categorical_crossentropy(
             f"sparse_categorical_crossentropy: labels of shape {labels.shape} do not fit predictions of shape "
             f"{sizes}; expected {sizes[:-1]}"
         )
-    ids = check_ids(labels, sizes[-1], "sparse_categorical_crossentropy: label")
-    if from_logits:
-        return sparse_xent_op(output, ids)
-    chosen = take_along_axis(output / sum(output, axis=-1, keepdims=True), ids[..., None])[..., 0]
-    return -log(clip(chosen, epsilon(), 1.0 - epsilon()))
+    return check_ids(labels, sizes[-1], "sparse_categorical_crossentropy: label")
 
 
 def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Any:

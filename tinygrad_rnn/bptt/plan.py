@@ -1,0 +1,146 @@
+"""A compiled plan: the functions of a derived source, the memory that its calls use again, and its runs."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..config import enable_grad, switched
+from ..core.autodiff import grad
+from ..core.op import Array, GradSlot, Leaf, Node
+from ..core.tensor import Tensor
+from .body import Underivable
+from .build import Built
+from .replay import replay
+from .tight import tighten
+
+CACHES_KEPT = 4  # sets of buffers that wait for another call with the same structure
+
+
+class Plan:
+    """The compiled source of one structure, and the memory that its calls use again."""
+
+    def __init__(self, built: Built) -> None:
+        self.built = built
+        self.functions: dict[str, Any] = {}
+        exec(compile(tighten(built.text), "<derived BPTT>", "exec"), self.functions)
+        self.idle: OrderedDict[int, tuple[int, Any]] = OrderedDict()
+        self.count = itertools.count()
+        self.lock = threading.Lock()
+
+    def take(self, length: int) -> Any:
+        """Memory of an earlier call with as many steps, or None."""
+        with self.lock:
+            for key, (steps, cache) in reversed(self.idle.items()):
+                if steps == length:
+                    del self.idle[key]
+                    return cache
+        return None
+
+    def give_back(self, length: int, cache: Any) -> None:
+        """Keep memory for later; the oldest goes."""
+        with self.lock:
+            self.idle[next(self.count)] = (length, cache)
+            while len(self.idle) > CACHES_KEPT:
+                self.idle.popitem(last=False)
+
+
+class Call:
+    """One run of a plan: what its backward pass needs. Its memory goes back to the plan when nobody needs it."""
+
+    turned = False  # the sequences were turned round: the first step that runs is the last in time
+
+    def __init__(
+        self, plan: Plan, length: int, arrays: list[Array], cache: Any, leaves: list[Tensor]
+    ) -> None:
+        self.plan, self.length, self.arrays, self.cache = plan, length, arrays, cache
+        self.leaves = leaves  # sequences, states and constants as they were
+
+    def __del__(self) -> None:
+        self.plan.give_back(self.length, self.cache)
+
+    def backward(self, cotangents: Sequence[Array]) -> list[Any]:
+        """The gradient of every input."""
+        with np.errstate(all="ignore"):
+            found = self.plan.functions["backward"](*self.arrays, *cotangents, self.cache)
+        values = list(found.values())
+        if self.plan.built.guarded and not all(np.isfinite(np.sum(v)) for v in values):
+            return self.unrolled(cotangents, False)
+        return values
+
+    def opened(self) -> list[Tensor]:
+        """Outputs and last states, with every op of every step recorded."""
+        recorded = self.plan.built.tape
+        xs, states = self.leaves[: recorded.xs], self.leaves[recorded.xs :][: len(recorded.states)]
+        with enable_grad(), switched(derive=False):
+            constants = self.leaves[recorded.xs + len(recorded.states) :]
+            return replay(recorded, xs, states, constants, self.turned)
+
+    def unrolled(self, cotangents: Sequence[Any], create_graph: bool) -> list[Any]:
+        """The gradients from the recorded steps."""
+        built = self.plan.built
+        with enable_grad(), switched(derive=False):
+            results = self.opened()
+            pairs = [(r, g) for r, g in zip(results, cotangents, strict=True) if r.requires_grad]
+            wanted = [self.leaves[i] for _, i in built.gradients]
+            targets = [w for w in wanted if w.requires_grad]
+            found = grad(
+                [r for r, _ in pairs], targets, [g for _, g in pairs], create_graph, retain_graph=True
+            )
+        values = {id(w): g for w, g in zip(targets, found, strict=True)}
+        gradients = [values.get(id(w)) for w in wanted]
+        return gradients if create_graph else [None if g is None else g._data for g in gradients]
+
+
+def start(
+    plan: Plan, length: int, arrays: list[Array], leaves: list[Tensor], turned: bool
+) -> tuple[list[Array], Call]:
+    """Outputs and last states, and the call that holds what the backward pass needs."""
+    results: list[Array]
+    *results, cache = _forward(plan, arrays, plan.take(length))
+    call = Call(plan, length, arrays, cache, leaves)
+    call.turned = turned
+    return results, call
+
+
+def forward_only(plan: Plan, length: int, arrays: list[Array]) -> list[Array]:
+    """Run forwards and keep nothing."""
+    cache = plan.take(length)
+    results: list[Array]
+    *results, cache = _forward(plan, arrays, cache)
+    plan.give_back(length, cache)
+    return results
+
+
+def _forward(plan: Plan, arrays: list[Array], cache: Any) -> Any:
+    """Run forwards; what NumPy refuses, such as an index out of range, the recorded steps will say better."""
+    try:
+        with np.errstate(all="ignore"):
+            return plan.functions["forward"](*arrays, cache=cache)
+    except (LookupError, TypeError, ValueError) as error:
+        raise Underivable(f"its loop raised {type(error).__name__}: {error}") from error
+
+
+class Rerun:
+    """Runs a plan once more on other arrays, for the node that was recorded."""
+
+    def __init__(self, plan: Plan, turned: bool, recorded: list[bool], node: Node | None) -> None:
+        self.plan, self.turned, self.recorded, self.node = plan, turned, recorded, node
+
+    def __call__(self, *inputs: Array) -> list[Array]:
+        """Outputs and last states; the node keeps what its backward pass needs."""
+        arrays, length = [*inputs, *self.plan.built.static], inputs[0].shape[1]
+        if self.node is None:
+            return forward_only(self.plan, length, arrays)
+        leaves = [
+            Tensor(a, Leaf(a.shape, a.dtype, None, GradSlot()) if r else None)
+            for a, r in zip(inputs, self.recorded, strict=True)
+        ]
+        results, call = start(self.plan, length, arrays, leaves, self.turned)
+        self.node.saved = (call, *[None] * len(inputs))
+        return results

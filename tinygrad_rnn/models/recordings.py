@@ -1,0 +1,234 @@
+"""Batches of one shape, recorded: `fit` runs their ops again without calling the model.
+
+A model of this package's layers does the same to every batch of one shape, as long as nobody changes it. So the
+ops of one batch are recorded and run again with the next ones. What a recording gives was compared with what
+calling the model gives, and the model is looked at before every run; whatever else happens, the model is called.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from operator import is_
+from typing import Any
+
+import numpy as np
+
+from ..bptt.recording import Recorder, Recording
+from ..config import epsilon, floatx, generator, mode, switched
+from ..core.op import Array
+from ..core.tensor import Tensor
+from ..layers.embedding import Embedding
+from ..layers.layer import MaskSource
+from ..layers.states import streams
+from ..layers.symbolic import flatten, map_nested
+
+KEPT = 8  # shapes for which a recording is kept
+SEEN = 64  # shapes that are remembered: the second batch of a shape is recorded
+PACKAGE = __package__.split(".")[0]
+OF_CALLS = frozenset(
+    {"output_shape", "traces", "nodes", "arguments", "dropout_masks"}
+)  # every call sets them
+OF_MODELS = ("_stack", "_functional_layers", "_calls", "_between", "_input", "_output", "_compile_loss")
+METHODS = ("call", "compute_loss", "losses", "__call__")
+
+
+class Recordings:
+    """The recordings of one model, by the shapes of its batches."""
+
+    def __init__(self) -> None:
+        self.made: OrderedDict[Any, Recorded | None] = OrderedDict()
+        self.seen: OrderedDict[Any, None] = OrderedDict()
+        self.lock = threading.Lock()  # a recording holds the values of its run
+
+    def run(self, x: Any, y: Any) -> tuple[Tensor, Any, dict[Any, Any]] | None:
+        """Loss, outputs and gradients; None if the model must be called."""
+        key = _key(x, y)
+        recorded = self.made.get(key)
+        if recorded is None or mode().monitor is not None or not self.lock.acquire(blocking=False):
+            return None
+        try:
+            if recorded.watched.unchanged():
+                return recorded.run(x, y)
+            del self.made[key]
+        except Exception:  # the model, when it is called, will say better what is wrong
+            pass
+        finally:
+            self.lock.release()
+        return None
+
+    def consider(self, model: Any, x: Any, y: Any, loss: Tensor, found: dict[Any, Any]) -> None:
+        """After the model was called for a batch: record one like it, if it is the second of its shape."""
+        key = _key(x, y)
+        if key is None or key in self.made or mode().monitor is not None:
+            return
+        if key not in self.seen:
+            self.seen[key] = None
+            while len(self.seen) > SEEN:
+                self.seen.popitem(last=False)
+            return
+        with self.lock:
+            self.made[key] = Recorded.of(model, x, y, loss, found)
+            while len(self.made) > KEPT:
+                self.made.popitem(last=False)
+
+
+class Recorded:
+    """A recording with what it depends on."""
+
+    def __init__(self, recording: Recording, outputs: Any, watched: Watched) -> None:
+        self.recording, self.outputs, self.watched = recording, outputs, watched
+
+    def run(self, x: Any, y: Any) -> tuple[Tensor, Any, dict[Any, Any]]:
+        """Loss, outputs and gradients of a batch."""
+        (loss, *outputs), found = self.recording(list(flatten((x, y))))
+        remaining = iter(outputs)
+        return Tensor(loss, None), map_nested(lambda _: Tensor(next(remaining), None), self.outputs), found
+
+    @staticmethod
+    def of(model: Any, x: Any, y: Any, loss: Tensor, found: dict[Any, Any]) -> Recorded | None:
+        """Record another batch of this shape, and try it on this one; None if that is not possible."""
+        if not recordable(model):
+            return None
+        watched = Watched(model)
+        try:
+            recorded = _record(model, map_nested(_other, (x, y)), watched)
+            if recorded is None or not watched.unchanged():
+                return None
+            again, _, gradients = recorded.run(x, y)
+        except Exception:  # whatever another batch of this shape meets
+            return None
+        finally:
+            watched.restore()
+        return recorded if _same(loss, found, again, gradients) else None
+
+
+def _key(x: Any, y: Any) -> Any:
+    """What decides which recording fits, beside the model; None for what is not arrays alone."""
+    shapes = [_shape(x), _shape(y)]
+    if None in shapes:
+        return None
+    here = mode()
+    return (*shapes, here.passes, here.wide, here.derive, here.training, here.grad, floatx(), epsilon())
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype
+    if isinstance(value, Mapping):
+        inner: Any = {name: _shape(v) for name, v in value.items()}
+        return None if None in inner.values() else tuple(inner.items())
+    if isinstance(value, (list, tuple)):
+        inner = tuple([_shape(v) for v in value])
+        return None if None in inner else inner
+    return None
+
+
+def _other(array: Array) -> Tensor:
+    """Other values that could stand in its place: its own, turned round, and floats halved."""
+    turned = array[tuple([slice(None, None, -1)] * array.ndim)]
+    return Tensor(np.ascontiguousarray(turned / 2 if array.dtype.kind == "f" else turned, array.dtype), None)
+
+
+def _record(model: Any, batch: Any, watched: Watched) -> Recorded | None:
+    x, y = batch
+    recorder = Recorder([t._data for t in flatten(batch)], [v for v, _ in watched.variables])
+    with switched(monitor=recorder):
+        outputs = model(x)
+        loss = model.compute_loss(x, y, outputs, None, training=True)
+    results = list(flatten(outputs))
+    if not all(isinstance(t, Tensor) and getattr(t, "_mask", None) is None for t in results):
+        return None
+    recording = recorder.finish(loss, results)
+    if recording is None or not recording.whole:
+        return None
+    return Recorded(recording, map_nested(lambda _: None, outputs), watched)
+
+
+def _same(loss: Tensor, found: dict[Any, Any], again: Tensor, gradients: dict[Any, Any]) -> bool:
+    return (
+        np.array_equal(loss._data, again._data, equal_nan=True)
+        and found.keys() == gradients.keys()
+        and all(np.array_equal(g, gradients[node], equal_nan=True) for node, g in found.items())
+    )
+
+
+def recordable(model: Any) -> bool:
+    """Whether all code that runs in a batch is this package's, and depends on what `Watched` sees."""
+    loss = model._compile_loss
+    if loss is None or loss.parts or any(name in vars(model) for name in METHODS):
+        return False
+    layers = list(model.all_layers())
+    held = [vars(layer) for layer in layers if not hasattr(layer, "compute_loss")]
+    for one in _watched_objects(model):
+        held.append(vars(one))
+        layers.append(one)
+    return (
+        all(_ours(type(layer)) for layer in layers)
+        and not any(getattr(layer, "activity_regularizer", None) for layer in layers)
+        and not any(
+            isinstance(layer, MaskSource) and (type(layer) is not Embedding or layer.mask_zero)
+            for layer in layers
+        )
+        and all(_ours(f) for inner in held for f in flatten(list(inner.values())) if callable(f))
+    )
+
+
+def _ours(value: Any) -> bool:
+    """Whether a class, function or object with a `__call__` is this package's."""
+    module = getattr(value, "__module__", None) or type(value).__module__
+    return str(module).split(".")[0] == PACKAGE
+
+
+def _watched_objects(model: Any) -> list[Any]:
+    """What takes part in a batch beside the layers: the loss, and penalties."""
+    penalties = [v.regularizer for v in model.weights if v.regularizer is not None]
+    return [one for one in (model._compile_loss._losses or []) if one is not None] + penalties
+
+
+class Watched:
+    """Everything that a batch depends on beside its arrays and the values of the weights, as it is now."""
+
+    def __init__(self, model: Any) -> None:
+        self.held: list[tuple[dict[str, Any], list[str], list[Any], int]] = []
+        self.lists: list[tuple[list[Any], list[Any]]] = []
+        self.variables = [(v, v._data) for v in model.weights]
+        self.settings = [(v, v.trainable, v.regularizer) for v, _ in self.variables]
+        for layer in (*model.all_layers(), *_watched_objects(model)):
+            self._enter(layer)
+        self.streams = [(stream, stream.state) for stream in streams(model)]
+        self.common = generator().bit_generator.state
+
+    def _enter(self, one: Any) -> None:
+        inner = vars(one)
+        if hasattr(one, "compute_loss"):  # a model: what training sets is no part of the network
+            keys = [key for key in OF_MODELS if key in inner]
+            count = 0
+        else:
+            keys = [key for key in inner if key not in OF_CALLS]
+            count = len(inner)
+        values = [inner[key] for key in keys]
+        self.held.append((inner, keys, values, count))
+        self.lists += [(value, list(value)) for value in values if type(value) is list]
+
+    def unchanged(self) -> bool:
+        """Whether all is as it was."""
+        for inner, keys, values, count in self.held:
+            if (count and len(inner) != count) or not all(map(is_, map(inner.get, keys), values)):
+                return False
+        for now, before in self.lists:
+            if len(now) != len(before) or not all(map(is_, now, before)):
+                return False
+        return all([v.trainable is t and v.regularizer is r for v, t, r in self.settings])
+
+    def restore(self) -> None:
+        """Put back what a call changed."""
+        for inner, keys, values, _ in self.held:
+            inner.update(zip(keys, values, strict=True))
+        for variable, data in self.variables:
+            if variable._data is not data:
+                variable.replace(data)
+        for stream, state in self.streams:
+            stream.state = state
+        generator().bit_generator.state = self.common
