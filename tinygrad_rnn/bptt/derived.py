@@ -9,24 +9,27 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from operator import is_
+from functools import partial
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from ..config import mode
+from ..config import epsilon, floatx, mode
 from ..core.arrays import copy_unless_frozen
 from ..core.op import Array, Node, Op, Port
 from ..core.tensor import Tensor, Variable
 from .body import Underivable
 from .build import build, examine
+from .dependencies import Dependencies, Traces, Unsure
 from .plan import Call, Plan, Rerun, forward_only, start
 from .segments import Segments
 from .trial import Unrolled, try_out
 
 BLOCK = 31 * 2**20  # bytes; glibc raises the size from which it returns memory to the system up to 32 MB
 PLANS_KEPT = 64  # structures whose source is kept
-TRACES_KEPT = 8  # shapes for which a layer remembers its plan
+TRACES_KEPT = 8  # shapes for which it is kept with a step what was found out about it
+FAILURES = 3  # what a step depends on changed so many times: it is traced at every call
 
 
 def _scan_vjps(g: Sequence[Any], call: Any, *inputs: Any) -> list[Any]:
@@ -53,27 +56,25 @@ _lock = threading.Lock()
 
 
 def _traced(
-    step: Any, inputs: Any, constants: Any, several_in: bool, owner: Any, recording: bool, again: Unrolled
+    step: Any, inputs: Any, constants: Any, several_in: bool, recording: bool, again: Unrolled
 ) -> tuple[Plan, list[Any], bool]:
     """The plan for a step, the Tensors and arrays from outside that it uses, and whether these stay the same.
 
-    A step is traced at every call, as what it closes over may be another thing now. Layers of this package say by
-    `trace_key` what that could be, and are traced again only if one of these objects was replaced.
+    A step is traced again if anything that it refers to was replaced, or cannot be watched.
     """
-    same = getattr(owner, "trace_key", None) if getattr(step, "__self__", None) is owner else None
-    objects = same(constants) if same else None
-    shapes = None
-    if objects is not None:
-        flags = (recording, mode().passes)
-        shapes = (flags, *[(a.shape, a.dtype, w) for group in inputs for a, w in group])
-        known = owner.traces.get(shapes)
+    given, structure = _given(constants)
+    traces = _traces(step)
+    key: Any = None
+    if traces is not None and structure is not None:
+        here = mode()
+        flags = (recording, several_in, here.passes, here.training, floatx(), epsilon(), structure)
+        key = (flags, *[(a.shape, a.dtype, w) for group in inputs for a, w in group])
+        known = traces.get(key)
         if known is not None:
-            before, plan, bound, leaves = known
-            if len(before) == len(objects) and all(map(is_, before, objects)):
-                if all(
-                    [(b._node is not None, b.dtype) == leaf for b, leaf in zip(bound, leaves, strict=True)]
-                ):
-                    return plan, bound, True
+            if (bound := known.bound(given)) is not None:
+                traces.failures = 0
+                return known.plan, bound, known.fixed
+            traces.failures += 1
     tracer = examine(step, inputs, constants, several_in)
     body = tracer.body
     asked = tuple([v.wanted for v in (*body.xs, *body.states, *body.constants)])
@@ -88,17 +89,77 @@ def _traced(
         body.bound,
         again,
     )
-    fixed = shapes is not None and all(isinstance(b, Variable) for b in body.bound)
-    if fixed:
-        while len(owner.traces) >= TRACES_KEPT:
-            owner.traces.pop(next(iter(owner.traces)))
-        owner.traces[shapes] = (
-            objects,
-            plan,
-            body.bound,
-            [(b._node is not None, b.dtype) for b in body.bound],
-        )
-    return plan, body.bound, fixed
+    if traces is None or key is None or traces.failures >= FAILURES:
+        return plan, body.bound, False
+    found: Known | None = None
+    try:
+        if key in traces:  # the second time: many a function is made for one call
+            found = Known(step, plan, body.bound, given)
+    except Unsure:
+        traces.failures = FAILURES
+    traces[key] = found
+    while len(traces) > TRACES_KEPT:
+        traces.pop(next(iter(traces)))
+    return plan, body.bound, found is not None and found.fixed
+
+
+class Known:
+    """What a trace found, with what it depends on."""
+
+    def __init__(self, step: Any, plan: Plan, bound: list[Any], given: list[Any]) -> None:
+        places = {id(g): i for i, g in enumerate(given)}
+        self.plan = plan
+        self.found = [(places.get(id(b), -1), b) for b in bound]
+        self.leaves = [(getattr(b, "_node", None) is not None, b.dtype) for b in bound]
+        self.dependencies = Dependencies(step, bound)
+        if any(id(g) in self.dependencies.seen for g in given):
+            raise Unsure("a constant that the step knows already")
+        self.fixed = all(isinstance(b, Variable) and i < 0 for i, b in self.found)
+
+    def bound(self, given: list[Any]) -> list[Any] | None:
+        """The Tensors and arrays from outside for a call with these constants; None if it must be traced."""
+        if not self.dependencies.unchanged():
+            return None
+        bound = [b if i < 0 else given[i] for i, b in self.found]
+        same = [
+            (getattr(b, "_node", None) is not None, b.dtype) == leaf
+            for b, leaf in zip(bound, self.leaves, strict=True)
+        ]
+        return bound if all(same) else None
+
+
+def _traces(step: Any) -> Traces | None:
+    """Where it is kept what was found out about a step: with the layer that it belongs to, or the function."""
+    owner = getattr(step, "__self__", None)
+    if owner is None and isinstance(step, (FunctionType, partial)):
+        found: Traces = step.__dict__.setdefault("__traces__", Traces())
+        return found
+    held = getattr(owner, "traces", None)
+    return held if isinstance(held, Traces) else None
+
+
+def _given(constants: Any) -> tuple[list[Any], Any]:
+    """Tensors and arrays among the constants, and all else about them; None if there are things of other kinds."""
+    given: list[Any] = []
+    first: dict[int, int] = {}
+
+    def structure(value: Any) -> Any:
+        if isinstance(value, (Tensor, np.ndarray)):
+            given.append(value)
+            data = getattr(value, "_data", value)
+            return data.shape, data.dtype, type(value), first.setdefault(id(data), len(given))
+        if type(value) in (tuple, list):
+            return type(value), *[structure(v) for v in value]
+        if type(value) is dict:
+            return dict, *[(k, structure(v)) for k, v in value.items()]
+        if value is None or type(value) in (bool, int, float, str):
+            return type(value), value
+        raise Unsure(type(value).__name__)
+
+    try:
+        return given, structure(constants)
+    except Unsure:
+        return given, None
 
 
 def _plan(
@@ -139,13 +200,12 @@ def run(
     constants: Any,
     several_in: bool,
     again: Unrolled,
-    owner: Any,
     checkpoint: bool,
     turned: bool,
 ) -> tuple[tuple[Tensor, ...], list[Tensor], bool]:
     """Outputs, last states and whether the outputs are several; raises `Underivable`.
 
-    `again(sequences, states)` runs the same unrolled. What was found out about a step is kept with its `owner`.
+    `again(sequences, states)` runs the same unrolled.
     `turned` says that the sequences run from the last time step to the first.
     With `checkpoint` only the states between segments are kept, and the backward pass runs each segment again.
     """
@@ -155,7 +215,7 @@ def run(
         [(t._data[:, 0], w) for t, w in zip(sequences, wanted[0], strict=True)],
         [(t._data, w) for t, w in zip(states, wanted[1], strict=True)],
     ]
-    plan, bound, fixed = _traced(step, inputs, constants, several_in, owner, recording, again)
+    plan, bound, fixed = _traced(step, inputs, constants, several_in, recording, again)
     saving = bool(plan.built.gradients)
     length = sequences[0].shape[1]
     arrays = [t._data for t in (*sequences, *states)]
@@ -174,7 +234,7 @@ def run(
     call: Call
     if checkpoint:
         unasked = [[(a, False) for a, _ in group] for group in inputs]
-        keeping_none = _traced(step, unasked, constants, several_in, owner, False, again)[0]
+        keeping_none = _traced(step, unasked, constants, several_in, False, again)[0]
         call = Segments(plan, arrays, (len(sequences), len(states)), leaves, keeping_none)
         call.turned = turned
         results = call.forward()

@@ -178,7 +178,8 @@ class Recording:
             found = propagate(self.nodes, [(self.root, self.seed)], None, False)
         finally:
             self._forget()
-        gradients = {v._node: found[node] for node, v in self.leaves if v is not None and node in found}
+        pairs = [(v._node, found.get(leaf)) for leaf, v in self.leaves if v is not None]
+        gradients = {node: g for node, g in pairs if node is not None and g is not None}
         return [values[place] for place in self.places], gradients
 
     def _run(self, step: Step, values: list[Any]) -> None:

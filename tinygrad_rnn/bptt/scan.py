@@ -145,7 +145,6 @@ def _derived(
     checkpoint: str | None,
 ) -> tuple[Any, list[Any]]:
     """Run in derived mode; raises `Underivable`."""
-    owner = getattr(step, "__self__", step)
     count = len(states)
 
     def again(xs: list[Tensor], ss: list[Tensor]) -> Any:
@@ -160,7 +159,7 @@ def _derived(
         ordered = [*ordered, Tensor(freeze(valid.copy()), None)]
         states = [*states, *masked.first_outputs()]
     outputs, last, several_out = run(
-        run_step, ordered, states, constants, several, again, owner, checkpoint is not None, go_backwards
+        run_step, ordered, states, constants, several, again, checkpoint is not None, go_backwards
     )
     if not return_sequences:
         outputs = tuple(y[:, -1] for y in outputs)

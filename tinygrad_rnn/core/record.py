@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -49,7 +49,10 @@ def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
     return np.errstate(all="ignore")(function)
 
 
-def repeatable(function: Callable[..., Any]) -> Callable[..., Any]:
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def repeatable(function: F) -> F:
     """Mark a function of arrays (or Tensors) and settings that has no gradient and depends on its arguments alone.
 
     A recorded batch calls it again.
@@ -60,7 +63,7 @@ def repeatable(function: Callable[..., Any]) -> Callable[..., Any]:
         monitor = mode().monitor
         return function(*args) if monitor is None else monitor.computed(function, args)
 
-    return call
+    return cast(F, call)
 
 
 BROADCASTING = """

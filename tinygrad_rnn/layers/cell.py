@@ -32,7 +32,6 @@ class Cell(Layer):
     state_size: Any  # an int, or a list with one for each state
     state_names: tuple[str, ...] = ("h",)
     cut = True  # False for subclasses with their own `call`, which are run by that
-    known_step = False  # set by classes whose step depends on attributes alone; not inherited
 
     def __init_subclass__(cls) -> None:
         """Complete the signature of the constructor, and see whether `call` is still this one."""
@@ -90,11 +89,6 @@ class Cell(Layer):
         self.implementation = 1 if recurrent_dropout > 0 else int(implementation)
         self.seed, self.seed_generator = seed, SeedGenerator(seed)
         self.held_masks: Any = None  # those of the sequence, while `RNN` runs a subclass's own `call`
-
-    def known_activations(self) -> bool:
-        """Whether the activations are functions of this package, which depend on nothing else."""
-        found = [self.activation, getattr(self, "recurrent_activation", self.activation)]
-        return all(str(getattr(f, "__module__", "")).startswith(__package__.split(".")[0]) for f in found)
 
     def bias_shape(self) -> tuple[int, ...]:
         """Shape of the bias."""

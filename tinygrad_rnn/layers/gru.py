@@ -29,7 +29,6 @@ class GRUCell(Cell):
     (2, 3)
     """
 
-    known_step = True
     gates = 3
 
     @in_order(

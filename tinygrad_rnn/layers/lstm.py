@@ -29,7 +29,6 @@ class LSTMCell(Cell):
     ((2, 3), (2, 3))
     """
 
-    known_step = True
     gates = 4
     state_names = ("h", "c")
 

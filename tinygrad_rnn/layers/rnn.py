@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..bptt import Source, bptt_source, scan
+from ..bptt.dependencies import Traces
 from ..config import Scope, mode, switched
 from ..core.tensor import Tensor
 from ..ops import where
@@ -63,7 +64,7 @@ class RNN(Recurrent):
         self._features: int | None = None
         self._states: list[Any] | None = None  # flat; of the batch before (stateful), or of step()
         self.dropout_masks: Any = None
-        self.traces: dict[Any, Any] = {}  # what derived mode knows about the step
+        self.traces = Traces()  # what derived mode knows about the step
         self._looked_for_padding = False
 
     # --- weights and states ---------------------------------------------------------------------------
@@ -214,15 +215,9 @@ class RNN(Recurrent):
             self.build_at(self.path, (None, None, np.shape(x)[1]))
         return self._whole_step, prepare(self.cell, *np.shape(x))
 
-    def trace_key(self, masks: Any) -> list[Any] | None:
-        """The objects that the step depends on, beside its arguments; None if it may depend on others."""
-        cells = self.cell.cells if type(self.cell) is StackedRNNCells else [self.cell]
-        objects: list[Any] = [mode().training]
-        for cell in cells:
-            if not vars(type(cell)).get("known_step") or not cell.known_activations():
-                return None
-            objects += vars(cell).values()
-        return objects if all(m is None for m in flatten(masks)) else None
+    def step_objects(self) -> list[Any]:
+        """What the step of derived mode depends on."""
+        return [self.cell]
 
     def step(self, x_t: Any, states: Any = None) -> Any:
         """One time step on `x_t` `(batch, features)`: streaming.

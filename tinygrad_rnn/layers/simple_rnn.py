@@ -20,8 +20,6 @@ class SimpleRNNCell(Cell):
     (2, 3)
     """
 
-    known_step = True
-
     def step(self, z: Any, states: Any, constants: Any) -> tuple[Any, Any]:
         """`z` is `x W + b`."""
         (h,) = states

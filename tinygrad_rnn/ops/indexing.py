@@ -115,8 +115,9 @@ def check_ids(ids: Any, size: int, what: str, lowest: int = 0) -> Array:
 @repeatable
 def _from_the_start(indices: Any, length: int) -> Array:
     """Ids for `take`, where negative ones count from the end."""
-    ids = check_ids(indices, length, "take", -length)
-    return np.where(ids < 0, ids + length, ids)
+    ids: Array = check_ids(indices, length, "take", -length)
+    positive: Array = np.where(ids < 0, ids + length, ids)
+    return positive
 
 
 def _is_traced(ids: Any) -> bool:
