@@ -24,7 +24,7 @@ import numpy as np
 from ..config import Scope, SeedGenerator
 from ..core.op import Op
 from ..core.tensor import Tensor
-from .purity import content
+from .purity import Traces, content
 
 PACKAGE = __package__.split(".")[0]
 FIXED = frozenset({PACKAGE, "numpy", "builtins", "math", "functools", "operator", "typing", "_operator"})
@@ -40,20 +40,6 @@ MISSING = object()  # what is not there
 
 class Unsure(Exception):
     """A step refers to something that may change without being seen."""
-
-
-class Traces(dict[Any, Any]):
-    """What was found out about a step. It stays with the step: a copy of it knows nothing."""
-
-    failures = 0  # how often what the step depends on had changed
-
-    def __deepcopy__(self, memo: Any) -> Traces:
-        """An empty one."""
-        return Traces()
-
-    def __reduce__(self) -> Any:
-        """For pickle: an empty one."""
-        return Traces, ()
 
 
 class Dependencies:

@@ -21,8 +21,9 @@ from ..core.op import Array, Node, Op, Port
 from ..core.tensor import Tensor, Variable
 from .body import Underivable
 from .build import build, examine
-from .dependencies import Dependencies, Traces, Unsure
+from .dependencies import Dependencies, Unsure
 from .plan import Call, Plan, Rerun, forward_only, start
+from .purity import Traces
 from .segments import Segments
 from .trial import Unrolled, try_out
 

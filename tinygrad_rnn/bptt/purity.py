@@ -16,6 +16,20 @@ from .body import PACKAGE, Underivable
 LARGE_ARRAY = 1_000_000  # elements; larger ones are not watched
 
 
+class Traces(dict[Any, Any]):
+    """What was found out about a step. It stays with the step: a copy of it knows nothing."""
+
+    failures = 0  # how often what the step depends on had changed
+
+    def __deepcopy__(self, memo: Any) -> Traces:
+        """An empty one."""
+        return Traces()
+
+    def __reduce__(self) -> Any:
+        """For pickle: an empty one."""
+        return Traces, ()
+
+
 class Surroundings:
     """The lists, dicts, sets, random streams and counters that a step function can reach, as they are now.
 
@@ -50,7 +64,7 @@ class Surroundings:
                 self._note(f"the global {name!r}", read, functools.partial(module.__setitem__, name))
 
     def _enter(self, name: str, value: Any, depth: int) -> None:
-        if id(value) in self.seen or depth > 4:
+        if id(value) in self.seen or depth > 4 or isinstance(value, Traces):
             return
         self.seen.add(id(value))
         if isinstance(value, (list, dict, set)):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..bptt import Source, bptt_source, scan
-from ..bptt.dependencies import Traces
+from ..bptt.purity import Traces
 from ..config import Scope, mode, switched
 from ..core.tensor import Tensor
 from ..ops import where
