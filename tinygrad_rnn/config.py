@@ -102,6 +102,9 @@ class Monitor:
     def ran(self, function: Any, args: Sequence[Any], y: Any, node: Any) -> None:
         """A recurrence ran as one op: `function` of the same arguments runs it again, for the same node."""
 
+    def depends(self, dependencies: Any) -> None:
+        """What ran may run again as long as `dependencies.unchanged()`."""
+
     def refuse(self, reason: str) -> None:
         """Something happened that a recording does not hold."""
 

@@ -58,8 +58,8 @@ _lock = threading.Lock()
 
 def _traced(
     step: Any, inputs: Any, constants: Any, several_in: bool, recording: bool, again: Unrolled
-) -> tuple[Plan, list[Any], bool]:
-    """The plan for a step, the Tensors and arrays from outside that it uses, and whether these stay the same.
+) -> tuple[Plan, list[Any], Known | None]:
+    """The plan for a step, the Tensors and arrays from outside that it uses, and what both depend on, if known.
 
     A step is traced again if anything that it refers to was replaced, or cannot be watched.
     """
@@ -74,7 +74,7 @@ def _traced(
         if known is not None:
             if (bound := known.bound(given)) is not None:
                 traces.failures = 0
-                return known.plan, bound, known.fixed
+                return known.plan, bound, known
             traces.failures += 1
     tracer = examine(step, inputs, constants, several_in)
     body = tracer.body
@@ -91,7 +91,7 @@ def _traced(
         again,
     )
     if traces is None or key is None or traces.failures >= FAILURES:
-        return plan, body.bound, False
+        return plan, body.bound, None
     found: Known | None = None
     try:
         if key in traces:  # the second time: many a function is made for one call
@@ -101,7 +101,7 @@ def _traced(
     traces[key] = found
     while len(traces) > TRACES_KEPT:
         traces.pop(next(iter(traces)))
-    return plan, body.bound, found is not None and found.fixed
+    return plan, body.bound, found
 
 
 class Known:
@@ -216,35 +216,37 @@ def run(
         [(t._data[:, 0], w) for t, w in zip(sequences, wanted[0], strict=True)],
         [(t._data, w) for t, w in zip(states, wanted[1], strict=True)],
     ]
-    plan, bound, fixed = _traced(step, inputs, constants, several_in, recording, again)
+    plan, bound, known = _traced(step, inputs, constants, several_in, recording, again)
     saving = bool(plan.built.gradients)
     length = sequences[0].shape[1]
     arrays = [t._data for t in (*sequences, *states)]
     arrays += [b._data if isinstance(b, Tensor) else copy_unless_frozen(b) for b in bound] + plan.built.static
     monitor = mode().monitor
-    if monitor is not None and (checkpoint or not fixed):
-        monitor.refuse("a recurrence whose step may be another one the next time")
+    if monitor is not None:
+        if checkpoint or known is None or not known.fixed:
+            monitor.refuse("a recurrence whose step may be another one the next time")
+        else:
+            monitor.depends(known.dependencies)
     if not saving:
         results = forward_only(plan, length, arrays)
         if monitor is not None:
-            monitor.ran(Rerun(plan, turned, [], None), [*sequences, *states, *bound], results, None)
+            monitor.ran(Rerun(plan, turned, (), None), [*sequences, *states, *bound], results, None)
         made = [Tensor(r, None) for r in results]
         return tuple(made[: plan.built.outputs]), made[plan.built.outputs :], plan.built.several_out
     tensors = [*sequences, *states, *[b if isinstance(b, Tensor) else Tensor(b, None) for b in bound]]
-    leaves = [Tensor(a, t._node) for a, t in zip(arrays, tensors, strict=False)]
+    nodes = tuple([t._node for t in tensors])
     call: Call
     if checkpoint:
         unasked = [[(a, False) for a, _ in group] for group in inputs]
         keeping_none = _traced(step, unasked, constants, several_in, False, again)[0]
-        call = Segments(plan, arrays, (len(sequences), len(states)), leaves, keeping_none)
+        call = Segments(plan, arrays, (len(sequences), len(states)), nodes, keeping_none)
         call.turned = turned
         results = call.forward()
     else:
-        results, call = start(plan, length, arrays, leaves, turned)
-    nodes = tuple(t._node for t in leaves)
+        results, call = start(plan, length, arrays, nodes, turned)
     shapes = tuple(r.shape for r in results)
     node = Node(SCAN, {}, nodes, (call, *[None] * len(nodes)), shapes, results[0].dtype, mode().scope)
     if monitor is not None:
-        monitor.ran(Rerun(plan, turned, [n is not None for n in nodes], node), leaves, results, node)
+        monitor.ran(Rerun(plan, turned, nodes, node), tensors, results, node)
     made = [Tensor(r, Port(node, i, r) if plan.built.recorded[i] else None) for i, r in enumerate(results)]
     return tuple(made[: plan.built.outputs]), made[plan.built.outputs :], plan.built.several_out

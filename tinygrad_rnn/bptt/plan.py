@@ -56,10 +56,10 @@ class Call:
     turned = False  # the sequences were turned round: the first step that runs is the last in time
 
     def __init__(
-        self, plan: Plan, length: int, arrays: list[Array], cache: Any, leaves: list[Tensor]
+        self, plan: Plan, length: int, arrays: list[Array], cache: Any, nodes: Sequence[Node | None]
     ) -> None:
         self.plan, self.length, self.arrays, self.cache = plan, length, arrays, cache
-        self.leaves = leaves  # sequences, states and constants as they were
+        self.nodes = nodes  # of sequences, states and constants
 
     def __del__(self) -> None:
         self.plan.give_back(self.length, self.cache)
@@ -75,19 +75,28 @@ class Call:
 
     def opened(self) -> list[Tensor]:
         """Outputs and last states, with every op of every step recorded."""
+        return self._replayed([Tensor(a, n) for a, n in zip(self.arrays, self.nodes, strict=False)])
+
+    def _replayed(self, leaves: list[Tensor]) -> list[Tensor]:
         recorded = self.plan.built.tape
-        xs, states = self.leaves[: recorded.xs], self.leaves[recorded.xs :][: len(recorded.states)]
+        inputs = recorded.xs + len(recorded.states)
+        xs, states, constants = leaves[: recorded.xs], leaves[recorded.xs : inputs], leaves[inputs:]
         with enable_grad(), switched(derive=False):
-            constants = self.leaves[recorded.xs + len(recorded.states) :]
             return replay(recorded, xs, states, constants, self.turned)
 
     def unrolled(self, cotangents: Sequence[Any], create_graph: bool) -> list[Any]:
         """The gradients from the recorded steps."""
-        built = self.plan.built
+        nodes = self.nodes
+        if not create_graph:  # the walk ends at the recurrence's own inputs
+            nodes = [
+                n and Leaf(a.shape, a.dtype, None, GradSlot())
+                for a, n in zip(self.arrays, nodes, strict=False)
+            ]
+        leaves = [Tensor(a, n) for a, n in zip(self.arrays, nodes, strict=False)]
         with enable_grad(), switched(derive=False):
-            results = self.opened()
+            results = self._replayed(leaves)
             pairs = [(r, g) for r, g in zip(results, cotangents, strict=True) if r.requires_grad]
-            wanted = [self.leaves[i] for _, i in built.gradients]
+            wanted = [leaves[i] for _, i in self.plan.built.gradients]
             targets = [w for w in wanted if w.requires_grad]
             found = grad(
                 [r for r, _ in pairs], targets, [g for _, g in pairs], create_graph, retain_graph=True
@@ -98,12 +107,12 @@ class Call:
 
 
 def start(
-    plan: Plan, length: int, arrays: list[Array], leaves: list[Tensor], turned: bool
+    plan: Plan, length: int, arrays: list[Array], nodes: Sequence[Node | None], turned: bool
 ) -> tuple[list[Array], Call]:
     """Outputs and last states, and the call that holds what the backward pass needs."""
     results: list[Array]
     *results, cache = _forward(plan, arrays, plan.take(length))
-    call = Call(plan, length, arrays, cache, leaves)
+    call = Call(plan, length, arrays, cache, nodes)
     call.turned = turned
     return results, call
 
@@ -129,18 +138,14 @@ def _forward(plan: Plan, arrays: list[Array], cache: Any) -> Any:
 class Rerun:
     """Runs a plan once more on other arrays, for the node that was recorded."""
 
-    def __init__(self, plan: Plan, turned: bool, recorded: list[bool], node: Node | None) -> None:
-        self.plan, self.turned, self.recorded, self.node = plan, turned, recorded, node
+    def __init__(self, plan: Plan, turned: bool, nodes: Sequence[Node | None], node: Node | None) -> None:
+        self.plan, self.turned, self.nodes, self.node = plan, turned, nodes, node
 
     def __call__(self, *inputs: Array) -> list[Array]:
         """Outputs and last states; the node keeps what its backward pass needs."""
         arrays, length = [*inputs, *self.plan.built.static], inputs[0].shape[1]
         if self.node is None:
             return forward_only(self.plan, length, arrays)
-        leaves = [
-            Tensor(a, Leaf(a.shape, a.dtype, None, GradSlot()) if r else None)
-            for a, r in zip(inputs, self.recorded, strict=True)
-        ]
-        results, call = start(self.plan, length, arrays, leaves, self.turned)
+        results, call = start(self.plan, length, arrays, self.nodes, self.turned)
         self.node.saved = (call, *[None] * len(inputs))
         return results

@@ -47,6 +47,7 @@ class Recorder(Monitor):
         self.known: dict[int, int] = {}
         self.kept: list[Any] = []  # so that no array's identity is used again
         self.steps: list[Step] = []
+        self.dependencies: list[Any] = []
         self.reason = ""
         self.inside = False  # a function of arrays is running: it may read them
         for array in inputs:
@@ -75,8 +76,14 @@ class Recorder(Monitor):
         if isinstance(a, Tensor) and a._node is not None and not isinstance(a._node, Leaf):
             self.refuse("a tensor comes from outside")
         at = self.enter(data)
+        if isinstance(a, Variable):
+            self.variables.append((at, a))
         self.values[at] = data
         return at
+
+    def depends(self, dependencies: Any) -> None:
+        """A user's step ran."""
+        self.dependencies.append(dependencies)
 
     def refuse(self, reason: str) -> None:
         """There will be no recording."""
@@ -153,7 +160,7 @@ class Recording:
     def __init__(self, recorder: Recorder, loss: Tensor, places: list[int]) -> None:
         assert loss._node is not None
         self.values, self.steps, self.variables = recorder.values, recorder.steps, recorder.variables
-        self.places = places
+        self.dependencies, self.places = recorder.dependencies, places
         self.root, self.seed = loss._node, np.ones(loss.shape, loss.dtype)
         self.nodes = collect([(self.root, None)])
         leaves = {v._node: v for _, v in self.variables}
@@ -164,6 +171,10 @@ class Recording:
     def whole(self) -> bool:
         """Whether all gradients are those of variables that were announced."""
         return all(variable is not None for _, variable in self.leaves)
+
+    def unchanged(self) -> bool:
+        """Whether the steps of recurrences are what they were."""
+        return all([d.unchanged() for d in self.dependencies])
 
     def __call__(self, inputs: Sequence[Array]) -> tuple[list[Any], dict[Node, Any]]:
         """The values asked for, and the gradient for every variable's leaf."""

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.op import Array
-from ..core.tensor import Tensor
+from ..core.op import Array, Node
 from .plan import Call, Plan, forward_only
 
 
@@ -21,10 +20,10 @@ class Segments(Call):
         plan: Plan,
         arrays: list[Array],
         counts: tuple[int, int],
-        leaves: list[Tensor],
+        nodes: Sequence[Node | None],
         keeping_none: Plan,
     ) -> None:
-        super().__init__(plan, 0, arrays, None, leaves)
+        super().__init__(plan, 0, arrays, None, nodes)
         (self.xs, self.states), self.keeping_none = counts, keeping_none
         self.inputs = len(arrays) - len(plan.built.static)  # what the backward pass made up comes last
         length = arrays[0].shape[1]

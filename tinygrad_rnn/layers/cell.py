@@ -19,6 +19,8 @@ from .arguments import complete_signature, in_order
 from .layer import Layer
 from .symbolic import flatten, map_nested
 
+NO_MASKS = (None, None)  # no dropout
+
 
 class Cell(Layer):
     """Base of the built-in cells: `gates` blocks of `units` columns in every weight.
@@ -115,8 +117,8 @@ class Cell(Layer):
 
     def prepare(self, batch: int, features: int) -> Any:
         """What is drawn once for a sequence: the dropout masks of inputs and previous outputs."""
-        if not mode().training:
-            return (None, None)
+        if not mode().training or not (self.dropout or self.recurrent_dropout):
+            return NO_MASKS
         return tuple(
             dropout_mask(
                 (self.gates if self.implementation == 1 else 1, batch, size),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from itertools import compress
 from operator import is_
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..core.op import Array
 from ..core.tensor import Tensor
 from ..layers.embedding import Embedding
 from ..layers.layer import MaskSource
+from ..layers.rnn import RNN
 from ..layers.states import streams
 from ..layers.symbolic import flatten, map_nested
 
@@ -31,7 +33,8 @@ OF_CALLS = frozenset(
     {"output_shape", "traces", "nodes", "arguments", "dropout_masks"}
 )  # every call sets them
 OF_MODELS = ("_stack", "_functional_layers", "_calls", "_between", "_input", "_output", "_compile_loss")
-METHODS = ("call", "compute_loss", "losses", "__call__")
+OF_CELLS = ("get_initial_state", "prepare")  # methods of a cell that do not run in steps
+METHODS = ("call", "__call__", "compute_loss", "train_step")
 
 
 class Recordings:
@@ -49,7 +52,7 @@ class Recordings:
         if recorded is None or mode().monitor is not None or not self.lock.acquire(blocking=False):
             return None
         try:
-            if recorded.watched.unchanged():
+            if recorded.watched.unchanged() and recorded.recording.unchanged():
                 return recorded.run(x, y)
             del self.made[key]
         except Exception:  # the model, when it is called, will say better what is wrong
@@ -155,17 +158,24 @@ def _same(loss: Tensor, found: dict[Any, Any], again: Tensor, gradients: dict[An
 
 
 def recordable(model: Any) -> bool:
-    """Whether all code that runs in a batch is this package's, and depends on what `Watched` sees."""
+    """Whether all code that runs in a batch is this package's, and depends on what `Watched` sees.
+
+    A user's cell runs in steps, whose dependencies the recording has.
+    """
     loss = model._compile_loss
     if loss is None or loss.parts or any(name in vars(model) for name in METHODS):
         return False
-    layers = list(model.all_layers())
+    layers, cells = _layers(model)
+    if not all(_ours(getattr(type(cell), name, recordable)) for cell in cells for name in OF_CELLS):
+        return False
     held = [vars(layer) for layer in layers if not hasattr(layer, "compute_loss")]
     for one in _watched_objects(model):
         held.append(vars(one))
         layers.append(one)
+    methods = [getattr(type(layer), name, None) for layer in layers for name in METHODS]
     return (
         all(_ours(type(layer)) for layer in layers)
+        and all(_ours(method) for method in methods if callable(method))
         and not any(getattr(layer, "activity_regularizer", None) for layer in layers)
         and not any(
             isinstance(layer, MaskSource) and (type(layer) is not Embedding or layer.mask_zero)
@@ -181,6 +191,14 @@ def _ours(value: Any) -> bool:
     return str(module).split(".")[0] == PACKAGE
 
 
+def _layers(model: Any) -> tuple[list[Any], list[Any]]:
+    """The layers outside of recurrent cells, and the cells with what is inside them."""
+    layers = list(model.all_layers())
+    cells = [inner for layer in layers if isinstance(layer, RNN) for inner in layer.cell.all_layers()]
+    hidden = {id(cell) for cell in cells}
+    return [layer for layer in layers if id(layer) not in hidden], cells
+
+
 def _watched_objects(model: Any) -> list[Any]:
     """What takes part in a batch beside the layers: the loss, and penalties."""
     penalties = [v.regularizer for v in model.weights if v.regularizer is not None]
@@ -191,40 +209,37 @@ class Watched:
     """Everything that a batch depends on beside its arrays and the values of the weights, as it is now."""
 
     def __init__(self, model: Any) -> None:
-        self.held: list[tuple[dict[str, Any], list[str], list[Any], int]] = []
+        self.held: list[tuple[dict[str, Any], list[bool], list[str], list[Any]]] = []
         self.lists: list[tuple[list[Any], list[Any]]] = []
         self.variables = [(v, v._data) for v in model.weights]
         self.settings = [(v, v.trainable, v.regularizer) for v, _ in self.variables]
-        for layer in (*model.all_layers(), *_watched_objects(model)):
+        for layer in (*_layers(model)[0], *_watched_objects(model)):
             self._enter(layer)
         self.streams = [(stream, stream.state) for stream in streams(model)]
         self.common = generator().bit_generator.state
 
     def _enter(self, one: Any) -> None:
         inner = vars(one)
-        if hasattr(one, "compute_loss"):  # a model: what training sets is no part of the network
-            keys = [key for key in OF_MODELS if key in inner]
-            count = 0
-        else:
-            keys = [key for key in inner if key not in OF_CALLS]
-            count = len(inner)
+        model = hasattr(one, "compute_loss")  # what training sets of a model is no part of the network
+        watched = [key in OF_MODELS if model else key not in OF_CALLS for key in inner]
+        keys = list(compress(inner, watched))
         values = [inner[key] for key in keys]
-        self.held.append((inner, keys, values, count))
+        self.held.append((inner, watched, keys, values))
         self.lists += [(value, list(value)) for value in values if type(value) is list]
 
     def unchanged(self) -> bool:
         """Whether all is as it was."""
-        for inner, keys, values, count in self.held:
-            if (count and len(inner) != count) or not all(map(is_, map(inner.get, keys), values)):
+        for inner, watched, _, values in self.held:
+            if len(inner) != len(watched) or not all(map(is_, compress(inner.values(), watched), values)):
                 return False
         for now, before in self.lists:
             if len(now) != len(before) or not all(map(is_, now, before)):
                 return False
-        return all([v.trainable is t and v.regularizer is r for v, t, r in self.settings])
+        return all([v._trainable is t and v.regularizer is r for v, t, r in self.settings])
 
     def restore(self) -> None:
         """Put back what a call changed."""
-        for inner, keys, values, _ in self.held:
+        for inner, _, keys, values in self.held:
             inner.update(zip(keys, values, strict=True))
         for variable, data in self.variables:
             if variable._data is not data:
