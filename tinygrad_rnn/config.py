@@ -96,7 +96,7 @@ class Monitor:
         """The value of a tensor left the world of ops: it became an array or a number."""
 
     def computed(self, function: Any, args: Sequence[Any]) -> Any:
-        """Run `function(*args)`, which depends on its arguments alone and has no gradient; the result."""
+        """Run `function(*args)`, which depends on its arguments alone and has no gradient; its result."""
         return function(*args)
 
     def ran(self, function: Any, args: Sequence[Any], y: Any, node: Any) -> None:

@@ -115,7 +115,7 @@ class Known:
         self.dependencies = Dependencies(step, bound)
         if any(id(g) in self.dependencies.seen for g in given):
             raise Unsure("a constant that the step knows already")
-        self.fixed = all(isinstance(b, Variable) and i < 0 for i, b in self.found)
+        self.fixed = all(isinstance(b, Variable) or i >= 0 for i, b in self.found)
 
     def bound(self, given: list[Any]) -> list[Any] | None:
         """The Tensors and arrays from outside for a call with these constants; None if it must be traced."""

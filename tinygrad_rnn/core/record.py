@@ -53,9 +53,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def repeatable(function: F) -> F:
-    """Mark a function of arrays (or Tensors) and settings that has no gradient and depends on its arguments alone.
+    """Mark a function of arrays (or Tensors), settings and random streams that has no gradient.
 
-    A recorded batch calls it again.
+    A recorded batch calls it again with the same settings and streams; it depends on nothing else.
     """
 
     @functools.wraps(function)

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from ..bptt.recording import Recorder, Recording
-from ..config import epsilon, floatx, generator, mode, switched
+from ..config import SeedGenerator, epsilon, floatx, generator, mode, switched
 from ..core.op import Array
 from ..core.tensor import Tensor
 from ..layers.embedding import Embedding
-from ..layers.layer import MaskSource
+from ..layers.layer import Layer, MaskSource
 from ..layers.rnn import RNN
 from ..layers.states import streams
 from ..layers.symbolic import flatten, map_nested
@@ -61,18 +61,24 @@ class Recordings:
             self.lock.release()
         return None
 
-    def consider(self, model: Any, x: Any, y: Any, loss: Tensor, found: dict[Any, Any]) -> None:
-        """After the model was called for a batch: record one like it, if it is the second of its shape."""
+    def begin(self, model: Any, x: Any, y: Any) -> list[Any] | None:
+        """Before the model is called: the random streams, if this batch is to be recorded, the second of its shape."""
         key = _key(x, y)
         if key is None or key in self.made or mode().monitor is not None:
-            return
-        if key not in self.seen:
-            self.seen[key] = None
-            while len(self.seen) > SEEN:
-                self.seen.popitem(last=False)
-            return
+            return None
+        if key in self.seen:
+            return _states(streams(model))
+        self.seen[key] = None
+        while len(self.seen) > SEEN:
+            self.seen.popitem(last=False)
+        return None
+
+    def record(
+        self, model: Any, x: Any, y: Any, loss: Tensor, found: dict[Any, Any], before: list[Any]
+    ) -> None:
+        """After the model was called: record a batch like this one, whose loss and gradients are given."""
         with self.lock:
-            self.made[key] = Recorded.of(model, x, y, loss, found)
+            self.made[_key(x, y)] = Recorded.of(model, x, y, loss, found, before)
             while len(self.made) > KEPT:
                 self.made.popitem(last=False)
 
@@ -90,7 +96,9 @@ class Recorded:
         return Tensor(loss, None), map_nested(lambda _: Tensor(next(remaining), None), self.outputs), found
 
     @staticmethod
-    def of(model: Any, x: Any, y: Any, loss: Tensor, found: dict[Any, Any]) -> Recorded | None:
+    def of(
+        model: Any, x: Any, y: Any, loss: Tensor, found: dict[Any, Any], before: list[Any]
+    ) -> Recorded | None:
         """Record another batch of this shape, and try it on this one; None if that is not possible."""
         if not recordable(model):
             return None
@@ -99,6 +107,7 @@ class Recorded:
             recorded = _record(model, map_nested(_other, (x, y)), watched)
             if recorded is None or not watched.unchanged():
                 return None
+            _set_states(watched.model_streams, before)
             again, _, gradients = recorded.run(x, y)
         except Exception:  # whatever another batch of this shape meets
             return None
@@ -181,7 +190,12 @@ def recordable(model: Any) -> bool:
             isinstance(layer, MaskSource) and (type(layer) is not Embedding or layer.mask_zero)
             for layer in layers
         )
-        and all(_ours(f) for inner in held for f in flatten(list(inner.values())) if callable(f))
+        and all(
+            _ours(f)
+            for inner in held
+            for f in flatten(list(inner.values()))
+            if callable(f) and not isinstance(f, Layer)
+        )
     )
 
 
@@ -215,8 +229,8 @@ class Watched:
         self.settings = [(v, v.trainable, v.regularizer) for v, _ in self.variables]
         for layer in (*_layers(model)[0], *_watched_objects(model)):
             self._enter(layer)
-        self.streams = [(stream, stream.state) for stream in streams(model)]
-        self.common = generator().bit_generator.state
+        self.model_streams = streams(model)
+        self.streams = _states(self.model_streams)
 
     def _enter(self, one: Any) -> None:
         inner = vars(one)
@@ -244,6 +258,15 @@ class Watched:
         for variable, data in self.variables:
             if variable._data is not data:
                 variable.replace(data)
-        for stream, state in self.streams:
-            stream.state = state
-        generator().bit_generator.state = self.common
+        _set_states(self.model_streams, self.streams)
+
+
+def _states(own: list[SeedGenerator]) -> list[Any]:
+    """The states of random streams, and of the package's."""
+    return [generator().bit_generator.state, *(stream.state for stream in own)]
+
+
+def _set_states(own: list[SeedGenerator], states: list[Any]) -> None:
+    generator().bit_generator.state = states[0]
+    for stream, state in zip(own, states[1:], strict=True):
+        stream.state = state

@@ -74,15 +74,7 @@ class Steps:
     def train_step(self, data: Any) -> dict[str, Any]:
         """Forward, backward and update on one batch; returns the metrics."""
         x, y, sample_weight = unpack_x_y_sample_weight(data)
-        again = None if sample_weight is not None else self._recordings.run(x, y)
-        if again is not None:
-            loss, y_pred, found = again
-        else:
-            y_pred = self(x)
-            loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
-            found = leaf_gradients(loss) if loss.requires_grad else {}
-            if sample_weight is None and mode().derive:
-                self._recordings.consider(self, x, y, loss, found)
+        loss, y_pred, found = self._loss_and_gradients(x, y, sample_weight)
         variables, gradients = self._gradients(found)
         if any(g is not None for g in gradients):
             self.optimizer.apply(gradients, variables)
@@ -212,6 +204,20 @@ class Steps:
         self.reset_metrics()
         hooks.call("on_resume")
         return numbers(self.get_metrics_result(), "a metric")
+
+    def _loss_and_gradients(self, x: Any, y: Any, sample_weight: Any) -> tuple[Tensor, Any, dict[Any, Any]]:
+        """Loss, outputs and the gradient of every leaf: by a recording of such a batch, or by calling the model."""
+        plain = sample_weight is None and mode().derive
+        again = self._recordings.run(x, y) if plain else None
+        if again is not None:
+            return again
+        before = self._recordings.begin(self, x, y) if plain else None
+        y_pred = self(x)
+        loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
+        found = leaf_gradients(loss) if loss.requires_grad else {}
+        if before is not None:
+            self._recordings.record(self, x, y, loss, found, before)
+        return loss, y_pred, found
 
     def _gradients(self, found: dict[Any, Any]) -> tuple[list[Variable], list[Any]]:
         """The trainable weights and their gradients.

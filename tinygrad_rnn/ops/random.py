@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..config import floatx, generator
+from ..core.op import Array
+from ..core.record import repeatable
 from ..core.tensor import Tensor
 from .indexing import take
 
@@ -18,7 +20,12 @@ def normal(shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None
     >>> normal((2, 3), seed=1).shape
     (2, 3)
     """
-    return _tensor(generator(seed).standard_normal(shape) * stddev + mean, dtype)
+    return Tensor(_normal(shape, mean, stddev, dtype or floatx(), seed), None)
+
+
+@repeatable
+def _normal(shape: Any, mean: float, stddev: float, dtype: Any, seed: Any) -> Array:
+    return np.asarray(generator(seed).standard_normal(shape) * stddev + mean, dtype)
 
 
 def truncated_normal(
@@ -92,8 +99,13 @@ def dropout_mask(shape: Any, rate: float, noise_shape: Any, dtype: Any, seed: An
         raise ValueError(f"dropout: rate must be in [0, 1], got {rate!r}")
     if noise_shape is not None:
         shape = tuple(n if s is None else s for n, s in zip(shape, noise_shape, strict=True))
+    return Tensor(_mask(shape, rate, dtype or floatx(), seed), None)
+
+
+@repeatable
+def _mask(shape: Any, rate: float, dtype: Any, seed: Any) -> Array:
     keep = generator(seed).random(shape) >= rate
-    return _tensor(keep / np.maximum(1.0 - rate, np.finfo(np.float64).tiny), dtype)
+    return np.asarray(keep / np.maximum(1.0 - rate, np.finfo(np.float64).tiny), dtype)
 
 
 def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
