@@ -14,6 +14,10 @@ from .arguments import reset_after_hint
 from .symbolic import flatten
 
 largest_weight: ContextVar[float] = ContextVar("tinygrad_rnn_largest_weight", default=math.inf)
+changes = [0]  # how often an attribute of a layer was set, in this process
+OF_CALLS = frozenset(
+    {"output_shape", "nodes", "arguments", "dropout_masks"}
+)  # set by calls, and read by no layer
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
@@ -34,6 +38,17 @@ class Tracked:
     _plain = frozenset(
         {"arguments", "traces", "nodes", "_weights", "_fixed", "_losses"}
     )  # attributes not searched
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set, and count: what was recorded of a model looks again."""
+        object.__setattr__(self, name, value)
+        if name not in OF_CALLS:
+            changes[0] += 1
+
+    def __delattr__(self, name: str) -> None:
+        """Delete, and count."""
+        object.__delattr__(self, name)
+        changes[0] += 1
 
     def sublayers(self) -> Iterator[Any]:
         """The layers held directly, in the order in which they were assigned."""

@@ -25,13 +25,11 @@ from ..layers.layer import Layer, MaskSource
 from ..layers.rnn import RNN
 from ..layers.states import streams
 from ..layers.symbolic import flatten, map_nested
+from ..layers.tracking import OF_CALLS, changes
 
 KEPT = 8  # shapes for which a recording is kept
 SEEN = 64  # shapes that are remembered: the second batch of a shape is recorded
 PACKAGE = __package__.split(".")[0]
-OF_CALLS = frozenset(
-    {"output_shape", "traces", "nodes", "arguments", "dropout_masks"}
-)  # every call sets them
 OF_MODELS = ("_stack", "_functional_layers", "_calls", "_between", "_input", "_output", "_compile_loss")
 OF_CELLS = ("get_initial_state", "prepare")  # methods of a cell that do not run in steps
 METHODS = ("call", "__call__", "compute_loss", "train_step")
@@ -52,7 +50,7 @@ class Recordings:
         if recorded is None or mode().monitor is not None or not self.lock.acquire(blocking=False):
             return None
         try:
-            if recorded.watched.unchanged() and recorded.recording.unchanged():
+            if recorded.holds():
                 return recorded.run(x, y)
             del self.made[key]
         except Exception:  # the model, when it is called, will say better what is wrong
@@ -88,6 +86,14 @@ class Recorded:
 
     def __init__(self, recording: Recording, outputs: Any, watched: Watched) -> None:
         self.recording, self.outputs, self.watched = recording, outputs, watched
+        self.changes = -1  # as many as there were when all was looked at
+
+    def holds(self) -> bool:
+        """Whether nothing was changed that a batch depends on: looked at if an attribute of any layer was set."""
+        if self.changes == changes[0] and not self.watched.foreign:
+            return self.watched.settings_hold()
+        self.changes = changes[0]
+        return self.watched.unchanged() and self.recording.unchanged()
 
     def run(self, x: Any, y: Any) -> tuple[Tensor, Any, dict[Any, Any]]:
         """Loss, outputs and gradients of a batch."""
@@ -227,8 +233,13 @@ class Watched:
         self.lists: list[tuple[list[Any], list[Any]]] = []
         self.variables = [(v, v._data) for v in model.weights]
         self.settings = [(v, v.trainable, v.regularizer) for v, _ in self.variables]
-        for layer in (*_layers(model)[0], *_watched_objects(model)):
+        layers, cells = _layers(model)
+        self.foreign = not all(_ours(type(cell)) for cell in cells)  # their attributes may be anything
+        for layer in layers:
             self._enter(layer)
+        self.layers = len(self.held)
+        for one in _watched_objects(model):
+            self._enter(one)
         self.model_streams = streams(model)
         self.streams = _states(self.model_streams)
 
@@ -243,13 +254,23 @@ class Watched:
 
     def unchanged(self) -> bool:
         """Whether all is as it was."""
-        for inner, watched, _, values in self.held:
-            if len(inner) != len(watched) or not all(map(is_, compress(inner.values(), watched), values)):
-                return False
+        return self._same(self.held[: self.layers]) and self.settings_hold()
+
+    def settings_hold(self) -> bool:
+        """Whether what has no layer's attributes is as it was: losses, penalties, variables, layers in lists."""
         for now, before in self.lists:
             if len(now) != len(before) or not all(map(is_, now, before)):
                 return False
-        return all([v._trainable is t and v.regularizer is r for v, t, r in self.settings])
+        return self._same(self.held[self.layers :]) and all(
+            [v._trainable is t and v.regularizer is r for v, t, r in self.settings]
+        )
+
+    @staticmethod
+    def _same(held: list[tuple[dict[str, Any], list[bool], list[str], list[Any]]]) -> bool:
+        for inner, watched, _, values in held:
+            if len(inner) != len(watched) or not all(map(is_, compress(inner.values(), watched), values)):
+                return False
+        return True
 
     def restore(self) -> None:
         """Put back what a call changed."""
