@@ -199,7 +199,7 @@ def recordable(model: Any) -> bool:
         and all(
             _ours(f)
             for inner in held
-            for f in flatten(list(inner.values()))
+            for f in flatten([value for key, value in inner.items() if key not in OF_CALLS])
             if callable(f) and not isinstance(f, Layer)
         )
     )

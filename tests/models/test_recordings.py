@@ -1,0 +1,401 @@
+"""Recorded batches: the same bits as by calling the model, whatever is changed in between."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from loss_cases import CASES as LOSSES
+from loss_cases import OBJECTS, sample
+from simple_cases import CASES as SIMPLE
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import layers, ops
+from tinygrad_rnn.models import recordings
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((24, 5, 4)).astype("float32")
+IDS = RNG.integers(1, 9, (24, 5))
+Y = RNG.integers(0, 3, (24, 5))
+
+
+class Own(layers.Layer):
+    """A user's cell."""
+
+    def __init__(self, units: int, scale: float = 1.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.units = self.state_size = units
+        self.scale = scale
+
+    def build(self, shape: Any) -> None:
+        self.kernel = self.add_weight((shape[-1], self.units), name="kernel")
+        self.inner = self.add_weight((self.units, self.units), name="inner")
+
+    def call(self, x: Any, states: Any) -> Any:
+        h = ops.tanh(self.scale * (x @ self.kernel + states[0] @ self.inner))
+        return h, [h]
+
+
+class Doubled(layers.Layer):
+    """A user's layer."""
+
+    def call(self, x: Any) -> Any:
+        return 2 * x
+
+
+def sequences(make: Callable[..., Any], **options: Any) -> Callable[[], list[Any]]:
+    return lambda: [make(6, return_sequences=True, **options)]
+
+
+EMBEDDED = layers.Embedding, layers.GRU
+STACKS: dict[
+    str, tuple[Callable[[], list[Any]], Any, bool]
+] = {  # layers before the Dense, inputs, is recorded
+    "rnn": (sequences(layers.SimpleRNN), X, True),
+    "lstm": (sequences(layers.LSTM), X, True),
+    "gru": (sequences(layers.GRU), X, True),
+    "gru before": (sequences(layers.GRU, reset_after=False), X, True),
+    "backwards": (sequences(layers.GRU, go_backwards=True), X, True),
+    "both ways": (lambda: [layers.Bidirectional(layers.LSTM(3, return_sequences=True))], X, True),
+    "two": (lambda: [*sequences(layers.LSTM)(), *sequences(layers.GRU)()], X, True),
+    "stack": (lambda: [layers.RNN([layers.LSTMCell(4), layers.GRUCell(3)], return_sequences=True)], X, True),
+    "dropout": (sequences(layers.LSTM, dropout=0.3, recurrent_dropout=0.2), X, True),
+    "noise": (lambda: [layers.GaussianNoise(0.3), layers.Dropout(0.2), *sequences(layers.GRU)()], X, True),
+    "penalties": (sequences(layers.LSTM, kernel_regularizer="l2"), X, True),
+    "frozen": (sequences(layers.LSTM, trainable=False), X, True),
+    "ids": (lambda: [layers.Embedding(9, 4), *sequences(layers.GRU)()], IDS, True),
+    "own cell": (lambda: [layers.RNN(Own(6), return_sequences=True)], X, True),
+    "none": (lambda: [], X, True),
+    "wide": (sequences(layers.LSTM), X.astype("float64"), True),
+    "own layer": (lambda: [Doubled()], X, False),
+    "own function": (lambda: [layers.Lambda(lambda x: 2 * x)], X, False),
+    "own activation": (sequences(layers.LSTM, activation=lambda x: ops.tanh(x)), X, True),
+    "mask": (lambda: [layers.Embedding(9, 4, mask_zero=True), *sequences(layers.GRU)()], IDS, False),
+    "states": (sequences(layers.LSTM, stateful=True), X, False),
+    "averages": (lambda: [layers.BatchNormalization()], X, False),
+    "penalty of outputs": (sequences(layers.LSTM, activity_regularizer="l2"), X, False),
+}
+
+
+def model_of(stack: list[Any], recorded: bool, loss: Any = None, classes: int = 3) -> Any:
+    model = tg.Sequential([*stack, layers.Dense(classes)])
+    loss = loss or tg.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(tg.optimizers.Adam(0.01), loss, metrics=["accuracy"])
+    return silenced(model, not recorded)
+
+
+def silenced(model: Any, silent: bool) -> Any:
+    """Nothing is recorded any more."""
+    if silent:
+        model._recordings.begin = lambda *_: None
+    return model
+
+
+def made(model: Any) -> list[bool]:
+    return [recorded is not None for recorded in model._recordings.made.values()]
+
+
+def both(build: Callable[[bool], Any], train: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """A model that records and one that does not, trained alike from one seed: they must have the same bits."""
+    pair, results = [], []
+    for recorded in (True, False):
+        tg.config.set_random_seed(3)
+        model = build(recorded)
+        results.append(train(model))
+        pair.append(model)
+    assert results[0] == results[1]
+    for a, b in zip(pair[0].get_weights(), pair[1].get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not pair[1]._recordings.made
+    return pair[0], results[0]
+
+
+def fitted(x: Any, y: Any = Y, **options: Any) -> Callable[[Any], Any]:
+    options = {"batch_size": 8, "epochs": 3, "verbose": 0, **options}
+    return lambda model: model.fit(x, y, **options).history
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_a_model_trains_to_the_same_bits(name: str) -> None:
+    make, x, recorded = STACKS[name]
+    shuffle = name != "states"
+    model, history = both(lambda r: model_of(make(), r), fitted(x, shuffle=shuffle))
+    assert made(model) == [recorded]
+    assert history["loss"][2] != history["loss"][0]
+
+
+@pytest.mark.parametrize(("name", "k"), [(n, k) for n, cases in SIMPLE.items() for k in range(len(cases))])
+def test_every_simple_layer_in_a_functional_model(name: str, k: int) -> None:
+    """Not all are recorded; what is, gives the same bits."""
+    case = SIMPLE[name][k]
+    arrays = case.inputs if isinstance(case.inputs, list) else [case.inputs]
+    arrays = [a if a.dtype.kind in "iu" else a.astype("float32") for a in arrays]
+    y = np.linspace(0.0, 1.0, len(arrays[0]))
+
+    def build(recorded: bool) -> Any:
+        inputs = [tg.Input(a.shape[1:], dtype=a.dtype.name) for a in arrays]
+        outputs = case.make(layers)(inputs if isinstance(case.inputs, list) else inputs[0])
+        flat = layers.Flatten()(outputs[0] if isinstance(outputs, (list, tuple)) else outputs)
+        model = tg.Model(inputs if isinstance(case.inputs, list) else inputs[0], layers.Dense(1)(flat))
+        model.compile("sgd", "mse")
+        return silenced(model, not recorded)
+
+    def train(model: Any) -> list[Any]:
+        x = arrays if isinstance(case.inputs, list) else arrays[0]
+        return [str(model.train_on_batch(x, y)) for _ in range(4)]
+
+    both(build, train)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss(name: str) -> None:
+    y, p = sample(LOSSES[name][0], (8, 5))
+    x = p.astype("float32")
+
+    def build(recorded: bool) -> Any:
+        stack = [layers.Dense(5), layers.Softmax()] if LOSSES[name][0] != "real" else [layers.Dense(5)]
+        model = tg.Sequential(stack)
+        model.compile("sgd", OBJECTS[name]())
+        return silenced(model, not recorded)
+
+    model, _ = both(build, lambda m: [str(m.train_on_batch(x * s, y)) for s in (1, 1, 0.5, 2)])
+    assert made(model) == [name not in ("hinge", "squared_hinge")]  # they look at the labels
+
+
+# --- changes in between ----------------------------------------------------------------------------------
+
+
+def scaled(model: Any) -> None:
+    model.layers[0].cell.scale = 0.5
+
+
+def swapped(model: Any) -> None:
+    model.layers[0].cell.activation = tg.activations.sigmoid
+
+
+def squashed(model: Any) -> None:
+    model.layers[-1].activation = tg.activations.tanh
+
+
+def longer(model: Any) -> None:
+    model.add(layers.Dense(3, name="late"))
+
+
+def shorter(model: Any) -> None:
+    model.pop()
+
+
+def smoothed(model: Any) -> None:
+    model._compile_loss._losses[0].ignore_class = 1
+
+
+def frozen(model: Any) -> None:
+    model.layers[0].trainable = False
+
+
+def one_frozen(model: Any) -> None:
+    model.weights[1].trainable = False
+
+
+def penalised(model: Any) -> None:
+    model.weights[0].regularizer = tg.regularizers.L2(0.1)
+
+
+def assigned(model: Any) -> None:
+    model.set_weights([w / 2 for w in model.get_weights()])
+
+
+def recompiled(model: Any) -> None:
+    model.compile("sgd", tg.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum"))
+
+
+def turned(model: Any) -> None:
+    model.layers[0].go_backwards = True
+
+
+CHANGES = [swapped, squashed, longer, smoothed, frozen, one_frozen, penalised, assigned, recompiled, turned]
+
+
+@pytest.mark.parametrize("change", [*CHANGES, scaled], ids=lambda f: f.__name__)
+def test_a_change_is_seen_in_the_next_batch(change: Callable[[Any], None]) -> None:
+    def build(recorded: bool) -> Any:
+        cell = Own(6) if change is scaled else layers.LSTMCell(6)
+        model = tg.Sequential([layers.RNN(cell, return_sequences=True), layers.Dense(3)])
+        loss = tg.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("adam", loss)
+        return silenced(model, not recorded)
+
+    def train(model: Any) -> list[Any]:
+        seen = [model.train_on_batch(X, Y) for _ in range(3)]
+        silent = "begin" in vars(model._recordings)
+        assert made(model) == [True] * (not silent)
+        change(model)
+        return seen + [silenced(model, silent).train_on_batch(X, Y) for _ in range(3)]
+
+    both(build, train)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_sequence_of_shapes_and_changes(seed: int) -> None:
+    """What is drawn: batches of three shapes and all changes, in any order."""
+
+    def train(model: Any) -> list[Any]:
+        rng, seen = np.random.default_rng(seed), []
+        for _ in range(40):
+            n, t = [(8, 5), (6, 5), (8, 3)][rng.integers(3)]
+            if rng.random() < 0.2:
+                change = [swapped, frozen, penalised, assigned, turned][rng.integers(5)]
+                change(model)
+            rows = rng.permutation(24)[:n]
+            seen.append(model.train_on_batch(X[rows, :t], Y[rows, :t]))
+        return seen
+
+    model, _ = both(lambda r: model_of([layers.RNN(layers.LSTMCell(4), return_sequences=True)], r), train)
+    assert True in made(model)
+
+
+def test_float_type_and_epsilon_are_looked_at() -> None:
+    def train(model: Any) -> list[Any]:
+        seen = [model.train_on_batch(X, Y) for _ in range(3)]
+        try:
+            tg.config.set_epsilon(0.1)
+            seen += [model.train_on_batch(X, Y) for _ in range(3)]
+        finally:
+            tg.config.set_epsilon(1e-7)
+        return seen
+
+    def build(recorded: bool) -> Any:
+        model = tg.Sequential([layers.GRU(4, return_sequences=True), layers.Dense(3, activation="softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return silenced(model, not recorded)
+
+    model, _ = both(build, train)
+    assert made(model) == [True, True]
+
+
+# --- what goes wrong -------------------------------------------------------------------------------------
+
+
+def test_wrong_labels_are_named_and_nothing_is_changed() -> None:
+    model = model_of([layers.LSTM(4, return_sequences=True)], True)
+    for _ in range(3):
+        model.train_on_batch(X, Y)
+    assert made(model) == [True]
+    before, bad = model.get_weights(), Y.copy()
+    bad[3, 2] = -1
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"label: value -1 at position \(3, 2\) is out of range"):
+            model.train_on_batch(X, bad)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    model.train_on_batch(X, Y)
+
+
+def test_a_gradient_that_is_not_finite_is_explained() -> None:
+    model = model_of([layers.LSTM(4, return_sequences=True)], True)
+    for _ in range(3):
+        model.train_on_batch(X, Y)
+    bad = X.copy()
+    bad[1, 2, 3] = np.nan
+    with pytest.raises(FloatingPointError, match=r"x is NaN or infinite at position \(1, 2, 3\)"):
+        model.train_on_batch(bad, Y)
+    assert np.isfinite(model.train_on_batch(X, Y)[0])
+
+
+def test_debug_nans_and_sample_weights_call_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of([layers.LSTM(4, return_sequences=True)], True)
+    for _ in range(3):
+        model.train_on_batch(X, Y)
+    calls: list[int] = []
+    real = layers.LSTM.call
+    monkeypatch.setattr(layers.LSTM, "call", lambda self, *a, **k: calls.append(1) or real(self, *a, **k))
+    model.train_on_batch(X, Y)
+    assert not calls
+    with tg.debug_nans():
+        model.train_on_batch(X, Y)
+    model.train_on_batch(X, Y, sample_weight=np.ones(24))
+    assert len(calls) == 2
+
+
+def test_two_threads_train_with_one_recording() -> None:
+    """Each with the gradients of its own batch: one runs the recording, the other calls the model."""
+    model = model_of([layers.LSTM(4, return_sequences=True)], True)
+    for _ in range(3):
+        model.train_on_batch(X, Y)
+    batches = [(X * s, (Y + k) % 3) for k, s in enumerate((1, 2))]
+
+    def gradients(x: Any, y: Any) -> list[Any]:
+        with model._mode(training=True, grad=True):
+            _, _, found = model._loss_and_gradients(x, y, None)
+        return [found[v._node] for v in model.trainable_weights]
+
+    expected = [gradients(*batch) for batch in batches]
+    wrong: list[str] = []
+
+    def work(k: int) -> None:
+        for _ in range(40):
+            for a, b in zip(gradients(*batches[k]), expected[k], strict=True):
+                if not np.array_equal(a, b):
+                    wrong.append(f"batch {k}")
+
+    threads = [threading.Thread(target=work, args=(k % 2,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+# --- what is kept ----------------------------------------------------------------------------------------
+
+
+def test_recordings_are_bounded_and_hold_no_batch() -> None:
+    model = model_of([layers.GRU(3, return_sequences=True)], True)
+    for t in (1, 2, 3, 4, 5):
+        for n in (2, 3, 4, 5):
+            for _ in range(3):
+                model.train_on_batch(X[:n, :t], Y[:n, :t])
+    kept = model._recordings.made
+    assert len(kept) == recordings.KEPT and all(made(model))
+    for recorded in kept.values():
+        assert all(node.saved is None for node in recorded.recording.nodes if node.inputs)
+
+
+def test_many_lengths_are_not_recorded() -> None:
+    model = model_of([layers.GRU(3, return_sequences=True)], True)
+    for n in range(1, 25):
+        model.train_on_batch(X[:n], Y[:n])
+    assert not model._recordings.made and len(model._recordings.seen) <= recordings.SEEN
+
+
+@pytest.mark.parametrize("stack", ["gru", "own cell", "dropout"])
+def test_a_trained_model_is_copied_and_pickled(stack: str) -> None:
+    make, x, _ = STACKS[stack]
+    model = model_of(make(), True)
+    for _ in range(3):
+        model.train_on_batch(x, Y)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(other.predict(x, verbose=0), model.predict(x, verbose=0))
+        for _ in range(3):
+            other.train_on_batch(x, Y)
+        assert made(other) == [True]
+        assert not np.array_equal(other.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_the_model_is_freed() -> None:
+    gc.collect()
+    import weakref
+
+    model = model_of([layers.GRU(3, return_sequences=True)], True)
+    for _ in range(3):
+        model.train_on_batch(X, Y)
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
