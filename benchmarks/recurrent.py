@@ -60,7 +60,6 @@ def targets(shape: str, cell: str) -> dict[str, float]:
 def ours(cell: str, problem: Any, units: int, classes: int) -> Callable[[], Any]:
     """What `fit` does for a batch, up to the update of the weights."""
     import tinygrad_rnn as tg
-    from tinygrad_rnn.core.autodiff import leaf_gradients
 
     layers = {"rnn": tg.layers.SimpleRNN, "lstm": tg.layers.LSTM, "gru": tg.layers.GRU}
     layer = layers.get(cell, tg.layers.LSTM)(units, return_sequences=True)
@@ -69,13 +68,12 @@ def ours(cell: str, problem: Any, units: int, classes: int) -> Callable[[], Any]
     model = tg.Sequential([layer, tg.layers.Dense(classes)])
     model(problem.X[:, :1])
     model.set_weights(problem.weights)
+    model.compile("sgd", tg.losses.SparseCategoricalCrossentropy(from_logits=True))
     weights = model.trainable_weights
-    cross_entropy = tg.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def program() -> tuple[float, list[Any]]:
-        with tg.config.derived():
-            loss = cross_entropy(problem.labels, model(problem.X, training=True))
-            gradients = leaf_gradients(loss)
+        with model._mode(training=True, grad=True):
+            loss, _, gradients = model._loss_and_gradients(problem.X, problem.labels, None)
         return float(loss), [gradients[w._node] for w in weights]
 
     return program
