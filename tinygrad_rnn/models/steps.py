@@ -5,6 +5,7 @@ An update happens as a whole or not at all: gradients are checked before any wei
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +22,8 @@ from .compiled import CompileLoss, CompileMetrics, RunningMean
 from .data import Batch
 from .loop import bad_input, kept_states, put_back
 from .recordings import Recordings
+
+LONG = 0.25  # seconds; in a batch that takes longer, what a recording saves is nothing
 
 
 class Steps:
@@ -212,10 +215,11 @@ class Steps:
         if again is not None:
             return again
         before = self._recordings.begin(self, x, y) if plain else None
+        start = time.perf_counter()
         y_pred = self(x)
         loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
         found = leaf_gradients(loss) if loss.requires_grad else {}
-        if before is not None:
+        if before is not None and time.perf_counter() - start < LONG:
             self._recordings.record(self, x, y, loss, found, before)
         return loss, y_pred, found
 
