@@ -183,18 +183,36 @@ def in_tinygrad(problem: Problem) -> Program:
 
     split = partial(tg.ops.split, axis=-1)
     ops = Ops(tg.ops.tanh, tg.ops.sigmoid, tg.ops.relu, tg.ops.softmax, split, layer_norm)
-    cell, X, labels, values = problem
-    w = SimpleNamespace(**{name: tg.Variable(v, name=name) for name, v in values.items()})
-    weights = list(vars(w).values())
-    step, constants = cell.make(ops, w), ((w.memory,) if cell.memory else ())
-    states = [np.zeros((X.shape[0], w.out_kernel.shape[0]), X.dtype)] * cell.states
-    cross_entropy = tg.losses.SparseCategoricalCrossentropy(from_logits=True, dtype=X.dtype.name)
+    made, X, labels, values = problem
+    H, V = values["out_kernel"].shape
+
+    class UsersCell(tg.layers.Layer):
+        """What `RNN` runs: the step, and its weights as attributes."""
+
+        def __init__(self) -> None:
+            super().__init__(dtype=X.dtype)
+            self.state_size = [H] * made.states
+            self.w = SimpleNamespace(
+                **{n: tg.Variable(v, name=n) for n, v in values.items() if n[:4] != "out_"}
+            )
+            self.held = vars(self.w)  # where the layer finds its weights
+            self.step = made.make(ops, self.w)
+
+        def call(self, inputs: Any, states: Any) -> Any:
+            return self.step(inputs, states, (self.w.memory,) if made.memory else ())
+
+    cell = UsersCell()
+    dense = tg.layers.Dense(V, dtype=X.dtype)
+    model = tg.Sequential([tg.layers.RNN(cell, return_sequences=True), dense])
+    model(X[:, :1])
+    dense.set_weights([values["out_kernel"], values["out_bias"]])
+    model.compile("sgd", tg.losses.SparseCategoricalCrossentropy(from_logits=True, dtype=X.dtype.name))
+    weights = [*cell.held.values(), dense.kernel, dense.bias]
 
     def program() -> tuple[float, list[Any]]:
-        with tg.config.derived():
-            outputs, _ = tg.scan(step, X, states, constants)
-            loss = cross_entropy(labels, outputs @ w.out_kernel + w.out_bias)
-            return float(loss), tg.grad(loss, weights)
+        with model._mode(training=True, grad=True):
+            loss, _, gradients = model._loss_and_gradients(X, labels, None)
+        return float(loss), [gradients[v._node] for v in weights]
 
     return program
 
