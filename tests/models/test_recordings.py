@@ -6,6 +6,8 @@ import copy
 import gc
 import pickle
 import threading
+import tracemalloc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -367,6 +369,29 @@ def test_recordings_are_bounded_and_hold_no_batch() -> None:
         assert all(node.saved is None for node in recorded.recording.nodes if node.inputs)
 
 
+def test_a_run_needs_no_more_memory_than_calling() -> None:
+    x, y = np.ones((16, 40, 8), np.float32), np.zeros((16, 40), int)
+
+    def peak(recorded: bool) -> int:
+        wide = [
+            layers.Dense(64, activation="relu"),
+            layers.Dense(64),
+            layers.Dense(64),
+            layers.GRU(4, return_sequences=True),
+        ]
+        model = model_of(wide, recorded)
+        for _ in range(4):
+            model.train_on_batch(x, y)
+        gc.collect()
+        tracemalloc.start()
+        model.train_on_batch(x, y)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert peak(True) <= 1.02 * peak(False)
+
+
 def test_many_lengths_are_not_recorded() -> None:
     model = model_of([layers.GRU(3, return_sequences=True)], True)
     for n in range(1, 25):
@@ -390,8 +415,6 @@ def test_a_trained_model_is_copied_and_pickled(stack: str) -> None:
 
 def test_the_model_is_freed() -> None:
     gc.collect()
-    import weakref
-
     model = model_of([layers.GRU(3, return_sequences=True)], True)
     for _ in range(3):
         model.train_on_batch(X, Y)

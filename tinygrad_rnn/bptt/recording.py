@@ -28,6 +28,7 @@ class Step(NamedTuple):
     parts: int  # how many results; they stand behind the tuple of them
     node: Node | None
     saved: list[tuple[int, Any]]  # what the node keeps: the value at a place, or (-1) always the same
+    last: list[int] = []  # places that no later step reads
 
 
 class At(int):
@@ -159,7 +160,8 @@ class Recording:
 
     def __init__(self, recorder: Recorder, loss: Tensor, places: list[int]) -> None:
         assert loss._node is not None
-        self.values, self.steps, self.variables = recorder.values, recorder.steps, recorder.variables
+        self.values, self.variables = recorder.values, recorder.variables
+        self.steps = _with_last_uses(recorder.steps, set(places))
         self.dependencies, self.places = recorder.dependencies, places
         self.root, self.seed = loss._node, np.ones(loss.shape, loss.dtype)
         self.nodes = collect([(self.root, None)])
@@ -194,7 +196,7 @@ class Recording:
         return [values[place] for place in self.places], gradients
 
     def _run(self, step: Step, values: list[Any]) -> None:
-        function, args, attrs, filled, result, parts, node, saved = step
+        function, args, attrs, filled, result, parts, node, saved, last = step
         if filled:
             attrs = {**attrs, **{name: _filled(attrs[name], values) for name in filled}}
         given = [values[i] for i in args]
@@ -206,12 +208,32 @@ class Recording:
             node.saved = tuple([values[i] if i >= 0 else kept for i, kept in saved])
             if filled:
                 node.attrs = attrs
+        for place in last:
+            values[place] = None
 
     def _forget(self) -> None:
         """Let the values of a run go."""
         for node in self.nodes:
             if node.inputs:
                 node.saved = None
+
+
+def _with_last_uses(steps: list[Step], later: set[int]) -> list[Step]:
+    """The steps, each with the results that only it and steps before it read; `later` are read at the end."""
+    made = {place for step in steps for place in range(step.result, step.result + 1 + step.parts)}
+    found = []
+    for step in reversed(steps):
+        read = {*step.args, *(place for name in step.filled for place in _places(step.attrs[name]))}
+        own = set(range(step.result, step.result + 1 + step.parts))
+        found.append(step._replace(last=sorted(((read & made) | own) - later)))
+        later = later | read
+    return found[::-1]
+
+
+def _places(template: Any) -> list[int]:
+    if isinstance(template, (tuple, list)):
+        return [place for t in template for place in _places(t)]
+    return [int(template)] if type(template) is At else []
 
 
 def _filled(template: Any, values: list[Any]) -> Any:
