@@ -178,23 +178,29 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 def _sparse_xent(x: Array, ids: Array) -> Any:
     rows = x.reshape(-1, x.shape[-1])
     shifted = rows - rows.max(axis=-1, keepdims=True)
-    chosen = shifted[np.arange(len(rows)), ids.reshape(-1)]
+    chosen = shifted.reshape(-1)[_places(rows, ids)]
     np.exp(shifted, out=shifted)
     return (np.log(shifted.sum(axis=-1)) - chosen).reshape(ids.shape)
 
 
+def _places(rows: Array, ids: Array) -> Array:
+    """Where the entries that the labels name stand in the flattened rows."""
+    places: Array = np.arange(0, rows.size, rows.shape[-1]) + ids.reshape(-1)
+    return places
+
+
 def _sparse_xent_vjp(g: Any, y: Any, x: Any, ids: Array) -> Any:
-    places = (np.arange(ids.size), np.asarray(ids).reshape(-1))
     if isinstance(g, np.ndarray):  # as below, in fewer passes: ln Σ eˣ is y + x[label]
-        rows = x.reshape(-1, x.shape[-1])
-        total = y.reshape(-1) + rows[places]
+        rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+        places = _places(rows, ids)
+        total = y.reshape(-1) + rows.reshape(-1)[places]
         p = rows - total[:, None]
         np.exp(p, out=p)
-        p[places] -= 1
+        p.reshape(-1)[places] -= 1
         p *= g.reshape(-1)[:, None]
         return p.reshape(x.shape)
     hot = np.zeros((ids.size, x.shape[-1]), x.dtype)
-    hot[places] = 1
+    hot[np.arange(ids.size), np.asarray(ids).reshape(-1)] = 1
     total = expand_dims(y, -1) + take_along_axis(x, np.asarray(ids)[..., None])
     return (exp(x - total) - hot.reshape(x.shape)) * expand_dims(g, -1)
 
