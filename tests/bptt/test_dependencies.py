@@ -1092,3 +1092,559 @@ def test_what_is_remembered_until_it_changes(name: str, traced: list[Any]) -> No
 def test_what_is_traced_at_every_call(name: str, traced: list[Any]) -> None:
     factor, change = UNSURE[name]()
     check(stepping(factor), change, traced, False)
+
+
+# --- constants -------------------------------------------------------------------------------------------
+
+
+def with_constants(x: Any, s: Any, c: Any) -> Any:
+    """Uses whatever the constants are made of."""
+    h = ops.tanh(x * product(c) + 0.5 * s[0])
+    return h, [h]
+
+
+def product(value: Any) -> Any:
+    if isinstance(value, dict):
+        value = [v for pair in value.items() for v in pair]
+    if isinstance(value, (list, tuple)):
+        return functools.reduce(operator.mul, [product(v) for v in value], 1.0)
+    return 2.0 if value is None else len(value) if isinstance(value, str) else value
+
+
+def tensors(*seeds: int, grad: bool = True) -> list[Any]:
+    found = {seed: weight((N, H), seed) for seed in seeds}
+    return [found[seed] if grad else found[seed].detach() for seed in seeds]
+
+
+CONSTANTS: dict[str, Callable[[], tuple[Any, Any]]] = {  # before and after
+    "a number": lambda: ([2.0], [3.0]),
+    "an integer": lambda: ((2,), (3,)),
+    "a boolean": lambda: ([1, 2.0], [True, 2.5]),
+    "None": lambda: ([None], [3.0]),
+    "a string": lambda: (["ab"], ["abc"]),
+    "inside": lambda: ([[2.0, {"a": 1.0}]], [[2.0, {"a": 2.0}]]),
+    "a key": lambda: ({2: 3.0}, {4: 3.0}),
+    "Tensors": lambda: (tensors(1, 2), tensors(3, 4)),
+    "Tensors in turn": lambda: (tensors(1, 2), tensors(2, 1)[:1] * 2),
+    "the same twice": lambda: (tensors(1, 1), tensors(1, 2)),
+    "no longer the same": lambda: (tensors(1, 2), tensors(3, 3)),
+    "no gradient": lambda: (tensors(1), tensors(2, grad=False)),
+    "a gradient": lambda: (tensors(1, grad=False), tensors(2)),
+    "more of them": lambda: (tensors(1), tensors(1, 2)),
+    "another shape": lambda: (tensors(1), [weight((1, H), 2)]),
+    "an array": lambda: ([np.full((N, H), 2.0)], [np.full((N, H), 3.0)]),
+    "a number of NumPy": lambda: ([np.float64(2.0)], [np.float64(3.0)]),
+    "a Variable": lambda: ([tg.Variable(np.full(H, 2.0))], [tg.Variable(np.full(H, 3.0))]),
+}
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_constants(name: str) -> None:
+    before, after = CONSTANTS[name]()
+    step: Any = types.FunctionType(with_constants.__code__, globals())  # a new one
+    first = [right(step, before, leaves(before)) for _ in range(4)][-1]
+    second = [right(step, after, leaves(after)) for _ in range(4)][-1]
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(right(step, before, leaves(before)), first)
+
+
+def leaves(constants: Any) -> list[Any]:
+    """Those that have gradients, once each."""
+    found = {id(c): c for c in constants if isinstance(c, tg.Tensor) and c.requires_grad}
+    return list(found.values())
+
+
+def test_constants_that_are_tensors_are_no_reason_to_trace(traced: list[Any]) -> None:
+    for seed in range(5):
+        c = tensors(seed, 10 + seed)
+        right(with_constants, c, c)
+    assert len(traced) == 2
+
+
+def test_zeros_of_either_sign_as_constants() -> None:
+    def step(x: Any, s: Any, c: Any) -> Any:
+        return x * float(np.copysign(2.0, c[0])), [ops.tanh(s[0] + x)]
+
+    assert not np.array_equal(*[[right(step, [zero]) for _ in range(3)][-1] for zero in (0.0, -0.0)])
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda c: np.exp(c) if isinstance(c, np.ndarray) else ops.exp(c),
+        lambda c: float(np.asarray(c)[0]),
+        lambda c: c[0],
+        lambda c: c.detach() if isinstance(c, tg.Tensor) else c[:].copy(),
+        lambda c: np.asarray(c) * 2.0,
+        lambda c: 2.0 if c.tolist()[0] > 2.5 else 3.0,
+    ],
+)
+@pytest.mark.parametrize("kind", [np.array, tg.tensor])
+def test_values_of_constants_that_the_step_reads(read: Any, kind: Any) -> None:
+    def step(x: Any, s: Any, c: Any) -> Any:
+        return x * read(c[0]), [ops.tanh(s[0] + x)]
+
+    found = [[right(step, [kind([v] * H)]) for _ in range(4)][-1] for v in (2.0, 3.0, 2.0)]
+    assert not np.array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_an_array_among_the_constants_written_in_place() -> None:
+    c = np.full(H, 2.0)
+
+    def step(x: Any, s: Any, c: Any) -> Any:
+        return x * c * np.exp(c), [ops.tanh(s[0] + x)]
+
+    for value in (2.0, 2.0, 2.0, 3.0, 2.0):
+        c[:] = value
+        np.testing.assert_allclose(right(step, c), inputs() * value * np.exp(value))
+
+
+def test_a_large_array_among_the_constants(traced: list[Any]) -> None:
+    c = np.full((LARGEST, H), 2.0)
+    for value in (2.0, 2.0, 3.0):
+        c[0] = value
+        right(lambda_step := with_first, c)
+        assert lambda_step is with_first
+    assert len(traced) == 3
+
+
+def with_first(x: Any, s: Any, c: Any) -> Any:
+    return x * c[0], [ops.tanh(s[0] + x)]
+
+
+def test_a_constant_that_the_step_knows_already(traced: list[Any]) -> None:
+    w, other = weight((N, H)), weight((N, H), 1)
+
+    def step(x: Any, s: Any, c: Any) -> Any:
+        factor = 2.0 if c[0] is w else 3.0
+        return x * c[0] * factor, [ops.tanh(s[0] + x * w)]
+
+    for c in (w, w, w, other, other, other, w):
+        right(step, [c], [w])
+    assert len(traced) <= 5
+    count = len(traced)
+    right(step, [w], [w])
+    assert len(traced) == count
+
+
+@pytest.mark.parametrize("held", [{1}, Plain(), [Plain()], Named(1.0, []), collections.OrderedDict(a=1.0)])
+def test_constants_of_other_kinds(held: Any, traced: list[Any]) -> None:
+    for _ in range(3):
+        right(lambda_of_nothing, held)
+    assert len(traced) == 3
+
+
+def lambda_of_nothing(x: Any, s: Any, c: Any) -> Any:
+    return x, [ops.tanh(s[0] + x)]
+
+
+def test_constants_that_hold_themselves() -> None:
+    held: list[Any] = [2.0]
+    held.append(held)
+    for value in (2.0, 2.0, 2.0, 3.0):
+        held[0] = value
+        np.testing.assert_allclose(np.array(tg.scan(with_first, inputs(), [np.ones((N, H))], held, derive=True)[0]),
+                                   inputs() * value)  # fmt: skip
+
+
+# --- settings, inputs ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("read", "change"),
+    [
+        (lambda: ops.ones((H,)) * 2.0, lambda: config.set_floatx("float32")),
+        (lambda: 1.0 + 1e7 * config.epsilon(), lambda: config.set_epsilon(1e-3)),
+    ],
+    ids=["floatx", "epsilon"],
+)
+def test_settings(read: Any, change: Any, traced: list[Any]) -> None:
+    before, step = (config.floatx(), config.epsilon()), stepping(read)
+    config.set_floatx("float64")
+    try:
+        for _ in range(3):
+            right(step)
+        assert len(traced) == 2
+        change()
+        right(step)
+        assert len(traced) == 3
+    finally:
+        config.set_floatx(before[0])
+        config.set_epsilon(before[1])
+
+
+def test_recording_training_and_passes(traced: list[Any]) -> None:
+    step = stepping(lambda: 2.0)
+    modes = [config.switched(), config.switched(training=True), tg.no_grad(), config.switched(passes=frozenset({"sums"}))]
+    for k in range(4):
+        for mode in modes:
+            with mode:
+                tg.scan(step, inputs(), [np.zeros((N, H))], derive=True)
+        assert len(traced) == 4 * min(k + 1, 2)
+
+
+def test_inputs_that_become_states() -> None:
+    def step(x: Any, s: Any, c: Any) -> Any:
+        return x[0] + s[0] * len(x), list(s)
+
+    x, h = inputs(), np.ones((N, H))
+    for xs, states in (((x,), [h, h]), ((x, x), [h])):
+        for _ in range(3):
+            found, want = [tg.scan(step, xs, states, derive=d)[0] for d in (True, False)]
+            np.testing.assert_allclose(np.array(found), np.array(want))
+
+
+def test_sequences_of_other_lengths_batches_and_types(traced: list[Any]) -> None:
+    step = stepping(lambda: 2.0)
+    for k in range(3):
+        for shape, dtype in (((2, 5), "float64"), ((2, 9), "float64"), ((3, 5), "float64"), ((2, 5), "float32")):
+            x = np.ones((*shape, H), dtype)
+            y, _ = tg.scan(step, x, [np.zeros((shape[0], H), dtype)], derive=True)
+            want, _ = tg.scan(step, x, [np.zeros((shape[0], H), dtype)], derive=False)
+            equal([y], [want], 1e-5)
+    assert len(traced) == 6  # three kinds: the length does not count
+
+
+def test_second_derivatives_of_a_step_that_is_remembered() -> None:
+    w = weight((H,))
+    step, found = stepping(lambda: w), []
+    for derive in (True, True, True, True, False):
+        y, _ = tg.scan(step, inputs(), [np.zeros((N, H))], derive=derive)
+        (g,) = tg.grad((y * y).sum(), [w], create_graph=True)
+        found.append(np.array(tg.grad((g * g).sum(), [w])[0]))
+    np.testing.assert_allclose(found, [found[-1]] * 5, rtol=1e-10)
+
+
+def test_segments_of_a_step_that_is_remembered() -> None:
+    one = Plain()
+    step = stepping(lambda: one.scale)
+    for one.scale in (2.0, 2.0, 2.0, 3.0, 3.0):  # noqa: B007
+        x = tg.tensor(inputs(), requires_grad=True)
+        y, _ = tg.scan(step, x, [np.zeros((N, H))], checkpoint="sqrt")
+        z, _ = tg.scan(step, x, [np.zeros((N, H))], derive=False)
+        equal([y, *tg.grad((y * y).sum(), [x])], [z, *tg.grad((z * z).sum(), [x])], 1e-10)
+
+
+# --- owners ----------------------------------------------------------------------------------------------
+
+
+def test_functions_that_take_over_the_attributes_of_another() -> None:
+    step = stepping(lambda: 2.0)
+    for _ in range(3):
+        right(step)
+
+    @functools.wraps(step)
+    def other(x: Any, s: Any, c: Any) -> Any:
+        return x * 5.0, [ops.tanh(s[0])]
+
+    np.testing.assert_allclose(right(other), inputs() * 5.0)
+    for _ in range(3):
+        right(other)
+        right(step)
+
+
+def test_partials_and_copies_of_them(traced: list[Any]) -> None:
+    def step(scale: float, x: Any, s: Any, c: Any) -> Any:
+        return x * scale, [ops.tanh(s[0])]
+
+    one = functools.partial(step, 2.0)
+    for _ in range(3):
+        right(one)
+    assert len(traced) == 2
+    for other in (copy.copy(one), copy.deepcopy(one)):
+        other.__setstate__((step, (3.0,), {}, vars(other)))  # type: ignore[attr-defined]
+        np.testing.assert_allclose(right(other), inputs() * 3.0)
+        np.testing.assert_allclose(right(one), inputs() * 2.0)
+
+
+class OwnCell(layers.Layer):
+    def __init__(self, units: int = H) -> None:
+        super().__init__()
+        self.units = self.state_size = units
+        self.settings = {"scale": 2.0}
+        self.dense = layers.Dense(units)
+        self.gate: Any = ops.tanh
+
+    def build(self, shape: Any) -> None:
+        self.kernel = self.add_weight((shape[-1], self.units))
+
+    def call(self, x: Any, states: Any) -> Any:
+        h = self.gate(x @ self.kernel * self.settings["scale"] + self.dense(states[0]))
+        return h, [h]
+
+
+def own() -> Any:
+    return layers.RNN(OwnCell(), return_sequences=True)
+
+
+def lstm() -> Any:
+    return layers.LSTM(H, return_sequences=True)
+
+
+def stack() -> Any:
+    return layers.RNN([layers.GRUCell(4), OwnCell()], return_sequences=True)
+
+
+LAYERS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+    "a number of a cell": (own, lambda one: one.cell.settings.update(scale=3.0)),
+    "a function of a cell": (own, lambda one: setattr(one.cell, "gate", ops.sigmoid)),
+    "a layer in a cell": (own, lambda one: setattr(one.cell.dense, "activation", ops.sigmoid)),
+    "a weight of a cell": (own, lambda one: one.cell.kernel.assign(np.ones((H, H)))),
+    "weights not trained": (own, lambda one: setattr(one, "trainable", False)),
+    "a method of a cell": (own, lambda one: setattr(one.cell, "call", lambda x, s: (x, [s[0]]))),
+    "an activation": (lstm, lambda one: setattr(one.cell, "activation", ops.sigmoid)),
+    "an activation of a user": (lstm, lambda one: setattr(one.cell, "activation", lambda x: x * 0.5)),
+    "another cell": (lambda: layers.RNN(OwnCell(), True), lambda one: setattr(one, "cell", changed(one.cell))),
+    "a cell of a stack": (stack, lambda one: one.cell.cells[1].settings.update(scale=3.0)),
+    "another cell of a stack": (stack, lambda one: one.cell.cells.__setitem__(1, changed(one.cell.cells[1]))),
+    "a method of a layer": (own, lambda one: setattr(one, "_one_step", lambda x, s, c: (x, [s[0] * 1.0]))),
+}
+
+
+def changed(cell: Any) -> Any:
+    found = copy.copy(cell)
+    found.settings = {"scale": 3.0}
+    return found
+
+
+def layer_both_ways(layer: Any) -> np.ndarray[Any, Any]:
+    found = []
+    for switch in (tg.derived(), tg.unrolled()):
+        x = tg.tensor(inputs().astype("float32"), requires_grad=True)
+        with switch:
+            y = layer(x)
+        weights = [w for w in layer.weights if w.trainable]
+        grads = tg.grad((y * y).sum(), [x, *weights])
+        found.append([y, *[g for g in grads if g is not None]])
+    equal(*found, 1e-4)
+    return np.array(found[0][0])
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers(name: str, traced: list[Any]) -> None:
+    make, change = LAYERS[name]
+    layer = make()
+    before = [layer_both_ways(layer) for _ in range(3)][-1]
+    count = len(traced)
+    layer_both_ways(layer)
+    assert len(traced) == count, "it was traced again"
+    change(layer)
+    after = layer_both_ways(layer)
+    assert name in ("weights not trained",) or not np.array_equal(before, after)
+    np.testing.assert_array_equal(layer_both_ways(layer), after)
+
+
+def test_a_copy_of_a_layer_with_another_cell() -> None:
+    layer = own()
+    before = [layer_both_ways(layer) for _ in range(3)][-1]
+    other = copy.copy(layer)
+    vars(other)["cell"] = changed(layer.cell)
+    assert not np.array_equal(layer_both_ways(other), before)
+    np.testing.assert_array_equal(layer_both_ways(layer), before)
+
+
+def test_a_step_of_a_users_layer() -> None:
+    class Mine(layers.RNN):
+        scale = 2.0
+
+        def my_step(self, x: Any, s: Any, c: Any) -> Any:
+            return x * self.scale, [ops.tanh(s[0])]
+
+        def _one_step(self, x: Any, s: Any, c: Any) -> Any:
+            return x * self.scale, [ops.tanh(s[0])]
+
+    one = Mine(layers.SimpleRNNCell(H), return_sequences=True)
+    for one.scale in (2.0, 2.0, 2.0, 3.0):
+        np.testing.assert_allclose(right(one.my_step), inputs() * one.scale)
+        layer_both_ways(one)
+
+
+def test_dropout_masks_are_no_reason_to_trace(traced: list[Any]) -> None:
+    layer = layers.GRU(H, dropout=0.5, recurrent_dropout=0.5)
+    found = []
+    with tg.derived():
+        for _ in range(4):
+            found.append(np.array(layer(np.ones((N, 4, H), "float32"), training=True)))
+    assert len(traced) == 2
+    assert len({f.tobytes() for f in found}) == 4
+
+
+# --- what it costs ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def snapshots(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """One entry for every snapshot."""
+    found: list[Any] = []
+    monkeypatch.setattr(derived, "Dependencies", lambda step: (found.append(None), Dependencies(step))[1])
+    return found
+
+
+def test_a_new_function_at_every_call_costs_no_snapshot(snapshots: list[Any]) -> None:
+    for _ in range(5):
+        right(stepping(lambda: 2.0))
+    assert not snapshots
+
+
+def test_changes_at_every_call_end_the_snapshots(snapshots: list[Any], traced: list[Any]) -> None:
+    one = Plain()
+    step = stepping(lambda: one.scale)
+    for k in range(10):
+        one.scale = 1.0 + k
+        right(step)
+    assert len(traced) == 10 and len(snapshots) == derived.FAILURES
+    assert not step.__traces__  # and nothing is kept
+
+
+def test_changes_now_and_then_do_not(traced: list[Any]) -> None:
+    one = Plain()
+    step = stepping(lambda: one.scale)
+    for k in range(9):
+        one.scale = (1.0, 2.0, 3.0, 4.0)[k // 3]  # the first and second call, and every change
+        right(step)
+    assert len(traced) == 4
+
+
+def test_what_cannot_be_watched_is_looked_at_once(snapshots: list[Any]) -> None:
+    step = stepping(lambda: globals()["OTHER"])
+    for _ in range(5):
+        right(step)
+    assert len(snapshots) == 1
+
+
+def test_too_much() -> None:
+    held = [[k] for k in range(5000)]
+    with pytest.raises(Unsure, match="too much"):
+        Dependencies(lambda: held)
+
+
+def test_many_shapes_are_not_all_kept() -> None:
+    step = stepping(lambda: 2.0)
+    for n in range(1, 15):
+        for _ in range(2):
+            tg.scan(step, np.ones((n, 2, H)), [np.zeros((n, H))], derive=True)
+    assert len(step.__traces__) == derived.TRACES_KEPT
+
+
+def test_many_calls_leave_nothing() -> None:
+    w = tg.Variable(np.ones((H,)))
+    step = with_constants
+
+    def count() -> int:
+        gc.collect()
+        return len(gc.get_objects())
+
+    def call() -> None:
+        x = tg.tensor(np.ones((N, 2, H)), requires_grad=True)
+        y, _ = tg.scan(step, x, [np.zeros((N, H))], [w * 2.0], derive=True)
+        tg.grad(y.sum(), [w])
+
+    for _ in range(5):
+        call()
+    before = count()
+    for _ in range(1000):
+        call()
+    assert count() < before + 50
+
+
+def test_constants_are_let_go() -> None:
+    step = stepping(lambda: 2.0)
+    c = tensors(1)
+    for _ in range(3):
+        tg.scan(step, inputs(), [np.zeros((N, H))], c, derive=True)
+    gone = weakref.ref(c[0])
+    del c
+    gc.collect()
+    assert gone() is None
+
+
+def test_layers_and_functions_are_let_go() -> None:
+    layer, step = own(), stepping(lambda: 2.0)
+    for _ in range(4):
+        layer_both_ways(layer)
+        right(step)
+    gone = weakref.ref(layer), weakref.ref(step), weakref.ref(layer.cell)
+    del layer, step
+    gc.collect()
+    assert [g() for g in gone] == [None] * 3
+
+
+def test_a_new_function_needs_no_collector() -> None:
+    gc.disable()
+    try:
+        step = stepping(lambda: 2.0)
+        tg.scan(step, inputs(), [np.zeros((N, H))], derive=True)
+        gone = weakref.ref(step)
+        del step
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_threads() -> None:
+    """Each has its own number in a shared object, one at a time; and shapes enough that traces are let go."""
+    one, lock = Plain(), threading.Lock()
+    step, problems = stepping(lambda: one.scale), []
+    quiet = stepping(lambda: 2.0)
+
+    def work(number: int) -> None:
+        try:
+            for k in range(12):
+                with lock:
+                    one.scale = float(number + k // 4)
+                    right(step)
+                n = 1 + (number + k) % 12
+                y, _ = tg.scan(quiet, np.ones((n, 2, H)), [np.zeros((n, H))], derive=True)
+                np.testing.assert_allclose(np.array(y)[:, 0], np.tanh(2.0))
+        except BaseException as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not problems
+
+
+def test_a_change_while_it_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by another thread: what was snapshot is not what was traced."""
+    one = Plain()
+    one.scale = 2.0
+    step = stepping(lambda: one.scale)
+    right(step)
+    real = derived.examine
+
+    def changing(*args: Any) -> Any:
+        found = real(*args)
+        one.scale = 3.0
+        return found
+
+    monkeypatch.setattr(derived, "examine", changing)
+    tg.scan(step, inputs(), [np.zeros((N, H))], derive=True)
+    monkeypatch.setattr(derived, "examine", real)
+    for _ in range(3):
+        right(step)
+
+
+# --- copies of models ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [lambda: layers.GRU(4), lambda: layers.RNN(OwnCell()),
+                                  lambda: layers.Bidirectional(layers.LSTM(3, dropout=0.2))],
+                         ids=["GRU", "own", "Bidirectional"])  # fmt: skip
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["copy", "pickle"])
+def test_copies_of_trained_models(make: Any, duplicate: Any) -> None:
+    x, y = inputs(steps=6).astype("float32"), np.ones((N, 1), "float32")
+    model = tg.Sequential([make(), layers.Dense(1)])
+    model.compile("adam", "mse")
+    model.fit(x, y, epochs=4, verbose=0)
+    other = duplicate(model)
+    predicted = model.predict(x, verbose=0)
+    np.testing.assert_array_equal(other.predict(x, verbose=0), predicted)
+    found = [m.fit(x, y, epochs=4, verbose=0).history["loss"] for m in (other, model)]
+    if not isinstance(model.layers[0], layers.Bidirectional):  # dropout draws anew
+        np.testing.assert_array_equal(*found)
+    for a, b in zip(model.weights, other.weights, strict=True):
+        assert a is not b and a.path == b.path

@@ -39,7 +39,7 @@ from .purity import Traces
 PACKAGE = __package__.split(".")[0]
 # Libraries that nobody changes: what their functions do depends on what they are given alone.
 FIXED = frozenset(
-    "numpy builtins math functools operator _operator typing abc collections enum dataclasses contextlib".split()
+    "numpy builtins math functools _functools operator _operator typing abc collections enum dataclasses contextlib".split()
 ) | {PACKAGE}
 CONSTANT = frozenset((
     type(None), bool, int, float, complex, str, bytes, type(...), NotImplementedType, range, CodeType,
@@ -87,8 +87,8 @@ class Dependencies:
         self.modules: list[tuple[ModuleType, set[str]]] = []  # with the names that were looked for
         self.left_out: set[str] = set()
         self.waiting: list[Any] = []
-        if isinstance(step, MethodType) and isinstance(vars(step.__self__).get("traces"), Traces):
-            self._some(vars(step.__self__), step.__self__.step_attributes)
+        if isinstance(step, MethodType):
+            self._layer(step.__self__, step.__func__)
         else:
             self.waiting.append(step)
         self._look_at_all()
@@ -206,6 +206,13 @@ class Dependencies:
             self.waiting += self._all(_items, value)
         elif not _immutable(value):
             self._object(value)
+
+    def _layer(self, layer: Any, function: Any) -> None:
+        """A recurrent layer: of its attributes, the step needs few."""
+        methods = [self._read(attrgetter(name), type(layer)) for name in layer.step_methods]
+        if function not in methods or not all(_library(m.__globals__["__name__"]) for m in methods):
+            raise Unsure(f"the method {function.__name__}")
+        self._some(vars(layer), ["cell", *layer.step_methods])
 
     def _array(self, array: np.ndarray[Any, Any]) -> None:
         if array.nbytes > LARGEST or array.dtype.hasobject:

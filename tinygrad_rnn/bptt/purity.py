@@ -28,12 +28,8 @@ class Traces(dict[Any, Any]):
         """Whether this is the owner: the attributes of functions and layers may be copied to others."""
         return self.owner is not None and self.owner() is owner
 
-    def __deepcopy__(self, memo: Any) -> Traces:
-        """An empty one."""
-        return Traces()
-
     def __reduce__(self) -> Any:
-        """For pickle: an empty one."""
+        """For pickle and copy: an empty one."""
         return Traces, ()
 
 

@@ -42,7 +42,7 @@ class RNN(Recurrent):
     """
 
     _plain = Layer._plain | {"dropout_masks", "_states"}
-    step_attributes = ("cell", "_one_step", "_whole_step")  # what the step of derived mode reads
+    step_methods = ("_one_step", "_whole_step")  # they need nothing but the cell
 
     def __init__(
         self,
