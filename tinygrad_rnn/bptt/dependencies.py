@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dis
 import functools
-import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from itertools import repeat
@@ -17,48 +16,20 @@ from types import (
     BuiltinFunctionType,
     CodeType,
     FunctionType,
-    GetSetDescriptorType,
     MemberDescriptorType,
-    MethodDescriptorType,
     MethodType,
     MethodWrapperType,
     ModuleType,
-    NotImplementedType,
-    SimpleNamespace,
-    WrapperDescriptorType,
 )
 from typing import Any
 
 import numpy as np
 
-from ..config import Scope
 from ..core.op import Op
 from ..core.tensor import Tensor, Variable
-from .purity import Traces
+from .kinds import BY_NAME, HIDDEN, OF_CALLS, constant, fixed, hides, is_layer, library
+from .purity import Traces, content
 
-PACKAGE = __package__.split(".")[0]
-# Libraries that nobody changes: what their functions do depends on what they are given alone.
-FIXED = frozenset(
-    "numpy builtins math functools _functools operator _operator typing abc collections enum dataclasses contextlib".split()
-) | {PACKAGE}
-CONSTANT = frozenset((
-    type(None), bool, int, float, complex, str, bytes, type(...), NotImplementedType, range, CodeType,
-    np.random.Generator, np.random.RandomState,  # a step that draws from one is not derived
-    GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType, WrapperDescriptorType, type(Scope.layer),
-))  # fmt: skip
-OWN = (WrapperDescriptorType, MethodDescriptorType)  # a class written in C has some of its own
-OPEN = frozenset((
-    object, tuple, frozenset, int, float, complex, str, bytes, SimpleNamespace,
-))  # those that hide nothing from what is done here  # fmt: skip
-# Attributes and functions that reach what is not looked at; of modules, all names that stand in code are looked at.
-HIDDEN = frozenset(
-    "globals() locals() eval() exec() compile() open() input() id() __import__() breakpoint() "
-    "__globals__ __closure__ __builtins__ cell_contents __subclasses__ grad _data _node bit_generator "
-    "load() loadtxt() genfromtxt() fromfile() memmap geterr() get_state() "
-    "get() deserialize() get_registered_object() get_custom_objects()".split()
-)
-BY_NAME = frozenset("getattr() hasattr() vars() dir() attrgetter methodcaller __dict__ __getattribute__".split())
-OF_CALLS = frozenset(("output_shape", "nodes", "held_masks", "arguments"))  # a layer's: set by calls
 LARGEST = 100_000  # bytes of an array whose values are compared
 MOST = 2000  # objects that are looked at
 MISSING = object()  # what is not there
@@ -66,7 +37,7 @@ MISSING = object()  # what is not there
 _code, _defaults, _keywords = map(attrgetter, ("__code__", "__defaults__", "__kwdefaults__"))
 _cell, _inner, _mro = map(attrgetter, ("cell_contents", "__dict__", "__mro__"))
 _partial = attrgetter("func", "args", "keywords")
-_trainable = attrgetter("_trainable")
+_trainable, _path, _wrapped = map(attrgetter, ("_trainable", "path", "func"))
 
 
 class Unsure(Exception):
@@ -84,6 +55,7 @@ class Dependencies:
         self.arrays: list[tuple[np.ndarray[Any, Any], Any]] = []
         self.seen: dict[int, Any] = {}  # by identity, so that no identity is used again
         self.names: set[str] = set()  # that stand in code
+        self.strings: set[str] = set()  # that could be the names of attributes
         self.modules: list[tuple[ModuleType, set[str]]] = []  # with the names that were looked for
         self.left_out: set[str] = set()
         self.waiting: list[Any] = []
@@ -153,15 +125,17 @@ class Dependencies:
             if not self.waiting:
                 self._take_from_modules()
         suspects = HIDDEN | self.left_out
-        if not all(_library(module.__name__) for module, _ in self.modules):
-            suspects |= BY_NAME
+        if BY_NAME & self.names:
+            self.names |= self.strings
+            if not all(library(module.__name__) for module, _ in self.modules):
+                suspects |= BY_NAME
         if suspects & self.names:
             raise Unsure(", ".join(sorted(suspects & self.names)))
 
     def _take_from_modules(self) -> None:
         """What code with these names could take out of the modules."""
         for module, taken in self.modules:
-            inner, known = vars(module), _library(module.__name__)
+            inner, known = vars(module), library(module.__name__)
             if type(module) is not ModuleType or "__getattr__" in inner and not known:
                 raise Unsure(f"the module {module.__name__}")
             names = [name for name in self.names - taken if name in inner or not known]
@@ -170,13 +144,16 @@ class Dependencies:
 
     def _look_at(self, value: Any) -> None:
         kind = type(value)
-        if kind in CONSTANT or id(value) in self.seen:
+        if kind is str:
+            self.strings.add(value)
+        if constant(value) or id(value) in self.seen:
             return
         self.seen[id(value)] = value
         if len(self.seen) > MOST:
             raise Unsure("too much")
         if kind is Variable:
             self._read(_trainable, value)
+            self._read(_path, value)
         elif isinstance(value, FunctionType):
             self._function(value)
         elif isinstance(value, (BuiltinFunctionType, MethodWrapperType)):
@@ -191,7 +168,7 @@ class Dependencies:
         elif kind is property:
             self.waiting += [value.fget, value.fset]
         elif isinstance(value, functools.cached_property):
-            self.waiting.append(value.func)
+            self._read(_wrapped, value)
         elif kind is slice:
             self.waiting += [value.start, value.stop, value.step]
         elif isinstance(value, ModuleType):
@@ -204,13 +181,13 @@ class Dependencies:
             self.waiting += self._all(list, value)
         elif kind in (dict, OrderedDict):
             self.waiting += self._all(_items, value)
-        elif not _immutable(value):
+        elif kind is not Tensor:
             self._object(value)
 
     def _layer(self, layer: Any, function: Any) -> None:
         """A recurrent layer: of its attributes, the step needs few."""
         methods = [self._read(attrgetter(name), type(layer)) for name in layer.step_methods]
-        if function not in methods or not all(_library(m.__globals__["__name__"]) for m in methods):
+        if function not in methods or not all(library(m.__globals__["__name__"]) for m in methods):
             raise Unsure(f"the method {function.__name__}")
         self._some(vars(layer), ["cell", *layer.step_methods])
 
@@ -222,17 +199,17 @@ class Dependencies:
     def _builtin(self, value: Any) -> None:
         self.names.add(f"{value.__name__}()")
         if isinstance(value.__self__, ModuleType) or value.__self__ is None:
-            if not _library(value.__module__):
+            if not library(value.__module__):
                 raise Unsure(f"{value.__name__}()")
         else:
             self.waiting.append(value.__self__)
 
     def _function(self, function: FunctionType) -> None:
-        if _library(function.__globals__.get("__name__")):  # but what a decorator wraps may be the user's
+        if library(function.__globals__.get("__name__")):  # but what a decorator wraps may be the user's
             self.names.add(f"{function.__name__}()")
-            for cell in () if _fixed(function) else function.__closure__ or ():
-                if not isinstance(cell.cell_contents, Op):
-                    self.waiting.append(cell.cell_contents)
+            for cell in () if fixed(function) else function.__closure__ or ():
+                if not isinstance(content(cell), Op):
+                    self.waiting.append(content(cell))
             return
         for read in (_code, _defaults, _keywords):
             self._read(read, function)
@@ -249,15 +226,15 @@ class Dependencies:
         """All names in a function, and in those inside; `named` takes those of globals."""
         self.names.update(code.co_names)
         for one in dis.get_instructions(code):
-            if one.opname == "IMPORT_NAME" and not _library(one.argval):
+            if one.opname == "IMPORT_NAME" and not library(one.argval):
                 raise Unsure(f"import {one.argval}")
             if one.opname.endswith(("_GLOBAL", "_GLOBALS", "_NAME")):
                 named.append(one.argval)
-        for constant in code.co_consts:
-            if isinstance(constant, CodeType):
-                self._names(constant, named)
-            elif isinstance(constant, str):  # for getattr
-                self.names.add(constant)
+        for inner in code.co_consts:
+            if isinstance(inner, CodeType):
+                self._names(inner, named)
+            else:
+                self.waiting.append(inner)
 
     def _attributes(self, value: Any) -> None:
         """What hangs on an object."""
@@ -266,7 +243,7 @@ class Dependencies:
             raise Unsure(f"the attributes of a {type(value).__name__}")
         self.seen[id(inner)] = inner  # its entries are looked at here
         out = [key for key in inner if isinstance(inner[key], Traces)]
-        if any(c.__module__ == f"{PACKAGE}.layers.layer" for c in type(value).__mro__):
+        if is_layer(value):
             out += [key for key in OF_CALLS if key in inner]
             self.left_out |= OF_CALLS
         if inner and not out:
@@ -279,9 +256,9 @@ class Dependencies:
         """The methods and attributes of a class that a user wrote."""
         self.names.add(kind.__name__)
         for one in kind.__mro__:
-            if one is not kind and id(one) in self.seen or _fixed(one):
+            if one is not kind and id(one) in self.seen or fixed(one):
                 continue
-            if _hides(one):
+            if hides(one):
                 raise Unsure(f"the class {one.__name__}")
             self.seen[id(one)] = one
             self._read(_mro, one)
@@ -290,12 +267,12 @@ class Dependencies:
             self.waiting += [
                 value
                 for name, value in vars(one).items()
-                if callable(value) or type(value) in CONSTANT or not name.startswith("__")
+                if callable(value) or constant(value) or not name.startswith("__")
             ]
 
     def _object(self, value: Any) -> None:
         kind = self._read(type, value)
-        if any(_hides(one) for one in kind.__mro__):
+        if any(hides(one) for one in kind.__mro__):
             raise Unsure(f"a {kind.__name__}")
         if isinstance(value, (tuple, frozenset)):
             self.waiting += value
@@ -313,29 +290,3 @@ def _items(inner: Mapping[Any, Any]) -> list[Any]:
 
 def _values(array: np.ndarray[Any, Any]) -> Any:
     return array.shape, array.dtype, array.tobytes()
-
-
-def _library(name: Any) -> bool:
-    """Whether a module belongs to a library that nobody changes."""
-    return str(name).split(".")[0] in FIXED
-
-
-def _fixed(value: Any) -> bool:
-    """Whether a class or function is that of such a library which has its name."""
-    module = sys.modules.get(value.__module__)
-    return _library(value.__module__) and getattr(module, value.__name__, None) is value
-
-
-def _hides(kind: type) -> bool:
-    """Whether a class is written in C and keeps something that Python cannot see."""
-    return kind not in OPEN and any(isinstance(v, OWN) and v.__objclass__ is kind for v in vars(kind).values())
-
-
-def _immutable(value: Any) -> bool:
-    """Whether a Tensor, number or another object of NumPy's is what it is for good."""
-    kind = type(value)
-    if kind is np.ufunc:
-        return getattr(np, value.__name__, None) is value
-    if isinstance(value, np.dtype):
-        return True
-    return kind is Tensor or isinstance(value, np.generic) and kind is not np.void and _fixed(kind)

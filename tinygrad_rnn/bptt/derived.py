@@ -64,7 +64,8 @@ def _traced(
 
     A step is traced again if anything that it refers to was replaced, or cannot be watched.
     """
-    traces, key, given = _traces(step), None, []
+    given: list[Any] = []
+    traces, key = _traces(step), None
     if traces is not None and traces.failures < FAILURES:
         given, structure = _given(constants)
         here = mode()
@@ -162,8 +163,8 @@ def _traces(step: Any) -> Traces | None:
     if isinstance(held, Traces) and held.of(owner):
         return held
     if isinstance(held, Traces) or isinstance(step, (FunctionType, partial)):
-        attributes[name] = Traces(owner)
-        return attributes[name]
+        held = attributes[name] = Traces(owner)
+        return held
     return None
 
 
