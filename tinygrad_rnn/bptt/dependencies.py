@@ -81,7 +81,7 @@ class Dependencies:
             if list(map(len, self.counts[0])) != self.counts[1]:
                 return False
             return all([_values(array) == before for array, before in self.arrays])
-        except (AttributeError, ValueError):  # what is not there any more
+        except (AttributeError, ValueError, RuntimeError):  # not there any more, or changing just now
             return False
 
     # --- what is watched ----------------------------------------------------------------------------
