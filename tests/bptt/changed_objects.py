@@ -289,3 +289,12 @@ def an_enumeration_with_state() -> Case:
 
     held = Kind.A
     return lambda: held.value if held._value_ < 2.5 else 3.0, lambda: setattr(held, "_value_", 3.0)
+
+
+@remembered
+def a_class_that_pretends_to_be_the_librarys() -> Case:
+    class One:
+        __module__ = "numpy"
+        scale = 2.0
+
+    return lambda: One.scale, lambda: setattr(One, "scale", 3.0)

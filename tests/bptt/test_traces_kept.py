@@ -96,7 +96,9 @@ def test_many_calls_leave_nothing() -> None:
 
 
 def test_constants_are_let_go() -> None:
-    step = stepping(lambda: 2.0)
+    def step(x: Any, s: Any, c: Any) -> Any:
+        return x * c[0], [ops.tanh(s[0] + x)]
+
     c = [weight((N, H))]
     for _ in range(3):
         tg.scan(step, inputs(), [np.zeros((N, H))], c, derive=True)
@@ -158,19 +160,20 @@ def test_threads() -> None:
 
 def test_a_change_while_it_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     """As by another thread: what was snapshot is not what was traced."""
-    one = Plain()
-    one.scale = 2.0
+    one, two = Plain(), 2.0
+    one.scale = two
     step = stepping(lambda: one.scale)
-    right(step)
+    y, _ = tg.scan(step, inputs(), [np.full((N, H), 0.3)], derive=True)
     real = derived.examine
 
     def changing(*args: Any) -> Any:
-        found = real(*args)
         one.scale = 3.0
-        return found
+        return real(*args)
 
     monkeypatch.setattr(derived, "examine", changing)
-    tg.scan(step, inputs(), [np.zeros((N, H))], derive=True)
+    tg.scan(step, inputs(), [np.full((N, H), 0.3)], derive=True)
     monkeypatch.setattr(derived, "examine", real)
+    one.scale = two
     for _ in range(3):
-        right(step)
+        again, _ = tg.scan(step, inputs(), [np.full((N, H), 0.3)], derive=True)
+        np.testing.assert_array_equal(np.array(again), np.array(y))
