@@ -228,19 +228,27 @@ def test_a_copy_of_a_layer_with_another_cell() -> None:
     np.testing.assert_array_equal(layer_both_ways(layer), before)
 
 
-def test_a_step_of_a_users_layer() -> None:
+def test_a_method_of_a_users_layer_as_the_step() -> None:
     class Mine(layers.RNN):
         scale = 2.0
 
         def my_step(self, x: Any, s: Any, c: Any) -> Any:
             return x * self.scale, [ops.tanh(s[0])]
 
+    one = Mine(layers.SimpleRNNCell(H), return_sequences=True)
+    for one.scale in (2.0, 2.0, 2.0, 3.0):
+        np.testing.assert_allclose(right(one.my_step), inputs() * one.scale)
+
+
+def test_a_users_layer_with_a_step_of_its_own() -> None:
+    class Mine(layers.RNN):
+        scale = 2.0
+
         def _one_step(self, x: Any, s: Any, c: Any) -> Any:
             return x * self.scale, [ops.tanh(s[0])]
 
     one = Mine(layers.SimpleRNNCell(H), return_sequences=True)
     for one.scale in (2.0, 2.0, 2.0, 3.0):
-        np.testing.assert_allclose(right(one.my_step), inputs() * one.scale)
         layer_both_ways(one)
 
 
