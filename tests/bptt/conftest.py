@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,15 @@ SCAN = importlib.import_module("tinygrad_rnn.bptt.scan")
 def every_warning_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that silently runs unrolled is no test of derived mode: warnings are errors, each time."""
     monkeypatch.setattr(SCAN, "_said", set())
+
+
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """One entry for every time that a step was traced."""
+    found: list[Any] = []
+    real = derived.examine
+    monkeypatch.setattr(derived, "examine", lambda step, *rest: (found.append(None), real(step, *rest))[1])
+    return found
 
 
 @pytest.fixture(scope="package", autouse=True)

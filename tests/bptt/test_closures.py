@@ -268,6 +268,16 @@ def test_no_grad_inside_the_step() -> None:
     both(lambda: step, leaves=[w])
 
 
+def test_a_tensor_without_its_gradient_and_then_with_it() -> None:
+    w = weight()
+
+    def step(x: Any, s: Any, c: Any) -> Any:
+        h = ops.tanh(x @ w.detach() + s[0] @ w + w.detach()[0])
+        return h, [h]
+
+    both(lambda: step, leaves=[w])
+
+
 def test_states_changed_in_place_in_the_list() -> None:
     w = weight()
 

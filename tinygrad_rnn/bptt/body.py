@@ -126,6 +126,7 @@ class Tracer(Monitor):
         self.eq = ""  # for ops of the backward pass: the equation that they are the derivative of
         self.deriving = False  # the backward pass is traced: there are no recorded nodes
         self.steps_frame: FrameType | None = None
+        self.has_read = False  # the value of a Tensor left the world of ops
 
     def bind(self, data: Any, value: Value, tensor: Tensor | None = None) -> Value:
         """Recognise `data` as `value` from now on."""
@@ -153,7 +154,7 @@ class Tracer(Monitor):
         else:
             return a.item() if isinstance(a, (np.ndarray, np.generic)) else a
         value = self.known.get(id(data))
-        if value is None:
+        if value is None or self._asks_later(value, a):
             return self._constant(a, data)
         if isinstance(a, Tensor) and not self.deriving:
             self._check_gradient(a)
@@ -163,6 +164,11 @@ class Tracer(Monitor):
             self.body.tensors[stopped] = Tensor(data, None)
             return stopped
         return value
+
+    def _asks_later(self, value: Value, a: Any) -> bool:
+        """Whether what was a constant without a gradient, as after `detach`, now comes with one."""
+        asks = isinstance(a, Tensor) and a._node is not None
+        return asks and value.op == "constant" and not value.wanted and not self.deriving
 
     def _check_gradient(self, tensor: Tensor) -> None:
         """Refuse what `custom_gradient` made: its ops can be seen, but their gradient is another one."""
@@ -215,7 +221,11 @@ class Tracer(Monitor):
             self.bind(piece, part)
 
     def read(self, tensor: Any) -> None:
-        """A traced value must not steer Python: the next steps would have to steer it again."""
+        """A traced value must not steer Python: the next steps would have to steer it again.
+
+        A value from outside may: it is the same for all steps of a call, but not for all calls.
+        """
+        self.has_read = True
         value = self.known.get(id(tensor._data))
         if value is not None and (self.deriving or value.op != "constant"):
             raise Underivable(f"{self._here()} reads the value of a tensor (a branch, an index, a number)")

@@ -1,41 +1,43 @@
-"""What a step function refers to. As long as all of it is the same, tracing it again would give the same ops."""
+"""What a step function refers to. As long as all of it is the same, tracing it again would give the same ops.
+
+The code of the step, and of every function and method that it can reach, says which names it uses; what it can reach
+is looked at, down to the Tensors, numbers and arrays. What cannot be watched makes the step `Unsure`.
+"""
 
 from __future__ import annotations
 
+import dis
 import functools
-from collections.abc import Iterator, Mapping
-from operator import is_
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from itertools import repeat
+from operator import attrgetter, is_
 from types import (
     BuiltinFunctionType,
-    CellType,
     CodeType,
     FunctionType,
-    GetSetDescriptorType,
     MemberDescriptorType,
-    MethodDescriptorType,
     MethodType,
+    MethodWrapperType,
     ModuleType,
-    WrapperDescriptorType,
 )
 from typing import Any
 
 import numpy as np
 
-from ..config import Scope, SeedGenerator
 from ..core.op import Op
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, Variable
+from .kinds import BY_NAME, HIDDEN, OF_CALLS, constant, fixed, hides, is_layer, library
 from .purity import Traces, content
 
-PACKAGE = __package__.split(".")[0]
-FIXED = frozenset({PACKAGE, "numpy", "builtins", "math", "functools", "operator", "typing", "_operator"})
-CONSTANT = (
-    type(None), bool, int, float, complex, str, bytes, type(...), slice, range, np.generic, np.dtype, np.ufunc,
-    CodeType, Tensor, SeedGenerator, np.random.Generator, np.random.RandomState,
-    GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType, WrapperDescriptorType, type(Scope.layer),
-)  # fmt: skip
-OF_CALLS = frozenset({"output_shape", "nodes", "held_masks", "arguments"})  # a layer's: set by calls
+LARGEST = 100_000  # bytes of an array whose values are compared
 MOST = 2000  # objects that are looked at
 MISSING = object()  # what is not there
+
+_code, _defaults, _keywords = map(attrgetter, ("__code__", "__defaults__", "__kwdefaults__"))
+_cell, _inner, _mro = map(attrgetter, ("cell_contents", "__dict__", "__mro__"))
+_partial = attrgetter("func", "args", "keywords")
+_trainable, _path, _wrapped = map(attrgetter, ("_trainable", "path", "func"))
 
 
 class Unsure(Exception):
@@ -43,158 +45,248 @@ class Unsure(Exception):
 
 
 class Dependencies:
-    """The closures, globals, attributes, lists and dicts that a step can reach, as they are now.
+    """All that a step can reach, as it is now; raises `Unsure` for what cannot be watched."""
 
-    Arrays that could be written into must be among `bound`, which reach the derived loop by their identity.
-    Raises `Unsure` for what cannot be watched.
-    """
-
-    def __init__(self, step: Any, bound: list[Any]) -> None:
-        self.dicts: list[tuple[Mapping[Any, Any], list[Any], list[Any], int]] = []
-        self.lists: list[tuple[list[Any], list[Any]]] = []
-        self.functions: list[tuple[Any, Any, Any, Any]] = []  # code and defaults
-        self.cells: list[tuple[CellType, Any]] = []
-        self.slots: list[tuple[Any, str, Any]] = []
-        self.seen: dict[Any, Any] = {}
-        self.bound = {id(b) for b in bound}
-        objects = getattr(getattr(step, "__self__", None), "step_objects", None)
-        for value in objects() if objects else [step]:
-            self._enter(value)
+    def __init__(self, step: Any) -> None:
+        self.reads: dict[Callable[[Any], Any], tuple[list[Any], list[Any]]] = {}  # of objects, their values
+        self.contents: list[tuple[Callable[[Any], Iterable[Any]], Any, list[Any]]] = []
+        self.entries: dict[int, tuple[Mapping[Any, Any], list[Any], list[Any]]] = {}  # some of a dict's
+        self.counts: tuple[list[Any], list[int]] = [], []  # how many there are
+        self.arrays: list[tuple[np.ndarray[Any, Any], Any]] = []
+        self.seen: dict[int, Any] = {}  # by identity, so that no identity is used again
+        self.names: set[str] = set()  # that stand in code
+        self.strings: set[str] = set()  # that could be the names of attributes
+        self.modules: list[tuple[ModuleType, set[str]]] = []  # with the names that were looked for
+        self.left_out: set[str] = set()
+        self.waiting: list[Any] = []
+        if isinstance(step, MethodType):
+            self._layer(step.__self__, step.__func__)
+        else:
+            self.waiting.append(step)
+        self._look_at_all()
 
     def unchanged(self) -> bool:
         """Whether all is as it was."""
-        for inner, keys, values, count in self.dicts:
-            if (count >= 0 and len(inner) != count) or not all(map(is_, map(inner.get, keys), values)):
+        try:
+            for read, (owners, values) in self.reads.items():
+                if not all(map(is_, map(read, owners), values)):
+                    return False
+            for inner, keys, values in self.entries.values():
+                if not all(map(is_, map(inner.get, keys, repeat(MISSING)), values)):
+                    return False
+            for look, owner, before in self.contents:
+                now = list(look(owner))
+                if len(now) != len(before) or not all(map(is_, now, before)):
+                    return False
+            if list(map(len, self.counts[0])) != self.counts[1]:
                 return False
-        for now, before in self.lists:
-            if len(now) != len(before) or not all(map(is_, now, before)):
-                return False
-        for function, code, defaults, keywords in self.functions:
-            if not (function.__code__ is code and function.__defaults__ is defaults):
-                return False
-            if function.__kwdefaults__ is not keywords:
-                return False
-        for cell, held in self.cells:
-            if content(cell) is not held:
-                return False
-        return all([getattr(one, name, MISSING) is value for one, name, value in self.slots])
+            return all([_values(array) == before for array, before in self.arrays])
+        except (AttributeError, ValueError, RuntimeError):  # not there any more, or changing just now
+            return False
 
-    def _enter(self, value: Any) -> None:
-        if isinstance(value, CONSTANT) or id(value) in self.seen:
+    # --- what is watched ----------------------------------------------------------------------------
+
+    def _read(self, read: Callable[[Any], Any], owner: Any) -> Any:
+        """One attribute."""
+        try:
+            value = read(owner)
+        except (AttributeError, ValueError):
+            raise Unsure("a variable that has no value yet") from None
+        owners, values = self.reads.setdefault(read, ([], []))
+        owners.append(owner)
+        values.append(value)
+        self.waiting.append(value)
+        return value
+
+    def _all(self, look: Callable[[Any], Iterable[Any]], owner: Any) -> list[Any]:
+        """Everything in an object that holds others."""
+        self.contents.append((look, owner, list(look(owner))))
+        return self.contents[-1][2]
+
+    def _some(self, inner: Mapping[Any, Any], names: Iterable[Any]) -> None:
+        """Some entries of a dict, whether they are there or not."""
+        for key in names:
+            _, keys, values = self.entries.setdefault(id(inner), (inner, [], []))
+            keys.append(key)
+            values.append(inner.get(key, MISSING))
+            if values[-1] is not MISSING:
+                self.waiting.append(values[-1])
+
+    def _count(self, inner: Any) -> None:
+        """How many entries there are."""
+        self.counts[0].append(inner)
+        self.counts[1].append(len(inner))
+
+    # --- what is looked at --------------------------------------------------------------------------
+
+    def _look_at_all(self) -> None:
+        while self.waiting:
+            self._look_at(self.waiting.pop())
+            if not self.waiting:
+                self._take_from_modules()
+        suspects = HIDDEN | self.left_out
+        if BY_NAME & self.names:
+            self.names |= self.strings
+            if not all(library(module.__name__) for module, _ in self.modules):
+                suspects |= BY_NAME
+        if suspects & self.names:
+            raise Unsure(", ".join(sorted(suspects & self.names)))
+
+    def _take_from_modules(self) -> None:
+        """What code with these names could take out of the modules."""
+        for module, taken in self.modules:
+            inner, known = vars(module), library(module.__name__)
+            if type(module) is not ModuleType or "__getattr__" in inner and not known:
+                raise Unsure(f"the module {module.__name__}")
+            names = [name for name in self.names - taken if name in inner or not known]
+            taken |= self.names
+            self._some(inner, names)
+
+    def _look_at(self, value: Any) -> None:
+        kind = type(value)
+        if kind is str:
+            self.strings.add(value)
+        if constant(value) or id(value) in self.seen:
             return
         self.seen[id(value)] = value
         if len(self.seen) > MOST:
-            raise Unsure("it refers to too much")
-        if isinstance(value, np.ndarray):
-            if value.flags.writeable and id(value) not in self.bound:
-                raise Unsure("an array that could be written into")
+            raise Unsure("too much")
+        if kind is Variable:
+            self._read(_trainable, value)
+            self._read(_path, value)
         elif isinstance(value, FunctionType):
             self._function(value)
-        elif isinstance(value, MethodType):
-            self._enter(value.__self__)
-            self._enter(value.__func__)
-        elif isinstance(value, functools.partial):
-            self._all([value.func, value.args, value.keywords])
-        elif isinstance(value, BuiltinFunctionType):
+        elif isinstance(value, (BuiltinFunctionType, MethodWrapperType)):
             self._builtin(value)
-        elif isinstance(value, (staticmethod, classmethod)):
-            self._enter(value.__func__)
-        elif isinstance(value, property):
-            self._all([value.fget, value.fset])
+        elif kind is MethodType:
+            self.waiting += [value.__self__, value.__func__]
+        elif kind is functools.partial:
+            self.waiting += self._all(_partial, value)
+            self._attributes(value)
+        elif kind in (staticmethod, classmethod):
+            self.waiting.append(value.__func__)
+        elif kind is property:
+            self.waiting += [value.fget, value.fset]
+        elif isinstance(value, functools.cached_property):
+            self._read(_wrapped, value)
+        elif kind is slice:
+            self.waiting += [value.start, value.stop, value.step]
         elif isinstance(value, ModuleType):
-            pass  # what is taken from it is looked at where it is used
+            self.modules.append((value, set()))
         elif isinstance(value, type):
             self._class(value)
-        else:
+        elif kind is np.ndarray:
+            self._array(value)
+        elif kind in (list, set):
+            self.waiting += self._all(list, value)
+        elif kind in (dict, OrderedDict):
+            self.waiting += self._all(_items, value)
+        elif kind is not Tensor:
             self._object(value)
 
-    def _all(self, values: Any) -> None:
-        for value in values:
-            self._enter(value)
+    def _layer(self, layer: Any, function: Any) -> None:
+        """A recurrent layer: of its attributes, the step needs few."""
+        methods = [self._read(attrgetter(name), type(layer)) for name in layer.step_methods]
+        if function not in methods or not all(library(m.__globals__["__name__"]) for m in methods):
+            raise Unsure(f"the method {function.__name__}")
+        self._some(vars(layer), ["cell", *layer.step_methods])
 
-    def _dict(self, inner: Mapping[Any, Any], keys: list[Any], count: int) -> None:
-        values = [inner.get(key) for key in keys]
-        self.dicts.append((inner, keys, values, count))
-        self._all(values)
+    def _array(self, array: np.ndarray[Any, Any]) -> None:
+        if array.nbytes > LARGEST or array.dtype.hasobject:
+            raise Unsure("a large array that could be written into")
+        self.arrays.append((array, _values(array)))
 
     def _builtin(self, value: Any) -> None:
+        self.names.add(f"{value.__name__}()")
         if isinstance(value.__self__, ModuleType) or value.__self__ is None:
-            if not fixed(value):
+            if not library(value.__module__):
                 raise Unsure(f"{value.__name__}()")
         else:
-            self._enter(value.__self__)
+            self.waiting.append(value.__self__)
 
     def _function(self, function: FunctionType) -> None:
-        if fixed(function):  # but what a decorator wraps may be the user's
-            self._all([v for v in map(content, function.__closure__ or ()) if not isinstance(v, Op)])
+        if library(function.__globals__.get("__name__")):  # but what a decorator wraps may be the user's
+            self.names.add(f"{function.__name__}()")
+            for cell in () if fixed(function) else function.__closure__ or ():
+                if not isinstance(content(cell), Op):
+                    self.waiting.append(content(cell))
             return
-        defaults = function.__defaults__, function.__kwdefaults__
-        self.functions.append((function, function.__code__, *defaults))
-        self._all(defaults)
+        for read in (_code, _defaults, _keywords):
+            self._read(read, function)
         for cell in function.__closure__ or ():
-            self.cells.append((cell, content(cell)))
-            self._enter(content(cell))
-        names = list(_names(function.__code__))
-        found = [name for name in names if name in function.__globals__]
-        self._dict(function.__globals__, found, -1)
-        modules = [function.__globals__[name] for name in found]
-        modules += [content(cell) for cell in function.__closure__ or ()]
-        self._modules([m for m in modules if isinstance(m, ModuleType)], names)
+            self._read(_cell, cell)
+        self._attributes(function)
+        named: list[str] = []
+        self._names(function.__code__, named)
+        self._some(function.__globals__, named)
+        builtins = function.__builtins__  # type: ignore[attr-defined]
+        self._some(builtins, [name for name in named if name not in function.__globals__])
 
-    def _modules(self, modules: list[ModuleType], names: list[str]) -> None:
-        """What code could take out of modules, and out of the modules inside."""
-        while modules:
-            module = modules.pop()
-            if (id(module), *names) in self.seen or module.__name__.split(".")[0] in FIXED:
-                continue
-            self.seen[id(module), *names] = module
-            taken = [name for name in names if name in vars(module)]
-            self._dict(vars(module), taken, -1)
-            modules += [vars(module)[n] for n in taken if isinstance(vars(module)[n], ModuleType)]
+    def _names(self, code: CodeType, named: list[str]) -> None:
+        """All names in a function, and in those inside; `named` takes those of globals."""
+        self.names.update(code.co_names)
+        for one in dis.get_instructions(code):
+            if one.opname == "IMPORT_NAME" and not library(one.argval):
+                raise Unsure(f"import {one.argval}")
+            if one.opname.endswith(("_GLOBAL", "_GLOBALS", "_NAME")):
+                named.append(one.argval)
+        for inner in code.co_consts:
+            if isinstance(inner, CodeType):
+                self._names(inner, named)
+            else:
+                self.waiting.append(inner)
+
+    def _attributes(self, value: Any) -> None:
+        """What hangs on an object."""
+        inner = self._read(_inner, value)
+        if type(inner) is not dict:
+            raise Unsure(f"the attributes of a {type(value).__name__}")
+        self.seen[id(inner)] = inner  # its entries are looked at here
+        out = [key for key in inner if isinstance(inner[key], Traces)]
+        if is_layer(value):
+            out += [key for key in OF_CALLS if key in inner]
+            self.left_out |= OF_CALLS
+        if inner and not out:
+            self.waiting += self._all(_items, inner)
+        else:
+            self._some(inner, [key for key in inner if key not in out])
+            self._count(inner)
 
     def _class(self, kind: type) -> None:
-        """The methods of a class that a user wrote."""
+        """The methods and attributes of a class that a user wrote."""
+        self.names.add(kind.__name__)
         for one in kind.__mro__:
-            if fixed(one):
+            if one is not kind and id(one) in self.seen or fixed(one):
                 continue
+            if hides(one):
+                raise Unsure(f"the class {one.__name__}")
             self.seen[id(one)] = one
-            held = vars(one)
-            self._dict(held, [n for n, v in held.items() if callable(v) or not n.startswith("__")], len(held))
+            self._read(_mro, one)
+            self.waiting.append(type(one))
+            self._all(_items, vars(one))
+            self.waiting += [
+                value
+                for name, value in vars(one).items()
+                if callable(value) or constant(value) or not name.startswith("__")
+            ]
 
     def _object(self, value: Any) -> None:
-        kind = type(value)
-        if id(kind) not in self.seen:
-            self._class(kind)
-        inner = getattr(value, "__dict__", None)
-        if isinstance(value, (tuple, frozenset)):
-            self._all(value)
-        elif isinstance(value, list):
-            self.lists.append((value, list(value)))
-            self._all(value)
-        elif isinstance(value, dict):
-            self._dict(value, list(value), len(value))
-        elif isinstance(inner, dict) and not isinstance(value, Iterator):
-            keys = [key for key in inner if key not in OF_CALLS and not isinstance(inner[key], Traces)]
-            self._dict(inner, keys, len(inner))
-        elif not fixed(kind):
+        kind = self._read(type, value)
+        if any(hides(one) for one in kind.__mro__):
             raise Unsure(f"a {kind.__name__}")
+        if isinstance(value, (tuple, frozenset)):
+            self.waiting += value
+        if kind.__dictoffset__:
+            self._attributes(value)
         for one in kind.__mro__:
-            slots = () if fixed(one) else vars(one).get("__slots__", ())
-            for slot in (slots,) if isinstance(slots, str) else slots:
-                hidden = slot.startswith("__") and not slot.endswith("__")
-                name = f"_{one.__name__.lstrip('_')}{slot}" if hidden else slot
-                self.slots.append((value, name, getattr(value, name, MISSING)))
-                self._enter(self.slots[-1][2])
+            for member in vars(one).values():
+                if type(member) is MemberDescriptorType and member.__name__ != "__dict__":
+                    self._read(member.__get__, value)
 
 
-def fixed(value: Any) -> bool:
-    """Whether a class or function belongs to a library that nobody changes."""
-    return str(getattr(value, "__module__", None)).split(".")[0] in FIXED
+def _items(inner: Mapping[Any, Any]) -> list[Any]:
+    return [*inner, *inner.values()]
 
 
-def _names(code: CodeType) -> Iterator[str]:
-    """The names of globals and attributes in a function, and in the functions inside."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
+def _values(array: np.ndarray[Any, Any]) -> Any:
+    return array.shape, array.dtype, array.tobytes()

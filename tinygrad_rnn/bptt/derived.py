@@ -10,7 +10,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
-from types import FunctionType
+from operator import is_
+from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..core.op import Array, Node, Op, Port
 from ..core.tensor import Tensor, Variable
 from .body import Underivable
 from .build import build, examine
-from .dependencies import Dependencies, Unsure
+from .dependencies import LARGEST, Dependencies, Unsure
 from .plan import Call, Plan, Rerun, forward_only, start
 from .purity import Traces
 from .segments import Segments
@@ -63,19 +64,24 @@ def _traced(
 
     A step is traced again if anything that it refers to was replaced, or cannot be watched.
     """
-    given, structure = _given(constants)
-    traces = _traces(step)
-    key: Any = None
-    if traces is not None and structure is not None:
+    given: list[Any] = []
+    traces, key = _traces(step), None
+    if traces is not None and traces.failures < FAILURES:
+        given, structure = _given(constants)
         here = mode()
-        flags = (recording, several_in, here.passes, here.training, floatx(), epsilon(), structure)
-        key = (flags, *[(a.shape, a.dtype, w) for group in inputs for a, w in group])
-        known = traces.get(key)
+        flags = (recording, several_in, here.passes, here.training, floatx(), epsilon())
+        shapes = [(a.shape, a.dtype, w) for group in inputs for a, w in group]
+        code = getattr(step, "__func__", None)  # a layer has several
+        key = None if structure is None else (structure, code, flags, len(inputs[0]), *shapes)
+    dependencies: Dependencies | None = None
+    if traces is not None and key in traces:  # not the first time: many a function is made for one call
+        known = traces.get(key)  # another thread may have given up meanwhile
         if known is not None:
             if (bound := known.bound(given)) is not None:
                 traces.failures = 0
                 return known.plan, bound, known
             traces.failures += 1
+        dependencies = _dependencies(step, traces)
     tracer = examine(step, inputs, constants, several_in)
     body = tracer.body
     asked = tuple([v.wanted for v in (*body.xs, *body.states, *body.constants)])
@@ -90,76 +96,106 @@ def _traced(
         body.bound,
         again,
     )
-    if traces is None or key is None or traces.failures >= FAILURES:
+    if traces is None or key is None:
         return plan, body.bound, None
     found: Known | None = None
-    try:
-        if key in traces:  # the second time: many a function is made for one call
-            found = Known(step, plan, body.bound, given)
-    except Unsure:
-        traces.failures = FAILURES
-    traces[key] = found
-    while len(traces) > TRACES_KEPT:
-        traces.pop(next(iter(traces)))
+    if dependencies is not None and dependencies.unchanged():  # also by another thread
+        found = Known(plan, body.bound, given, dependencies)
+        if tracer.has_read or found.aliased(given):
+            found, traces.failures = None, FAILURES
+    with _lock:
+        traces[key] = found
+        if traces.failures >= FAILURES:
+            traces.clear()
+        elif len(traces) > TRACES_KEPT:
+            traces.pop(next(iter(traces)))
     return plan, body.bound, found
+
+
+def _dependencies(step: Any, traces: Traces) -> Dependencies | None:
+    """What the step refers to; None, from now on, if that changes at every call, or cannot be watched."""
+    if traces.failures < FAILURES:
+        try:
+            return Dependencies(step)
+        except Unsure:
+            traces.failures = FAILURES
+    return None
 
 
 class Known:
     """What a trace found, with what it depends on."""
 
-    def __init__(self, step: Any, plan: Plan, bound: list[Any], given: list[Any]) -> None:
+    def __init__(self, plan: Plan, bound: list[Any], given: list[Any], dependencies: Dependencies) -> None:
         places = {id(g): i for i, g in enumerate(given)}
-        self.plan = plan
-        self.found = [(places.get(id(b), -1), b) for b in bound]
-        self.leaves = [(getattr(b, "_node", None) is not None, b.dtype) for b in bound]
-        self.dependencies = Dependencies(step, bound)
-        if any(id(g) in self.dependencies.seen for g in given):
-            raise Unsure("a constant that the step knows already")
-        self.fixed = all(isinstance(b, Variable) or i >= 0 for i, b in self.found)
+        self.plan, self.dependencies = plan, dependencies
+        self.found = [(i, None if i >= 0 else b) for b in bound for i in (places.get(id(b), -1),)]
+        self.shared = [dependencies.seen.get(id(g)) for g in given]  # the step knows it by itself, too
+        self.fixed = all(i >= 0 or isinstance(b, Variable) for i, b in self.found)
 
     def bound(self, given: list[Any]) -> list[Any] | None:
         """The Tensors and arrays from outside for a call with these constants; None if it must be traced."""
-        if not self.dependencies.unchanged():
+        shared = map(self.dependencies.seen.get, map(id, given))
+        if not all(map(is_, shared, self.shared)) or not self.dependencies.unchanged():
             return None
-        bound = [b if i < 0 else given[i] for i, b in self.found]
-        same = [
-            (getattr(b, "_node", None) is not None, b.dtype) == leaf
-            for b, leaf in zip(bound, self.leaves, strict=True)
-        ]
-        return bound if all(same) else None
+        return [b if i < 0 else given[i] for i, b in self.found]
+
+    def aliased(self, given: list[Any]) -> bool:
+        """Whether the step made Tensors or arrays that hold the memory of others, such as `w.detach()`."""
+        others = [v for v in (*self.dependencies.seen.values(), *given) if isinstance(v, Tensor)]
+        memory = {id(_owner(v)) for v in others}
+        known = {id(v) for v in others}
+        return any(b is not None and id(b) not in known and id(_owner(b)) in memory for _, b in self.found)
+
+
+def _owner(value: Any) -> Any:
+    """The object that has the memory of a Tensor or array."""
+    value = getattr(value, "_data", value)
+    while isinstance(value, np.ndarray) and value.base is not None:
+        value = value.base
+    return value
 
 
 def _traces(step: Any) -> Traces | None:
     """Where it is kept what was found out about a step: with the layer that it belongs to, or the function."""
-    owner = getattr(step, "__self__", None)
-    if owner is None and isinstance(step, (FunctionType, partial)):
-        found: Traces = step.__dict__.setdefault("__traces__", Traces())
-        return found
-    held = getattr(owner, "traces", None)
-    return held if isinstance(held, Traces) else None
+    owner, name = (step.__self__, "traces") if isinstance(step, MethodType) else (step, "__traces__")
+    attributes = getattr(owner, "__dict__", {})
+    held = attributes.get(name)
+    if isinstance(held, Traces) and held.of(owner):
+        return held
+    if isinstance(held, Traces) or isinstance(step, (FunctionType, partial)):
+        held = attributes[name] = Traces(owner)
+        return held
+    return None
 
 
 def _given(constants: Any) -> tuple[list[Any], Any]:
-    """Tensors and arrays among the constants, and all else about them; None if there are things of other kinds."""
+    """Tensors and arrays among the constants, and all else about them; None if there are things of other kinds.
+
+    Of an array it is all its values, as nothing shows what a step does with them.
+    """
     given: list[Any] = []
     first: dict[int, int] = {}
 
     def structure(value: Any) -> Any:
-        if isinstance(value, (Tensor, np.ndarray)):
+        kind = type(value)
+        if kind in (Tensor, Variable):
             given.append(value)
-            data = getattr(value, "_data", value)
-            return data.shape, data.dtype, type(value), first.setdefault(id(data), len(given))
-        if type(value) in (tuple, list):
-            return type(value), *[structure(v) for v in value]
-        if type(value) is dict:
-            return dict, *[(k, structure(v)) for k, v in value.items()]
-        if value is None or type(value) in (bool, int, float, str):
-            return type(value), value
-        raise Unsure(type(value).__name__)
+            data = value._data
+            return data.shape, data.dtype, kind, value._node is None, first.setdefault(id(data), len(given))
+        if kind is np.ndarray and value.nbytes <= LARGEST and not value.dtype.hasobject:
+            given.append(value)
+            return value.shape, value.dtype, value.tobytes(), first.setdefault(id(value), len(given))
+        if kind in (tuple, list):
+            return kind, *[structure(v) for v in value]
+        if kind is dict:
+            return kind, *[(structure(k), structure(v)) for k, v in value.items()]
+        if value is None or kind in (bool, int, float, str):
+            return kind, repr(value)
+        raise Unsure(kind.__name__)
 
     try:
         return given, structure(constants)
-    except Unsure:
+    except (Unsure, RecursionError):
         return given, None
 
 

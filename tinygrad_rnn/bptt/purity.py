@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Iterator
-from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,18 @@ LARGE_ARRAY = 1_000_000  # elements; larger ones are not watched
 
 
 class Traces(dict[Any, Any]):
-    """What was found out about a step. It stays with the step: a copy of it knows nothing."""
+    """What was found out about the step of an owner. It stays with that: a copy of it knows nothing."""
 
-    failures = 0  # how often what the step depends on had changed
+    def __init__(self, owner: Any = None) -> None:
+        self.owner = None if owner is None else weakref.ref(owner)
+        self.failures = 0  # how often in a row what the step depends on had changed
 
-    def __deepcopy__(self, memo: Any) -> Traces:
-        """An empty one."""
-        return Traces()
+    def of(self, owner: Any) -> bool:
+        """Whether this is the owner: the attributes of functions and layers may be copied to others."""
+        return self.owner is not None and self.owner() is owner
 
     def __reduce__(self) -> Any:
-        """For pickle: an empty one."""
+        """For pickle and copy: an empty one."""
         return Traces, ()
 
 
@@ -231,12 +234,11 @@ def _same(a: Any, b: Any) -> bool:
 
 def kind_of(value: Any, depth: int = 3) -> Any:
     """What decides whether a step that was looked at once may be another one now: code, switches, types."""
-    function = getattr(value, "__func__", value)
-    code = getattr(function, "__code__", None)
-    if code is not None:
-        held = [getattr(value, "__self__", None)] if function is not value else []
+    function = value.__func__ if isinstance(value, MethodType) else value
+    if isinstance(function, FunctionType):
+        held = [value.__self__] if isinstance(value, MethodType) else []
         cells = [content(c) for c in function.__closure__ or ()]
-        return (code, tuple([kind_of(v, depth - 1) for v in (*held, *cells)]) if depth else ())
+        return (function.__code__, tuple([kind_of(v, depth - 1) for v in (*held, *cells)]) if depth else ())
     if value is None or isinstance(value, (bool, str)):
         return value
     inner = getattr(value, "__dict__", None)

@@ -164,6 +164,10 @@ class Tensor:
 
     __hash__ = object.__hash__
 
+    def __reduce__(self) -> Any:
+        """For copy and pickle: the value, its name, and whether it is a leaf; not what it was computed from."""
+        return tensor, (self._data, None, isinstance(self._node, Leaf), self.name)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """NumPy's conversion: read-only without a copy."""
         value = self.numpy()
@@ -304,6 +308,11 @@ class Variable(Tensor):
         if isinstance(self._node, Leaf):
             self._node.label = path
 
+    def __reduce__(self) -> Any:
+        """For copy and pickle: a variable of its own, without a gradient."""
+        held = self.path, self.constraint, self.regularizer
+        return _restored, (self._data, self._trainable, *held)
+
     def assign(self, value: Any) -> Variable:
         """Replace the value by a copy of `value`, cast to this dtype; return the variable.
 
@@ -324,6 +333,14 @@ class Variable(Tensor):
         """`Variable(path, shape, dtype, value)`."""
         body = np.array2string(self.numpy(), separator=", ", threshold=20)
         return f"<Variable {self.path!r} shape={self.shape} dtype={self.dtype} value={body}>"
+
+
+def _restored(data: Array, trainable: bool, path: str, constraint: Any, regularizer: Any) -> Variable:
+    """A Variable out of a pickle."""
+    variable = Variable(data, trainable)
+    variable.rename(path)
+    variable.constraint, variable.regularizer = constraint, regularizer
+    return variable
 
 
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, name: str | None = None) -> Tensor:

@@ -42,6 +42,7 @@ class RNN(Recurrent):
     """
 
     _plain = Layer._plain | {"dropout_masks", "_states"}
+    step_methods = ("_one_step", "_whole_step")  # they need nothing but the cell
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class RNN(Recurrent):
         self._features: int | None = None
         self._states: list[Any] | None = None  # flat; of the batch before (stateful), or of step()
         self.dropout_masks: Any = None
-        self.traces = Traces()  # what derived mode knows about the step
+        self.traces = Traces(self)  # what derived mode knows about the step
         self._looked_for_padding = False
 
     # --- weights and states ---------------------------------------------------------------------------
@@ -214,10 +215,6 @@ class RNN(Recurrent):
         if not self.built:
             self.build_at(self.path, (None, None, np.shape(x)[1]))
         return self._whole_step, prepare(self.cell, *np.shape(x))
-
-    def step_objects(self) -> list[Any]:
-        """What the step of derived mode depends on."""
-        return [self.cell]
 
     def step(self, x_t: Any, states: Any = None) -> Any:
         """One time step on `x_t` `(batch, features)`: streaming.

@@ -43,6 +43,10 @@ class Recordings:
         self.seen: OrderedDict[Any, None] = OrderedDict()
         self.lock = threading.Lock()  # a recording holds the values of its run
 
+    def __reduce__(self) -> Any:
+        """For pickle and copy: an empty one, as a copy of the model has its own weights."""
+        return Recordings, ()
+
     def run(self, x: Any, y: Any) -> tuple[Tensor, Any, dict[Any, Any]] | None:
         """Loss, outputs and gradients; None if the model must be called."""
         key = _key(x, y)

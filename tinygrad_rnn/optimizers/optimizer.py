@@ -284,6 +284,17 @@ class Optimizer(Serializable):
         """Go back to a `snapshot`."""
         self._variables, self._arrays, self._calls, self.swapped = snapshot
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copy and pickle: what belongs to a variable in the order of the variables."""
+        arrays = [self._arrays[id(v)] for v in self._variables]
+        return {**vars(self), "_arrays": arrays, "_spare": {}, "_undecayed": list(self._undecayed.values())}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take it over for these variables."""
+        vars(self).update(state)
+        self._arrays = {id(v): kept for v, kept in zip(self._variables, state["_arrays"], strict=True)}
+        self._undecayed = {id(v): v for v in state["_undecayed"]}
+
     def state(self) -> dict[str, Array]:
         """Copies of what `load_state` needs to go on bit for bit: counter, rate, slots by variable number."""
         state = {"calls": np.array(self._calls)}
