@@ -60,7 +60,7 @@ def test_a_state_of_two_sums_stands_in_the_first_row() -> None:
     text = source(problem("no_row_state_in_two_sums"))
     assert "all_rows" in text and "all_rows_2" not in text
     loop = text.partition("for t in range(T):")[2].partition("\n\n")[0]
-    assert "dot(h[t], w" in loop and "dot(rows[t], weights" in loop
+    assert "dot(h[t], " in loop and "dot(rows[t], weights" in loop
 
 
 @pytest.mark.parametrize(
