@@ -51,6 +51,11 @@ def row_of_several_gates(w, x, s, c):
     return h, [h]
 
 
+def row_and_the_state_once_more(w, x, s, c):
+    h = ops.tanh(s[0] @ w.Wh + s[0] @ w.Ub + x @ w.Wx + w.b)
+    return h, [h]
+
+
 def row_read_in_other_ways(w, x, s, c):
     folded = s[0].reshape(-1, 2, 2).transpose(0, 2, 1).reshape(s[0].shape)
     h = ops.tanh(x @ w.Wx + s[0] @ w.Wh + w.b) + 0.3 * folded * x.sum(axis=1, keepdims=True)
@@ -64,6 +69,11 @@ def row_to_the_output_alone(w, x, s, c):
 def no_row_product_read_twice(w, x, s, c):
     u = s[0] @ w.Wh
     h = ops.tanh(x @ w.Wx + u + w.b) * ops.sigmoid(u)
+    return h, [h]
+
+
+def no_row_other_term_of_the_input(w, x, s, c):
+    h = ops.tanh(x @ w.Wx + s[0] @ w.Wh + w.b + x[:, :1] * w.d)
     return h, [h]
 
 
@@ -82,8 +92,10 @@ CELLS = {
     row_of_two_states_and_inputs: Cell({**RNN, **B, **UB, "Wy": (2, H)}, xs=((F,), (2,)), states=TWO),
     rows_of_layers: Cell({**RNN, **B, **UB, **WY, **D}, states=TWO),
     row_of_several_gates: Cell({**WX, **WH, **B, **UB, **D, "Wz": (F, H)}),
+    row_and_the_state_once_more: Cell({**RNN, **B, **UB}),
     row_read_in_other_ways: Cell({**RNN, **B, **UB}),
     row_to_the_output_alone: Cell({**RNN, **B, **D}),
     no_row_product_read_twice: Cell({**RNN, **B}),
+    no_row_other_term_of_the_input: Cell({**RNN, **B, **D}),
     no_row_state_in_two_sums: Cell({**RNN, **B, **UB}),
 }
