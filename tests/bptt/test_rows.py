@@ -131,14 +131,18 @@ def test_only_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "all_rows" in source(problem("row_without_input", batch))
 
 
-def test_an_input_of_another_type_has_its_own_memory() -> None:
+def test_a_bias_of_another_type_stands_in_no_row() -> None:
+    """Its gradient has that type."""
     rng = np.random.default_rng(0)
     W, U = (tg.tensor(rng.standard_normal((4, 4))) for _ in range(2))
+    b = tg.tensor(rng.standard_normal(4).astype("float32"), requires_grad=True)
 
     def step(x, s, c):
-        h = tg.ops.tanh(x @ W + s[0] @ U)
+        h = tg.ops.tanh(x @ W + s[0] @ U + b)
         return h, [h]
 
-    x, h = rng.standard_normal((2, 5, 4)).astype("float32"), [np.zeros((2, 4))]
+    x, h = rng.standard_normal((2, 5, 4)), [np.zeros((2, 4))]
     assert "all_rows" not in tg.bptt_source(step, x[:, 0], h)
-    close(*[[tg.scan(step, x, h, derive=d)[0]] for d in (True, False)])
+    found = [tg.scan(step, x, h, derive=d)[0] for d in (True, False)]
+    close([found[0]], [found[1]])
+    close(*[[tg.grad(y.sum(), [b])[0]] for y in found], rtol=1e-6)
