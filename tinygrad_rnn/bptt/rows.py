@@ -107,7 +107,7 @@ class _Sum:
             elif self._is_product(a):
                 self.weights[a.args[0]] = a.args[1]
                 self.replaced.append(a)
-            elif isinstance(a, Value) and a not in self.varying and self._like(a, value.shape[1:]):
+            elif isinstance(a, Value) and a not in self.varying and a.shape == value.shape[1:]:
                 self.biases.append(a)
             else:
                 self.rest.append(a)
@@ -123,12 +123,9 @@ class _Sum:
             and left not in self.taken
             and left not in self.weights
             and right not in self.varying
-            and self._like(left, (batch, *right.shape[:1]))
-            and self._like(right, (*left.shape[1:], width))
+            and left.shape[:-1] == (batch,)
+            and right.shape == (*left.shape[1:], width)
         )
-
-    def _like(self, a: Value, shape: Any) -> bool:
-        return bool(a.shape == shape) and a.dtype == self.total.dtype
 
     def joined(self, known: dict[tuple[Any, ...], Value]) -> list[Value]:
         """The ops that take the place of the sum, which keeps its identity."""
