@@ -178,16 +178,20 @@ How to read it:
 - `all_z` is a quantity at all T steps, `(T, batch, units)`, and `z[t]` one step of it. A state has T + 1 steps:
   `all_h[:-1]` are the states before each step, `all_h[1:]` those after it. `dh`, without `[t]`, is written over at
   every step.
+- `rows[t]` has states before step t, 1 and inputs of step t side by side, a row for each example; `all_h` and `all_x`
+  are columns of `all_rows`.
 - `out=` says where a result goes. A statement often writes over what it has just read.
 - Comments name the equation of the docstring that a line computes; `∂(2)` belongs to the derivative of equation (2).
   The numbers in the left columns are those of `tinygrad_rnn/manual`.
 
 What the derivation does that the hand derivations do not:
 
-- *Before the loop* goes what needs no state: products with the input for all steps at once, and, backwards, the factors
-  that are made of saved values only.
+- *Before the loop* goes what needs no state, for all steps at once: what is made of inputs alone, and, backwards, the
+  factors that are made of saved values only. An input that is added to a state's product stands beside the state, and
+  its product stays in the loop, where it is no call of its own.
 - *Inside the loop* stays what the next step needs.
-- *After the loop* go the gradients of the weights, one product over all steps for each, and whatever no step reads.
+- *After the loop* go the gradients of the weights, one product over all steps for those of one row, and whatever no
+  step reads.
 
 The numbers are the same:
 

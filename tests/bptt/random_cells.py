@@ -72,10 +72,22 @@ WEIGHTED = {
 SHAPES: dict[str, Any] = {"W": (H, H), "b": (H,), "s": (), "V": (2 * H, H), "U": (H, 2 * H)}
 
 
-def recipe(seed: int) -> tuple[list[Any], list[Any], list[int]]:
-    """(ops with the numbers of their arguments, outputs, states): values 0, 1 are inputs, 2 and 3 states."""
+def row(values: list[Any], w: Any) -> Any:
+    """A sum of products with inputs and states, and a bias."""
+    weights = (w["W"], w["U"][:, :H], w["V"][:H])
+    products = [a @ u for a, u in zip(values, weights, strict=False)]
+    return sum(products[1:], products[0] + w["b"]) * 0.5
+
+
+def recipe(seed: int, rows: bool = False) -> tuple[list[Any], list[Any], list[int]]:
+    """(ops with the numbers of their arguments, outputs, states): values 0, 1 are inputs, 2 and 3 states.
+
+    With `rows` the first two are sums of products.
+    """
     rng = np.random.default_rng(seed)
     program: list[Any] = []
+    for _ in range(2 * rows):
+        program.append((3, "row", [int(i) for i in rng.permutation(4)[: rng.integers(1, 4)]]))
     for _ in range(rng.integers(3, 13)):
         count = 4 + len(program)
         kind = rng.integers(3)
@@ -99,8 +111,8 @@ def recipe(seed: int) -> tuple[list[Any], list[Any], list[int]]:
 class Step:
     """A recipe as a step function."""
 
-    def __init__(self, seed: int, weights: dict[str, Any]) -> None:
-        self.program, self.outputs, self.new = recipe(seed)
+    def __init__(self, seed: int, weights: dict[str, Any], rows: bool) -> None:
+        self.program, self.outputs, self.new = recipe(seed, rows)
         self.weights = weights
 
     def __call__(self, x: Any, states: Any, constants: Any) -> Any:
@@ -113,13 +125,15 @@ class Step:
                 else BINARY[name](*a)
                 if kind == 1
                 else WEIGHTED[name](*a, self.weights)
+                if kind == 2
+                else row(a, self.weights)
             )
         bounded = [ops.tanh(values[i]) if i > 3 else values[i] for i in self.new]
         found = tuple(values[i] for i in self.outputs)
         return (found if len(found) > 1 else found[0]), bounded
 
 
-def run(seed: int, derive: bool, **options: Any) -> list[Any]:
+def run(seed: int, derive: bool, rows: bool = False, **options: Any) -> list[Any]:
     """Values and gradients."""
     rng = np.random.default_rng(seed + 7)
     leaves = {n: tg.tensor(0.5 * rng.standard_normal(s), requires_grad=True) for n, s in SHAPES.items()}
@@ -127,7 +141,7 @@ def run(seed: int, derive: bool, **options: Any) -> list[Any]:
     states = [
         tg.tensor(0.5 * rng.standard_normal((N, H)), requires_grad=bool(rng.integers(4))) for _ in range(2)
     ]
-    y, last = tg.scan(Step(seed, leaves), tuple(xs), states, derive=derive, **options)
+    y, last = tg.scan(Step(seed, leaves, rows), tuple(xs), states, derive=derive, **options)
     ends = [*(y if isinstance(y, tuple) else [y]), *last]
     targets = [t for t in (*leaves.values(), *xs, *states) if t.requires_grad]
     pairs = [(e, g) for e, g in [(e, rng.standard_normal(e.shape)) for e in ends] if e.requires_grad]
@@ -141,4 +155,4 @@ def problem_of(seed: int, **options: Any) -> str:
         close(run(seed, True, **options), run(seed, False, **options), 1e-11)
         return ""
     except Exception as error:  # a crash is a finding like any other
-        return f"cell {seed}: {type(error).__name__}: {error}: {recipe(seed)}"
+        return f"cell {seed}: {type(error).__name__}: {error}: {recipe(seed, options.get('rows', False))}"

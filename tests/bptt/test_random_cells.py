@@ -11,7 +11,7 @@ from bptt.random_cells import H, N, T, problem_of
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
 
-CELLS, MASKED = 160, 30
+CELLS, MASKED, WITH_ROWS = 160, 30, 60
 FOUND = (1031, 1162, 2363, 2561, 2672, 3595, 4140, 8111, 10290)  # were refused once, and ran unrolled
 
 
@@ -26,6 +26,12 @@ def test_random_cells_agree_with_masks_and_backwards() -> None:
     seeds = range(CELLS, CELLS + MASKED)
     found = [p for seed in seeds if (p := problem_of(seed, mask=mask, go_backwards=bool(seed % 2)))]
     assert not found, f"{len(found)} of {MASKED}:\n" + "\n".join(found[:12])
+
+
+def test_random_cells_with_sums_of_products_agree() -> None:
+    seeds = range(CELLS, CELLS + WITH_ROWS)
+    found = [p for seed in seeds if (p := problem_of(seed, rows=True, go_backwards=bool(seed % 2)))]
+    assert not found, f"{len(found)} of {WITH_ROWS}:\n" + "\n".join(found[:12])
 
 
 @pytest.mark.parametrize("seed", range(4))

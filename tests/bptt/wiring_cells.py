@@ -183,7 +183,13 @@ def outer_product_by_broadcasting(w, x, s, c):
     return (memory * query[:, None, :]).sum(axis=2), [memory]
 
 
+def wide_layer(w, x, s, c):
+    h = ops.tanh(x @ w.Wx + ops.tanh(s[0] @ w.Wide) @ w.Back)
+    return h, [h]
+
+
 CELLS = {
+    wide_layer: Cell({**WX, "Wide": (H, 12 * H), "Back": (12 * H, H)}),
     joined: Cell({"W": (H + F, H)} | B),
     joined_x_first: Cell({"W": (H + 2 * F, H)}),
     joined_states_only: Cell(WX | {"W": (2 * H, H)}, states=TWO),

@@ -12,7 +12,7 @@ import numpy as np
 from ..config import mode
 from ..core.op import Array
 from ..core.tensor import Tensor
-from . import algebra, dots, gates, schedule, source, sums, terms
+from . import algebra, dots, gates, rows, schedule, source, sums, terms
 from .adjoint import derive
 from .body import Body, Tracer, Underivable, Value, trace
 from .equations import number_equations
@@ -28,12 +28,13 @@ PASSES: dict[str, Any] = {  # in the order in which they are applied; each can b
     "dots": dots.dots,
     "hoist": schedule.program,
     "defer": schedule.defer,
+    "rows": rows.rows,
     "merge": gates.merge,
     "fold": gates.fold,
 }
 
 
-NEED_HOIST = frozenset(("factors", "terms", "merge", "fold"))
+NEED_HOIST = frozenset(("factors", "terms", "rows", "merge", "fold"))
 
 
 @dataclass
@@ -203,6 +204,8 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     if not saving:
         if "dots" not in off:
             dots.dots(body, None)
+        if "rows" not in off:
+            rows.rows(body, None)
         if "merge" not in off:
             gates.merge(body, None, "fold" not in off)
         return source.write(schedule.program(body, None, "hoist" not in off, True)), [], False
@@ -224,6 +227,8 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     if "defer" not in off:
         schedule.defer(adjoint, once, schedule.largest(body))
     algebra.resolve(adjoint)
+    if "rows" not in off:
+        rows.rows(body, adjoint)
     if "merge" not in off:
         gates.merge(body, adjoint, "fold" not in off)
     program = schedule.program(body, adjoint, "hoist" not in off, "defer" not in off)

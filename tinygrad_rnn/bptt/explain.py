@@ -132,7 +132,7 @@ def without(*passes: str) -> switched:
 
     >>> with without("hoist"):
     ...     sorted(mode().passes)
-    ['factors', 'fold', 'hoist', 'merge', 'terms']
+    ['factors', 'fold', 'hoist', 'merge', 'rows', 'terms']
     """
     unknown = [p for p in passes if p not in PASSES]
     if unknown:

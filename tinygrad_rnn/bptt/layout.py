@@ -76,6 +76,7 @@ class Layout:
         for prefix, regions in (("f", program.forward), ("b", program.backward)):
             for name in ("before", "loop", "after"):
                 self.region |= dict.fromkeys(getattr(regions, name), f"{prefix}-{name}")
+        self.in_rows = {a for v in self.forward if v.op == "rows" for a in v.inputs}
         self.same: dict[Value, Value] = {}  # written over
         self.born: dict[Value, tuple[Value, int]] = {}  # inside the buffer of a concatenation, as part number
         self.pieces: dict[Value, list[Value]] = {}  # what was born inside a concatenation
@@ -128,6 +129,7 @@ class Layout:
                 op is None
                 or v.attrs.get("own")
                 or v.op == "concatenate"
+                or self._in_rows(v)
                 or not (op.broadcasts or v.op in ("softmax", "log_softmax"))
             ):
                 continue
@@ -147,6 +149,10 @@ class Layout:
                         self.born[a] = self.born.pop(v)
                     self.same[v] = a
                     break
+
+    def _in_rows(self, v: Value) -> bool:
+        """Whether a value goes into columns of rows: only what has to; ops on one piece of memory are faster."""
+        return v in self.state_of and self.program.body.states[self.state_of[v]] in self.in_rows
 
     def _is_next_carry(self, v: Value) -> bool:
         """Whether only the step before needs a value."""

@@ -10,6 +10,7 @@ import numpy as np
 from ..core.op import OPS
 from .body import Underivable, Value
 from .layout import Layout, Names, Place, is_view
+from .rows import columns
 from .schedule import Program
 from .text import UFUNCS, number, view_text
 
@@ -29,6 +30,7 @@ class Places:
         self.scalars: set[str] = set()  # buffers whose steps have no axes
         self.literals: dict[str, str] = {}
         self.lead = 0
+        self.in_rows: dict[Value, str] = {}  # states and inputs that are columns of a buffer of rows
         self.dtype = self.body.states[0].dtype if self.body.states else self.body.xs[0].dtype
         self._name_inputs()
 
@@ -51,15 +53,16 @@ class Places:
             self.names.new(w) for w in wishes
         ]  # the arguments of backward beside forward's
         self.constant_names = [self.names.new(c.label or "w") for c in body.constants]
+        for v in self.layout.forward:
+            if v.op == "rows":
+                self._rows(v)
         for x, i in zip(body.xs, range(len(body.xs)), strict=True):
             label = x.label if x.label and x.label not in ("X", "inputs") else "x"
-            self.places[x] = Place(self.names.new(label), "stack")
+            self.places[x] = Place(self.names.new(label), "stack", contiguous=x not in self.in_rows)
             if x.shape == ():
                 self.scalars.add(self.places[x].name)
-            self.hold(
-                self.places[x].whole,
-                f"np.empty({self.shape_text(('T', *x.shape))}, {self.x_arguments[i]}.dtype)",
-            )
+            memory = f"np.empty({self.shape_text(('T', *x.shape))}, {self.x_arguments[i]}.dtype)"
+            self.hold(self.places[x].whole, self.in_rows.get(x, memory))
         for c, name in zip(body.constants, self.constant_names, strict=True):
             self.places[c] = Place(name, "once")
         for j, state in enumerate(body.states):
@@ -67,8 +70,24 @@ class Places:
             if state.shape == ():
                 self.scalars.add(self.places[state].name)
 
+    def _rows(self, v: Value) -> None:
+        """The buffer in which states and inputs stand side by side, with a column of ones."""
+        self.places[v] = Place(self.names.new("rows"), "stack", long=True)
+        whole = self.places[v].whole
+        self.hold(whole, self.empty(v, "T + 1"))
+        for part, start, stop in columns(v):
+            if not isinstance(part, Value):
+                self.memory.append(f"{whole}[:, :, {start}] = {part}")
+            else:
+                steps = ":-1" if part.op == "x" else ":"
+                self.in_rows[part] = f"{whole}[{steps}, :, {start}:{stop}]"
+
     def _state_buffer(self, j: int, state: Value) -> None:
         name = self.state_names[j]
+        if state in self.in_rows:
+            self.places[state] = Place(name, "stack", contiguous=False, long=True)
+            self.hold(f"all_{name}", self.in_rows[state])
+            return
         members = [v for v, k in self.layout.state_of.items() if k == j]
         group = [u for u in self.layout.order if self.layout._buffer(u) in members] + members
         outside = [u for v in (state, *group) for u in self.layout._readers(v)]
@@ -138,7 +157,7 @@ class Places:
         if v in lay.state_of:
             state = self.body.states[lay.state_of[v]]
             first = self.place(state)
-            return Place(first.name, first.kind, 1, True, first.long)
+            return Place(first.name, first.kind, 1, first.contiguous, first.long)
         if v.op in ("split", "unstack"):
             return self.place(v.args[0])
         if v.op == "part":

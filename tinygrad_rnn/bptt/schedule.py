@@ -164,7 +164,8 @@ def _regions(
     for v in values:
         if v.op == "time_sum":
             once.add(v)
-            big = math.prod(v.args[0].shape) > limit and not v.attrs.get("scatter")
+            whole = not v.attrs.keys().isdisjoint(("product", "products", "scatter"))  # an op of its own
+            big = math.prod(v.args[0].shape) > limit and not whole
             (result.loop if not deferred or big else result.after).append(v)
         elif v in sums:
             once.add(v)
