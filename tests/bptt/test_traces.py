@@ -260,3 +260,26 @@ def test_dropout_masks_are_no_reason_to_trace(traced: list[Any]) -> None:
             found.append(np.array(layer(np.ones((N, 4, H), "float32"), training=True)))
     assert len(traced) == 2
     assert len({f.tobytes() for f in found}) == 4
+
+
+def test_a_masked_step_is_remembered_with_any_mask(traced: list[Any]) -> None:
+    one, rng = Plain(), np.random.default_rng(0)
+    step = stepping(lambda: one.scale)
+    x = inputs()
+    for one.scale in (2.0, 2.0, 2.0, 3.0, 3.0, 3.0):
+        mask = rng.random(x.shape[:2]) < 0.5
+        found = [
+            tg.scan(step, x, [np.zeros((N, H))], mask=mask, derive=derive)[0] for derive in (True, False)
+        ]
+        np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
+    assert (
+        len(traced) == 3 * 2
+    )  # for its outputs, and for its plan: the first two calls, and after the change
+
+
+def test_a_masked_layer_is_traced_twice(traced: list[Any]) -> None:
+    layer, rng = layers.LSTM(H, return_sequences=True), np.random.default_rng(0)
+    with tg.derived():
+        for _ in range(4):
+            layer(np.ones((N, 4, H), "float32"), mask=rng.random((N, 4)) < 0.5)
+    assert len(traced) == 4

@@ -36,7 +36,7 @@ MISSING = object()  # what is not there
 
 _code, _defaults, _keywords = map(attrgetter, ("__code__", "__defaults__", "__kwdefaults__"))
 _cell, _inner, _mro = map(attrgetter, ("cell_contents", "__dict__", "__mro__"))
-_partial = attrgetter("func", "args", "keywords")
+_partial, _builtins = attrgetter("func", "args", "keywords"), attrgetter("__builtins__")
 _trainable, _path, _wrapped = map(attrgetter, ("_trainable", "path", "func"))
 
 
@@ -219,8 +219,7 @@ class Dependencies:
         named: list[str] = []
         self._names(function.__code__, named)
         self._some(function.__globals__, named)
-        builtins = function.__builtins__  # type: ignore[attr-defined]
-        self._some(builtins, [name for name in named if name not in function.__globals__])
+        self._some(_builtins(function), [name for name in named if name not in function.__globals__])
 
     def _names(self, code: CodeType, named: list[str]) -> None:
         """All names in a function, and in those inside; `named` takes those of globals."""

@@ -23,6 +23,7 @@ from ..core.tensor import Tensor, Variable
 from .body import Underivable
 from .build import build, examine
 from .dependencies import LARGEST, Dependencies, Unsure
+from .masked import Masked
 from .plan import Call, Plan, Rerun, forward_only, start
 from .purity import Traces
 from .segments import Segments
@@ -30,7 +31,7 @@ from .trial import Unrolled, try_out
 
 BLOCK = 31 * 2**20  # bytes; glibc raises the size from which it returns memory to the system up to 32 MB
 PLANS_KEPT = 64  # structures whose source is kept
-TRACES_KEPT = 8  # shapes for which it is kept with a step what was found out about it
+TRACES_KEPT = 16  # shapes for which it is kept with a step what was found out about it
 FAILURES = 3  # what a step depends on changed so many times: it is traced at every call
 
 
@@ -64,15 +65,7 @@ def _traced(
 
     A step is traced again if anything that it refers to was replaced, or cannot be watched.
     """
-    given: list[Any] = []
-    traces, key = _traces(step), None
-    if traces is not None and traces.failures < FAILURES:
-        given, structure = _given(constants)
-        here = mode()
-        flags = (recording, several_in, here.passes, here.training, floatx(), epsilon())
-        shapes = [(a.shape, a.dtype, w) for group in inputs for a, w in group]
-        code = getattr(step, "__func__", None)  # a layer has several
-        key = None if structure is None else (structure, code, flags, len(inputs[0]), *shapes)
+    traces, key, given = _memory(step, inputs, constants, recording, several_in)
     dependencies: Dependencies | None = None
     if traces is not None and key in traces:  # not the first time: many a function is made for one call
         known = traces.get(key)  # another thread may have given up meanwhile
@@ -103,20 +96,61 @@ def _traced(
         found = Known(plan, body.bound, given, dependencies)
         if tracer.has_read or found.aliased(given):
             found, traces.failures = None, FAILURES
+    _keep(traces, key, found)
+    return plan, body.bound, found
+
+
+def outputs_of(step: Any, inputs: Any, constants: Any, several_in: bool) -> list[tuple[Any, Any, list[int]]]:
+    """Shape and type of every output of a step, and which of the new states it is; `inputs` as for `trace`."""
+    traces, key, _ = _memory(step, inputs, constants, "outputs", several_in)
+    dependencies: Dependencies | None = None
+    if traces is not None and key in traces:
+        known = traces.get(key)
+        if known is not None and known[0].unchanged():
+            return known[1]  # type: ignore[no-any-return]
+        dependencies = _dependencies(step, traces)
+    tracer = examine(step, inputs, constants, several_in)
+    new = tracer.body.new_states
+    found = [(o.shape, o.dtype, [j for j, v in enumerate(new) if v is o]) for o in tracer.body.outputs]
+    if traces is not None and key is not None:
+        sure = dependencies is not None and dependencies.unchanged() and not tracer.has_read
+        _keep(traces, key, (dependencies, found) if sure else None)
+    return found
+
+
+def _memory(step: Any, inputs: Any, constants: Any, *flags: Any) -> tuple[Traces | None, Any, list[Any]]:
+    """Where it is kept what was found out about a step, under which key, and the Tensors among the constants."""
+    given: list[Any] = []
+    traces, structure = _traces(step), None
+    if traces is not None and traces.failures < FAILURES:
+        given, structure = _given(constants)
+    if structure is None:
+        return traces, None, given
+    here = mode()
+    if isinstance(step, Masked):
+        flags = (*flags, step.several_in, *step.repeated)
+        step = step.step
+    shapes = [(a.shape, a.dtype, w) for group in inputs for a, w in group]
+    code = getattr(step, "__func__", None)  # a layer has several
+    switches = (here.passes, here.training, floatx(), epsilon())
+    return traces, (structure, code, flags, switches, len(inputs[0]), *shapes), given
+
+
+def _keep(traces: Traces, key: Any, found: Any) -> None:
+    """Keep what was found out about a step; None says that it was traced once."""
     with _lock:
         traces[key] = found
         if traces.failures >= FAILURES:
             traces.clear()
         elif len(traces) > TRACES_KEPT:
             traces.pop(next(iter(traces)))
-    return plan, body.bound, found
 
 
 def _dependencies(step: Any, traces: Traces) -> Dependencies | None:
     """What the step refers to; None, from now on, if that changes at every call, or cannot be watched."""
     if traces.failures < FAILURES:
         try:
-            return Dependencies(step)
+            return Dependencies(step.step if isinstance(step, Masked) else step)
         except Unsure:
             traces.failures = FAILURES
     return None
@@ -157,6 +191,7 @@ def _owner(value: Any) -> Any:
 
 def _traces(step: Any) -> Traces | None:
     """Where it is kept what was found out about a step: with the layer that it belongs to, or the function."""
+    step = step.step if isinstance(step, Masked) else step
     owner, name = (step.__self__, "traces") if isinstance(step, MethodType) else (step, "__traces__")
     attributes = getattr(owner, "__dict__", {})
     held = attributes.get(name)

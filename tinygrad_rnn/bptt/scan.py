@@ -19,8 +19,8 @@ from ..ops.creation import convert_to_tensor, zeros_like
 from ..ops.elementwise import where
 from ..ops.shape import flip, stack, unstack
 from .body import Underivable
-from .build import examine
-from .derived import run
+from .derived import outputs_of, run
+from .masked import Masked
 
 Step = Callable[[Any, list[Any], Any], tuple[Any, Any]]
 
@@ -153,7 +153,7 @@ def _derived(
     ordered = [flip(x, 1) for x in sequences] if go_backwards else sequences
     run_step, several = step, several_in
     if keep is not None:
-        masked = Masked.of(step, ordered, states, constants, several_in)
+        masked = _masked(step, ordered, states, constants, several_in)
         run_step, several = masked, True
         valid = keep[:, ::-1] if go_backwards else keep
         ordered = [*ordered, Tensor(freeze(valid.copy()), None)]
@@ -164,6 +164,20 @@ def _derived(
     if not return_sequences:
         outputs = tuple(y[:, -1] for y in outputs)
     return (outputs if several_out else outputs[0]), last[:count]
+
+
+def _masked(
+    step: Step, sequences: list[Tensor], states: list[Tensor], constants: Any, several_in: bool
+) -> Masked:
+    """The step that repeats its outputs: those that are no states, starting from zeros, become states."""
+    inputs = [[(x._data[:, 0], False) for x in sequences], [(s._data, False) for s in states]]
+    zero = [not np.any(s._data) for s in states]
+    outputs, repeated = [], []
+    for shape, dtype, places in outputs_of(step, inputs, constants, several_in):
+        found = [j for j in places if zero[j]]
+        repeated.append(found[0] if found else None)
+        outputs.append(Tensor(np.zeros(shape, dtype), None))
+    return Masked(step, several_in, outputs, repeated)
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
@@ -225,59 +239,6 @@ def _say(message: str) -> None:
     if message not in _said:
         _said.add(message)
         warnings.warn(message, UnrolledWarning, stacklevel=4)
-
-
-class Masked:
-    """A step that keeps states and output where the last of its inputs is False.
-
-    The previous outputs are states of it, unless an output is a state that starts from zeros anyway.
-    """
-
-    def __init__(
-        self, step: Step, several_in: bool, outputs: list[Tensor], repeated: list[int | None]
-    ) -> None:
-        self.step, self.several_in, self.outputs, self.repeated = step, several_in, outputs, repeated
-
-    @staticmethod
-    def of(
-        step: Step, sequences: list[Tensor], states: list[Tensor], constants: Any, several_in: bool
-    ) -> Masked:
-        """Find out what the outputs of `step` are."""
-        inputs = [[(x._data[:, 0], False) for x in sequences], [(s._data, False) for s in states]]
-        body = examine(step, inputs, constants, several_in).body
-        zero = [not np.any(s._data) for s in states]
-        repeated: list[int | None] = []
-        for output in body.outputs:
-            places = [j for j, new in enumerate(body.new_states) if new is output and zero[j]]
-            repeated.append(places[0] if places else None)
-        outputs = [Tensor(np.zeros(o.shape, o.dtype), None) for o in body.outputs]
-        return Masked(step, several_in, outputs, repeated)
-
-    def first_outputs(self) -> list[Tensor]:
-        """What is repeated before the first valid step: zeros."""
-        return [o for o, j in zip(self.outputs, self.repeated, strict=True) if j is None]
-
-    def __call__(self, x_t: Any, states: list[Any], constants: Any) -> tuple[Any, list[Any]]:
-        """One step; where it is not valid, nothing changes."""
-        *inputs, valid = x_t
-        previous = states[len(states) - len(self.first_outputs()) :]
-        own = states[: len(states) - len(previous)]
-        output, new = self.step(tuple(inputs) if self.several_in else inputs[0], own, constants)
-        several_out, outputs = isinstance(output, tuple), _as_tuple(output)
-        new = new if isinstance(new, (list, tuple)) else [new]
-        new = [_where(valid, n, s) for n, s in zip(new, own, strict=True)]
-        remaining = iter(previous)
-        kept = [
-            _where(valid, o, next(remaining)) if j is None else new[j]
-            for o, j in zip(outputs, self.repeated, strict=True)
-        ]
-        last = [o for o, j in zip(kept, self.repeated, strict=True) if j is None]
-        return (tuple(kept) if several_out else kept[0]), [*new, *last]
-
-
-def _where(valid: Tensor, new: Any, old: Any) -> Any:
-    """`_select` for a mask that is a Tensor."""
-    return where(valid[(slice(None), *(None,) * (new.ndim - 1))], new, old)
 
 
 def _checked(new: Any, current: list[Tensor], here: Mode, t: int) -> list[Tensor]:

@@ -1,0 +1,47 @@
+"""A step with a mask: where it is not valid, nothing changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.tensor import Tensor
+from ..ops.elementwise import where
+
+
+class Masked:
+    """A step that keeps states and output where the last of its inputs is False.
+
+    The previous outputs are states of it, unless an output is a state that starts from zeros anyway.
+    """
+
+    def __init__(
+        self, step: Any, several_in: bool, outputs: list[Tensor], repeated: list[int | None]
+    ) -> None:
+        self.step, self.several_in, self.outputs, self.repeated = step, several_in, outputs, repeated
+
+    def first_outputs(self) -> list[Tensor]:
+        """What is repeated before the first valid step: zeros."""
+        return [o for o, j in zip(self.outputs, self.repeated, strict=True) if j is None]
+
+    def __call__(self, x_t: Any, states: list[Any], constants: Any) -> tuple[Any, list[Any]]:
+        """One step; where it is not valid, nothing changes."""
+        *inputs, valid = x_t
+        previous = states[len(states) - len(self.first_outputs()) :]
+        own = states[: len(states) - len(previous)]
+        output, new = self.step(tuple(inputs) if self.several_in else inputs[0], own, constants)
+        several_out = isinstance(output, tuple)
+        outputs = output if several_out else (output,)
+        new = new if isinstance(new, (list, tuple)) else [new]
+        new = [_where(valid, n, s) for n, s in zip(new, own, strict=True)]
+        remaining = iter(previous)
+        kept = [
+            _where(valid, o, next(remaining)) if j is None else new[j]
+            for o, j in zip(outputs, self.repeated, strict=True)
+        ]
+        last = [o for o, j in zip(kept, self.repeated, strict=True) if j is None]
+        return (tuple(kept) if several_out else kept[0]), [*new, *last]
+
+
+def _where(valid: Tensor, new: Any, old: Any) -> Any:
+    """`_select` for a mask that is a Tensor."""
+    return where(valid[(slice(None), *(None,) * (new.ndim - 1))], new, old)
