@@ -207,6 +207,9 @@ class Layout:
                     return False
                 if parent in self.ends or parent in self.born or parent in self.state_of:
                     return False
+                parts = [u for piece in self.pieces.get(parent, ()) for u in self._users_of(piece)]
+                if any(not self._before(u, v) for u in parts if u is not parent):
+                    return False
                 others = [u for u in self.users.get(parent, []) if u is not child]
                 if any(
                     not self._before(u, v)
