@@ -77,7 +77,8 @@ class Statements(Places):
     def _join(self, v: Value, ref: Any, lead: int) -> list[str]:
         if v in self.program.once:
             axis = f"axis={v.attrs['axis']}"
-            pieces = f"np.{v.op}(({', '.join(ref(a) for a in v.args)},), {axis}"
+            parts = ", ".join(ref(a) for a in v.args) + "," * (len(v.args) == 1)
+            pieces = f"np.{v.op}(({parts}), {axis}"
             if self.layout.region[v] == "b-after":
                 return [f"{self.place(v).name} = {pieces})"]
             return [f"{pieces}, out={ref(v)})"]
