@@ -8,6 +8,7 @@ import functools
 import types
 from typing import Any
 
+import numpy as np
 from bptt.remembered import (
     Case,
     Named,
@@ -298,3 +299,73 @@ def a_class_that_pretends_to_be_the_librarys() -> Case:
         scale = 2.0
 
     return lambda: One.scale, lambda: setattr(One, "scale", 3.0)
+
+
+# --- constructors ------------------------------------------------------------------------------------------
+
+
+@remembered
+def an_object_whose_constructor_holds_a_large_array() -> Case:
+    """The step cannot call it: it is not looked at."""
+    large = np.full(200_000, 2.0)
+
+    class Held:
+        def __init__(self) -> None:
+            self.scale = float(large[0])
+
+    one = Held()
+    return (lambda: one.scale), lambda: setattr(one, "scale", 3.0)
+
+
+@remembered
+def what_a_constructor_reads() -> Case:
+    settings = [2.0]
+
+    class Held:
+        def __init__(self) -> None:
+            self.scale = settings[0]
+
+    return (lambda: Held().scale), lambda: settings.__setitem__(0, 3.0)
+
+
+@remembered
+def what_the_constructor_of_a_base_reads() -> Case:
+    settings = [2.0]
+
+    class Base:
+        def __init__(self) -> None:
+            self.scale = settings[0]
+
+    class Held(Base):
+        pass
+
+    return (lambda: Held().scale), lambda: settings.__setitem__(0, 3.0)
+
+
+@remembered
+def another_object_of_the_same_class() -> Case:
+    settings = [2.0]
+
+    class Held:
+        def __init__(self) -> None:
+            self.scale = settings[0]
+
+    one = Held()
+    return (lambda: type(one)().scale), lambda: settings.__setitem__(0, 3.0)
+
+
+@remembered
+def an_object_that_is_initialised_again() -> Case:
+    settings = [2.0]
+
+    class Held:
+        def __init__(self) -> None:
+            self.scale = settings[0]
+
+        def again(self) -> float:
+            new = object.__new__(self.__class__)
+            new.__init__()  # type: ignore[misc]
+            return float(new.scale)
+
+    one = Held()
+    return (lambda: one.again()), lambda: settings.__setitem__(0, 3.0)

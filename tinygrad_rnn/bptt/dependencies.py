@@ -33,6 +33,7 @@ from .purity import Traces, content
 LARGEST = 100_000  # bytes of an array whose values are compared
 MOST = 2000  # objects that are looked at
 MISSING = object()  # what is not there
+CONSTRUCTING = frozenset(("type", "__class__", "__init__", "__new__"))  # names with which classes are called
 
 _code, _defaults, _keywords = map(attrgetter, ("__code__", "__defaults__", "__kwdefaults__"))
 _cell, _inner, _mro = map(attrgetter, ("cell_contents", "__dict__", "__mro__"))
@@ -57,6 +58,7 @@ class Dependencies:
         self.names: set[str] = set()  # that stand in code
         self.strings: set[str] = set()  # that could be the names of attributes
         self.modules: list[tuple[ModuleType, set[str]]] = []  # with the names that were looked for
+        self.constructors: dict[int, list[Any]] = {}  # of classes of which only instances were met
         self.left_out: set[str] = set()
         self.waiting: list[Any] = []
         if isinstance(step, MethodType):
@@ -86,8 +88,8 @@ class Dependencies:
 
     # --- what is watched ----------------------------------------------------------------------------
 
-    def _read(self, read: Callable[[Any], Any], owner: Any) -> Any:
-        """One attribute."""
+    def _watch(self, read: Callable[[Any], Any], owner: Any) -> Any:
+        """One attribute, which is not looked at."""
         try:
             value = read(owner)
         except (AttributeError, ValueError):
@@ -95,8 +97,12 @@ class Dependencies:
         owners, values = self.reads.setdefault(read, ([], []))
         owners.append(owner)
         values.append(value)
-        self.waiting.append(value)
         return value
+
+    def _read(self, read: Callable[[Any], Any], owner: Any) -> Any:
+        """One attribute."""
+        self.waiting.append(self._watch(read, owner))
+        return self.waiting[-1]
 
     def _all(self, look: Callable[[Any], Iterable[Any]], owner: Any) -> list[Any]:
         """Everything in an object that holds others."""
@@ -122,6 +128,9 @@ class Dependencies:
     def _look_at_all(self) -> None:
         while self.waiting:
             self._look_at(self.waiting.pop())
+            if not self.waiting and self.names & CONSTRUCTING:
+                self.waiting += [one for found in self.constructors.values() for one in found]
+                self.constructors.clear()
             if not self.waiting:
                 self._take_from_modules()
         suspects = HIDDEN | self.left_out
@@ -146,6 +155,11 @@ class Dependencies:
         kind = type(value)
         if kind is str:
             self.strings.add(value)
+        if isinstance(value, type):
+            self._class(value)
+            for one in value.__mro__:
+                self.waiting += self.constructors.pop(id(one), ())
+            return
         if constant(value) or id(value) in self.seen:
             return
         self.seen[id(value)] = value
@@ -173,8 +187,6 @@ class Dependencies:
             self.waiting += [value.start, value.stop, value.step]
         elif isinstance(value, ModuleType):
             self.modules.append((value, set()))
-        elif isinstance(value, type):
-            self._class(value)
         elif kind is np.ndarray:
             self._array(value)
         elif kind in (list, set):
@@ -252,25 +264,28 @@ class Dependencies:
             self._count(inner)
 
     def _class(self, kind: type) -> None:
-        """The methods and attributes of a class that a user wrote."""
+        """The methods and attributes of a class that a user wrote; `__init__` only if the class can be called."""
+        if id(kind) in self.seen or kind is type:
+            return
         self.names.add(kind.__name__)
         for one in kind.__mro__:
-            if one is not kind and id(one) in self.seen or fixed(one):
+            if id(one) in self.seen or fixed(one):
                 continue
             if hides(one):
                 raise Unsure(f"the class {one.__name__}")
             self.seen[id(one)] = one
-            self._read(_mro, one)
+            self._watch(_mro, one)
             self.waiting.append(type(one))
             self._all(_items, vars(one))
-            self.waiting += [
-                value
-                for name, value in vars(one).items()
-                if callable(value) or constant(value) or not name.startswith("__")
-            ]
+            for name, value in vars(one).items():
+                if name in ("__init__", "__new__"):
+                    self.constructors.setdefault(id(one), []).append(value)
+                elif callable(value) or constant(value) or not name.startswith("__"):
+                    self.waiting.append(value)
 
     def _object(self, value: Any) -> None:
-        kind = self._read(type, value)
+        kind = self._watch(type, value)
+        self._class(kind)
         if any(hides(one) for one in kind.__mro__):
             raise Unsure(f"a {kind.__name__}")
         if isinstance(value, (tuple, frozenset)):
