@@ -299,6 +299,20 @@ def test_wrong_labels_are_named_and_nothing_is_changed() -> None:
     model.train_on_batch(X, Y)
 
 
+def test_a_batch_that_fails_draws_once() -> None:
+    bad = Y.copy()
+    bad[0, 0] = 7
+
+    def train(model: Any) -> list[Any]:
+        seen = [model.train_on_batch(X, Y) for _ in range(3)]
+        with pytest.raises(ValueError, match="out of range"):
+            model.train_on_batch(X, bad)
+        return seen + [model.train_on_batch(X, Y) for _ in range(2)]
+
+    model, _ = both(lambda r: model_of(STACKS["dropout"][0](), r), train)
+    assert made(model) == [True]
+
+
 def test_a_gradient_that_is_not_finite_is_explained() -> None:
     model = model_of([layers.LSTM(4, return_sequences=True)], True)
     for _ in range(3):
@@ -390,6 +404,18 @@ def test_a_run_needs_no_more_memory_than_calling() -> None:
         return found
 
     assert peak(True) <= 1.02 * peak(False)
+
+
+def test_earlier_weights_are_freed() -> None:
+    model = model_of([layers.GRU(4, return_sequences=True)], True)
+    arrays = []
+    for _ in range(4):
+        model.train_on_batch(X, Y)
+        arrays += [weakref.ref(v._data) for v in model.weights]
+    assert made(model) == [True]
+    model.train_on_batch(X, Y)
+    gc.collect()
+    assert not any(array() is not None for array in arrays[: -len(model.weights)])
 
 
 def test_many_lengths_are_not_recorded() -> None:

@@ -91,6 +91,7 @@ class Recorded:
     def __init__(self, recording: Recording, outputs: Any, watched: Watched) -> None:
         self.recording, self.outputs, self.watched = recording, outputs, watched
         self.changes = -1  # as many as there were when all was looked at
+        self.draws = False  # random numbers
 
     def holds(self) -> bool:
         """Whether nothing was changed that a batch depends on: looked at if an attribute of any layer was set."""
@@ -100,8 +101,14 @@ class Recorded:
         return self.watched.unchanged() and self.recording.unchanged()
 
     def run(self, x: Any, y: Any) -> tuple[Tensor, Any, dict[Any, Any]]:
-        """Loss, outputs and gradients of a batch."""
-        (loss, *outputs), found = self.recording(list(flatten((x, y))))
+        """Loss, outputs and gradients of a batch; if that raises, random streams are where they were."""
+        before = _states(self.watched.streams) if self.draws else None
+        try:
+            (loss, *outputs), found = self.recording(list(flatten((x, y))))
+        except BaseException:
+            if before is not None:
+                _set_states(self.watched.streams, before)
+            raise
         remaining = iter(outputs)
         return Tensor(loss, None), map_nested(lambda _: Tensor(next(remaining), None), self.outputs), found
 
@@ -117,8 +124,9 @@ class Recorded:
             recorded = _record(model, map_nested(_other, (x, y)), watched)
             if recorded is None or not watched.unchanged():
                 return None
-            _set_states(watched.model_streams, before)
+            _set_states(watched.streams, before)
             again, _, gradients = recorded.run(x, y)
+            recorded.draws = _states(watched.streams) != before
         except Exception:  # whatever another batch of this shape meets
             return None
         finally:
@@ -244,8 +252,8 @@ class Watched:
         self.layers = len(self.held)
         for one in _watched_objects(model):
             self._enter(one)
-        self.model_streams = streams(model)
-        self.streams = _states(self.model_streams)
+        self.streams = streams(model)
+        self.states = _states(self.streams)
 
     def _enter(self, one: Any) -> None:
         inner = vars(one)
@@ -277,13 +285,14 @@ class Watched:
         return True
 
     def restore(self) -> None:
-        """Put back what a call changed."""
+        """Put back what a call changed, and let the values of the weights go."""
         for inner, _, keys, values in self.held:
             inner.update(zip(keys, values, strict=True))
         for variable, data in self.variables:
             if variable._data is not data:
                 variable.replace(data)
-        _set_states(self.model_streams, self.streams)
+        self.variables.clear()
+        _set_states(self.streams, self.states)
 
 
 def _states(own: list[SeedGenerator]) -> list[Any]:
