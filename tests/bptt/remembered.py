@@ -13,7 +13,7 @@ import numpy as np
 from bptt.steps import H, N, equal, inputs
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import ops
+from tinygrad_rnn import layers, ops
 
 Case = tuple[Callable[[], Any], Callable[[], Any]]
 REMEMBERED: dict[str, Callable[[], Case]] = {}  # by the name of the function that makes the case
@@ -42,6 +42,24 @@ class Plain:
 class Named(NamedTuple):
     scale: Any
     held: Any
+
+
+class OwnCell(layers.Layer):
+    """A user's cell with settings, a layer inside and a function."""
+
+    def __init__(self, units: int = H) -> None:
+        super().__init__()
+        self.units = self.state_size = units
+        self.settings = {"scale": 2.0}
+        self.dense = layers.Dense(units)
+        self.gate: Any = ops.tanh
+
+    def build(self, shape: Any) -> None:
+        self.kernel = self.add_weight((shape[-1], self.units))
+
+    def call(self, x: Any, states: Any) -> Any:
+        h = self.gate(x @ self.kernel * self.settings["scale"] + self.dense(states[0]))
+        return h, [h]
 
 
 def module(text: str) -> Any:

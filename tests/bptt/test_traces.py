@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bptt.remembered import (
+    OwnCell,
     Plain,
     right,
     stepping,
@@ -137,22 +138,6 @@ def test_partials_and_copies_of_them(traced: list[Any]) -> None:
         other.__setstate__((step, (3.0,), {}, vars(other)))  # type: ignore[attr-defined]
         np.testing.assert_allclose(right(other), inputs() * 3.0)
         np.testing.assert_allclose(right(one), inputs() * 2.0)
-
-
-class OwnCell(layers.Layer):
-    def __init__(self, units: int = H) -> None:
-        super().__init__()
-        self.units = self.state_size = units
-        self.settings = {"scale": 2.0}
-        self.dense = layers.Dense(units)
-        self.gate: Any = ops.tanh
-
-    def build(self, shape: Any) -> None:
-        self.kernel = self.add_weight((shape[-1], self.units))
-
-    def call(self, x: Any, states: Any) -> Any:
-        h = self.gate(x @ self.kernel * self.settings["scale"] + self.dense(states[0]))
-        return h, [h]
 
 
 def own() -> Any:

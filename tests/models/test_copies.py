@@ -8,27 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bptt.steps import H, N, inputs
+from bptt.remembered import OwnCell
+from bptt.steps import N, inputs
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import layers, ops
-
-
-class OwnCell(layers.Layer):
-    def __init__(self, units: int = H) -> None:
-        super().__init__()
-        self.units = self.state_size = units
-        self.settings = {"scale": 2.0}
-        self.dense = layers.Dense(units)
-        self.gate: Any = ops.tanh
-
-    def build(self, shape: Any) -> None:
-        self.kernel = self.add_weight((shape[-1], self.units))
-
-    def call(self, x: Any, states: Any) -> Any:
-        h = self.gate(x @ self.kernel * self.settings["scale"] + self.dense(states[0]))
-        return h, [h]
-
+from tinygrad_rnn import layers
 
 # --- copies of models ------------------------------------------------------------------------------------
 

@@ -310,8 +310,8 @@ class Variable(Tensor):
 
     def __reduce__(self) -> Any:
         """For copy and pickle: a variable of its own, without a gradient."""
-        held = self.path, self.constraint, self.regularizer
-        return _restored, (self._data, self._trainable, *held)
+        held = {"_name": self._name, "constraint": self.constraint, "regularizer": self.regularizer}
+        return Variable, (self._data, self._trainable, None, self.path), (None, held)
 
     def assign(self, value: Any) -> Variable:
         """Replace the value by a copy of `value`, cast to this dtype; return the variable.
@@ -333,14 +333,6 @@ class Variable(Tensor):
         """`Variable(path, shape, dtype, value)`."""
         body = np.array2string(self.numpy(), separator=", ", threshold=20)
         return f"<Variable {self.path!r} shape={self.shape} dtype={self.dtype} value={body}>"
-
-
-def _restored(data: Array, trainable: bool, path: str, constraint: Any, regularizer: Any) -> Variable:
-    """A Variable out of a pickle."""
-    variable = Variable(data, trainable)
-    variable.rename(path)
-    variable.constraint, variable.regularizer = constraint, regularizer
-    return variable
 
 
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, name: str | None = None) -> Tensor:

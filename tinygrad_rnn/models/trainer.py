@@ -92,8 +92,7 @@ class Trainer(Steps):
         self._compile_metrics = None if metrics is None and weighted_metrics is None else made_metrics
         self._loss_tracker = RunningMean("loss")
         self.run_eagerly, self.jit_compile, self.on_nonfinite = run_eagerly, jit_compile, on_nonfinite
-        self.skipped_batches = 0
-        self._recordings = Recordings()
+        self.skipped_batches, self._recordings = 0, Recordings()
 
     # --- whole data sets ------------------------------------------------------------------------------
 
