@@ -76,9 +76,7 @@ class Monitor:
     """Sees every op of a context while it runs; this one looks away."""
 
     tracing = False  # values must not leave the world of ops: they stand for those of every time step
-    recording = (
-        False  # what runs will run again on other arrays: recurrences as one op, functions of arrays too
-    )
+    recording = False  # what runs will run again on other arrays: recurrences as one op, functions of arrays
 
     def forward(self, op: Any, args: Sequence[Any], attrs: dict[str, Any], y: Any, node: Any) -> None:
         """An op ran: `args` are Tensors, arrays or numbers, `y` its array (a tuple, if it has several).
@@ -99,8 +97,8 @@ class Monitor:
         """Run `function(*args)`, which depends on its arguments alone and has no gradient; its result."""
         return function(*args)
 
-    def ran(self, function: Any, args: Sequence[Any], y: Any, node: Any) -> None:
-        """A recurrence ran as one op: `function` of the same arguments runs it again, for the same node."""
+    def ran(self, function: Any, args: Sequence[Any], y: Sequence[Any]) -> None:
+        """A recurrence ran as one op, with the arrays `y`: `function(*args)` runs it again, for the same node."""
 
     def depends(self, dependencies: Any) -> None:
         """What ran may run again as long as `dependencies.unchanged()`."""

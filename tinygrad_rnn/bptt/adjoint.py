@@ -19,7 +19,7 @@ from ..core.op import OPS, Spec
 from ..core.record import apply
 from ..core.tensor import Tensor
 from .body import Body, Tracer, Underivable, Value
-from .walks import ancestors
+from .walks import ancestors, users_of
 
 
 @dataclass
@@ -32,6 +32,16 @@ class Adjoint:
     states: list[list[Value]] = field(default_factory=list)  # contributions to the state before
     xs: list[Value | None] = field(default_factory=list)
     constants: list[list[Value]] = field(default_factory=list)  # contributions to each constant
+
+
+def users_in(body: Body, adjoint: Adjoint | None) -> dict[Value, list[Any]]:
+    """Who uses each value, forwards and backwards; "result" for those that leave."""
+    values, ends = [*body.values], [*body.outputs, *body.new_states]
+    if adjoint:
+        values += adjoint.values
+        ends += [v for parts in (*adjoint.states, *adjoint.constants) for v in parts]
+        ends += [v for v in adjoint.xs if v]
+    return users_of(values, ends)
 
 
 def derive(tracer: Tracer, once: set[Value], guarded: bool) -> Adjoint:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from .adjoint import Adjoint
+from .adjoint import Adjoint, users_in
 from .body import Body, Value
-from .walks import users_of
 
 
 def dots(body: Body, adjoint: Adjoint | None) -> None:
     """Multiply and add up in one call: `Σ_k a_k b_k`, and `Σ_k (−a_k) = −Σ_k a_k`."""
-    values = [*body.values, *(adjoint.values if adjoint else [])]
-    ends: list[Value] = [*body.outputs, *body.new_states]
-    if adjoint:
-        ends += [v for parts in (*adjoint.states, *adjoint.constants) for v in parts]
-        ends += [v for v in adjoint.xs if v]
-    users = users_of(values, ends)
+    users = users_in(body, adjoint)
     for made in (body.values, adjoint.values if adjoint else []):
         for i, value in reversed(list(enumerate(made))):
             if value.op == "sum" and len(users.get(value.args[0], [])) == 1:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..core.op import OPS
-from .adjoint import Adjoint
+from .adjoint import Adjoint, users_in
 from .body import Body, Value
-from .walks import dependents, users_of
+from .walks import dependents
 
 
 def _has_fast_tanh() -> bool:
@@ -28,11 +28,7 @@ def merge(body: Body, adjoint: Adjoint | None, folded: bool) -> None:
     The first op of an activation reads rows and writes these blocks, so that each gate lies in one piece. With
     `folded` the weights may be changed for it, see `fold`.
     """
-    values = [*body.values, *(adjoint.values if adjoint else [])]
-    ends: list[Value] = [*body.outputs, *body.new_states]
-    if adjoint:
-        ends += [v for parts in (*adjoint.states, *adjoint.constants) for v in parts]
-    users = users_of(values, ends)
+    users = users_in(body, adjoint)
     carried = dependents(body.values, body.states)
     varying = dependents(body.values, [*body.xs, *body.states])
     made: list[Value] = []

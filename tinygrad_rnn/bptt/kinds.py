@@ -45,7 +45,9 @@ HIDDEN = frozenset(
 BY_NAME = frozenset(
     "getattr() hasattr() vars() dir() attrgetter methodcaller __dict__ __getattribute__".split()
 )
-OF_CALLS = frozenset(("output_shape", "nodes", "held_masks", "arguments"))  # a layer's: set by calls
+OF_CALLS = frozenset(  # attributes of a layer that calls set, and that no step and no layer reads
+    ("output_shape", "nodes", "held_masks", "arguments", "dropout_masks")
+)
 
 
 def constant(value: Any) -> bool:

@@ -43,5 +43,5 @@ class Masked:
 
 
 def _where(valid: Tensor, new: Any, old: Any) -> Any:
-    """`_select` for a mask that is a Tensor."""
+    """`new` in the valid rows of the batch, `old` in the others; the mask is a Tensor."""
     return where(valid[(slice(None), *(None,) * (new.ndim - 1))], new, old)

@@ -56,8 +56,9 @@ class Recorder(Monitor):
         self.variables = [(self.enter(v._data), v) for v in variables]
 
     def enter(self, value: Any) -> int:
-        """A place for a value that is new at every run."""
-        self.known[id(value)] = len(self.values)
+        """A place for a value that is new at every run; of Python's numbers, one object may be many values."""
+        if isinstance(value, (np.ndarray, np.generic)):
+            self.known[id(value)] = len(self.values)
         self.kept.append(value)
         self.values.append(None)
         return len(self.values) - 1
@@ -108,7 +109,7 @@ class Recorder(Monitor):
         self.steps.append(Step(function, places, {}, [], self.enter(result), 0, None, []))
         return result
 
-    def ran(self, function: Any, args: Sequence[Any], y: Any, node: Any) -> None:
+    def ran(self, function: Any, args: Sequence[Any], y: Sequence[Array]) -> None:
         """Write down `y = function(*args)`, a function of arrays that gives its node what it keeps."""
         places = [self.place(a) for a in args]
         result = self.enter(y)

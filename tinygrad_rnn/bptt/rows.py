@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .adjoint import Adjoint
+from .adjoint import Adjoint, users_in
 from .body import Body, Value
-from .walks import dependents, users_of
+from .walks import dependents
 
 ONE = 1.0  # in a row: what the bias is multiplied with
 
@@ -31,12 +31,7 @@ def rows(body: Body, adjoint: Adjoint | None) -> None:
     one product is left of products and additions, and after it all weights get their gradients from one:
     `[dU; db; dW] = Σ_t [h_t | 1 | x_t]ᵀ dz_t`.
     """
-    values = [*body.values, *(adjoint.values if adjoint else [])]
-    ends: list[Value] = [*body.outputs, *body.new_states]
-    if adjoint:
-        ends += [v for parts in (*adjoint.states, *adjoint.constants) for v in parts]
-        ends += [v for v in adjoint.xs if v]
-    users = users_of(values, ends)
+    users = users_in(body, adjoint)
     varying = dependents(body.values, [*body.xs, *body.states])
     carried = dependents(body.values, body.states)
     known: dict[tuple[Any, ...], Value] = {}  # the rows, by what stands in them

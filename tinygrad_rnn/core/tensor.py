@@ -73,9 +73,7 @@ class Tensor:
     def numpy(self) -> Array:
         """The value as a read-only NumPy array, without a copy (`.numpy().copy()` to write)."""
         self._leaves()
-        if not isinstance(self._data, np.ndarray):
-            return freeze(np.asarray(self._data))
-        return freeze(self._data)
+        return freeze(np.asarray(self._data))
 
     def _leaves(self) -> None:
         """Tell who watches that the value is about to leave the world of ops."""
@@ -102,11 +100,13 @@ class Tensor:
     def grad(self, value: Any) -> None:
         if not isinstance(self._node, Leaf):
             raise ValueError("grad: only a leaf (Variable, or tensor(..., requires_grad=True)) has one")
-        if value is not None:
-            value = np.array(value, dtype=self.dtype)
-            if value.shape != self.shape:
-                raise ValueError(f"grad: expected shape {self.shape}, received {value.shape}")
-        self._node.slot.value = value
+        self._node.slot.value = self._gradient(value, "grad")
+
+    def _gradient(self, value: Any, what: str) -> Array | None:
+        copied = None if value is None else np.array(value, dtype=self.dtype)
+        if copied is not None and copied.shape != self.shape:
+            raise ValueError(f"{what}: expected shape {self.shape}, received {copied.shape}")
+        return copied
 
     def zero_grad(self) -> None:
         """Forget the gradient (`grad` is None again)."""
@@ -295,11 +295,7 @@ class Variable(Tensor):
 
     @grad.setter
     def grad(self, value: Any) -> None:
-        if value is not None:
-            value = np.array(value, dtype=self.dtype)
-            if value.shape != self.shape:
-                raise ValueError(f"{self.path}.grad: expected shape {self.shape}, received {value.shape}")
-        self._slot.value = value
+        self._slot.value = self._gradient(value, f"{self.path}.grad")
 
     def rename(self, path: str) -> None:
         """Set the path, such as `lstm/kernel`; the name is its last part."""
@@ -310,7 +306,7 @@ class Variable(Tensor):
 
     def __reduce__(self) -> Any:
         """For copy and pickle: a variable of its own, without a gradient."""
-        held = {"_name": self._name, "constraint": self.constraint, "regularizer": self.regularizer}
+        held = {name: getattr(self, name) for name in ("_name", "constraint", "regularizer")}
         return Variable, (self._data, self._trainable, None, self.path), (None, held)
 
     def assign(self, value: Any) -> Variable:

@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ..bptt.kinds import OF_CALLS
 from ..core.tensor import Variable
 from .arguments import reset_after_hint
 from .symbolic import flatten
 
 largest_weight: ContextVar[float] = ContextVar("tinygrad_rnn_largest_weight", default=math.inf)
 changes = [0]  # how often an attribute of a layer was set, in this process
-OF_CALLS = frozenset(
-    {"output_shape", "nodes", "arguments", "dropout_masks"}
-)  # set by calls, and read by no layer
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 

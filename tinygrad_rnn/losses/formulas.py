@@ -11,13 +11,11 @@ import numpy as np
 
 from ..config import epsilon
 from ..core.arrays import ValueAt
-from ..core.op import Array
 from ..core.record import repeatable
 from ..core.tensor import Tensor
 from ..ops import nn
 from ..ops.creation import convert_to_tensor
 from ..ops.elementwise import absolute, cast, clip, log, maximum, square, where
-from ..ops.indexing import check_ids
 from ..ops.linalg import norm
 from ..ops.reduce import max, mean, sum
 from ..ops.shape import moveaxis
@@ -296,20 +294,11 @@ def sparse_categorical_crossentropy(
     """
     y_pred = predictions(y_pred)
     p = moveaxis(y_pred, axis, -1) if axis not in (-1, y_pred.ndim - 1) else y_pred
-    ids = _labels(y_true, p.shape, ignore_class)
-    values = nn.sparse_xent_op(p, ids) if from_logits else nn.sparse_categorical_crossentropy(ids, p)
-    valid = None if ignore_class is None else np.asarray(y_true) != ignore_class
-    result: Tensor = values if valid is None else where(valid.reshape(ids.shape), values, 0.0)
+    if ignore_class is None:
+        values: Tensor = nn.sparse_categorical_crossentropy(y_true, p, from_logits)
+        return values
+    labels = np.asarray(y_true)
+    valid = labels != ignore_class
+    values = nn.sparse_categorical_crossentropy(np.where(valid, labels, 0), p, from_logits)
+    result: Tensor = where(valid.reshape(values.shape), values, 0.0)
     return result
-
-
-@repeatable
-def _labels(y_true: Any, shape: tuple[int, ...], ignore_class: int | None) -> Array:
-    """Class numbers for predictions of `shape`, whose last axis is that of the classes; 0 where they are ignored."""
-    name, labels = "sparse_categorical_crossentropy", np.asarray(y_true)
-    if labels.shape not in (shape[:-1], (*shape[:-1], 1)):
-        hint = "; one-hot targets go with the categorical form" if labels.shape == shape else ""
-        raise ValueError(f"{name}: y_true of shape {labels.shape} does not fit y_pred {shape}{hint}")
-    if ignore_class is not None:
-        labels = np.where(labels != ignore_class, labels, 0)
-    return check_ids(labels, shape[-1], f"{name}: label").reshape(shape[:-1])

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..bptt.kinds import OF_CALLS, PACKAGE
 from ..bptt.recording import Recorder, Recording
 from ..config import SeedGenerator, epsilon, floatx, generator, mode, switched
 from ..core.op import Array
@@ -25,11 +26,10 @@ from ..layers.layer import Layer, MaskSource
 from ..layers.rnn import RNN
 from ..layers.states import streams
 from ..layers.symbolic import flatten, map_nested
-from ..layers.tracking import OF_CALLS, changes
+from ..layers.tracking import changes
 
 KEPT = 8  # shapes for which a recording is kept
 SEEN = 64  # shapes that are remembered: the second batch of a shape is recorded
-PACKAGE = __package__.split(".")[0]
 OF_MODELS = ("_stack", "_functional_layers", "_calls", "_between", "_input", "_output", "_compile_loss")
 OF_CELLS = ("get_initial_state", "prepare")  # methods of a cell that do not run in steps
 METHODS = ("call", "__call__", "compute_loss", "train_step")

@@ -248,14 +248,13 @@ def sparse_categorical_crossentropy(
 def _class_ids(target: Any, sizes: tuple[int, ...]) -> Array:
     """The labels for predictions of the shape `sizes`, whose last axis is that of the classes."""
     labels = np.asarray(target)
-    if labels.ndim == len(sizes) and labels.shape[-1] == 1:
-        labels = labels[..., 0]
-    if labels.shape != sizes[:-1]:
+    if labels.shape not in (sizes[:-1], (*sizes[:-1], 1)):
+        hint = "; one-hot targets go with the categorical form" if labels.shape == sizes else ""
         raise ValueError(
             f"sparse_categorical_crossentropy: labels of shape {labels.shape} do not fit predictions of shape "
-            f"{sizes}; expected {sizes[:-1]}"
+            f"{sizes}; expected {sizes[:-1]}{hint}"
         )
-    return check_ids(labels, sizes[-1], "sparse_categorical_crossentropy: label")
+    return check_ids(labels, sizes[-1], "sparse_categorical_crossentropy: label").reshape(sizes[:-1])
 
 
 def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Any:
