@@ -31,9 +31,9 @@ def sums(tracer: Tracer) -> None:
                 bound = [t for t in terms if t not in free]
                 total = free[0]
                 for term in free[1:]:
-                    total = _apply(tracer, made, "add", total, term)
+                    total = computed(tracer, made, "add", total, term)
                 for term in bound[:-1]:
-                    total = _apply(tracer, made, "add", total, term)
+                    total = computed(tracer, made, "add", total, term)
                 value.args = (total, bound[-1])
         made.append(value)
     needed = ancestors([*body.outputs, *body.new_states])
@@ -82,11 +82,13 @@ def _unjoin(tracer: Tracer) -> None:
         ):
             cuts = [int(n) for n in np.cumsum([a.shape[1] for a in left.args])[:-1]]
             blocks = _several(tracer, made, "split", right, at=tuple(cuts), axis=0)
-            products = [_apply(tracer, made, "matmul", a, w) for a, w in zip(left.args, blocks, strict=True)]
+            products = [
+                computed(tracer, made, "matmul", a, w) for a, w in zip(left.args, blocks, strict=True)
+            ]
             products.sort(key=lambda p: p.args[0] in carried)
             total = products[0]
             for p in products[1:-1]:
-                total = _apply(tracer, made, "add", total, p)
+                total = computed(tracer, made, "add", total, p)
             value.op, value.args = "add", (total, products[-1])
             if any(p in carried or p.args[0] in carried for p in products):
                 carried |= {p for p in products if p.args[0] in carried}
@@ -94,7 +96,7 @@ def _unjoin(tracer: Tracer) -> None:
     body.values = made
 
 
-def _apply(tracer: Tracer, made: list[Value], name: str, *args: Any, **attrs: Any) -> Value:
+def computed(tracer: Tracer, made: list[Value], name: str, *args: Any, **attrs: Any) -> Value:
     """A new value, computed like a traced one."""
     tensors = tracer.body.tensors
     data = apply(OPS[name], tuple([tensors[a].detach() if isinstance(a, Value) else a for a in args]), attrs)
