@@ -52,7 +52,7 @@ BINARY = {
     "where": lambda a, b: ops.where(a > b, a, 0.5 * b), "logaddexp": lambda a, b: 0.5 * ops.logaddexp(a, b),
     "concatenate": lambda a, b: ops.concatenate([a[:, :1], b[:, 1:]], axis=1),
     "stack": lambda a, b: ops.sum(ops.stack([a, b], axis=1), axis=1), "gate": lambda a, b: ops.sigmoid(a) * b,
-    "mix": lambda a, b: ops.sigmoid(a) * b + (1.0 - ops.sigmoid(a)) * a,
+    "mix": lambda a, b: (lambda g: g * b + (1.0 - g) * a)(ops.sigmoid(a)),
     "einsum": lambda a, b: ops.einsum("ni,nj->nij", a, b).sum(axis=2) * 0.3,
     "outer": lambda a, b: (a[:, :, None] @ b[:, None, :])[:, 0] * 0.5,
     "where constant": lambda a, b: ops.where(np.array([True, False, True, True]), a, b),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_without_takes_names_of_passes() -> None:
     with tg.bptt.without():
         assert mode().passes == set(PASSES)
     assert not mode().passes
-    with pytest.raises(ValueError, match="without: unknown pass 'hoists'; there are sums, guards"):
+    with pytest.raises(ValueError, match="without: unknown pass 'hoists'; there are sums, lerp, guards"):
         tg.bptt.without("hoist", "hoists")
 
 
@@ -87,9 +88,16 @@ def backward_of(name: str, *off: str) -> str:
         return str(tg.bptt_source(p.step, p.xs[0][:, 0], p.states, p.constants).partition("def backward(")[2])
 
 
+def forward_of(step: object, width: int, *off: str) -> str:
+    """The derived forward pass of a step of one state, without some passes."""
+    with tg.bptt.without(*off) if off else nullcontext():
+        text = str(tg.bptt_source(step, np.ones((2, width), "float32"), [np.ones((2, 4), "float32")]))
+    return text.partition("def backward(")[0]
+
+
 def loop_of(text: str) -> list[str]:
     """The statements inside the loop."""
-    inside = text.partition("for t in range(T - 1, -1, -1):\n")[2].partition("\n\n")[0]
+    inside = re.split(r"for t in range\(.*\):\n", text)[1].partition("\n\n")[0]
     return [line.partition("  #")[0].strip() for line in inside.splitlines()]
 
 
@@ -139,3 +147,98 @@ def test_a_lone_gate_has_its_sign_in_the_weights(fast_tanh: bool, monkeypatch: p
     with tg.bptt.without("fold"):
         text = str(tg.bptt_source(p.step, p.xs[0][:, 0], p.states, p.constants))
         assert "negative(" in text.partition("def backward(")[0]
+
+
+MEANS = {
+    "the complement last": lambda a, x, y: a * x + (1 - a) * y,
+    "the complement first": lambda a, x, y: (1.0 - a) * y + a * x,
+    "factors last": lambda a, x, y: x * a + y * (1 - a),
+    "by turns": lambda a, x, y: y * (1 - a) + a * x,
+}
+
+
+@pytest.mark.parametrize("mean", MEANS)
+@pytest.mark.parametrize("of", [lambda h, n: (h, n), lambda h, n: (n, h)], ids=["state kept", "state left"])
+def test_lerp_goes_from_one_value_towards_the_other(mean: str, of: Any) -> None:
+    def step(x, states, constants):
+        (h,) = states
+        a, n = tg.ops.sigmoid(x + h), tg.ops.tanh(x * h)
+        h = MEANS[mean](a, *of(h, n))
+        return h, [h]
+
+    loop, before = loop_of(forward_of(step, 4)), loop_of(forward_of(step, 4, "lerp"))
+    assert len(loop) == len(before) - 1
+    assert sum(line.startswith("subtract(one") for line in before) == 1
+    assert not any(line.startswith("subtract(one") for line in loop)
+    x = np.random.default_rng(0).normal(size=(2, 7, 4))
+    outputs = {}
+    for derive in (True, False):
+        h = tg.tensor(np.full((2, 4), 0.5), dtype="float64", requires_grad=True)
+        y, _ = tg.scan(step, tg.tensor(x, dtype="float64"), [h], derive=derive)
+        (y * y).sum().backward()
+        outputs[derive] = y.numpy(), h.grad
+    for derived, unrolled in zip(outputs[True], outputs[False], strict=True):
+        np.testing.assert_allclose(derived, unrolled, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        lambda a, h, n: (lambda b: a * h + b * n + b)(1 - a),
+        lambda a, h, n: a * h + (2 - a) * n,
+        lambda a, h, n: a * h + (1 - n) * n,
+        lambda a, h, n: a * h - (1 - a) * n,
+        lambda a, h, n: a * h + (1 - a) * 0.5,
+        lambda a, h, n: a * h + (1 - a) * n[:, :1],
+    ],
+    ids=["complement needed", "not from 1", "another gate", "difference", "a number", "a column"],
+)
+def test_lerp_leaves_other_sums_alone(last: Any) -> None:
+    def step(x, states, constants):
+        (h,) = states
+        h = last(tg.ops.sigmoid(x + h), h, tg.ops.tanh(x * h))
+        return h, [h]
+
+    assert forward_of(step, 4) == forward_of(step, 4, "lerp")
+
+
+def gru_source(*off: str) -> tuple[str, str]:
+    """Forward and backward pass of a GRU, also for weights of the input."""
+    layer = tg.layers.GRU(4)
+    x = np.ones((2, 3, 5), "float32")
+    layer(x)
+    with tg.bptt.without(*off) if off else nullcontext():
+        forward, _, backward = str(layer.bptt_source()).partition("def backward(")
+    return forward, backward
+
+
+@pytest.mark.parametrize("fast_tanh", [False, True])
+def test_gates_of_two_sums_are_activated_in_blocks_with_their_factor_in_the_weights(
+    fast_tanh: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`split(sigmoid(x_gates + u_gates))`, both of them columns of a product that holds more."""
+    monkeypatch.setattr("tinygrad_rnn.bptt.gates._has_fast_tanh", lambda: fast_tanh)
+    forward, _ = gru_source()
+    scale = "0.5" if fast_tanh else "-1.0"
+    for weight in ("kernel", r"bias\[0\]", "weights"):  # the columns of the candidate stay as they are
+        assert re.search(rf"np.multiply\({weight}\[..., 0:8\], {scale}, out=(\w+)\[..., 0:8\]\)", forward)
+        assert re.search(rf"\w+\[..., 8:12\] = {weight}\[..., 8:12\]", forward)
+    loop, before = loop_of(forward), loop_of(gru_source("fold")[0])
+    assert len(loop) == len(before) - 1  # no negative(tmp), no multiply(tmp, half)
+    assert re.search(r"all_z\w* = all_tmp\w*\[:, 0\]", forward)  # a gate is one piece of memory
+    layer = tg.layers.GRU(4, return_sequences=True)
+    for shape in ((2, 3, 5), (3, 4, 5)):
+        x = np.random.default_rng(0).normal(size=shape).astype("float32")
+        with tg.derived():
+            found = layer(x).numpy()
+        np.testing.assert_allclose(found, layer(x).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_pieces_uses_gradients_where_they_stand() -> None:
+    _, backward = gru_source()
+    _, before = gru_source("pieces")
+    copies = r"^ +all_\w+\[\.\.\.\] = all_d\w+$"
+    assert re.search(copies, before, re.M) and not re.search(copies, backward, re.M)
+    assert re.search(r"dkernel = np.concatenate\(\(\w+, \w+\), axis=1\)", backward)
+    assert re.search(r"np.matmul\(all_\w+.reshape\(T \* N, 8\), kernel.T\[0:8\], ", backward)
+    assert backward.count("np.add.reduce(") == 3  # of the gates, and of each candidate

@@ -234,9 +234,9 @@ class _Factors:
 
 def tidy(body: Body, adjoint: Adjoint) -> None:
     """Compute the same thing once: `h · hᵀ` used twice is one op, and where `1 − z` is known, `a − a z = a (1 − z)`."""
-    known: dict[Any, Value] = {}
-    complements = {v.args[1]: v for v in body.values if v.op == "subtract" and v.args[0] == 1.0}
+    known = {_identity(v): v for v in body.values if v.op in ("split", "part")}  # views cost nothing to keep
     read = {a for v in adjoint.values for a in v.inputs}
+    complements = {v.args[1]: v for v in body.values if _is_complement(v) and v in read}
     for value in adjoint.values:
         value.args = tuple([_final(a) for a in value.args])
         if value.op in ("alias", "time_sum"):
@@ -245,22 +245,33 @@ def tidy(body: Body, adjoint: Adjoint) -> None:
             a, product = value.args
             if product.op == "multiply" and a in product.args:
                 (z,) = [v for v in product.args if v is not a] or [a]
-                if complements.get(z) in read:
+                if z in complements:
                     value.op, value.args = "multiply", (a, complements[z])
+        if _is_complement(value):
+            complements.setdefault(value.args[1], value)
         if value.op in ("put_back", "getitem") and _takes_all(value):
             value.op, value.attrs = "reshape", {"shape": value.shape}
         if value.op == "reshape" and value.shape == value.args[0].shape:
             value.op = "alias"
             continue
         try:
-            key = (value.op, value.args, repr(value.attrs))
-            twin = known.setdefault(key, value)
+            twin = known.setdefault(_identity(value), value)
         except TypeError:
             continue
         if twin is not value:
             twin.label = twin.label or value.label
             value.op, value.args = "alias", (twin,)
     resolve(adjoint)
+
+
+def _is_complement(value: Value) -> bool:
+    """Whether it is `1 − z`."""
+    return value.op == "subtract" and value.args[0] == 1.0
+
+
+def _identity(value: Value) -> Any:
+    """What two values that are the same thing have in common."""
+    return value.op, value.args, repr(value.attrs)
 
 
 def _takes_all(value: Value) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from ..config import mode
 from ..core.op import Array
 from ..core.tensor import Tensor
-from . import algebra, dots, gates, rows, schedule, source, sums, terms
+from . import algebra, dots, folding, gates, lerp, pieces, rows, schedule, source, sums, terms
 from .adjoint import derive
 from .body import Body, Tracer, Underivable, Value, trace
 from .equations import number_equations
@@ -22,15 +22,17 @@ from .walks import dependents
 
 PASSES: dict[str, Any] = {  # in the order in which they are applied; each can be switched off
     "sums": sums.sums,
+    "lerp": lerp.lerp,
     "guards": algebra.guards,
     "factors": algebra.factors,
     "terms": terms.terms,
     "dots": dots.dots,
     "hoist": schedule.program,
     "defer": schedule.defer,
+    "pieces": pieces.pieces,
     "rows": rows.rows,
     "merge": gates.merge,
-    "fold": gates.fold,
+    "fold": folding.Folding,
 }
 
 
@@ -200,6 +202,8 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     body.equations = number_equations(body)
     if "sums" not in off:
         sums.sums(tracer)
+    if "lerp" not in off:
+        lerp.lerp(tracer)
     tracer.forward_constants = len(body.bound)
     if not saving:
         if "dots" not in off:
@@ -226,6 +230,8 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
         dots.dots(body, adjoint)
     if "defer" not in off:
         schedule.defer(adjoint, once, schedule.largest(body))
+    if "pieces" not in off:
+        pieces.pieces(adjoint)
     algebra.resolve(adjoint)
     if "rows" not in off:
         rows.rows(body, adjoint)

@@ -5,7 +5,6 @@ They rewrite the forward pass when the backward pass is known, which keeps the u
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ import numpy as np
 from ..core.op import OPS
 from .adjoint import Adjoint, users_in
 from .body import Body, Value
-from .walks import dependents
+from .folding import Folding
+from .walks import dependents, in_order
 
 
 def _has_fast_tanh() -> bool:
@@ -26,26 +26,27 @@ def merge(body: Body, adjoint: Adjoint | None, folded: bool) -> None:
     """Activate equal gates in one call: `(batch, 4 · units)` is kept as `(4, batch, units)`, gate after gate.
 
     The first op of an activation reads rows and writes these blocks, so that each gate lies in one piece. With
-    `folded` the weights may be changed for it, see `fold`.
+    `folded` the weights may be changed for it, see `Folding`.
     """
     users = users_in(body, adjoint)
     carried = dependents(body.values, body.states)
     varying = dependents(body.values, [*body.xs, *body.states])
+    folding = Folding(users, varying) if folded else None
     made: list[Value] = []
     for value in body.values:
         if value.op == "split" and value in carried and _equal_parts(value):
-            made += _Gates(value, users, varying, folded).run()
-        elif folded and value.op == "sigmoid" and value in carried and value not in made:
-            made += [*_negated(value, users, varying), value]
+            made += _Gates(value, users, varying, folding).run()
+        elif folding and value.op == "sigmoid" and value in carried and value not in made:
+            made += [*_negated(value, folding), value]
         elif value not in made:
             made.append(value)
-    body.values = made
+    body.values = made = in_order(made)
     for value in made if folded and _has_fast_tanh() else ():
         if value.op == "sigmoid" and value.dtype == np.float32:
             value.op = "sigmoid_by_tanh"
 
 
-def _negated(gate: Value, users: dict[Value, list[Any]], varying: set[Value]) -> list[Value]:
+def _negated(gate: Value, folding: Folding) -> list[Value]:
     """The ops of a sum of products under a single sigmoid, with its change of sign in the weights."""
     (z,) = gate.args
     made: list[Value] = []
@@ -57,9 +58,9 @@ def _negated(gate: Value, users: dict[Value, list[Any]], varying: set[Value]) ->
         return value
 
     by_tanh = gate.dtype == np.float32 and _has_fast_tanh()
-    if isinstance(z, Value) and z.dtype == gate.dtype and z in varying and not by_tanh:
-        if _permutable(z, gate, users, varying):
-            gate.args = (fold(z, [0], [-1.0], new, varying, z.shape[-1]),)
+    if isinstance(z, Value) and z.dtype == gate.dtype and z in folding.varying and not by_tanh:
+        if folding.possible(z, gate, z.shape[-1]):
+            gate.args = (folding.fold(z, [0], [-1.0], z.shape[-1], new),)
             gate.op = "sigmoid_of_negative"
     return made
 
@@ -74,9 +75,9 @@ class _Gates:
     """The parts of one split, and the functions that activate them."""
 
     def __init__(
-        self, split: Value, users: dict[Value, list[Any]], varying: set[Value], folded: bool
+        self, split: Value, users: dict[Value, list[Any]], varying: set[Value], folding: Folding | None
     ) -> None:
-        self.split, self.users, self.varying, self.folded = split, users, varying, folded
+        self.split, self.users, self.varying, self.folding = split, users, varying, folding
         self.count, (self.batch, self.width) = len(split.shape), split.shape[0]
         self.parts: list[Value | None] = [None] * self.count
         for part in users.get(split, []):
@@ -99,14 +100,15 @@ class _Gates:
         source = self.split.args[0]
         if self._opens(source):
             return self.made
-        free = self.folded and _permutable(source, self.split, self.users, self.varying)
+        if not any(self.kinds):
+            return [self.split]
         order = list(range(self.count))
-        if free:
+        if self.folding and self.folding.possible(source, self.split, self.width):
             first = [self.kinds.index(k) if k else i for i, k in enumerate(self.kinds)]
             order.sort(key=lambda i: (self.half and self.kinds[i] != "sigmoid", first[i]))
             scales = [(0.5 if self.half else -1.0) if self.kinds[i] == "sigmoid" else 1.0 for i in order]
             if order != sorted(order) or any(s != 1.0 for s in scales):
-                source = fold(source, order, scales, self._new, self.varying, self.width)
+                source = self.folding.fold(source, order, scales, self.width, self._new)
             self.kinds = ["folded" if k == "sigmoid" else k for k in self.kinds]
         whole = source
         blocks = source.op in ("add", "matmul") and all(self.kinds)
@@ -121,13 +123,21 @@ class _Gates:
         if len(source.args) != 1 or op is None or not op.broadcasts or self.users.get(source) != [self.split]:
             return False
         total = source.args[0]
-        if not isinstance(total, Value) or total.op != "add" or self.users.get(total) != [source]:
+        if not isinstance(total, Value) or self.users.get(total) != [source] or not self._adds(total):
             return False
-        whole, blocks = self._blocks(total, source)
-        if not blocks:
-            return False
-        done = self._new(source.op, (whole,), {}, whole.shape, source.label)
+        name, half = source.op, False
+        if name == "sigmoid" and self.folding and self.folding.possible(total, source, self.width):
+            half = self.half
+            scale = 0.5 if half else -1.0
+            order, scales = list(range(self.count)), [scale] * self.count
+            total = self.folding.fold(total, order, scales, self.width, self._new)
+            name = "tanh" if half else "sigmoid_of_negative"
+        whole = self._blocks(total)
+        done = self._new(name, (whole,), {}, whole.shape, source.label)
         done.eq = source.eq
+        if half:
+            done = self._new("half_plus_half", (done,), {}, whole.shape, source.label)
+            done.eq = source.eq
         self._members(done, self.parts, "", True)
         return True
 
@@ -136,6 +146,11 @@ class _Gates:
     ) -> Value:
         value = Value(op, args, attrs, shape, self.split.dtype)
         value.label, value.eq = label, self.split.eq
+        return self._add(value)
+
+    def _add(self, value: Value) -> Value:
+        if not self.varying.isdisjoint(value.inputs):
+            self.varying.add(value)
         self.made.append(value)
         return value
 
@@ -147,21 +162,20 @@ class _Gates:
         cut = self._new("reshape", (rows,), {"shape": (batch, n, width), "rows": True}, (batch, n, width))
         return self._new("transpose", (cut,), {"axes": (1, 0, 2)}, (n, batch, width), rows.label)
 
-    def _blocks(self, source: Value, user: Value | None = None) -> tuple[Value, bool]:
-        """The pre-activations as `(gates, batch, units)`, where an addition can write them so."""
-        n, batch, width = self.count, self.batch, self.width
-        user = user or self.split
-        summed = source.op == "add" and (self.users.get(source, [user]) == [user])
-        if not summed or not all(
-            isinstance(a, Value) and a.shape == source.shape and a.op in ("add", "matmul", "part")
-            for a in source.args
-        ):
-            return source, False
-        views = []
-        for a in source.args:
-            cut = self._new("reshape", (a,), {"shape": (batch, n, width), "rows": True}, (batch, n, width))
-            views.append(self._new("transpose", (cut,), {"axes": (1, 0, 2)}, (n, batch, width)))
-        return self._new("add", tuple(views), {"own": True}, (n, batch, width), source.label), True
+    def _adds(self, total: Value) -> bool:
+        """Whether a value is an addition that can write its sum gate by gate."""
+        return total.op == "add" and all(
+            isinstance(a, Value)
+            and a.shape == total.shape
+            and a.op in ("add", "matmul", "part")
+            and a in self.varying
+            for a in total.args
+        )
+
+    def _blocks(self, total: Value) -> Value:
+        """A sum of pre-activations, written as `(gates, batch, units)`."""
+        views = tuple([self._gate_by_gate(a) for a in total.args])
+        return self._new("add", views, {"own": True}, views[0].shape, total.label)
 
     def _activate(self, whole: Value, blocks: bool, order: list[int]) -> None:
         kinds = [self.kinds[i] for i in order]
@@ -203,7 +217,7 @@ class _Gates:
         cut = split or Value("split", (), {}, shapes, whole.dtype)
         cut.args, cut.shape = (whole,), shapes
         cut.attrs = {"at": tuple(b * unit for b in bounds[1:-1]), "axis": axis}
-        self.made.append(cut)
+        self._add(cut)
         return [self._new("part", (cut,), {"index": k}, shape) for k, shape in enumerate(shapes)]
 
     def _members(self, group: Value, members: list[Value | None], kind: str, blocks: bool) -> None:
@@ -219,46 +233,3 @@ class _Gates:
                 target.label = target.label or part.label
                 target.op, target.args, target.attrs = "part", (opened,), {"index": j}
                 self.made.append(target)
-
-
-def _permutable(value: Value, user: Value, users: dict[Value, list[Any]], varying: set[Value]) -> bool:
-    """Whether the columns of a sum of products can be reordered and scaled in the weights."""
-    if value not in varying:
-        return bool(value.shape)
-    if users.get(value) != [user]:
-        return False
-    if value.op == "add":
-        width = value.shape[-1]
-        return all(
-            isinstance(a, Value)
-            and a.shape
-            and a.shape[-1] == width
-            and _permutable(a, value, users, varying)
-            for a in value.args
-        )
-    right = value.args[1] if value.op == "matmul" else None
-    return isinstance(right, Value) and len(right.shape) == 2 and right not in varying
-
-
-def fold(
-    value: Value,
-    order: list[int],
-    scales: list[float],
-    new: Callable[..., Value],
-    varying: set[Value],
-    width: int,
-) -> Value:
-    """Put gates with the same activation side by side, and its inner factor into the weights: `½ (x W) = x (½ W)`.
-
-    `σ(z) = ½ + ½ tanh(½ z)` then needs one tanh for all gates of an LSTM (float32, where tanh is fast), and
-    `σ(z) = 1 / (1 + exp(−z))` no change of sign. The factors ½ and −1 are exact. `value` is a sum of products.
-    """
-    if value not in varying:
-        attrs = {"order": tuple(order), "scales": tuple(scales), "width": width}
-        return new("fold", (value,), attrs, value.shape, f"{value.label}_folded" if value.label else "folded")
-    if value.op == "add":
-        sides = tuple([fold(a, order, scales, new, varying, width) for a in value.args])
-        return new("add", sides, {}, value.shape, value.label)
-    left, right = value.args
-    right = fold(right, order, scales, new, varying, width)
-    return new("matmul", (left, right), {}, value.shape, value.label)

@@ -152,9 +152,15 @@ def _getitem(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
 def _fold(y: str, x: str, attrs: dict[str, Any]) -> Lines:
     """The columns of a weight, gate by gate in another order and with a factor each."""
     width, lines = attrs["width"], []
+    runs: list[list[Any]] = []  # place, gate, number of gates, scale
     for place, (gate, scale) in enumerate(zip(attrs["order"], attrs["scales"], strict=True)):
-        to = f"{y}[..., {place * width}:{(place + 1) * width}]"
-        of = f"{x}[..., {gate * width}:{(gate + 1) * width}]"
+        if runs and runs[-1][1] + runs[-1][2] == gate and runs[-1][3] == scale:
+            runs[-1][2] += 1
+        else:
+            runs.append([place, gate, 1, scale])
+    for place, gate, n, scale in runs:
+        to = f"{y}[..., {place * width}:{(place + n) * width}]"
+        of = f"{x}[..., {gate * width}:{(gate + n) * width}]"
         lines.append(f"{to} = {of}" if scale == 1.0 else f"np.multiply({of}, {scale}, out={to})")
     return lines
 

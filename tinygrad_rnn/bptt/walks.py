@@ -29,6 +29,23 @@ def dependents(values: Sequence[Value], sources: Sequence[Value]) -> set[Value]:
     return found
 
 
+def in_order(values: Sequence[Value]) -> list[Value]:
+    """The values, each after those of them that it was computed from, otherwise as they stand."""
+    waiting, found = set(values), []
+    for value in values:
+        stack = [value]
+        while stack:
+            before = [a for a in stack[-1].inputs if a in waiting]
+            if before and stack[-1] in waiting:
+                stack += before[::-1]
+                continue
+            last = stack.pop()
+            if last in waiting:
+                waiting.remove(last)
+                found.append(last)
+    return found
+
+
 def users_of(values: Iterable[Value], ends: Iterable[Value]) -> dict[Value, list[Any]]:
     """Who uses each value; "result" for those that leave."""
     users: dict[Value, list[Any]] = {}
