@@ -209,9 +209,10 @@ class Tracer(Monitor):
         value = Value(op.name, found, attrs, shape, dtype, active and (several or dtype.kind in "fc"))
         value.eq = self.eq
         self.body.values.append(value)
-        if self.naming and not self.deriving:
+        if not self.deriving:
             value.site = self._here()
-            self._collect_names(sys._getframe(2))
+            if self.naming:
+                self._collect_names(sys._getframe(2))
         if not several:
             self.bind(y, value)
             return
