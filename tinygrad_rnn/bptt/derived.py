@@ -1,7 +1,7 @@
 """Derived mode: a step is traced, its backward pass derived, and both run as the loops of `source`.
 
 In the graph the whole recurrence is one node, whose vjp is the derived backward pass. What is learned about a step
-is kept by the structure of its ops, so that a new batch size or length costs nothing.
+is kept by the structure of its ops and their shapes, so that a new length costs nothing.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ def _traced(
             traces.failures += 1
         dependencies = _dependencies(step, traces)
     tracer = examine(step, inputs, constants, several_in)
-    bound, has_read = list(tracer.body.bound), tracer.has_read  # of the step alone, before anything is derived
+    bound, has_read = (
+        list(tracer.body.bound),
+        tracer.has_read,
+    )  # of the step alone, before anything is derived
     plan = _plan(tracer, inputs, recording, again)
     if traces is None or key is None:
         return plan, bound, None
