@@ -120,19 +120,25 @@ def test_one_wrong_element_is_enough(which: str, dtype: str) -> None:
         trial(spoilt(functions, which, lambda a: a[..., :1]))
 
 
-def test_what_is_not_finite_must_be_so_in_both() -> None:
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_what_is_not_finite_must_be_so_in_both(odd: float) -> None:
+    """And hides nothing of what is finite beside it."""
+
     def step(x: Any, s: Any, constants: Any) -> Any:
         h = ops.tanh(x[:, :1] + s[0])
-        return ops.concatenate([h, ops.log(-(h * h)), 1e3 / (h - h)], axis=1), [h, s[1]]
+        return ops.concatenate([h, h + odd], axis=1), [h, s[1]]
+
+    def finite(y: Any) -> Any:
+        y[~np.isfinite(y)] = 1.0
+        return y
+
+    def beside(y: Any) -> Any:
+        y[np.isfinite(y)] += 1e-5
+        return y
 
     _, functions, trial = on_trial(step)
-    with np.errstate(all="ignore"):
-        trial(functions)
-
-        def spoil(y: Any) -> Any:
-            y[np.isnan(y)] = 0.0
-            return y
-
+    trial(functions)
+    for spoil in (finite, beside):
         with pytest.raises(Underivable, match="derived values differ"):
             trial(spoilt(functions, "forward", spoil))
 
