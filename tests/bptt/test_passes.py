@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bptt.problems import FUNCTIONS, Result, agree, every_cell, problem
+from bptt.problems import FUNCTIONS, Result, agree, close, every_cell, problem
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import ops
 from tinygrad_rnn.bptt.build import PASSES
 from tinygrad_rnn.config import mode
 
@@ -125,6 +126,23 @@ def test_defer_takes_sums_of_stacked_products_out_of_the_loop() -> None:
 
 def test_a_test_is_a_factor_without_a_choice() -> None:
     assert "np.where" not in backward_of("ind_rnn")
+
+
+def test_a_factor_made_of_tests_and_numbers_is_a_float() -> None:
+    """Also beside states that count, of which there are so many here that one is met first."""
+
+    def step(x: Any, s: Any, constants: Any) -> Any:
+        h, *counts = s
+        h = ops.where(counts[0] > 1, 0.5 * h, ops.tanh(x + h))
+        return h, [h, *[n + 1 for n in counts]]
+
+    found = []
+    for derive in (True, False):
+        h0 = tg.tensor(np.ones((2, 3)), requires_grad=True)
+        states = [h0, *[np.zeros((2, 1), np.int64) for _ in range(60)]]
+        y, _ = tg.scan(step, np.ones((2, 5, 3)), states, derive=derive)
+        found.append([y, *tg.grad(y.sum(), [h0])])
+    close(*found)
 
 
 def test_weights_alone_need_no_factors() -> None:

@@ -17,7 +17,10 @@ from bptt.steps import equal
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
+from tinygrad_rnn.bptt.body import trace
+from tinygrad_rnn.bptt.build import compose
 from tinygrad_rnn.bptt.tight import tighten
+from tinygrad_rnn.config import switched
 from tinygrad_rnn.layers.symbolic import flatten
 
 N, T, F, H = 2, 5, 3, 4
@@ -146,6 +149,35 @@ def test_the_compiled_form_gives_the_bits_of_the_printed_one(name: str) -> None:
         np.testing.assert_array_equal(printed, compiled)
     wanted = Result(problem(name, N, T), derive=False).values
     equal(found[0][: len(wanted)], wanted, 1e-11)
+
+
+def anonymous(text: str) -> str:
+    """The statements, with every name replaced by its number."""
+    tree, number = ast.parse(text), {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            del node.body[0]  # the docstring
+        if isinstance(node, (ast.Name, ast.arg)):
+            field = "id" if isinstance(node, ast.Name) else "arg"
+            name = getattr(node, field)
+            setattr(node, field, number.setdefault(name, f"name_{len(number)}"))
+        if isinstance(node, ast.Dict):
+            node.keys = []
+    return ast.dump(tree)
+
+
+@every_cell
+def test_names_change_nothing_else(name: str) -> None:
+    """What runs has no names, and holds for one batch size."""
+    p = problem(name, N, T)
+    inputs = [[(t._data[:, 0], True) for t in map(ops.convert_to_tensor, p.xs)]]
+    inputs += [[(t._data, True) for t in map(ops.convert_to_tensor, p.states)]]
+    texts = []
+    with switched(grad=True, monitor=None):
+        for naming in (False, True):
+            tracer = trace(p.step, *inputs, p.constants, len(p.xs) > 1, naming)
+            texts.append(compose(tracer, True)[0])
+    assert anonymous(texts[0]) == anonymous(texts[1])
 
 
 HOSTILE = [

@@ -190,7 +190,7 @@ class _Walk:
             summed = Value("time_sum", (part,), {}, part.shape, part.dtype, True)
             summed.eq, summed.label = self.tracer.eq, f"d{a.label}" if a.label else ""
             self.tracer.body.values.append(summed)
-            part = self.tracer.bind(np.array(self.body.tensors[part]._data), summed)
+            part = self.tracer.bind(self.body.tensors[part]._data.view(), summed)
         self._send(a, part)
 
     def _piece(self, arrived: dict[int, Value], i: int, value: Value) -> Tensor:

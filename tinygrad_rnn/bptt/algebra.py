@@ -229,7 +229,7 @@ class _Factors:
         return self.known[key]
 
     def _dtype(self) -> Any:
-        return next(iter(self.linear)).dtype
+        return next(v.dtype for v in self.linear if v.dtype.kind == "f")  # a state may be a count
 
 
 def tidy(body: Body, adjoint: Adjoint) -> None:

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -209,9 +210,10 @@ class Tracer(Monitor):
         value = Value(op.name, found, attrs, shape, dtype, active and (several or dtype.kind in "fc"))
         value.eq = self.eq
         self.body.values.append(value)
-        if self.naming and not self.deriving:
+        if not self.deriving:
             value.site = self._here()
-            self._collect_names(sys._getframe(2))
+            if self.naming:
+                self._collect_names(sys._getframe(2))
         if not several:
             self.bind(y, value)
             return
@@ -234,7 +236,7 @@ class Tracer(Monitor):
 
     def _here(self) -> str:
         frame: FrameType | None = sys._getframe(1)
-        while frame is not None and frame.f_code.co_filename.startswith(ENGINE):
+        while frame is not None and _of_engine(frame.f_code.co_filename):
             frame = frame.f_back
         return (
             ""
@@ -245,7 +247,7 @@ class Tracer(Monitor):
     def _collect_names(self, frame: FrameType | None) -> None:
         frames: list[FrameType] = []
         while frame is not None and frame is not self.steps_frame:
-            if not frame.f_code.co_filename.startswith(ENGINE):
+            if not _of_engine(frame.f_code.co_filename):
                 frames.append(frame)
             frame = frame.f_back
         for frame in reversed(frames):  # names in the step itself go before those in what it calls
@@ -272,7 +274,7 @@ class Tracer(Monitor):
 
     def watch(self, frame: FrameType, event: str, arg: Any) -> None:
         """For `sys.setprofile`: the names in a function that returns."""
-        if event == "return" and not frame.f_code.co_filename.startswith(ENGINE):
+        if event == "return" and not _of_engine(frame.f_code.co_filename):
             self._names_of(frame)
 
     def apply_names(self) -> None:
@@ -281,6 +283,12 @@ class Tracer(Monitor):
             weak, name = self.names.get(number, (2, ""))
             if name and not value.label:
                 value.label = _identifier(name)
+
+
+@lru_cache(1024)
+def _of_engine(filename: str) -> bool:
+    """Whether code in this file has nothing to say about where a step does something."""
+    return filename.startswith(ENGINE)
 
 
 def _identifier(name: str) -> str:

@@ -1,4 +1,4 @@
-"""From a step function to its source: examined, traced, derived, and written for any batch size."""
+"""From a step function to its source: examined, traced, derived, and written."""
 
 from __future__ import annotations
 
@@ -90,27 +90,32 @@ def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
     return tracer
 
 
-def build(step: Any, inputs: Any, constants: Any, several_in: bool, saving: bool) -> Built:
-    """Trace with names and write the source, for any batch size if that can be."""
-    surroundings = Surroundings(step)
-    try:
-        tracer = trace(step, inputs[0], inputs[1], constants, several_in, naming=True)
-        body = tracer.body
-        recorded_ops = tape(body)
-        text, gradients, guarded = compose(tracer, saving)
-        static = body.bound[tracer.forward_constants :]
-        try:
-            larger = _enlarged(inputs, constants)
-            other = trace(step, larger[0][0], larger[0][1], larger[1], several_in, naming=True)
-            text = _with_batch(text, compose(other, saving)[0], inputs[0][0][0].shape[0])
-        except Exception:  # whatever a step says to a larger batch: its source holds for this batch size only
-            pass
-    finally:
-        surroundings.undo()
+def build(tracer: Tracer, saving: bool) -> Built:
+    """Derive what `examine` traced, and write it for the batch size that it was traced with."""
+    body = tracer.body
+    recorded_ops = tape(body)
+    text, gradients, guarded = compose(tracer, saving)
+    static = body.bound[tracer.forward_constants :]
     recorded = _recorded(body)
     return Built(
         text, len(body.outputs), body.several_out, recorded, gradients, guarded, static, recorded_ops
     )
+
+
+def written(step: Any, inputs: Any, constants: Any, several_in: bool) -> str:
+    """The source for readers: with the user's names, and for any batch size if that can be."""
+    surroundings = Surroundings(step)
+    try:
+        tracer = trace(step, inputs[0], inputs[1], constants, several_in, naming=True)
+        text = compose(tracer, True)[0]
+        try:
+            larger = _enlarged(inputs, constants)
+            other = trace(step, larger[0][0], larger[0][1], larger[1], several_in, naming=True)
+            return _with_batch(text, compose(other, True)[0], inputs[0][0][0].shape[0])
+        except Exception:  # whatever a step says to a larger batch: its source holds for this batch size only
+            return text
+    finally:
+        surroundings.undo()
 
 
 def _recorded(body: Body) -> list[bool]:

@@ -1,7 +1,7 @@
 """Derived mode: a step is traced, its backward pass derived, and both run as the loops of `source`.
 
 In the graph the whole recurrence is one node, whose vjp is the derived backward pass. What is learned about a step
-is kept by the structure of its ops, so that a new batch size or length costs nothing.
+is kept by the structure of its ops and their shapes, so that a new length costs nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..config import epsilon, floatx, mode
 from ..core.arrays import copy_unless_frozen
 from ..core.op import Array, Node, Op, Port
 from ..core.tensor import Tensor, Variable
-from .body import Underivable
+from .body import Tracer, Underivable
 from .build import build, examine
 from .dependencies import LARGEST, Dependencies, Unsure
 from .masked import Masked
@@ -76,28 +76,20 @@ def _traced(
             traces.failures += 1
         dependencies = _dependencies(step, traces)
     tracer = examine(step, inputs, constants, several_in)
-    body = tracer.body
-    asked = tuple([v.wanted for v in (*body.xs, *body.states, *body.constants)])
-    saving = recording and any(asked)
-    plan = _plan(
-        (body.key(), asked, saving, mode().passes),
-        step,
-        inputs,
-        constants,
-        several_in,
-        saving,
-        body.bound,
-        again,
-    )
+    bound, has_read = (
+        list(tracer.body.bound),
+        tracer.has_read,
+    )  # of the step alone, before anything is derived
+    plan = _plan(tracer, inputs, recording, again)
     if traces is None or key is None:
-        return plan, body.bound, None
+        return plan, bound, None
     found: Known | None = None
     if dependencies is not None and dependencies.unchanged():  # also by another thread
-        found = Known(plan, body.bound, given, dependencies)
-        if tracer.has_read or found.aliased(given):
+        found = Known(plan, bound, given, dependencies)
+        if has_read or found.aliased(given):
             found, traces.failures = None, FAILURES
     _keep(traces, key, found)
-    return plan, body.bound, found
+    return plan, bound, found
 
 
 def outputs_of(step: Any, inputs: Any, constants: Any, several_in: bool) -> list[tuple[Any, Any, list[int]]]:
@@ -234,24 +226,19 @@ def _given(constants: Any) -> tuple[list[Any], Any]:
         return given, None
 
 
-def _plan(
-    key: Any,
-    step: Any,
-    inputs: Any,
-    constants: Any,
-    several_in: bool,
-    saving: bool,
-    bound: list[Any],
-    again: Unrolled,
-) -> Plan:
+def _plan(tracer: Tracer, inputs: Any, recording: bool, again: Unrolled) -> Plan:
     """The plan of a structure, made and tried out if there is none; raises `Underivable`."""
+    body, bound = tracer.body, list(tracer.body.bound)
+    asked = tuple([v.wanted for v in (*body.xs, *body.states, *body.constants)])
+    saving = recording and any(asked)
+    key = (body.key(), asked, saving, mode().passes)
     with _lock:
         if key in _plans:
             _plans.move_to_end(key)
             return _plans[key]
     np.empty(BLOCK, np.uint8)  # freed at once: from then on glibc keeps memory of this size for later
     try:
-        plan = Plan(build(step, inputs, constants, several_in, saving))
+        plan = Plan(build(tracer, saving))
         try_out(plan.built, plan.functions, inputs, bound, again)
     except Underivable:
         raise

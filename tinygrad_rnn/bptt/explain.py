@@ -8,7 +8,7 @@ from typing import Any
 from ..config import mode, switched
 from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor
-from .build import NEED_HOIST, PASSES, build, examine
+from .build import NEED_HOIST, PASSES, examine, written
 
 
 class Source(str):
@@ -59,10 +59,10 @@ def bptt_source(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any
     >>> [line for line in text.splitlines() if line.startswith("def ")]
     ['def forward(X, h0, W, cache=None):', 'def backward(X, h0, W, dY, dH, cache):']
     """
-    return Source(_built(step_or_cell, x, states, constants).text)
+    return Source(_written(step_or_cell, x, states, constants))
 
 
-def _built(step: Any, x: Any, states: Sequence[Any], constants: Any) -> Any:
+def _written(step: Any, x: Any, states: Sequence[Any], constants: Any) -> str:
     from_layer = getattr(step, "derivable_step", None)
     if from_layer is not None:
         step, constants = from_layer(x, constants)
@@ -76,7 +76,7 @@ def _built(step: Any, x: Any, states: Sequence[Any], constants: Any) -> Any:
     inputs = [pairs(xs), pairs(given)]
     with switched(grad=True, monitor=None):
         examine(step, inputs, constants, several)
-        return build(step, inputs, constants, several, True)
+        return written(step, inputs, constants, several)
 
 
 def explain(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any = ()) -> str:
@@ -89,7 +89,7 @@ def explain(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any = (
     before = None
     for k in range(len(off) + 1):
         with switched(passes=frozenset(off[k:]) | mode().passes):
-            text = _built(step_or_cell, x, states, constants).text
+            text = _written(step_or_cell, x, states, constants)
         count = calls_in_loops(text)
         if before is not None:
             rows.append((off[k - 1], before, count))

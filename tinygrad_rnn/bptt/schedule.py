@@ -152,12 +152,12 @@ def _regions(
     ready -= moved
     late: set[Value] = set()
     for v in reversed(values):
-        if v in ready or v in sums:
+        if v in ready or v in sums or v in inside:
             continue
-        if v in inside or not together(v):
-            inside |= ancestors([v])
-        else:
+        if together(v):
             late.add(v)
+        else:
+            inside |= ancestors([v])
     if not deferred:
         inside |= ancestors([v for v in values if v.op == "time_sum"])
         late -= inside

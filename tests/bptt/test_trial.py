@@ -1,0 +1,154 @@
+"""The trial of a new plan: a right one passes, and whatever is wrong in it is found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import ops
+from tinygrad_rnn.bptt.body import Underivable
+from tinygrad_rnn.bptt.build import build, examine
+from tinygrad_rnn.bptt.plan import Plan
+from tinygrad_rnn.bptt.trial import try_out
+from tinygrad_rnn.config import switched
+
+N, F, H = 3, 2, 4
+Trial = Callable[[dict[str, Any]], None]
+
+
+def lstm(dtype: str) -> Any:
+    """A step, and its weights."""
+    rng = np.random.default_rng(0)
+    shapes = [(F, 4 * H), (H, 4 * H), (4 * H,)]
+    w, u, b = (tg.tensor(rng.standard_normal(s), dtype, requires_grad=True) for s in shapes)
+
+    def step(x: Any, s: Any, constants: Any) -> Any:
+        i, f, g, o = ops.split(x @ w + s[0] @ u + b, 4, axis=-1)
+        c = ops.sigmoid(f) * s[1] + ops.sigmoid(i) * ops.tanh(g)
+        h = ops.sigmoid(o) * ops.tanh(c)
+        return h, [h, c]
+
+    return step
+
+
+def on_trial(step: Any, dtype: str = "float64") -> tuple[str, dict[str, Any], Trial]:
+    """The source of a step, its functions, and their trial."""
+    rng = np.random.default_rng(1)
+    arrays = [rng.standard_normal(s).astype(dtype) for s in ((N, F), (N, H), (N, H))]
+    inputs = [[(arrays[0], True)], [(a, True) for a in arrays[1:]]]
+
+    def again(xs: list[Any], states: list[Any]) -> Any:
+        return tg.scan(step, xs[0], states, derive=False)
+
+    with switched(grad=True, monitor=None):
+        tracer = examine(step, inputs, (), False)
+    bound = list(tracer.body.bound)
+    plan = Plan(build(tracer, True))
+
+    def trial(functions: dict[str, Any]) -> None:
+        try_out(plan.built, functions, inputs, bound, again)
+
+    return plan.built.text, plan.functions, trial
+
+
+DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
+OTHER = {
+    "add": "subtract",
+    "subtract": "add",
+    "multiply": "add",
+    "tanh": "negative",
+    "reciprocal": "negative",
+}
+CALL = re.compile(r"^ +(?:np\.)?(add|subtract|multiply|tanh|reciprocal)\(", re.M)
+
+
+@DTYPES
+def test_every_op_of_the_source_is_on_trial(dtype: str) -> None:
+    text, functions, trial = on_trial(lstm(dtype), dtype)
+    trial(functions)
+    trial(functions)  # nothing is left behind
+    calls = list(CALL.finditer(text))
+    assert len(calls) > 20
+    for call in calls:
+        wrong: dict[str, Any] = {}
+        place = slice(*call.span(1))
+        exec("from numpy import *\n" + text[: place.start] + OTHER[call[1]] + text[place.stop :], wrong)
+        with pytest.raises(Underivable, match="differ from those of the recorded steps"):
+            trial(wrong)
+
+
+def spoilt(functions: dict[str, Any], which: str, spoil: Callable[[Any], Any]) -> dict[str, Any]:
+    """The functions, one of which gives something else as its first result, or for its last gradient."""
+
+    def forward(*arrays: Any) -> Any:
+        first, *others = functions["forward"](*arrays)
+        return (spoil(first), *others)
+
+    def backward(*arrays: Any) -> Any:
+        found = functions["backward"](*arrays)
+        last = list(found)[-1]
+        return {**found, last: spoil(found[last])}
+
+    return {**functions, which: {"forward": forward, "backward": backward}[which]}
+
+
+def moved(by: float) -> Callable[[Any], Any]:
+    """One element is another one, by so much relative to the largest."""
+
+    def spoil(array: Any) -> Any:
+        array.reshape(-1)[-1] += by * np.abs(array).max()
+        return array
+
+    return spoil
+
+
+@DTYPES
+@pytest.mark.parametrize("which", ["forward", "backward"])
+def test_one_wrong_element_is_enough(which: str, dtype: str) -> None:
+    _, functions, trial = on_trial(lstm(dtype), dtype)
+    large, small = (1e-1, 1e-4) if dtype == "float32" else (1e-5, 1e-9)
+    trial(spoilt(functions, which, moved(small)))
+    for by in (large, -large, np.nan, np.inf):
+        with pytest.raises(Underivable, match="differ from those of the recorded steps"):
+            trial(spoilt(functions, which, moved(by)))
+    with pytest.raises(Underivable, match="have shape"):
+        trial(spoilt(functions, which, lambda a: a[..., :1]))
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_what_is_not_finite_must_be_so_in_both(odd: float) -> None:
+    """And hides nothing of what is finite beside it."""
+
+    def step(x: Any, s: Any, constants: Any) -> Any:
+        h = ops.tanh(x[:, :1] + s[0])
+        return ops.concatenate([h, h + odd], axis=1), [h, s[1]]
+
+    def finite(y: Any) -> Any:
+        y[~np.isfinite(y)] = 1.0
+        return y
+
+    def beside(y: Any) -> Any:
+        y[np.isfinite(y)] += 1e-5
+        return y
+
+    _, functions, trial = on_trial(step)
+    trial(functions)
+    for spoil in (finite, beside):
+        with pytest.raises(Underivable, match="derived values differ"):
+            trial(spoilt(functions, "forward", spoil))
+
+
+def test_whole_numbers_are_compared_one_by_one() -> None:
+    def step(x: Any, s: Any, constants: Any) -> Any:
+        h = ops.tanh(x[:, :1] + s[0])
+        return (h > 0, h), [h, s[1]]
+
+    _, functions, trial = on_trial(step)
+    trial(functions)
+    with pytest.raises(Underivable, match="derived values differ"):
+        trial(spoilt(functions, "forward", np.logical_not))
