@@ -17,7 +17,7 @@ from .text import VIEWS, view_text
 
 RESERVED = {
     "N", "T", "X", "t", "np", "math", "one", "zero", "half", "top", "cache", "dtype", "forward", "backward", "list",
-    "range", "len", "zip", "slice", "Y", "grads",
+    "range", "len", "map", "zip", "slice", "Y", "grads", "new_cache", "of_forward", "of_backward",
 }  # fmt: skip
 
 

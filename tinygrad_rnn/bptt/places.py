@@ -10,6 +10,7 @@ import numpy as np
 from ..core.op import OPS
 from .body import Underivable, Value
 from .layout import Layout, Names, Place, is_view
+from .memory import Memory
 from .rows import columns
 from .schedule import Program
 from .text import UFUNCS, number, view_text
@@ -24,12 +25,9 @@ class Places:
         self.layout = Layout(program)
         self.names = Names(set(UFUNCS) | {"dot"})
         self.places: dict[Any, Place] = {}
-        self.memory: list[str] = []  # statements that make the buffers, and the views of them
-        self.held: list[str] = []  # the names in the cache
+        self.memory = Memory()
         self.listed: set[str] = set()
         self.scalars: set[str] = set()  # buffers whose steps have no axes
-        self.literals: dict[str, str] = {}
-        self.lead = 0
         self.in_rows: dict[Value, str] = {}  # states and inputs that are columns of a buffer of rows
         self.dtype = self.body.states[0].dtype if self.body.states else self.body.xs[0].dtype
         self._name_inputs()
@@ -56,13 +54,12 @@ class Places:
         for v in self.layout.forward:
             if v.op == "rows":
                 self._rows(v)
-        for x, i in zip(body.xs, range(len(body.xs)), strict=True):
+        for x in body.xs:
             label = x.label if x.label and x.label not in ("X", "inputs") else "x"
             self.places[x] = Place(self.names.new(label), "stack", contiguous=x not in self.in_rows)
             if x.shape == ():
                 self.scalars.add(self.places[x].name)
-            memory = f"np.empty({self.shape_text(('T', *x.shape))}, {self.x_arguments[i]}.dtype)"
-            self.hold(self.places[x].whole, self.in_rows.get(x, memory))
+            self.memory.hold(self.places[x].whole, self.in_rows.get(x) or self.empty(x, "T"))
         for c, name in zip(body.constants, self.constant_names, strict=True):
             self.places[c] = Place(name, "once")
         for j, state in enumerate(body.states):
@@ -74,10 +71,10 @@ class Places:
         """The buffer in which states and inputs stand side by side, with a column of ones."""
         self.places[v] = Place(self.names.new("rows"), "stack", long=True)
         whole = self.places[v].whole
-        self.hold(whole, self.empty(v, "T + 1"))
+        self.memory.hold(whole, self.empty(v, "T + 1"))
         for part, start, stop in columns(v):
             if not isinstance(part, Value):
-                self.memory.append(f"{whole}[:, :, {start}] = {part}")
+                self.memory.filled.append(f"{whole}[:, :, {start}] = {part}")
             else:
                 steps = ":-1" if part.op == "x" else ":"
                 self.in_rows[part] = f"{whole}[{steps}, :, {start}:{stop}]"
@@ -86,7 +83,7 @@ class Places:
         name = self.state_names[j]
         if state in self.in_rows:
             self.places[state] = Place(name, "stack", contiguous=False, long=True)
-            self.hold(f"all_{name}", self.in_rows[state])
+            self.memory.hold(f"all_{name}", self.in_rows[state])
             return
         members = [v for v, k in self.layout.state_of.items() if k == j]
         group = [u for u in self.layout.order if self.layout._buffer(u) in members] + members
@@ -98,11 +95,13 @@ class Places:
         kept = kept or state in self.layout.ends or any(is_view(u) for u in self.layout.users.get(state, []))
         if kept:
             self.places[state] = Place(name, "stack", long=True)
-            self.hold(f"all_{name}", self.empty(state, "T + 1"))
+            self.memory.hold(f"all_{name}", self.empty(state, "T + 1"))
         else:
             self.places[state] = Place(name, "ring")
             shape = self.shape_text(state.shape)
-            self.hold(name, f"[np.empty({shape}, {self._type(state)}) for _ in range(2)] * (T // 2 + 1)")
+            self.memory.hold(
+                name, f"[np.empty({shape}, {self._type(state)}) for _ in range(2)] * (T // 2 + 1)"
+            )
 
     def _label(self, v: Value) -> str:
         if v.label:
@@ -115,11 +114,6 @@ class Places:
         if len(v.args) == 1 and v.inputs and v.inputs[0].label and v.op in OPS and OPS[v.op].broadcasts:
             return f"{v.op}_{v.inputs[0].label}"
         return "tmp"
-
-    def hold(self, name: str, expression: str) -> None:
-        """A buffer, a view or a list that belongs to the cache."""
-        self.memory.append(f"{name} = {expression}")
-        self.held.append(name)
 
     # --- shapes and types ---------------------------------------------------------------------------
 
@@ -186,9 +180,9 @@ class Places:
         name = self.names.new(self._label(v))
         kind = "once" if v in self.program.once or v.op == "zeros" else "stack" if stacked else "temp"
         if kind == "stack":
-            self.hold(f"all_{name}", self.empty(v, "T"))
+            self.memory.hold(f"all_{name}", self.empty(v, "T"))
         elif not self.fresh(v):
-            self.hold(name, self.empty(v))
+            self.memory.hold(name, self.empty(v))
         return Place(name, kind)
 
     def fresh(self, v: Value) -> bool:
@@ -208,17 +202,17 @@ class Places:
                 if base.long
                 else self.shape_text
             )
-            self.hold(f"all_{name}", view_text(v, base.whole, 1, shape) or "")
+            self.memory.hold(f"all_{name}", view_text(v, base.whole, 1, shape) or "")
             return Place(name, "stack", base.shift, contiguous, base.long)
         if base.kind == "ring":
             self.list_steps(base.name)
-            self.hold(name, f"[{view_text(v, 's', 0, self.shape_text)} for s in {base.name}]")
+            self.memory.hold(name, f"[{view_text(v, 's', 0, self.shape_text)} for s in {base.name}]")
             self.listed.add(name)
             return Place(name, "ring", base.shift, False)
         text = view_text(v, base.name, 0, self.shape_text) or ""
         if base.kind == "once":
             return Place(text, "once", 0, False)
-        self.hold(name, text)
+        self.memory.hold(name, text)
         return Place(name, "temp", 0, False)
 
     def inside(self, v: Value, joined: Value, k: int) -> Place:
@@ -235,18 +229,18 @@ class Places:
         index = ", ".join([":"] * (axis + lead) + [cut])
         source = outer.whole if lead else outer.name
         if outer.kind == "ring":
-            self.hold(name, f"[s[{index}] for s in {source}]")
+            self.memory.hold(name, f"[s[{index}] for s in {source}]")
             self.listed.add(name)
         else:
-            self.hold(f"all_{name}" if lead else name, f"{source}[{index}]")
+            self.memory.hold(f"all_{name}" if lead else name, f"{source}[{index}]")
         return Place(name, outer.kind, outer.shift, False, outer.long)
 
     def list_steps(self, name: str) -> None:
         """Make the list of steps of a stacked buffer."""
-        if name not in self.listed and f"all_{name}" in self.held:
+        if name not in self.listed and f"all_{name}" in self.memory:
             self.listed.add(name)
             scalars = f"[all_{name}[k : k + 1].reshape(()) for k in range(len(all_{name}))]"  # arrays, to write into
-            self.hold(name, scalars if name in self.scalars else f"list(all_{name})")
+            self.memory.hold(name, scalars if name in self.scalars else f"list(all_{name})")
 
     def step(self, v: Any) -> str:
         """The text of a value inside the loop."""
@@ -291,11 +285,11 @@ class Places:
         ):
             return number(value)
         known = {1.0: "one", 0.0: "zero", 0.5: "half"}
-        if repr(float(value)) not in self.literals:
-            self.literals[repr(float(value))] = known.get(float(value)) or self.names.new(
+        if repr(float(value)) not in self.memory.numbers:
+            self.memory.numbers[repr(float(value))] = known.get(float(value)) or self.names.new(
                 "c" + re.sub(r"\W", "_", repr(value))
             )
-        return self.literals[repr(float(value))]
+        return self.memory.numbers[repr(float(value))]
 
 
 def cuts_rows(v: Value) -> bool:

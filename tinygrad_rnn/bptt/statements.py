@@ -62,12 +62,9 @@ class Statements(Places):
     def _number_or_step(self, a: Any) -> str:
         return self.step(a) if isinstance(a, Value) else number(a)
 
-    def _marked(self, v: Value, inside: bool) -> list[str]:
-        """The statements of a value, the first with the number of its equation."""
-        lines = self.statements(v, inside)
-        if lines and v.eq and len(lines[0]) < 96:
-            lines[0] = f"{lines[0]:<{72 - 4 * inside}}  # {v.eq}"
-        return lines
+    def _marked(self, v: Value, inside: bool = False) -> list[str]:
+        """The statements of a value with the number of its equation."""
+        return [f"{line}  # {v.eq}" if v.eq else line for line in self.statements(v, inside)]
 
     def _is_aliased(self, v: Value) -> bool:
         if v.op in ("split", "unstack", "part", "stop", "transpose", "broadcast_to", "flip", "getitem"):
