@@ -9,11 +9,12 @@ import numpy as np
 
 from ..core.op import OPS
 from .body import Underivable, Value
-from .layout import Layout, Names, Place, is_view
+from .layout import KIN, Layout, Place, is_view
 from .memory import Memory
+from .names import description
 from .rows import columns
 from .schedule import Program
-from .text import UFUNCS, number, view_text
+from .text import number, view_text
 
 
 class Places:
@@ -23,44 +24,34 @@ class Places:
         self.program = program
         self.body, self.adjoint = program.body, program.adjoint
         self.layout = Layout(program)
-        self.names = Names(set(UFUNCS) | {"dot"})
+        self.names = program.body.names
         self.places: dict[Any, Place] = {}
         self.memory = Memory()
         self.listed: set[str] = set()
         self.scalars: set[str] = set()  # buffers whose steps have no axes
         self.in_rows: dict[Value, str] = {}  # states and inputs that are columns of a buffer of rows
         self.dtype = self.body.states[0].dtype if self.body.states else self.body.xs[0].dtype
+        self.members = self._members()
         self._name_inputs()
 
     # --- names ----------------------------------------------------------------------------------------
 
     def _name_inputs(self) -> None:
-        body, letters = self.body, "hcsuvw"
-        single = len(body.xs) == 1
-        self.x_arguments = ["X" if single else f"X{i}" for i in range(len(body.xs))]
-        self.names.taken |= set(self.x_arguments)
-        self.state_names: list[str] = []
-        for j, state in enumerate(body.states):
-            label = state.label or body.new_states[j].label or (letters[j] if j < len(letters) else "s")
-            self.state_names.append(self.names.new(label.rstrip("0123456789") or label))
-        self.state_arguments = [self.names.new(f"{n}0") for n in self.state_names]
-        count = len(body.outputs)
-        wishes = [f"dY{i}" if count > 1 else "dY" for i in range(count)]
-        wishes += [f"d{n[0].upper() + n[1:]}" for n in self.state_names]
-        self.cotangent_names = [
-            self.names.new(w) for w in wishes
-        ]  # the arguments of backward beside forward's
-        self.constant_names = [self.names.new(c.label or "w") for c in body.constants]
+        body = self.body
+        known = {*body.xs, *body.states, *body.constants}
+        self.names.keep(known | set(self.layout.order))
         for v in self.layout.forward:
             if v.op == "rows":
                 self._rows(v)
         for x in body.xs:
-            label = x.label if x.label and x.label not in ("X", "inputs") else "x"
-            self.places[x] = Place(self.names.new(label), "stack", contiguous=x not in self.in_rows)
+            self.places[x] = Place(x.label, "stack", contiguous=x not in self.in_rows)
             if x.shape == ():
                 self.scalars.add(self.places[x].name)
             self.memory.hold(self.places[x].whole, self.in_rows.get(x) or self.empty(x, "T"))
-        for c, name in zip(body.constants, self.constant_names, strict=True):
+        self.names.constants = [
+            self.names.of(c, "w") for c in body.constants
+        ]  # those of the backward pass, too
+        for c, name in zip(body.constants, self.names.constants, strict=True):
             self.places[c] = Place(name, "once")
         for j, state in enumerate(body.states):
             self._state_buffer(j, state)
@@ -80,7 +71,7 @@ class Places:
                 self.in_rows[part] = f"{whole}[{steps}, :, {start}:{stop}]"
 
     def _state_buffer(self, j: int, state: Value) -> None:
-        name = self.state_names[j]
+        name = state.label
         if state in self.in_rows:
             self.places[state] = Place(name, "stack", contiguous=False, long=True)
             self.memory.hold(f"all_{name}", self.in_rows[state])
@@ -103,17 +94,25 @@ class Places:
                 name, f"[np.empty({shape}, {self._type(state)}) for _ in range(2)] * (T // 2 + 1)"
             )
 
-    def _label(self, v: Value) -> str:
-        if v.label:
-            return v.label
-        later = [u for u in self.layout.order if u is not v and u.label and self.layout._buffer(u) is v]
-        if later and v.op != "time_sum":
-            return later[-1].label
-        if v.op == "subtract" and v.args[0] == 1.0 and v.inputs[0].label:
-            return f"one_minus_{v.inputs[0].label}"
-        if len(v.args) == 1 and v.inputs and v.inputs[0].label and v.op in OPS and OPS[v.op].broadcasts:
-            return f"{v.op}_{v.inputs[0].label}"
-        return "tmp"
+    def _name(self, v: Value) -> str:
+        """A name for the buffer of a value: of what it holds in the end, in the region that computes it."""
+        region = self.layout.region.get(v)
+        held = [u for u in self.members.get(v, []) if u.label and self.layout.region.get(u) == region]
+        later = [u for u in self.members.get(v, []) if u.label and v.op != "time_sum"]
+        named = v if v.op == "carry" else held[-1] if held else v if v.label else later[-1] if later else v
+        if named.label and len(named.args) == 1 and named.inputs and named.inputs[0].label == named.label:
+            return self.names.new(f"{KIN.get(named.op, named.op)}_{named.label}")
+        return self.names.of(named, description(named) or "tmp")
+
+    def _members(self) -> dict[Value, list[Value]]:
+        """What each buffer holds, one after the other: what is written over it, and what is all of it."""
+        found: dict[Value, list[Value]] = {}
+        for v in self.layout.order:
+            buffer = self.layout._buffer(v)
+            while is_whole(buffer):
+                buffer = self.layout._buffer(buffer.args[0].args[0])
+            found.setdefault(buffer, []).append(v)
+        return found
 
     # --- shapes and types ---------------------------------------------------------------------------
 
@@ -163,7 +162,7 @@ class Places:
         if v in lay.born:
             return self.inside(v, *lay.born[v])
         if v.op == "cotangent" and self._read_by_steps(v):
-            return Place(self.names.new(self._label(v)), "stack")
+            return Place(self._name(v), "stack")
         return self._buffer(v, v in lay.stacked or v.op == "cotangent")
 
     def _read_by_steps(self, v: Value) -> bool:
@@ -177,7 +176,7 @@ class Places:
         )
 
     def _buffer(self, v: Value, stacked: bool) -> Place:
-        name = self.names.new(self._label(v))
+        name = self._name(v)
         kind = "once" if v in self.program.once or v.op == "zeros" else "stack" if stacked else "temp"
         if kind == "stack":
             self.memory.hold(f"all_{name}", self.empty(v, "T"))
@@ -192,9 +191,10 @@ class Places:
 
     def _view(self, v: Value, base_value: Value) -> Place:
         base = self.place(base_value)
-        name = self.names.new(v.label or f"{base.name}_{'T' if v.op == 'transpose' else 'part'}")
-        if v.op == "stop":
+        if v.op == "stop" or is_whole(v):
             return base
+        held = [u for u in self.members.get(v, [v]) if u.label]
+        name = self.names.of(held[-1] if held else v, f"{base.name}_{'T' if v.op == 'transpose' else 'part'}")
         contiguous = v.op == "reshape" and base.contiguous
         if base.kind == "stack":
             shape = (
@@ -218,7 +218,7 @@ class Places:
     def inside(self, v: Value, joined: Value, k: int) -> Place:
         """The place of part k of a concatenation."""
         outer = self.place(joined)
-        name = self.names.new(self._label(v))
+        name = self._name(v)
         axis, sizes = (
             joined.attrs["axis"],
             [a.shape[joined.attrs["axis"]] if joined.op == "concatenate" else 1 for a in joined.args],
@@ -296,3 +296,8 @@ def cuts_rows(v: Value) -> bool:
     """Whether a reshape cuts the columns of a matrix, or of some columns of one: then it is a view of these too."""
     a = v.args[0]
     return bool(v.attrs.get("rows")) and len(a.shape) == 2 and (a.op == "part" or a.op not in OPS)
+
+
+def is_whole(v: Value) -> bool:
+    """Whether a value is the only part of a split: all of what was split."""
+    return v.op == "part" and v.args[0].op == "split" and len(v.args[0].shape) == 1

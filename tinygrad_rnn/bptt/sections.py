@@ -55,9 +55,9 @@ class Sections(Statements):
         body = self.body
         start = [
             f"{self.places[x].whole}[...] = {n}.swapaxes(0, 1)"
-            for x, n in zip(body.xs, self.x_arguments, strict=True)
+            for x, n in zip(body.xs, self.names.xs, strict=True)
         ]
-        for state, name in zip(body.states, self.state_arguments, strict=True):
+        for state, name in zip(body.states, self.names.first_states, strict=True):
             place = self.place(state)
             self.list_steps(place.name) if place.kind == "ring" else None
             start.append(
@@ -91,7 +91,7 @@ class Sections(Statements):
         """What `backward` does with its memory, and what it returns."""
         adjoint, body = self.adjoint, self.body
         assert adjoint is not None
-        arguments = self.cotangent_names
+        arguments = self.names.cotangents
         start: list[str] = []
         for c, name in zip(adjoint.cotangents, arguments, strict=False):
             if c is not None:
@@ -118,14 +118,14 @@ class Sections(Statements):
                     ends.append(f"{place.name}[...] = {source}")
         lines = self._sections(self.program.backward, "for t in range(T - 1, -1, -1):", [*hold, *ends], True)
         results: list[str] = []
-        for n, v in zip(self.x_arguments, adjoint.xs, strict=True):
+        for n, v in zip(self.names.xs, adjoint.xs, strict=True):
             if v:
                 results.append(f'"d{n}": {self.whole(v)}.swapaxes(0, 1).copy(),')
-        for n, state, carries in zip(self.state_arguments, body.states, adjoint.carries, strict=True):
+        for n, state, carries in zip(self.names.first_states, body.states, adjoint.carries, strict=True):
             if state.active:
                 total = " + ".join(self.place(c).name for c in carries)
                 results.append(f'"d{n}": {total if len(carries) > 1 else total + ".copy()"},')
-        for n, parts in zip(self.constant_names, adjoint.constants, strict=True):
+        for n, parts in zip(self.names.constants, adjoint.constants, strict=True):
             if parts:
                 names = self._summands(parts)
                 copied = len(names) == 1 and not set(re.findall(r"\w+", names[0])).isdisjoint(

@@ -58,8 +58,8 @@ class _Writer(Sections):
         groups = {"of_forward": self.memory.read_in(forward)}
         if backward:
             groups["of_backward"] = self.memory.read_in(backward)
-        x = self.x_arguments[0]
-        models = [x, *self.state_arguments[:1]]
+        x = self.names.xs[0]
+        models = [x, *self.names.first_states[:1]]
         found = [
             [
                 *_wrapped(f"def forward({', '.join(self._arguments())}, cache=None):"),
@@ -85,17 +85,17 @@ class _Writer(Sections):
         return [*found, self.memory.function(", ".join(models), sizes, groups)]
 
     def _arguments(self) -> list[str]:
-        return [*self.x_arguments, *self.state_arguments, *self.constant_names]
+        return [*self.names.xs, *self.names.first_states, *self.names.constants]
 
     def _doc(self) -> list[str]:
         body = self.body
         shapes = {
             n: (v.shape[:1] + ("T", *v.shape[1:]) if v.shape else ("T",))
-            for n, v in zip(self.x_arguments, body.xs, strict=True)
+            for n, v in zip(self.names.xs, body.xs, strict=True)
         }
-        shapes |= {n: v.shape for n, v in zip(self.state_arguments, body.states, strict=True)}
-        shapes |= {n: v.shape for n, v in zip(self.constant_names, body.constants, strict=True)}
-        results = [*self._outputs(), *(f"last {n}" for n in self.state_names), "cache"]
+        shapes |= {n: v.shape for n, v in zip(self.names.first_states, body.states, strict=True)}
+        shapes |= {n: v.shape for n, v in zip(self.names.constants, body.constants, strict=True)}
+        results = [*self._outputs(), *(f"last {n}" for n in self.names.states), "cache"]
         return [
             '    """Run the recurrence over T time steps.',
             "",
@@ -123,15 +123,15 @@ class _Writer(Sections):
         return ["Y"] if len(self.body.outputs) == 1 else [f"Y{i}" for i in range(len(self.body.outputs))]
 
     def _cotangent_arguments(self) -> list[tuple[str, str]]:
-        of = [*self._outputs(), *(f"the last {n}" for n in self.state_names)]
-        return list(zip(self.cotangent_names, of, strict=True))
+        of = [*self._outputs(), *(f"the last {n}" for n in self.names.states)]
+        return list(zip(self.names.cotangents, of, strict=True))
 
     def _gradient_names(self) -> list[str]:
         assert self.adjoint is not None
-        names = [f"d{n}" for n, v in zip(self.x_arguments, self.adjoint.xs, strict=True) if v]
-        names += [f"d{n}" for n, s in zip(self.state_arguments, self.body.states, strict=True) if s.active]
+        names = [f"d{n}" for n, v in zip(self.names.xs, self.adjoint.xs, strict=True) if v]
+        names += [f"d{n}" for n, s in zip(self.names.first_states, self.body.states, strict=True) if s.active]
         return names + [
-            f"d{n}" for n, p in zip(self.constant_names, self.adjoint.constants, strict=True) if p
+            f"d{n}" for n, p in zip(self.names.constants, self.adjoint.constants, strict=True) if p
         ]
 
 
