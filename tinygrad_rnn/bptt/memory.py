@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 WIDTH = 110
 
@@ -23,6 +23,15 @@ class Memory:
     def hold(self, name: str, expression: str) -> None:
         """Make an array, a view or a list."""
         self.made[name] = expression
+
+    def view(self, name: Callable[[], str], expression: str, prefix: str = "") -> str:
+        """The name of a view, without its prefix; a view that is there already is not made again."""
+        for known, same in self.made.items():
+            if same == expression:
+                return known.removeprefix(prefix)
+        made = name()
+        self.made[f"{prefix}{made}"] = expression
+        return made
 
     def read_in(self, lines: Iterable[str]) -> list[str]:
         """Which names some lines of the source read."""

@@ -88,6 +88,8 @@ class Names:
             (user,) = users.get(v, []) if len(users.get(v, [])) == 1 else (None,)
             if user is not None and v.label and v.label == user.label and v not in ends:
                 v.label = f"pre_{v.label}" if v.op == "part" else ""
+            if v.op in ("getitem", "part") and v.label and v.inputs[0].label == v.label:
+                v.label = ""
         for v in body.outputs:
             v.label = v.label or ("y" if v in body.values else "")
         after = {v for v in body.new_states if v.label in self.states}
@@ -114,7 +116,8 @@ def description(v: Value) -> str:
     """What an op does to something that has a name: `tanh_c`, `one_minus_z`."""
     if v.op == "subtract" and v.args[0] == 1.0 and v.inputs[0].label:
         return f"one_minus_{v.inputs[0].label}"
-    elementwise = v.op in OPS and OPS[v.op].broadcasts
-    if elementwise and len(v.args) == 1 and v.inputs and v.inputs[0].label:
-        return f"{v.op}_{v.inputs[0].label}"
-    return ""
+    activation = v.op in ("softmax", "log_softmax") or v.op in OPS and OPS[v.op].broadcasts
+    if not activation or len(v.args) != 1 or not v.inputs:
+        return ""
+    of = v.inputs[0].label
+    return f"{v.op}_{of}" if of else "" if v.op in UFUNCS else v.op

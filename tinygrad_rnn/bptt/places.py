@@ -96,13 +96,48 @@ class Places:
 
     def _name(self, v: Value) -> str:
         """A name for the buffer of a value: of what it holds in the end, in the region that computes it."""
-        region = self.layout.region.get(v)
-        held = [u for u in self.members.get(v, []) if u.label and self.layout.region.get(u) == region]
-        later = [u for u in self.members.get(v, []) if u.label and v.op != "time_sum"]
-        named = v if v.op == "carry" else held[-1] if held else v if v.label else later[-1] if later else v
+        if v.op == "carry":
+            apart = any(u.label == v.label and self.layout.memory(u) is not v for u in self.layout.backward)
+            return self.names.new(f"{v.label or 'carry'}_next" if apart else v.label or "carry")
+        region, members = self.layout.region.get(v), self.members.get(v, [])
+        held = [u for u in members if u.label and self.layout.region.get(u) == region]
+        later = [u for u in members if u.label and v.op != "time_sum"]
+        named = held[-1] if held else v if v.label else later[-1] if later else v
+        last = [u for u in (v, *members) if self.layout.region.get(u) == region][-1]
         if named.label and len(named.args) == 1 and named.inputs and named.inputs[0].label == named.label:
             return self.names.new(f"{KIN.get(named.op, named.op)}_{named.label}")
-        return self.names.of(named, description(named) or "tmp")
+        return self.names.of(named, description(named) or self._parts(last) or self._term(last) or "tmp")
+
+    def _parts(self, v: Value) -> str:
+        """The names of the parts into which a value is split, or of which it is made, if they are short."""
+        users = [u for u in self.layout.users.get(v, []) if u in self.layout.forward_set]
+        while len(users) == 1 and users[0].op in ("reshape", "transpose"):
+            users = self.layout.users.get(users[0], [])
+        parts = [p for u in users if u.op in ("split", "unstack") for p in self.layout.users.get(u, [])]
+        parts += v.inputs if v.op == "concatenate" else []
+        labels = dict.fromkeys(self._name_in_step(p) for p in parts)
+        text = "_".join(labels)
+        return text if all(labels) and len(text) <= 16 else ""
+
+    def _term(self, v: Value) -> str:
+        """The name of one of two terms of a gradient, or of its factor: `dh_part`, `dc_by_dh`."""
+        total, base = self._only_user(v), ""
+        if total is not None and total.op == "multiply" and not total.label:
+            base = "".join(a.label for a in total.inputs if a is not v)
+            total = self._only_user(total) if base else None
+        if total is None or total.op != "add" or total in self.layout.forward_set:
+            return ""
+        buffer = self.layout._buffer(total)
+        label = total.label or self.layout.carry_of.get(buffer, buffer).label
+        return label and (f"{label}_by_{base}" if base else f"{label}_part")
+
+    def _only_user(self, v: Value) -> Value | None:
+        users = self.layout.users.get(v, [])
+        return users[0] if len(users) == 1 else None
+
+    def _name_in_step(self, v: Value) -> str:
+        labels = [u.label for u in self.members.get(v, [v]) if u.label]
+        return labels[-1] if labels else ""
 
     def _members(self) -> dict[Value, list[Value]]:
         """What each buffer holds, one after the other: what is written over it, and what is all of it."""
@@ -193,8 +228,6 @@ class Places:
         base = self.place(base_value)
         if v.op == "stop" or is_whole(v):
             return base
-        held = [u for u in self.members.get(v, [v]) if u.label]
-        name = self.names.of(held[-1] if held else v, f"{base.name}_{'T' if v.op == 'transpose' else 'part'}")
         contiguous = v.op == "reshape" and base.contiguous
         if base.kind == "stack":
             shape = (
@@ -202,32 +235,30 @@ class Places:
                 if base.long
                 else self.shape_text
             )
-            self.memory.hold(f"all_{name}", view_text(v, base.whole, 1, shape) or "")
+            text = view_text(v, base.whole, 1, shape) or ""
+            name = self.memory.view(lambda: self._name_of_view(v, base), text, "all_")
             return Place(name, "stack", base.shift, contiguous, base.long)
         if base.kind == "ring":
             self.list_steps(base.name)
-            self.memory.hold(name, f"[{view_text(v, 's', 0, self.shape_text)} for s in {base.name}]")
+            text = f"[{view_text(v, 's', 0, self.shape_text)} for s in {base.name}]"
+            name = self.memory.view(lambda: self._name_of_view(v, base), text)
             self.listed.add(name)
             return Place(name, "ring", base.shift, False)
         text = view_text(v, base.name, 0, self.shape_text) or ""
         if base.kind == "once":
             return Place(text, "once", 0, False)
-        self.memory.hold(name, text)
-        return Place(name, "temp", 0, False)
+        return Place(self.memory.view(lambda: self._name_of_view(v, base), text), "temp", 0, False)
+
+    def _name_of_view(self, v: Value, base: Place) -> str:
+        held = [u for u in self.members.get(v, [v]) if u.label]
+        return self.names.of(held[-1] if held else v, f"{base.name}_{'T' if v.op == 'transpose' else 'part'}")
 
     def inside(self, v: Value, joined: Value, k: int) -> Place:
         """The place of part k of a concatenation."""
         outer = self.place(joined)
         name = self._name(v)
-        axis, sizes = (
-            joined.attrs["axis"],
-            [a.shape[joined.attrs["axis"]] if joined.op == "concatenate" else 1 for a in joined.args],
-        )
-        start = sum(sizes[:k])
         lead = 1 if outer.kind == "stack" else 0
-        cut = f"{start}:{start + sizes[k]}" if joined.op == "concatenate" else f"{k}"
-        index = ", ".join([":"] * (axis + lead) + [cut])
-        source = outer.whole if lead else outer.name
+        index, source = index_in(joined, k, lead), outer.whole if lead else outer.name
         if outer.kind == "ring":
             self.memory.hold(name, f"[s[{index}] for s in {source}]")
             self.listed.add(name)
@@ -301,3 +332,12 @@ def cuts_rows(v: Value) -> bool:
 def is_whole(v: Value) -> bool:
     """Whether a value is the only part of a split: all of what was split."""
     return v.op == "part" and v.args[0].op == "split" and len(v.args[0].shape) == 1
+
+
+def index_in(joined: Value, k: int, lead: int) -> str:
+    """The index of part k in a concatenation or stack."""
+    axis, cut = joined.attrs["axis"], f"{k}"
+    if joined.op == "concatenate":
+        start = sum(a.shape[axis] for a in joined.args[:k])
+        cut = f"{start}:{start + joined.args[k].shape[axis]}"
+    return ", ".join([":"] * (axis + lead) + [cut])

@@ -8,7 +8,7 @@ from typing import Any
 from ..core.op import OPS
 from .body import Underivable, Value
 from .layout import is_view
-from .places import Places, cuts_rows
+from .places import Places, cuts_rows, index_in
 from .text import STATEMENTS, number, view_text
 
 
@@ -84,10 +84,13 @@ class Statements(Places):
             if self.layout.born.get(self.layout._buffer(a) if isinstance(a, Value) else a) == (v, k):
                 self.place(a)
                 continue
-            inner = self.inside(Value("gap", (), {}, a.shape, a.dtype), v, k)
-            self.list_steps(inner.name) if not lead else None
-            target = inner.whole if lead else self.step_of(inner)
-            lines.append(f"{target}[...] = {ref(a)}")
+            outer = self.place(v)
+            if lead:
+                lines.append(f"{outer.whole}[{index_in(v, k, lead)}] = {ref(a)}")
+                continue
+            gap = Value("gap", (), {}, a.shape, a.dtype)
+            gap.label = f"{a.label}_in_{outer.name}" if a.label else ""
+            lines.append(f"{self.step_of(self.inside(gap, v, k))}[...] = {ref(a)}")
         return lines
 
     def _matmul(self, v: Value, y: str, a: list[str], lead: int, inside: bool) -> list[str]:
