@@ -35,6 +35,11 @@ def is_view(value: Value) -> bool:
     return value.op in VIEWS and (value.op != "getitem" or view_text(value, "", 0, str) is not None)
 
 
+def is_whole(v: Value) -> bool:
+    """Whether a value is the only part of a split: all of what was split."""
+    return v.op == "part" and v.args[0].op == "split" and len(v.args[0].shape) == 1
+
+
 class Layout:
     """Decides for every value of a program."""
 

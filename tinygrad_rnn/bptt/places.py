@@ -9,9 +9,9 @@ import numpy as np
 
 from ..core.op import OPS
 from .body import Underivable, Value
-from .layout import KIN, Layout, Place, is_view
+from .layout import Layout, Place, is_view, is_whole
 from .memory import Memory
-from .names import description
+from .naming import Naming
 from .rows import columns
 from .schedule import Program
 from .text import number, view_text
@@ -31,7 +31,7 @@ class Places:
         self.scalars: set[str] = set()  # buffers whose steps have no axes
         self.in_rows: dict[Value, str] = {}  # states and inputs that are columns of a buffer of rows
         self.dtype = self.body.states[0].dtype if self.body.states else self.body.xs[0].dtype
-        self.members = self._members()
+        self.naming = Naming(self.layout, self.names)
         self._name_inputs()
 
     # --- names ----------------------------------------------------------------------------------------
@@ -94,61 +94,6 @@ class Places:
                 name, f"[np.empty({shape}, {self._type(state)}) for _ in range(2)] * (T // 2 + 1)"
             )
 
-    def _name(self, v: Value) -> str:
-        """A name for the buffer of a value: of what it holds in the end, in the region that computes it."""
-        if v.op == "carry":
-            apart = any(u.label == v.label and self.layout.memory(u) is not v for u in self.layout.backward)
-            return self.names.new(f"{v.label or 'carry'}_next" if apart else v.label or "carry")
-        region, members = self.layout.region.get(v), self.members.get(v, [])
-        held = [u for u in members if u.label and self.layout.region.get(u) == region]
-        later = [u for u in members if u.label and v.op != "time_sum"]
-        named = held[-1] if held else v if v.label else later[-1] if later else v
-        last = [u for u in (v, *members) if self.layout.region.get(u) == region][-1]
-        if named.label and len(named.args) == 1 and named.inputs and named.inputs[0].label == named.label:
-            return self.names.new(f"{KIN.get(named.op, named.op)}_{named.label}")
-        return self.names.of(named, description(named) or self._parts(last) or self._term(last) or "tmp")
-
-    def _parts(self, v: Value) -> str:
-        """The names of the parts into which a value is split, or of which it is made, if they are short."""
-        users = [u for u in self.layout.users.get(v, []) if u in self.layout.forward_set]
-        while len(users) == 1 and users[0].op in ("reshape", "transpose"):
-            users = self.layout.users.get(users[0], [])
-        parts = [p for u in users if u.op in ("split", "unstack") for p in self.layout.users.get(u, [])]
-        parts += v.inputs if v.op == "concatenate" else []
-        labels = dict.fromkeys(self._name_in_step(p) for p in parts)
-        text = "_".join(labels)
-        return text if all(labels) and len(text) <= 16 else ""
-
-    def _term(self, v: Value) -> str:
-        """The name of one of two terms of a gradient, or of its factor: `dh_part`, `dc_by_dh`."""
-        total, base = self._only_user(v), ""
-        if total is not None and total.op == "multiply" and not total.label:
-            base = "".join(a.label for a in total.inputs if a is not v)
-            total = self._only_user(total) if base else None
-        if total is None or total.op != "add" or total in self.layout.forward_set:
-            return ""
-        buffer = self.layout._buffer(total)
-        label = total.label or self.layout.carry_of.get(buffer, buffer).label
-        return label and (f"{label}_by_{base}" if base else f"{label}_part")
-
-    def _only_user(self, v: Value) -> Value | None:
-        users = self.layout.users.get(v, [])
-        return users[0] if len(users) == 1 else None
-
-    def _name_in_step(self, v: Value) -> str:
-        labels = [u.label for u in self.members.get(v, [v]) if u.label]
-        return labels[-1] if labels else ""
-
-    def _members(self) -> dict[Value, list[Value]]:
-        """What each buffer holds, one after the other: what is written over it, and what is all of it."""
-        found: dict[Value, list[Value]] = {}
-        for v in self.layout.order:
-            buffer = self.layout._buffer(v)
-            while is_whole(buffer):
-                buffer = self.layout._buffer(buffer.args[0].args[0])
-            found.setdefault(buffer, []).append(v)
-        return found
-
     # --- shapes and types ---------------------------------------------------------------------------
 
     def shape_text(self, shape: Any) -> str:
@@ -197,7 +142,7 @@ class Places:
         if v in lay.born:
             return self.inside(v, *lay.born[v])
         if v.op == "cotangent" and self._read_by_steps(v):
-            return Place(self._name(v), "stack")
+            return Place(self.naming.of(v), "stack")
         return self._buffer(v, v in lay.stacked or v.op == "cotangent")
 
     def _read_by_steps(self, v: Value) -> bool:
@@ -211,7 +156,7 @@ class Places:
         )
 
     def _buffer(self, v: Value, stacked: bool) -> Place:
-        name = self._name(v)
+        name = self.naming.of(v)
         kind = "once" if v in self.program.once or v.op == "zeros" else "stack" if stacked else "temp"
         if kind == "stack":
             self.memory.hold(f"all_{name}", self.empty(v, "T"))
@@ -236,27 +181,23 @@ class Places:
                 else self.shape_text
             )
             text = view_text(v, base.whole, 1, shape) or ""
-            name = self.memory.view(lambda: self._name_of_view(v, base), text, "all_")
+            name = self.memory.view(lambda: self.naming.of_view(v, base), text, "all_")
             return Place(name, "stack", base.shift, contiguous, base.long)
         if base.kind == "ring":
             self.list_steps(base.name)
             text = f"[{view_text(v, 's', 0, self.shape_text)} for s in {base.name}]"
-            name = self.memory.view(lambda: self._name_of_view(v, base), text)
+            name = self.memory.view(lambda: self.naming.of_view(v, base), text)
             self.listed.add(name)
             return Place(name, "ring", base.shift, False)
         text = view_text(v, base.name, 0, self.shape_text) or ""
         if base.kind == "once":
             return Place(text, "once", 0, False)
-        return Place(self.memory.view(lambda: self._name_of_view(v, base), text), "temp", 0, False)
-
-    def _name_of_view(self, v: Value, base: Place) -> str:
-        held = [u for u in self.members.get(v, [v]) if u.label]
-        return self.names.of(held[-1] if held else v, f"{base.name}_{'T' if v.op == 'transpose' else 'part'}")
+        return Place(self.memory.view(lambda: self.naming.of_view(v, base), text), "temp", 0, False)
 
     def inside(self, v: Value, joined: Value, k: int) -> Place:
         """The place of part k of a concatenation."""
         outer = self.place(joined)
-        name = self._name(v)
+        name = self.naming.of(v)
         lead = 1 if outer.kind == "stack" else 0
         index, source = index_in(joined, k, lead), outer.whole if lead else outer.name
         if outer.kind == "ring":
@@ -327,11 +268,6 @@ def cuts_rows(v: Value) -> bool:
     """Whether a reshape cuts the columns of a matrix, or of some columns of one: then it is a view of these too."""
     a = v.args[0]
     return bool(v.attrs.get("rows")) and len(a.shape) == 2 and (a.op == "part" or a.op not in OPS)
-
-
-def is_whole(v: Value) -> bool:
-    """Whether a value is the only part of a split: all of what was split."""
-    return v.op == "part" and v.args[0].op == "split" and len(v.args[0].shape) == 1
 
 
 def index_in(joined: Value, k: int, lead: int) -> str:

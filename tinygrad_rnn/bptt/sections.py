@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Sequence
 
 from .body import Underivable, Value
 from .layout import Place
+from .schedule import Regions
 from .statements import Statements
+from .text import basic, index_text
 
 _FORWARD = (
     "what does not need the states, for all steps at once",
@@ -24,24 +26,20 @@ _BACKWARD = (
 class Sections(Statements):
     """Writes the statements of the two functions in order."""
 
-    def _sections(self, regions: Any, loop: str, ends: list[str], backward: bool) -> list[str]:
-        zeroed = self._accumulators(regions) if backward else []
-        before = zeroed + [s for v in regions.before for s in self._marked(v)]
-        inner = [s for v in regions.loop for s in self._marked(v, inside=True)]
-        after = [s for v in regions.after for s in self._marked(v)]
-        reasons = _BACKWARD if backward else _FORWARD
+    def _sections(
+        self, regions: Regions, loop: str, reasons: Sequence[str], ends: list[str], wholes: Sequence[str] = ()
+    ) -> list[str]:
+        """The statements of one direction; `ends` end the loop, `wholes` are gradients that are put together."""
+        before = [*self._accumulators(regions), *(s for v in regions.before for s in self._marked(v))]
+        inner = [s for v in regions.loop for s in self._marked(v, inside=True)] + ends
+        after = [*wholes, *(s for v in regions.after for s in self._marked(v))]
         return [
             *("", f"    # before the loop: {reasons[0]}", *_inside(before)),
-            *(
-                "",
-                f"    # inside the loop: {reasons[1]}",
-                f"    {loop}",
-                *_inside([*inner, *ends] or ["pass"], 8),
-            ),
+            *("", f"    # inside the loop: {reasons[1]}", f"    {loop}", *_inside(inner or ["pass"], 8)),
             *("", f"    # after the loop: {reasons[2]}", *_inside(after)),
         ]
 
-    def _accumulators(self, regions: Any) -> list[str]:
+    def _accumulators(self, regions: Regions) -> list[str]:
         found = [v for v in regions.loop if v.op == "time_sum"]
         if not self.program.deferred and self.adjoint:  # one sum for each constant, in the order of arrival
             for parts in self.adjoint.constants:
@@ -69,7 +67,7 @@ class Sections(Statements):
                 continue
             place = self.place(state)
             ends.append(f"{self.step_of(Place(place.name, place.kind, 1))}[...] = {self.step(new)}")
-        lines = self._sections(self.program.forward, "for t in range(T):", ends, False)
+        lines = self._sections(self.program.forward, "for t in range(T):", _FORWARD, ends)
         results = []
         for o in body.outputs:
             results.append(f"{self.whole(o)}.swapaxes(0, 1).copy()")
@@ -116,7 +114,14 @@ class Sections(Statements):
                         hold.append(f"{kept}[...] = {source}")
                         source = kept
                     ends.append(f"{place.name}[...] = {source}")
-        lines = self._sections(self.program.backward, "for t in range(T - 1, -1, -1):", [*hold, *ends], True)
+        whole = self._pieced()
+        lines = self._sections(
+            self.program.backward,
+            "for t in range(T - 1, -1, -1):",
+            _BACKWARD,
+            [*hold, *ends],
+            [f"{gradient} = np.zeros_like({weight})" for weight, gradient in whole.items()],
+        )
         results: list[str] = []
         for n, v in zip(self.names.xs, adjoint.xs, strict=True):
             if v:
@@ -127,12 +132,36 @@ class Sections(Statements):
                 results.append(f'"d{n}": {total if len(carries) > 1 else total + ".copy()"},')
         for n, parts in zip(self.names.constants, adjoint.constants, strict=True):
             if parts:
-                names = self._summands(parts)
+                names = [whole[n]] if n in whole else self._summands(parts)
                 copied = len(names) == 1 and not set(re.findall(r"\w+", names[0])).isdisjoint(
                     self.memory.made
                 )
                 results.append(f'"d{n}": {" + ".join(names)}{".copy()" * copied},')
         return [*_inside(start), *lines, "    return {", *_inside(results, 8), "    }"]
+
+    def _pieced(self) -> dict[str, str]:
+        """The gradients to which parts of a weight contribute: these are added to their places in them."""
+        assert self.adjoint is not None
+        found: dict[str, str] = {}
+        for name, parts in zip(self.names.constants, self.adjoint.constants, strict=True):
+            if parts and all(self._goes_into_part(p) for p in parts):
+                found[name] = self.names.new(f"d{name}")
+                for p in parts:
+                    place = f"{found[name]}[{index_text(p.attrs['index'], 0)}]"
+                    self.added[p.args[0] if self._only_for(p) else p] = place
+                    self.added.setdefault(p, "")
+        return found
+
+    def _goes_into_part(self, v: Value) -> bool:
+        after = self.layout.region.get(v) == "b-after" and not self.layout.users.get(v)
+        return after and v.op == "put_back" and basic(v.attrs["index"])
+
+    def _only_for(self, v: Value) -> bool:
+        """Whether a sum over all steps is made for one part of a gradient alone."""
+        total = v.args[0]
+        summed = self.layout.region.get(total) == "b-after" and total.op == "time_sum"
+        plain = summed and total.attrs.keys().isdisjoint(("products", "scatter"))
+        return plain and self.layout.users[total] == [v] and total not in self.layout.ends
 
     def _summands(self, parts: list[Value]) -> list[str]:
         """The contributions to one constant; those that the loop adds up share one sum."""

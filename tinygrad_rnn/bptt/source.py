@@ -9,10 +9,19 @@ from .schedule import Program
 from .sections import Sections
 from .text import UFUNCS
 
-NOTATION = """\
-`all_h` is a quantity at all T steps, `h[t]` one step of it; a state has T + 1 of them. `out=` says where a result
-goes, often over what has just been read. A comment names the equation that a line computes; ∂(1) belongs to the
-derivative of equation (1)."""
+NOTATION = {  # what has to be explained, by a pattern that finds it
+    r"\ball_": ("all_h", "h at all T steps; h[t] is one of them; a state has T + 1 of them"),
+    r"\brows\b": ("rows[t]", "states before step t, 1 and inputs of step t side by side, for one product"),
+    r"\bweights\b": ("weights", "the weights of states, the bias and the weights of inputs below each other"),
+    r"_folded\b": (
+        "weights_folded",
+        "gate by gate in the order of activation, times the factor that it begins with",
+    ),
+    r"out=": ("out=", "where a result goes, often over what has just been read"),
+    r"_by_d": ("dz_by_dh", "the factor of dh in dz"),
+    r"_next\b": ("dh_next", "what step t + 1 sends back to h"),
+    r"# ": ("(1), ∂(1)", "the equation that a line computes, a part of its derivative"),
+}
 COMMENTS = 78  # the column in which they begin
 
 
@@ -36,7 +45,7 @@ class _Writer(Sections):
         statements = "\n".join((*forward, *backward))
         called = set(re.findall(r"(?<![\w.])([a-z]\w*)\(", statements))
         used = sorted(called & {*UFUNCS, "dot"})
-        head = [*self._introduction(), ""]
+        head = [*self._introduction(statements), ""]
         if "math.erf" in statements:
             head += ["import math", ""]
         head += ["import numpy as np"]
@@ -44,12 +53,14 @@ class _Writer(Sections):
             head += listed(used, "from numpy import ")
         return "\n".join([*head, *[line for function in functions for line in ("", "", *function)], ""])
 
-    def _introduction(self) -> list[str]:
-        """The docstring of the module."""
+    def _introduction(self, statements: str) -> list[str]:
+        """The docstring of the module: the equations, and how to read the functions."""
         lines = ['"""Back-propagation through time, derived from a traced step.', ""]
         if self.body.equations:
             lines += ["One step:", *(f"    {e}" for e in self.body.equations), ""]
-        return [*lines, *NOTATION.split("\n"), '"""']
+        explained = [line for pattern, line in NOTATION.items() if re.search(pattern, statements)]
+        lines += ["How to read it:", *(f"    {term:<16}{meaning}" for term, meaning in explained)]
+        return [*lines, '"""']
 
     # --- the functions ------------------------------------------------------------------------------
 

@@ -9,14 +9,23 @@ from ..core.op import OPS
 from .body import Underivable, Value
 from .layout import is_view
 from .places import Places, cuts_rows, index_in
+from .schedule import Program
 from .text import STATEMENTS, number, view_text
 
 
 class Statements(Places):
     """Writes the statements of values, one by one."""
 
+    def __init__(self, program: Program) -> None:
+        super().__init__(program)
+        self.added: dict[
+            Value, str
+        ] = {}  # what is added to a part of a gradient, and where; "" if it is already
+
     def statements(self, v: Value, inside: bool) -> list[str]:
         """What computes a value."""
+        if v in self.added and v.op == "put_back":
+            return [f"{self.added[v]} += {self.whole(v.args[0])}"] if self.added[v] else []
         if v.op == "time_sum":
             return self._time_sum(v, inside)
         self.place(v)
@@ -64,7 +73,8 @@ class Statements(Places):
 
     def _marked(self, v: Value, inside: bool = False) -> list[str]:
         """The statements of a value with the number of its equation."""
-        return [f"{line}  # {v.eq}" if v.eq else line for line in self.statements(v, inside)]
+        equation = v.eq or next((a.eq for a in v.inputs if a.eq), "")
+        return [f"{line}  # {equation}" if equation else line for line in self.statements(v, inside)]
 
     def _is_aliased(self, v: Value) -> bool:
         if v.op in ("split", "unstack", "part", "stop", "transpose", "broadcast_to", "flip", "getitem"):
@@ -115,13 +125,14 @@ class Statements(Places):
         ]
 
     def _time_sum(self, v: Value, inside: bool) -> list[str]:
-        name = self.place(v).name
+        name = self.added.get(v) or self.place(v).name
+        sign = "+=" if v in self.added else "="
         if inside:
             return [f"add({name}, {self.step(v.args[0])}, out={name})"]
         if v.attrs.get("product"):
             a, g = v.args
             x, d = (f"{self.whole(u)}.reshape(T * {u.shape[0]}, {u.shape[1]})" for u in (a, g))
-            return [f"{name} = np.matmul({x}.T, {d})"]
+            return [f"{name} {sign} np.matmul({x}.T, {d})"]
         if v.attrs.get("products"):
             return self._products(v, name)
         if v.attrs.get("scatter"):
@@ -136,7 +147,7 @@ class Statements(Places):
         keep = ""
         if v.attrs.get("keepdims"):
             keep = ", keepdims=True).reshape(" + self.shape_text(v.shape)
-        return [f"{name} = np.add.reduce({self.whole(v.args[0])}, axis={axis}{keep})"]
+        return [f"{name} {sign} np.add.reduce({self.whole(v.args[0])}, axis={axis}{keep})"]
 
     def _products(self, v: Value, name: str) -> list[str]:
         """A sum over time of products of stacks: one product of each stack's matrices, side by side and stacked."""
