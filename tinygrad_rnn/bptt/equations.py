@@ -10,7 +10,7 @@ from .text import index_text
 
 _SIGNS = {"add": "+", "subtract": "−", "multiply": "·", "divide": "/", "matmul": "@", "power": "**"}
 _BINDING = {"+": 1, "−": 1, "·": 2, "/": 2, "@": 3, "**": 4}
-LONGEST = 100
+LONGEST = 400
 
 
 def number_equations(body: Body) -> list[str]:

@@ -9,7 +9,7 @@ from ..config import mode, switched
 from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor
 from .build import NEED_HOIST, PASSES, build, examine
-from .source import aligned
+from .source import laid_out
 
 
 class Source(str):
@@ -60,7 +60,7 @@ def bptt_source(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any
     >>> [line for line in text.splitlines() if line.startswith("def ")]
     ['def forward(X, h0, W, cache=None):', 'def backward(X, h0, W, dY, dH, cache):']
     """
-    return Source(aligned(_built(step_or_cell, x, states, constants).text))
+    return Source(laid_out(_built(step_or_cell, x, states, constants).text))
 
 
 def _built(step: Any, x: Any, states: Sequence[Any], constants: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from textwrap import fill
 
 from .memory import WIDTH, listed
 from .schedule import Program
@@ -30,10 +31,17 @@ def write(program: Program) -> str:
     return _Writer(program).module()
 
 
-def aligned(text: str) -> str:
-    """A source with the numbers of equations in one column."""
+def laid_out(text: str) -> str:
+    """A source with the numbers of equations in one column, and long equations on several lines.
+
+    It is done when the source is printed: two sources that differ in a number are compared as they were written.
+    """
     numbered = re.compile(r"^(.*\S)  (# ∂?\(\d.*)$", re.M)
-    return numbered.sub(lambda m: f"{m[1]:<{COMMENTS - 2}}  {m[2]}", text)
+    text = numbered.sub(lambda m: f"{m[1]:<{COMMENTS - 2}}  {m[2]}", text)
+    equations = re.compile(rf"^    \(\d+\) .{{{WIDTH - 8},}}$", re.M)
+    return equations.sub(
+        lambda m: fill(m[0], WIDTH, subsequent_indent=" " * 12, break_long_words=False), text
+    )
 
 
 class _Writer(Sections):
