@@ -59,15 +59,15 @@ def hand_line(cell: Cell, start: str) -> tuple[str, str]:
 
 
 def functions_of(text: str) -> dict[str, str]:
-    """The two functions of a derived source."""
+    """The two functions of a derived source that compute."""
     pieces = re.split(r"^(?=def )", text, flags=re.M)[1:]
     return {"f": pieces[0].rstrip(), "b": pieces[1].rstrip()}
 
 
 def body(function: str, docstring: bool) -> str:
-    """A derived function without the lines that make and unpack its memory."""
-    function = re.sub(r"^    if cache is None:.*?^        \) = cache\n", "", function, flags=re.M | re.S)
-    function = re.sub(r"^    \(\n(?:        .*\n)*?    \) = cache\n", "", function, flags=re.M)
+    """A derived function without the lines that take its memory out of the cache."""
+    function = re.sub(r"^    cache = new_cache.*\n", "", function, flags=re.M)
+    function = re.sub(r"^    (\(\n(        .*\n)*    \)|.*) = cache\[\d\]\n", "", function, flags=re.M)
     return function if docstring else re.sub(r'^    """.*?^    """\n', "", function, flags=re.M | re.S)
 
 
@@ -150,11 +150,12 @@ def section(cell: Cell, whole: bool) -> list[str]:
     if whole:
         shown = fenced(text)
     else:
-        shown = fenced("\n\n\n".join((body(functions["f"], True), body(functions["b"], False))))
+        introduction = text.partition("\nimport ")[0]
+        shown = fenced("\n\n\n".join((introduction, *(body(functions[k], False) for k in "fb"))))
     return [
         f"## {cell.title}", "", cell.intro, "",
         *fenced(without_docstring(cell.step)),
-        "Derived" + ("" if whole else ", without the lines that make and unpack the memory") + ":", "",
+        "Derived" + ("" if whole else ", without docstrings and memory") + ":", "",
         *shown,
         "By hand:", "",
         *fenced(hand_source(cell)),

@@ -13,25 +13,28 @@ class Naming:
     def __init__(self, layout: Layout, names: Names) -> None:
         self.layout, self.names = layout, names
         self.members: dict[Value, list[Value]] = {}  # what each buffer holds, one after the other
+        self.roots: dict[Value, Value] = {}
         for v in layout.order:
-            buffer = layout._buffer(v)
-            while is_whole(buffer):
-                buffer = layout._buffer(buffer.args[0].args[0])
-            self.members.setdefault(buffer, []).append(v)
+            root = layout._buffer(v)
+            while is_whole(root):
+                root = layout._buffer(root.args[0].args[0])
+            self.roots[v] = root
+            self.members.setdefault(root, []).append(v)
 
     def of(self, v: Value) -> str:
-        """A name for the buffer of a value: of what it holds in the end, in the region that computes it."""
+        """A name for what a buffer holds in the end, in the region that computes a value."""
         if v.op == "carry":
             apart = any(u.label == v.label and self.layout.memory(u) is not v for u in self.layout.backward)
             return self.names.new(f"{v.label or 'carry'}_next" if apart else v.label or "carry")
-        region, members = self.layout.region.get(v), self.members.get(v, [])
-        held = [u for u in members if u.label and self.layout.region.get(u) == region]
-        later = [u for u in members if u.label and v.op != "time_sum"]
-        named = held[-1] if held else v if v.label else later[-1] if later else v
-        last = [u for u in (v, *members) if self.layout.region.get(u) == region][-1]
+        members, region = self.members.get(self.roots.get(v, v), [v]), self.layout.region
+        here = [u for u in members if region.get(u) == region.get(v)]
+        labelled = [u for u in here if u.label]
+        named = v if v.op == "time_sum" or not labelled else labelled[-1]
         if named.label and len(named.args) == 1 and named.inputs and named.inputs[0].label == named.label:
             return self.names.new(f"{KIN.get(named.op, named.op)}_{named.label}")
-        return self.names.of(named, description(named) or self._parts(last) or self._term(last) or "tmp")
+        return self.names.of(
+            named, description(named) or self._parts(here[-1]) or self._term(here[-1]) or "tmp"
+        )
 
     def of_view(self, v: Value, base: Place) -> str:
         """A name for what shows the buffer `base` in another way."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,8 @@ class Places:
         if v.op == "carry":
             return self._buffer(v, False)
         if v in lay.same:
-            return self.place(lay.same[v])
+            place = self.place(lay.same[v])
+            return self._renamed(v, place) if lay.region[v] != lay.region.get(lay.same[v]) else place
         if v in lay.carry_of:
             return self.place(lay.carry_of[v])
         if v in lay.state_of:
@@ -144,6 +146,14 @@ class Places:
         if v.op == "cotangent" and self._read_by_steps(v):
             return Place(self.naming.of(v), "stack")
         return self._buffer(v, v in lay.stacked or v.op == "cotangent")
+
+    def _renamed(self, v: Value, place: Place) -> Place:
+        """Another name for the memory of what another region has computed, and what is written over it."""
+        if place.kind != "stack" or place.shift or place.long:
+            return place
+        name = self.naming.of(v)
+        self.memory.hold(f"all_{name}", place.whole)
+        return replace(place, name=name)
 
     def _read_by_steps(self, v: Value) -> bool:
         """Whether only ops of the loop read a value, so that no array of all its steps is needed."""
