@@ -106,7 +106,6 @@ class Cell:
     states: int
     functions: list[tuple[ModuleType, str]]  # the hand derivation
     equations: str  # the numbers that its backward functions cite
-    roles: dict[str, str]  # quantity -> pattern of a statement that shows under which name it is kept
     rows: list[Row]
 
 
@@ -121,7 +120,6 @@ RNN = Cell(
         (simple_rnn, "cell_backward"), (vanilla_rnn, "backward"),
     ],
     equations="3 4 5 6 7 8 9 10",
-    roles={"dz": r"b inside dot\((\w+)\[t\], Waa\.T"},
     rows=[
         Row([],
             [r"f before np\.concatenate"],
@@ -172,10 +170,6 @@ LSTM = Cell(
     states=2,
     functions=[(lstm, "_step"), (lstm, "_step_backward"), (lstm, "backward")],
     equations="8 9 10 11 12 13 14 15 16 17 18 19 20",
-    roles={
-        "o (1 - tanh(c)^2), then its product with dh": r"b inside multiply\(dh, (\w+)\[t\], out=\1\[t\]\)",
-        "tanh(c) o (1 - o)": r"b inside multiply\(dh, (\w+)\[t\], out=(?!\1)",
-    },
     rows=[
         Row([],
             [r"f before np\.concatenate"],
@@ -206,11 +200,11 @@ LSTM = Cell(
             "The two sources of dh: the loss at step t, and step t + 1."),
         Row(["dc = dc_next"],
             [r"b before multiply\(all_o, all_tanh_c", r"b before subtract\(all_o,",
-             r"b inside multiply\(dh, (\w+)\[t\], out=\1", r"b inside add\(dc,"],
+             r"b inside multiply\(dh, dc_by_dh", r"b inside add\(dc,"],
             "(8) multiplies from left to right. `o * (1 - tanh_c**2)` is known before the loop (as `o - "
             "(o * tanh_c) * tanh_c`), so inside one product and one sum are left."),
         Row(['"o":'],
-            [r"b before multiply\(all_tanh_c, all_o", r"b inside multiply\(dh, .*out=dz?_?o\["],
+            [r"b before multiply\(all_tanh_c, all_o", r"b inside multiply\(dh, dz_o_by_dh"],
             "`tanh_c * o * (1 - o)` before the loop. dz_o is born inside dz."),
         Row(['"i":', '"f":', '"c":'],
             [r"b before multiply\(all_candidate, all_i", r"b before multiply\(all_c\[:-1\], all_f",
@@ -247,14 +241,6 @@ GRU = Cell(
     states=1,
     functions=[(gru, "_step"), (gru, "_step_backward"), (gru, "backward")],
     equations="7 8 9a 10 11 12 13 14 15",
-    roles={
-        "z": r"f inside multiply\((\w+)\[t\], h\[t\],",
-        "r": r"f inside multiply\((\w+)\[t\], q_n",
-        "n": r"f inside tanh\(.*out=(\w+)\[t\]",
-        "1 - z": r"f inside subtract\(one, \w+\[t\], out=(\w+)\[t\]",
-        "(1 - z) (1 - n^2)": r"b after multiply\(all_\w+, all_(\w+), out=all_dp_n",
-        "dh with all its parts": r"b inside add\(dy\[t\], dh, out=(\w+)\[t\]",
-    },
     rows=[
         Row([],
             [r"f before np\.concatenate"],
@@ -272,14 +258,14 @@ GRU = Cell(
             [r"f inside multiply\(\w+\[t\], q_n", r"f inside add\(p_n", r"f inside tanh\("],
             "Three calls on one buffer, which then holds n."),
         Row(["h = keep"],
-            [r"f inside multiply\({z}\[t\], h\[t\]", r"f inside subtract\(one",
-             r"f inside multiply\({1 - z}\[t\]", r"f inside add\(.*out=h\["],
+            [r"f inside multiply\(z\[t\], h\[t\]", r"f inside subtract\(one",
+             r"f inside multiply\(one_minus_z\[t\]", r"f inside add\(.*out=h\["],
             "1 - z is kept: the way back needs it."),
         Row(["step = _step_backward("],
             ["b start ", r"b inside add\(dy"],
             "dh is the sum of what the output and step t + 1 send."),
         Row(["dn =", "dp_n ="],
-            [r"b before multiply\(all_{1 - z}, all_{n}\b", r"b before subtract\(all_{1 - z}",
+            [r"b before multiply\(all_one_minus_z, all_n\b", r"b before subtract\(all_one_minus_z",
              r"b after multiply\(.*dp_n"],
             "dp_n = dh (1 - z)(1 - n^2): the factor before the loop. Only dWx, dbx and dx read dp_n "
             "itself, so it is computed after the loop."),
@@ -287,17 +273,17 @@ GRU = Cell(
             [r"b before multiply\(all_\w+, all_q_n"],
             "dp_r = dh (1 - z)(1 - n^2) q_n r (1 - r): the factor goes on from the one above."),
         Row(["dkeep =", "dz = dkeep", "dp_z ="],
-            [r"b before subtract\(all_h\[:-1\], all_{n}\b"],
+            [r"b before subtract\(all_h\[:-1\], all_n\b"],
             "dp_z = dh (h_prev - n) z (1 - z). The two places where h meets z, `z * h` and `(1 - z) * n`, "
             "have one base, so their factors are added before the loop."),
         Row(["dq = np.concatenate([dp_z, dp_r, dp_n"],
-            [r"b before multiply\(all_\w+, all_{r}, out=all_dq_n", r"b inside multiply\(\w+\[t\], \w+_by_dh"],
+            [r"b before multiply\(all_\w+, all_r, out=all_dq_n", r"b inside multiply\(dh\[t\], \w+_by_dh"],
             "All of dq has the base dh: one product for each of the three in the loop, written into its columns."),
         Row(['"dh_prev": dh * keep + Wh.T'],
-            [r"b inside dot\(", r"b inside multiply\(\w+\[t\], {z}\[t\], out=dh\)", r"b inside add\(dh, "],
+            [r"b inside dot\(", r"b inside multiply\(dh\[t\], z\[t\]", r"b inside add\(dh_next, "],
             "The two terms of (13)."),
         Row(["dp = np.concatenate("],
-            [r"b after all_\w+\[\.\.\.\]"],
+            [r"b after all_dp\["],
             "dp takes dp_z and dp_r from dq, where they are the same."),
         Row(['"dWh": dq', '"dbh":'],
             [r"b after .*all_h\[:-1\]", r"b after .*reduce\(all_dq"],

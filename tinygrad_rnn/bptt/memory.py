@@ -46,12 +46,13 @@ class Memory:
         views = {n: e for n, e in self.made.items() if n not in arrays and n not in lists}
         of_all_steps = {n: e for n, e in arrays.items() if "((T" in e}
         of_one = {n: e for n, e in arrays.items() if n not in of_all_steps}
+        shown = [f"{n} = {e}" for n, e in views.items()]
         numbers = [f"{n} = np.asarray({v}, dtype)" for v, n in self.numbers.items()]
         lines = [
             *_section("for all steps", [*_by_shape(of_all_steps), *self.filled]),
             *_section("for one step, or once", _by_shape(of_one)),
-            *_section("views", [f"{n} = {e}" for n, e in views.items()]),
-            *_section("step by step", _lists(lists)),
+            *_section("views, and names for what is written over something else", shown),
+            *_section("their steps, one by one", _lists(lists)),
             *_section("numbers, in the form that NumPy takes fastest", numbers),
             *_section(
                 "",
