@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..core.op import OPS
 from .body import Value
+from .names import KIN
 from .schedule import Program
 from .text import VIEWS, view_text
 
@@ -284,7 +285,4 @@ class Layout:
         return found
 
 
-KIN = dict.fromkeys(
-    ("sigmoid_of_negative", "half_plus_half", "sigmoid_by_tanh"), "sigmoid"
-)  # its other forms
 _NEVER = Value("never", (), {}, (), None)

@@ -13,6 +13,9 @@ RESERVED = {
     "N", "T", "X", "t", "np", "math", "one", "zero", "half", "top", "cache", "dtype", "forward", "backward", "list",
     "range", "len", "map", "zip", "slice", "Y", "grads", "new_cache", "of_forward", "of_backward", "dot", *UFUNCS,
 }  # fmt: skip
+KIN = dict.fromkeys(
+    ("sigmoid_of_negative", "half_plus_half", "sigmoid_by_tanh"), "sigmoid"
+)  # its other forms
 LETTERS = "hcsuvw"  # for states without a name
 
 
@@ -58,7 +61,7 @@ class Names:
     def describe(self, body: Body) -> None:
         """Name what has no name in the step after the op that computes it."""
         for v in body.values:
-            if not v.label and description(v):
+            if not v.label and any(a.label for a in v.inputs) and description(v):
                 self._own(v, description(v))
 
     # --- the quantities of a step -------------------------------------------------------------------
@@ -113,11 +116,11 @@ def _product(v: Value) -> str:
 
 
 def description(v: Value) -> str:
-    """What an op does to something that has a name: `tanh_c`, `one_minus_z`."""
-    if v.op == "subtract" and v.args[0] == 1.0 and v.inputs[0].label:
-        return f"one_minus_{v.inputs[0].label}"
-    activation = v.op in ("softmax", "log_softmax") or v.op in OPS and OPS[v.op].broadcasts
-    if not activation or len(v.args) != 1 or not v.inputs:
+    """What an op does to something that has a name: `tanh_c`, `one_minus_z`, `h_minus_n`."""
+    op, of = KIN.get(v.op, v.op), [a.label if isinstance(a, Value) else {1.0: "one"}.get(a) for a in v.args]
+    if op == "subtract" and all(of):
+        return f"{of[0]}_minus_{of[1]}" if len(f"{of[0]}{of[1]}") <= 12 else ""
+    activation = op in ("softmax", "log_softmax") or op in OPS and OPS[op].broadcasts
+    if not activation or len(of) != 1:
         return ""
-    of = v.inputs[0].label
-    return f"{v.op}_{of}" if of else "" if v.op in UFUNCS else v.op
+    return f"{op}_{of[0]}" if of[0] else "" if op in UFUNCS else op

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .body import Value
-from .layout import KIN, Layout, Place, is_whole
-from .names import Names, description
+from .layout import Layout, Place, is_whole
+from .names import KIN, Names, description
 
 
 class Naming:
@@ -33,12 +33,14 @@ class Naming:
         if named.label and len(named.args) == 1 and named.inputs and named.inputs[0].label == named.label:
             return self.names.new(f"{KIN.get(named.op, named.op)}_{named.label}")
         return self.names.of(
-            named, description(named) or self._parts(here[-1]) or self._term(here[-1]) or "tmp"
+            named, self._parts(here[-1]) or description(named) or self._term(here[-1]) or "tmp"
         )
 
     def of_view(self, v: Value, base: Place) -> str:
         """A name for what shows the buffer `base` in another way."""
         held = [u for u in self.members.get(v, [v]) if u.label]
+        if v.op == "transpose" and v.label and v.label == v.args[0].inputs[0].label:
+            return self.names.new(f"{v.label}_blocks")
         return self.names.of(held[-1] if held else v, f"{base.name}_{'T' if v.op == 'transpose' else 'part'}")
 
     def _parts(self, v: Value) -> str:
@@ -58,7 +60,7 @@ class Naming:
         if total is not None and total.op == "multiply" and not total.label:
             base = "".join(a.label for a in total.inputs if a is not v)
             total = self._only_user(total) if base else None
-        if total is None or total.op != "add" or total in self.layout.forward_set:
+        if total is None or total.op not in ("add", "concatenate") or total in self.layout.forward_set:
             return ""
         buffer = self.layout._buffer(total)
         label = total.label or self.layout.carry_of.get(buffer, buffer).label

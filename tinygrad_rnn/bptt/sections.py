@@ -157,11 +157,11 @@ class Sections(Statements):
         return after and v.op == "put_back" and basic(v.attrs["index"])
 
     def _only_for(self, v: Value) -> bool:
-        """Whether a sum over all steps is made for one part of a gradient alone."""
-        total = v.args[0]
-        summed = self.layout.region.get(total) == "b-after" and total.op == "time_sum"
-        plain = summed and total.attrs.keys().isdisjoint(("products", "scatter"))
-        return plain and self.layout.users[total] == [v] and total not in self.layout.ends
+        """Whether what is a statement of its own is made for one part of a gradient alone."""
+        total, whole = v.args[0], {"product", "axis", "keepdims"}
+        sums = total.op == "time_sum" and total.attrs.keys() <= whole
+        own = self.layout.region.get(total) == "b-after" and (sums or total.op == "concatenate")
+        return own and self.layout.users[total] == [v] and total not in self.layout.ends
 
     def _summands(self, parts: list[Value]) -> list[str]:
         """The contributions to one constant; those that the loop adds up share one sum."""

@@ -87,7 +87,8 @@ class Statements(Places):
             parts = ", ".join(ref(a) for a in v.args) + "," * (len(v.args) == 1)
             pieces = f"np.{v.op}(({parts}), {axis}"
             if self.layout.region[v] == "b-after":
-                return [f"{self.place(v).name} = {pieces})"]
+                to = f"{self.added[v]} +=" if v in self.added else f"{self.place(v).name} ="
+                return [f"{to} {pieces})"]
             return [f"{pieces}, out={ref(v)})"]
         lines = []
         for k, a in enumerate(v.args):
