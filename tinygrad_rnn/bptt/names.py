@@ -6,6 +6,7 @@ import keyword
 import re
 
 from ..core.op import OPS
+from ..core.tensor import Variable
 from .body import Body, Value
 from .text import UFUNCS
 
@@ -32,7 +33,8 @@ class Names:
         outputs = [f"dY{i}" for i in range(len(body.outputs))] if len(body.outputs) > 1 else ["dY"]
         last_states = [f"d{n[0].upper() + n[1:]}" for n in self.states]
         self.cotangents = [self.new(wish) for wish in (*outputs, *last_states)]
-        self.constants = [self._own(c, c.label or "w") for c in body.constants]
+        weights = [_weight(c, body) for c in body.constants]
+        self.constants = [self._own(c, wish) for c, wish in zip(body.constants, weights, strict=True)]
         for x in body.xs:
             self._own(x, x.label if x.label not in ("", "X", "inputs") else "x")
         self._name_values(body)
@@ -106,9 +108,16 @@ class Names:
                 self._own(v, shared and _product(v) or label)
 
 
+def _weight(c: Value, body: Body) -> str:
+    """The name of a weight; with that of its layer where several layers of the step have one of this name."""
+    tensor, several = body.tensors.get(c), [other for other in body.constants if other.label == c.label]
+    path = tensor.path.split("/") if isinstance(tensor, Variable) else []
+    return "_".join(path[-2:]) if len(several) > 1 and len(path) > 1 else c.label or "w"
+
+
 def _product(v: Value) -> str:
-    """What is multiplied in a sum with one product: `x_kernel` for `x @ kernel + bias`."""
-    if v.op == "matmul":
+    """What is multiplied in a product, or a sum with one: `x_kernel` for `x @ kernel + bias`, `r_h` for `r * h`."""
+    if v.op in ("matmul", "multiply") and len(v.inputs) == 2:
         left, right = v.inputs
         return f"{left.label}_{right.label}" if left.label and right.label else ""
     products = [a for a in v.inputs if a.op == "matmul" and not a.label] if v.op == "add" else []

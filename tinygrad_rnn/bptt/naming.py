@@ -31,7 +31,8 @@ class Naming:
         labelled = [u for u in here if u.label]
         named = v if v.op == "time_sum" or not labelled else labelled[-1]
         if named.label and len(named.args) == 1 and named.inputs and named.inputs[0].label == named.label:
-            return self.names.new(f"{KIN.get(named.op, named.op)}_{named.label}")
+            wish = f"{KIN.get(named.op, named.op)}_{named.label}"
+            return self.names.new(f"{wish}_block" if wish in self.names.owners else wish)
         return self.names.of(
             named, self._parts(here[-1]) or description(named) or self._term(here[-1]) or "tmp"
         )
