@@ -47,7 +47,8 @@ class Memory:
         of_all_steps = {n: e for n, e in arrays.items() if "((T" in e}
         of_one = {n: e for n, e in arrays.items() if n not in of_all_steps}
         shown = [f"{n} = {e}" for n, e in views.items()]
-        numbers = [f"{n} = np.asarray({v}, dtype)" for v, n in self.numbers.items()]
+        read = {name for names in groups.values() for name in names}
+        numbers = [f"{n} = np.asarray({v}, dtype)" for v, n in self.numbers.items() if n in read]
         lines = [
             *_section("for all steps", [*_by_shape(of_all_steps), *self.filled]),
             *_section("for one step, or once", _by_shape(of_one)),
