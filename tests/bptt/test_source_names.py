@@ -83,6 +83,12 @@ def test_a_quantity_is_written_over_its_factor_under_its_own_name() -> None:
     assert "\n    all_dz = all_dz_by_dh\n" in text
 
 
+def test_what_arrives_from_the_next_step_is_told_apart_from_the_sum() -> None:
+    statements = loop_of(layer_source("GRU"), "backward")
+    assert statements[0] == "add(dy[t], dh_next, out=dh[t])"
+    assert statements[-1] == "add(dh_next, dh_part, out=dh_next)"
+
+
 # --- names ------------------------------------------------------------------------------------------
 
 
@@ -206,12 +212,13 @@ def test_long_equations_take_several_lines() -> None:
 
 @pytest.mark.parametrize("batch", [8, 9, 10, 99])
 def test_one_source_for_all_batch_sizes(batch: int) -> None:
-    """Also where a larger batch has more digits."""
+    """Also where a larger batch has more digits: the source is laid out when it is printed."""
     W = tg.Variable(np.eye(3), name="W", dtype="float64")
 
     def step(x: Any, states: Any, constants: Any) -> Any:
-        h = ops.tanh(x + states[0] @ W)
-        return h, [h]
+        h = ops.tanh(x + states[0])
+        return h @ W, [h]
 
     texts = [str(tg.bptt_source(step, np.zeros((n, 3)), [np.zeros((n, 3))])) for n in (4, batch)]
     assert texts[0] == texts[1] and "N, T = X.shape[:2]" in texts[0]
+    assert re.search(r"^.{,76}T \* N.{,30}  # \(2\)$", texts[0], re.M)
