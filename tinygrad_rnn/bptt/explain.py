@@ -44,8 +44,9 @@ def bptt_source(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any
     """The forward and backward pass of a recurrence as Python that needs NumPy only.
 
     `step_or_cell` is a step function or a recurrent layer; `x` the input of one time step, `(batch, ...)`, or a
-    tuple of them; `states` the states before it. The text holds the functions `forward` and `backward`; their
-    docstrings give arguments, shapes and the equations of a step, to which the comments refer.
+    tuple of them; `states` the states before it. The text holds the functions `forward`, `backward` and
+    `new_cache`, which makes the memory of both; its docstring has the equations of a step, to which the comments
+    refer, and says how to read it; those of the functions give arguments and shapes.
 
     Raises `ValueError` with the reason for a step that cannot be derived.
 
@@ -58,7 +59,7 @@ def bptt_source(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any
     ...     return h, [h]
     >>> text = bptt_source(step, np.zeros((1, 2)), [np.zeros((1, 2))])
     >>> [line for line in text.splitlines() if line.startswith("def ")]
-    ['def forward(X, h0, W, cache=None):', 'def backward(X, h0, W, dY, dH, cache):']
+    ['def forward(X, h0, W, cache=None):', 'def backward(X, h0, W, dY, dH, cache):', 'def new_cache(X, h0):']
     """
     return Source(laid_out(_built(step_or_cell, x, states, constants).text))
 

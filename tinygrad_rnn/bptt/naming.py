@@ -40,7 +40,7 @@ class Naming:
     def of_view(self, v: Value, base: Place) -> str:
         """A name for what shows the buffer `base` in another way."""
         held = [u for u in self.members.get(v, [v]) if u.label]
-        if v.op == "transpose" and v.label and v.label == v.args[0].inputs[0].label:
+        if v.op == "transpose" and v.label and v.label in [a.label for a in v.args[0].inputs]:
             return self.names.new(f"{v.label}_blocks")
         return self.names.of(held[-1] if held else v, f"{base.name}_{'T' if v.op == 'transpose' else 'part'}")
 
