@@ -59,15 +59,15 @@ def hand_line(cell: Cell, start: str) -> tuple[str, str]:
 
 
 def functions_of(text: str) -> dict[str, str]:
-    """The two functions of a derived source."""
+    """The two functions of a derived source that compute."""
     pieces = re.split(r"^(?=def )", text, flags=re.M)[1:]
     return {"f": pieces[0].rstrip(), "b": pieces[1].rstrip()}
 
 
 def body(function: str, docstring: bool) -> str:
-    """A derived function without the lines that make and unpack its memory."""
-    function = re.sub(r"^    if cache is None:.*?^        \) = cache\n", "", function, flags=re.M | re.S)
-    function = re.sub(r"^    \(\n(?:        .*\n)*?    \) = cache\n", "", function, flags=re.M)
+    """A derived function without the lines that take its memory out of the cache."""
+    function = re.sub(r"^    cache = new_cache.*\n", "", function, flags=re.M)
+    function = re.sub(r"^    (\(\n(        .*\n)*    \)|.*) = cache\[\d\]\n", "", function, flags=re.M)
     return function if docstring else re.sub(r'^    """.*?^    """\n', "", function, flags=re.M | re.S)
 
 
@@ -85,22 +85,14 @@ def statements(functions: dict[str, str]) -> Iterator[tuple[str, str]]:
                 yield f"{letter} {section}", code
 
 
-def fill(cell: Cell, functions: dict[str, str]) -> dict[str, str]:
-    """Put every derived statement into its row; returns under which name each of the cell's roles is kept."""
-    everything = list(statements(functions))
-    roles = {}
-    for role, pattern in cell.roles.items():
-        matches = [m for section, code in everything if (m := re.match(pattern, f"{section} {code}"))]
-        if not matches:
-            raise Outdated(f"{cell.title}: no statement shows what {role!r} is called")
-        roles[role] = matches[0][1].removeprefix("all_")
+def fill(cell: Cell, functions: dict[str, str]) -> None:
+    """Put every derived statement into its row."""
     writer: dict[str, Row] = {}
     for row in cell.rows:
         row.found.clear()
-    for section, code in everything:
+    for section, code in statements(functions):
         names = re.findall(r"[A-Za-z_]\w*", code.partition("(")[2])
-        place = f"{section} {code}"
-        fitting = [r for r in cell.rows if any(re.match(_named(p, roles), place) for p in r.derived)]
+        fitting = [r for r in cell.rows if any(re.match(p, f"{section} {code}") for p in r.derived)]
         row = fitting[0] if fitting else None
         row = row or (writer.get(names[0]) if names else None)
         if row is None and section != "f start":
@@ -112,13 +104,6 @@ def fill(cell: Cell, functions: dict[str, str]) -> dict[str, str]:
     for row in cell.rows:
         if row.derived and row.hand and not row.found:
             raise Outdated(f"{cell.title}: nothing is found of {row.derived}")
-    return roles
-
-
-def _named(pattern: str, roles: dict[str, str]) -> str:
-    for role, name in roles.items():
-        pattern = pattern.replace(f"{{{role}}}", name)
-    return pattern
 
 
 def table(cell: Cell) -> list[str]:
@@ -145,20 +130,19 @@ def section(cell: Cell, whole: bool) -> list[str]:
         before = calls_in_loops(str(bptt_source(cell.step, *call)))
     after = calls_in_loops(text)
     functions = functions_of(text)
-    roles = fill(cell, functions)
-    legend = [f"`{name}` holds {role}" for role, name in roles.items() if name != role]
+    fill(cell, functions)
     if whole:
         shown = fenced(text)
     else:
-        shown = fenced("\n\n\n".join((body(functions["f"], True), body(functions["b"], False))))
+        introduction = text.partition("\nimport ")[0]
+        shown = fenced("\n\n\n".join((introduction, *(body(functions[k], False) for k in "fb"))))
     return [
         f"## {cell.title}", "", cell.intro, "",
         *fenced(without_docstring(cell.step)),
-        "Derived" + ("" if whole else ", without the lines that make and unpack the memory") + ":", "",
+        "Derived" + ("" if whole else ", without docstrings and memory") + ":", "",
         *shown,
         "By hand:", "",
         *fenced(hand_source(cell)),
-        *([f"Names: {'; '.join(legend)}.", ""] if legend else []),
         *table(cell), "",
         f"NumPy calls inside the loops: {after[0]} forwards and {after[1]} backwards; op by op it would be "
         f"{before[0]} and {before[1]}.", "",
@@ -175,14 +159,16 @@ How to read it:
 
 - By hand, columns are examples: `(units, batch)`. The steps below have one row per example, `(batch, units)`, so every
   matrix is transposed and products change sides: `Waa.T @ dz` becomes `dz @ Waa.T`.
-- `all_z` is a quantity at all T steps, `(T, batch, units)`, and `z[t]` one step of it. A state has T + 1 steps:
-  `all_h[:-1]` are the states before each step, `all_h[1:]` those after it. `dh`, without `[t]`, is written over at
-  every step.
+- `all_z` is z at all T steps, `(T, batch, units)`, and `z[t]` one of them. A state has T + 1: `all_h[:-1]` are the
+  states before each step, `all_h[1:]` those after it. `dh`, without `[t]`, is written over at every step.
 - `rows[t]` has states before step t, 1 and inputs of step t side by side, a row for each example; `all_h` and `all_x`
   are columns of `all_rows`.
+- `dz_by_dh` is the factor of dh in dz, where it is known before the loop. `dh_next` is what step t + 1 sends back to h.
 - `out=` says where a result goes. A statement often writes over what it has just read.
-- Comments name the equation of the docstring that a line computes; `∂(2)` belongs to the derivative of equation (2).
-  The numbers in the left columns are those of `tinygrad_rnn/manual`.
+- Comments name the equation that a line computes; `∂(2)` belongs to the derivative of equation (2). The numbers in
+  the left columns are those of `tinygrad_rnn/manual`.
+- All arrays are made by `new_cache`, once for sequences of one shape, and used again from call to call. Every function
+  takes out of the cache what it reads.
 
 What the derivation does that the hand derivations do not:
 

@@ -35,7 +35,7 @@ def test_every_line_of_both_sides_has_a_row(maker, name):
     shown = [code for _, code in maker.statements(maker.functions_of(source))]
     assert len(shown) > 15
     for code in shown:  # the copies of inputs into the memory apart
-        assert f"`{code}`" in table or re.match(r"all_\w+(\[0\])?\[\.\.\.\] = (X\.|\w0)", code), code
+        assert f"`{code}`" in table or re.match(r"all_\w+\[(0|\.\.\.)\] = (X\.|\w0)", code), code
     numbers = set(re.findall(r" \((\d+[ab]?)\)", table))
     assert set(cell.equations.split()) <= numbers
     for line in table.splitlines():

@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from .body import Body, Value
+from .names import Names
+from .text import index_text
 
 _SIGNS = {"add": "+", "subtract": "−", "multiply": "·", "divide": "/", "matmul": "@", "power": "**"}
-_BINDING = {"+": 1, "−": 1, "·": 2, "/": 2, "@": 2, "**": 3}
-LONGEST = 100
+_BINDING = {"+": 1, "−": 1, "·": 2, "/": 2, "@": 3, "**": 4}
+LONGEST = 400
 
 
 def number_equations(body: Body) -> list[str]:
     """Number the named values of a step, mark every op with the equation it belongs to, and write them down."""
+    body.names = Names(body)
     lines: list[str] = []
     targets: dict[Value, str] = {}
-    states = {new: s for s, new in zip(body.states, body.new_states, strict=True)}
     groups: dict[Value, list[Value]] = {v.args[0]: [] for v in body.values if v.op == "part"}
     for v in body.values:
         if v.op == "part":
@@ -24,13 +26,14 @@ def number_equations(body: Body) -> list[str]:
         if v in groups and any(p.label for p in groups[v]):
             names = ", ".join(p.label or "_" for p in groups[v])
             targets[v] = names
-        elif v.op != "part" and (v.label or v in states or v in body.outputs):
-            targets[v] = v.label or (states[v].label if v in states else "") or "y"
+        elif v.op != "part" and v.label:
+            targets[v] = v.label
     for v in body.values:
         if v in targets:
             number = f"({len(lines) + 1})"
             _mark(v, number, targets)
             lines.append(f"{number} {targets[v]} = {_text(v, targets, True)}")
+    body.names.describe(body)
     return lines
 
 
@@ -47,10 +50,10 @@ def _text(v: Any, targets: dict[Value, str], top: bool = False, binding: int = 0
         return f"{v:g}" if isinstance(v, float) else str(v)
     if not top and (v.label or v in targets):
         return v.label or targets[v]
-    if v.op in ("x", "state", "constant"):
-        return {"x": "x", "state": f"s{v.attrs['index']}", "constant": f"w{v.attrs['index']}"}[v.op]
     if v.op == "part":
         return f"{_text(v.args[0], targets, binding=9)}[{v.attrs['index']}]"
+    if v.op == "getitem":
+        return f"{_text(v.args[0], targets, binding=9)}[{index_text(v.attrs['index'], 0)}]"
     sign = _SIGNS.get(v.op)
     if sign is None or len(v.args) != 2:
         inner = f"{v.op}({', '.join(_text(a, targets) for a in v.args)})"

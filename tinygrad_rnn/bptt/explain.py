@@ -9,6 +9,7 @@ from ..config import mode, switched
 from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor
 from .build import NEED_HOIST, PASSES, examine, written
+from .source import laid_out
 
 
 class Source(str):
@@ -43,8 +44,9 @@ def bptt_source(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any
     """The forward and backward pass of a recurrence as Python that needs NumPy only.
 
     `step_or_cell` is a step function or a recurrent layer; `x` the input of one time step, `(batch, ...)`, or a
-    tuple of them; `states` the states before it. The text holds the functions `forward` and `backward`; their
-    docstrings give arguments, shapes and the equations of a step, to which the comments refer.
+    tuple of them; `states` the states before it. The text holds the functions `forward`, `backward` and
+    `new_cache`, which makes the memory of both; its docstring has the equations of a step, to which the comments
+    refer, and says how to read it; those of the functions give arguments and shapes.
 
     Raises `ValueError` with the reason for a step that cannot be derived.
 
@@ -57,9 +59,9 @@ def bptt_source(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any
     ...     return h, [h]
     >>> text = bptt_source(step, np.zeros((1, 2)), [np.zeros((1, 2))])
     >>> [line for line in text.splitlines() if line.startswith("def ")]
-    ['def forward(X, h0, W, cache=None):', 'def backward(X, h0, W, dY, dH, cache):']
+    ['def forward(X, h0, W, cache=None):', 'def backward(X, h0, W, dY, dH, cache):', 'def new_cache(X, h0):']
     """
-    return Source(_written(step_or_cell, x, states, constants))
+    return Source(laid_out(_written(step_or_cell, x, states, constants)))
 
 
 def _written(step: Any, x: Any, states: Sequence[Any], constants: Any) -> str:

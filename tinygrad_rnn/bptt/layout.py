@@ -6,37 +6,13 @@ their concatenation, a new state straight into the stacked states.
 
 from __future__ import annotations
 
-import keyword
-import re
 from dataclasses import dataclass
 
 from ..core.op import OPS
 from .body import Value
+from .names import KIN
 from .schedule import Program
 from .text import VIEWS, view_text
-
-RESERVED = {
-    "N", "T", "X", "t", "np", "math", "one", "zero", "half", "top", "cache", "dtype", "forward", "backward", "list",
-    "range", "len", "zip", "slice", "Y", "grads",
-}  # fmt: skip
-
-
-class Names:
-    """Identifiers for the source: checked, and each given out once."""
-
-    def __init__(self, taken: set[str]) -> None:
-        self.taken = set(RESERVED) | taken
-
-    def new(self, wish: str) -> str:
-        """An identifier like `wish`."""
-        wish = re.sub(r"\W", "_", wish).strip("_") or "v"
-        if not wish.isidentifier() or not wish.isascii() or keyword.iskeyword(wish):
-            wish = "v_" + re.sub(r"[^A-Za-z0-9_]", "_", wish)
-        name, k = wish, 2
-        while name in self.taken or f"all_{name}" in self.taken:
-            name, k = f"{wish}_{k}", k + 1
-        self.taken |= {name, f"all_{name}"}
-        return name
 
 
 @dataclass
@@ -58,6 +34,11 @@ class Place:
 def is_view(value: Value) -> bool:
     """Whether the op only looks at its argument in another way."""
     return value.op in VIEWS and (value.op != "getitem" or view_text(value, "", 0, str) is not None)
+
+
+def is_whole(v: Value) -> bool:
+    """Whether a value is the only part of a split: all of what was split."""
+    return v.op == "part" and v.args[0].op == "split" and len(v.args[0].shape) == 1
 
 
 class Layout:
@@ -124,7 +105,7 @@ class Layout:
 
     def _overwrites(self) -> None:
         for v in self.order:
-            op = OPS.get(_KIN.get(v.op, v.op))
+            op = OPS.get(KIN.get(v.op, v.op))
             if (
                 op is None
                 or v.attrs.get("own")
@@ -167,7 +148,7 @@ class Layout:
     def _may_overwrite(self, a: Value, v: Value) -> bool:
         if a.shape != v.shape or a.dtype != v.dtype or a in self.program.once or v in self.program.once:
             return False
-        if a.op not in OPS and a.op not in ("part", "carry", *_KIN):
+        if a.op not in OPS and a.op not in ("part", "carry", *KIN):
             return False
         if self.memory(a).op == "carry" and (self.region[v] != "b-loop" or self._needs_all(v)):
             return False
@@ -304,7 +285,4 @@ class Layout:
         return found
 
 
-_KIN = dict.fromkeys(
-    ("sigmoid_of_negative", "half_plus_half", "sigmoid_by_tanh"), "sigmoid"
-)  # its other forms
 _NEVER = Value("never", (), {}, (), None)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..core.op import OPS
 from .body import Underivable, Value
-from .layout import Layout, Names, Place, is_view
+from .layout import Layout, Place, is_view, is_whole
+from .memory import Memory
+from .naming import Naming
 from .rows import columns
 from .schedule import Program
-from .text import UFUNCS, number, view_text
+from .text import number, view_text
 
 
 class Places:
@@ -22,48 +25,34 @@ class Places:
         self.program = program
         self.body, self.adjoint = program.body, program.adjoint
         self.layout = Layout(program)
-        self.names = Names(set(UFUNCS) | {"dot"})
+        self.names = program.body.names
         self.places: dict[Any, Place] = {}
-        self.memory: list[str] = []  # statements that make the buffers, and the views of them
-        self.held: list[str] = []  # the names in the cache
+        self.memory = Memory()
         self.listed: set[str] = set()
         self.scalars: set[str] = set()  # buffers whose steps have no axes
-        self.literals: dict[str, str] = {}
-        self.lead = 0
         self.in_rows: dict[Value, str] = {}  # states and inputs that are columns of a buffer of rows
         self.dtype = self.body.states[0].dtype if self.body.states else self.body.xs[0].dtype
+        self.naming = Naming(self.layout, self.names)
         self._name_inputs()
 
     # --- names ----------------------------------------------------------------------------------------
 
     def _name_inputs(self) -> None:
-        body, letters = self.body, "hcsuvw"
-        single = len(body.xs) == 1
-        self.x_arguments = ["X" if single else f"X{i}" for i in range(len(body.xs))]
-        self.names.taken |= set(self.x_arguments)
-        self.state_names: list[str] = []
-        for j, state in enumerate(body.states):
-            label = state.label or body.new_states[j].label or (letters[j] if j < len(letters) else "s")
-            self.state_names.append(self.names.new(label.rstrip("0123456789") or label))
-        self.state_arguments = [self.names.new(f"{n}0") for n in self.state_names]
-        count = len(body.outputs)
-        wishes = [f"dY{i}" if count > 1 else "dY" for i in range(count)]
-        wishes += [f"d{n[0].upper() + n[1:]}" for n in self.state_names]
-        self.cotangent_names = [
-            self.names.new(w) for w in wishes
-        ]  # the arguments of backward beside forward's
-        self.constant_names = [self.names.new(c.label or "w") for c in body.constants]
+        body = self.body
+        known = {*body.xs, *body.states, *body.constants}
+        self.names.keep(known | set(self.layout.order))
         for v in self.layout.forward:
             if v.op == "rows":
                 self._rows(v)
-        for x, i in zip(body.xs, range(len(body.xs)), strict=True):
-            label = x.label if x.label and x.label not in ("X", "inputs") else "x"
-            self.places[x] = Place(self.names.new(label), "stack", contiguous=x not in self.in_rows)
+        for x in body.xs:
+            self.places[x] = Place(x.label, "stack", contiguous=x not in self.in_rows)
             if x.shape == ():
                 self.scalars.add(self.places[x].name)
-            memory = f"np.empty({self.shape_text(('T', *x.shape))}, {self.x_arguments[i]}.dtype)"
-            self.hold(self.places[x].whole, self.in_rows.get(x, memory))
-        for c, name in zip(body.constants, self.constant_names, strict=True):
+            self.memory.hold(self.places[x].whole, self.in_rows.get(x) or self.empty(x, "T"))
+        self.names.constants = [
+            self.names.of(c, "w") for c in body.constants
+        ]  # those of the backward pass, too
+        for c, name in zip(body.constants, self.names.constants, strict=True):
             self.places[c] = Place(name, "once")
         for j, state in enumerate(body.states):
             self._state_buffer(j, state)
@@ -74,19 +63,19 @@ class Places:
         """The buffer in which states and inputs stand side by side, with a column of ones."""
         self.places[v] = Place(self.names.new("rows"), "stack", long=True)
         whole = self.places[v].whole
-        self.hold(whole, self.empty(v, "T + 1"))
+        self.memory.hold(whole, self.empty(v, "T + 1"))
         for part, start, stop in columns(v):
             if not isinstance(part, Value):
-                self.memory.append(f"{whole}[:, :, {start}] = {part}")
+                self.memory.filled.append(f"{whole}[:, :, {start}] = {part}")
             else:
                 steps = ":-1" if part.op == "x" else ":"
                 self.in_rows[part] = f"{whole}[{steps}, :, {start}:{stop}]"
 
     def _state_buffer(self, j: int, state: Value) -> None:
-        name = self.state_names[j]
+        name = state.label
         if state in self.in_rows:
             self.places[state] = Place(name, "stack", contiguous=False, long=True)
-            self.hold(f"all_{name}", self.in_rows[state])
+            self.memory.hold(f"all_{name}", self.in_rows[state])
             return
         members = [v for v, k in self.layout.state_of.items() if k == j]
         group = [u for u in self.layout.order if self.layout._buffer(u) in members] + members
@@ -98,28 +87,13 @@ class Places:
         kept = kept or state in self.layout.ends or any(is_view(u) for u in self.layout.users.get(state, []))
         if kept:
             self.places[state] = Place(name, "stack", long=True)
-            self.hold(f"all_{name}", self.empty(state, "T + 1"))
+            self.memory.hold(f"all_{name}", self.empty(state, "T + 1"))
         else:
             self.places[state] = Place(name, "ring")
             shape = self.shape_text(state.shape)
-            self.hold(name, f"[np.empty({shape}, {self._type(state)}) for _ in range(2)] * (T // 2 + 1)")
-
-    def _label(self, v: Value) -> str:
-        if v.label:
-            return v.label
-        later = [u for u in self.layout.order if u is not v and u.label and self.layout._buffer(u) is v]
-        if later and v.op != "time_sum":
-            return later[-1].label
-        if v.op == "subtract" and v.args[0] == 1.0 and v.inputs[0].label:
-            return f"one_minus_{v.inputs[0].label}"
-        if len(v.args) == 1 and v.inputs and v.inputs[0].label and v.op in OPS and OPS[v.op].broadcasts:
-            return f"{v.op}_{v.inputs[0].label}"
-        return "tmp"
-
-    def hold(self, name: str, expression: str) -> None:
-        """A buffer, a view or a list that belongs to the cache."""
-        self.memory.append(f"{name} = {expression}")
-        self.held.append(name)
+            self.memory.hold(
+                name, f"[np.empty({shape}, {self._type(state)}) for _ in range(2)] * (T // 2 + 1)"
+            )
 
     # --- shapes and types ---------------------------------------------------------------------------
 
@@ -151,7 +125,8 @@ class Places:
         if v.op == "carry":
             return self._buffer(v, False)
         if v in lay.same:
-            return self.place(lay.same[v])
+            place = self.place(lay.same[v])
+            return self._renamed(v, place) if lay.region[v] != lay.region.get(lay.same[v]) else place
         if v in lay.carry_of:
             return self.place(lay.carry_of[v])
         if v in lay.state_of:
@@ -169,8 +144,16 @@ class Places:
         if v in lay.born:
             return self.inside(v, *lay.born[v])
         if v.op == "cotangent" and self._read_by_steps(v):
-            return Place(self.names.new(self._label(v)), "stack")
+            return Place(self.naming.of(v), "stack")
         return self._buffer(v, v in lay.stacked or v.op == "cotangent")
+
+    def _renamed(self, v: Value, place: Place) -> Place:
+        """Another name for the memory of what another region has computed, and what is written over it."""
+        if place.kind != "stack" or place.shift or place.long:
+            return place
+        name = self.naming.of(v)
+        self.memory.hold(f"all_{name}", place.whole)
+        return replace(place, name=name)
 
     def _read_by_steps(self, v: Value) -> bool:
         """Whether only ops of the loop read a value, so that no array of all its steps is needed."""
@@ -183,12 +166,12 @@ class Places:
         )
 
     def _buffer(self, v: Value, stacked: bool) -> Place:
-        name = self.names.new(self._label(v))
+        name = self.naming.of(v)
         kind = "once" if v in self.program.once or v.op == "zeros" else "stack" if stacked else "temp"
         if kind == "stack":
-            self.hold(f"all_{name}", self.empty(v, "T"))
+            self.memory.hold(f"all_{name}", self.empty(v, "T"))
         elif not self.fresh(v):
-            self.hold(name, self.empty(v))
+            self.memory.hold(name, self.empty(v))
         return Place(name, kind)
 
     def fresh(self, v: Value) -> bool:
@@ -198,8 +181,7 @@ class Places:
 
     def _view(self, v: Value, base_value: Value) -> Place:
         base = self.place(base_value)
-        name = self.names.new(v.label or f"{base.name}_{'T' if v.op == 'transpose' else 'part'}")
-        if v.op == "stop":
+        if v.op == "stop" or is_whole(v):
             return base
         contiguous = v.op == "reshape" and base.contiguous
         if base.kind == "stack":
@@ -208,45 +190,39 @@ class Places:
                 if base.long
                 else self.shape_text
             )
-            self.hold(f"all_{name}", view_text(v, base.whole, 1, shape) or "")
+            text = view_text(v, base.whole, 1, shape) or ""
+            name = self.memory.view(lambda: self.naming.of_view(v, base), text, "all_")
             return Place(name, "stack", base.shift, contiguous, base.long)
         if base.kind == "ring":
             self.list_steps(base.name)
-            self.hold(name, f"[{view_text(v, 's', 0, self.shape_text)} for s in {base.name}]")
+            text = f"[{view_text(v, 's', 0, self.shape_text)} for s in {base.name}]"
+            name = self.memory.view(lambda: self.naming.of_view(v, base), text)
             self.listed.add(name)
             return Place(name, "ring", base.shift, False)
         text = view_text(v, base.name, 0, self.shape_text) or ""
         if base.kind == "once":
             return Place(text, "once", 0, False)
-        self.hold(name, text)
-        return Place(name, "temp", 0, False)
+        return Place(self.memory.view(lambda: self.naming.of_view(v, base), text), "temp", 0, False)
 
     def inside(self, v: Value, joined: Value, k: int) -> Place:
         """The place of part k of a concatenation."""
         outer = self.place(joined)
-        name = self.names.new(self._label(v))
-        axis, sizes = (
-            joined.attrs["axis"],
-            [a.shape[joined.attrs["axis"]] if joined.op == "concatenate" else 1 for a in joined.args],
-        )
-        start = sum(sizes[:k])
+        name = self.naming.of(v)
         lead = 1 if outer.kind == "stack" else 0
-        cut = f"{start}:{start + sizes[k]}" if joined.op == "concatenate" else f"{k}"
-        index = ", ".join([":"] * (axis + lead) + [cut])
-        source = outer.whole if lead else outer.name
+        index, source = index_in(joined, k, lead), outer.whole if lead else outer.name
         if outer.kind == "ring":
-            self.hold(name, f"[s[{index}] for s in {source}]")
+            self.memory.hold(name, f"[s[{index}] for s in {source}]")
             self.listed.add(name)
         else:
-            self.hold(f"all_{name}" if lead else name, f"{source}[{index}]")
+            self.memory.hold(f"all_{name}" if lead else name, f"{source}[{index}]")
         return Place(name, outer.kind, outer.shift, False, outer.long)
 
     def list_steps(self, name: str) -> None:
         """Make the list of steps of a stacked buffer."""
-        if name not in self.listed and f"all_{name}" in self.held:
+        if name not in self.listed and f"all_{name}" in self.memory:
             self.listed.add(name)
             scalars = f"[all_{name}[k : k + 1].reshape(()) for k in range(len(all_{name}))]"  # arrays, to write into
-            self.hold(name, scalars if name in self.scalars else f"list(all_{name})")
+            self.memory.hold(name, scalars if name in self.scalars else f"list(all_{name})")
 
     def step(self, v: Any) -> str:
         """The text of a value inside the loop."""
@@ -291,14 +267,23 @@ class Places:
         ):
             return number(value)
         known = {1.0: "one", 0.0: "zero", 0.5: "half"}
-        if repr(float(value)) not in self.literals:
-            self.literals[repr(float(value))] = known.get(float(value)) or self.names.new(
+        if repr(float(value)) not in self.memory.numbers:
+            self.memory.numbers[repr(float(value))] = known.get(float(value)) or self.names.new(
                 "c" + re.sub(r"\W", "_", repr(value))
             )
-        return self.literals[repr(float(value))]
+        return self.memory.numbers[repr(float(value))]
 
 
 def cuts_rows(v: Value) -> bool:
     """Whether a reshape cuts the columns of a matrix, or of some columns of one: then it is a view of these too."""
     a = v.args[0]
     return bool(v.attrs.get("rows")) and len(a.shape) == 2 and (a.op == "part" or a.op not in OPS)
+
+
+def index_in(joined: Value, k: int, lead: int) -> str:
+    """The index of part k in a concatenation or stack."""
+    axis, cut = joined.attrs["axis"], f"{k}"
+    if joined.op == "concatenate":
+        start = sum(a.shape[axis] for a in joined.args[:k])
+        cut = f"{start}:{start + joined.args[k].shape[axis]}"
+    return ", ".join([":"] * (axis + lead) + [cut])

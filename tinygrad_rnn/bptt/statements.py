@@ -8,15 +8,24 @@ from typing import Any
 from ..core.op import OPS
 from .body import Underivable, Value
 from .layout import is_view
-from .places import Places, cuts_rows
+from .places import Places, cuts_rows, index_in
+from .schedule import Program
 from .text import STATEMENTS, number, view_text
 
 
 class Statements(Places):
     """Writes the statements of values, one by one."""
 
+    def __init__(self, program: Program) -> None:
+        super().__init__(program)
+        self.added: dict[
+            Value, str
+        ] = {}  # what is added to a part of a gradient, and where; "" if it is already
+
     def statements(self, v: Value, inside: bool) -> list[str]:
         """What computes a value."""
+        if v in self.added and v.op == "put_back":
+            return [f"{self.added[v]} += {self.whole(v.args[0])}"] if self.added[v] else []
         if v.op == "time_sum":
             return self._time_sum(v, inside)
         self.place(v)
@@ -62,12 +71,10 @@ class Statements(Places):
     def _number_or_step(self, a: Any) -> str:
         return self.step(a) if isinstance(a, Value) else number(a)
 
-    def _marked(self, v: Value, inside: bool) -> list[str]:
-        """The statements of a value, the first with the number of its equation."""
-        lines = self.statements(v, inside)
-        if lines and v.eq and len(lines[0]) < 96:
-            lines[0] = f"{lines[0]:<{72 - 4 * inside}}  # {v.eq}"
-        return lines
+    def _marked(self, v: Value, inside: bool = False) -> list[str]:
+        """The statements of a value with the number of its equation."""
+        equation = v.eq or next((a.eq for a in v.inputs if a.eq), "")
+        return [f"{line}  # {equation}" if equation else line for line in self.statements(v, inside)]
 
     def _is_aliased(self, v: Value) -> bool:
         if v.op in ("split", "unstack", "part", "stop", "transpose", "broadcast_to", "flip", "getitem"):
@@ -80,17 +87,21 @@ class Statements(Places):
             parts = ", ".join(ref(a) for a in v.args) + "," * (len(v.args) == 1)
             pieces = f"np.{v.op}(({parts}), {axis}"
             if self.layout.region[v] == "b-after":
-                return [f"{self.place(v).name} = {pieces})"]
+                to = f"{self.added[v]} +=" if v in self.added else f"{self.place(v).name} ="
+                return [f"{to} {pieces})"]
             return [f"{pieces}, out={ref(v)})"]
         lines = []
         for k, a in enumerate(v.args):
             if self.layout.born.get(self.layout._buffer(a) if isinstance(a, Value) else a) == (v, k):
                 self.place(a)
                 continue
-            inner = self.inside(Value("gap", (), {}, a.shape, a.dtype), v, k)
-            self.list_steps(inner.name) if not lead else None
-            target = inner.whole if lead else self.step_of(inner)
-            lines.append(f"{target}[...] = {ref(a)}")
+            outer = self.place(v)
+            if lead:
+                lines.append(f"{outer.whole}[{index_in(v, k, lead)}] = {ref(a)}")
+                continue
+            gap = Value("gap", (), {}, a.shape, a.dtype)
+            gap.label = f"{a.label}_in_{outer.name}" if a.label else ""
+            lines.append(f"{self.step_of(self.inside(gap, v, k))}[...] = {ref(a)}")
         return lines
 
     def _matmul(self, v: Value, y: str, a: list[str], lead: int, inside: bool) -> list[str]:
@@ -115,13 +126,14 @@ class Statements(Places):
         ]
 
     def _time_sum(self, v: Value, inside: bool) -> list[str]:
-        name = self.place(v).name
+        name = self.added.get(v) or self.place(v).name
+        sign = "+=" if v in self.added else "="
         if inside:
             return [f"add({name}, {self.step(v.args[0])}, out={name})"]
         if v.attrs.get("product"):
             a, g = v.args
             x, d = (f"{self.whole(u)}.reshape(T * {u.shape[0]}, {u.shape[1]})" for u in (a, g))
-            return [f"{name} = np.matmul({x}.T, {d})"]
+            return [f"{name} {sign} np.matmul({x}.T, {d})"]
         if v.attrs.get("products"):
             return self._products(v, name)
         if v.attrs.get("scatter"):
@@ -136,7 +148,7 @@ class Statements(Places):
         keep = ""
         if v.attrs.get("keepdims"):
             keep = ", keepdims=True).reshape(" + self.shape_text(v.shape)
-        return [f"{name} = np.add.reduce({self.whole(v.args[0])}, axis={axis}{keep})"]
+        return [f"{name} {sign} np.add.reduce({self.whole(v.args[0])}, axis={axis}{keep})"]
 
     def _products(self, v: Value, name: str) -> list[str]:
         """A sum over time of products of stacks: one product of each stack's matrices, side by side and stacked."""

@@ -1,0 +1,117 @@
+"""The memory of a source: arrays, views and lists that are made once for each shape, by its function `new_cache`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+WIDTH = 110
+
+
+class Memory:
+    """What `new_cache` makes, and what of it the other functions read."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, str] = {}  # name -> expression
+        self.filled: list[str] = []  # statements that write what never changes
+        self.numbers: dict[str, str] = {}  # number -> the name of an array that holds it
+
+    def __contains__(self, name: str) -> bool:
+        """Whether something of this name is made here."""
+        return name in self.made
+
+    def hold(self, name: str, expression: str) -> None:
+        """Make an array, a view or a list."""
+        self.made[name] = expression
+
+    def view(self, name: Callable[[], str], expression: str, prefix: str = "") -> str:
+        """The name of a view, without its prefix; a view that is there already is not made again."""
+        for known, same in self.made.items():
+            if same == expression:
+                return known.removeprefix(prefix)
+        made = name()
+        self.made[f"{prefix}{made}"] = expression
+        return made
+
+    def read_in(self, lines: Iterable[str]) -> list[str]:
+        """Which names some lines of the source read."""
+        text = re.sub(r'  #.*|"\w*"', "", "\n".join(lines))
+        words = set(re.findall(r"[A-Za-z_]\w*", text))
+        return [n for n in (*self.made, *self.numbers.values()) if n in words]
+
+    def function(self, arguments: str, sizes: str, groups: dict[str, list[str]]) -> list[str]:
+        """The text of `new_cache`, which returns groups of names; those that stand in no group serve for views only."""
+        arrays = {n: e for n, e in self.made.items() if e.startswith(("np.empty", "np.zeros"))}
+        lists = {n: e for n, e in self.made.items() if e.startswith("list(")}
+        views = {n: e for n, e in self.made.items() if n not in arrays and n not in lists}
+        of_all_steps = {n: e for n, e in arrays.items() if "((T" in e}
+        of_one = {n: e for n, e in arrays.items() if n not in of_all_steps}
+        shown = [f"{n} = {e}" for n, e in views.items()]
+        read = {name for names in groups.values() for name in names}
+        numbers = [f"{n} = np.asarray({v}, dtype)" for v, n in self.numbers.items() if n in read]
+        lines = [
+            *_section("for all steps", [*_by_shape(of_all_steps), *self.filled]),
+            *_section("for one step, or once", _by_shape(of_one)),
+            *_section("views, and names for what is written over something else", shown),
+            *_section("their steps, one by one", _lists(lists)),
+            *_section("numbers, in the form that NumPy takes fastest", numbers),
+            *_section(
+                "",
+                [line for group, names in groups.items() for line in listed(names, f"{group} = ")],
+            ),
+        ]
+        return [
+            f"def new_cache({arguments}):",
+            '    """The arrays that forward and backward compute in, for sequences of this shape."""',
+            f"    {sizes}",
+            *(f"    {line}".rstrip() for line in lines),
+            f"    return {', '.join(groups)}",
+        ]
+
+
+def _section(title: str, lines: list[str]) -> list[str]:
+    return ["", *[f"# {title}"] * bool(title), *lines] if lines else []
+
+
+def _by_shape(arrays: dict[str, str]) -> list[str]:
+    """One statement for all arrays of a shape."""
+    names: dict[str, list[str]] = {}
+    for name, expression in arrays.items():
+        names.setdefault(expression, []).append(name)
+    return [
+        line
+        for e, same in names.items()
+        for line in (
+            [f"{same[0]} = {e}"]
+            if len(same) == 1
+            else listed(same, after=f" = ({e} for _ in range({len(same)}))")
+        )
+    ]
+
+
+def _lists(lists: dict[str, str]) -> list[str]:
+    """One statement for all lists."""
+    if len(lists) < 2:
+        return [f"{n} = {e}" for n, e in lists.items()]
+    wholes = [e.removeprefix("list(").removesuffix(")") for e in lists.values()]
+    short = f"{', '.join(lists)} = map(list, ({', '.join(wholes)}))"
+    if len(short) <= WIDTH - 4:
+        return [short]
+    return ["(", *_indented(list(lists)), ") = map(list, (", *_indented(wholes), "))"]
+
+
+def listed(names: list[str], before: str = "", after: str = "") -> list[str]:
+    """A tuple of names between other text, over as many lines as it takes."""
+    inner = f"({names[0]},)" if len(names) == 1 else ", ".join(names) or "()"
+    if len(before + inner + after) <= WIDTH - 4:
+        return [before + inner + after]
+    return [f"{before}(", *_indented(names), f"){after}"]
+
+
+def _indented(names: list[str]) -> list[str]:
+    lines = [""]
+    for name in names:
+        if len(lines[-1]) + len(name) + 2 > WIDTH - 8:
+            lines.append("")
+        lines[-1] += f"{name}, "
+    return [f"    {line.rstrip()}" for line in lines]

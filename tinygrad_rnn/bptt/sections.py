@@ -1,0 +1,182 @@
+"""The bodies of `forward` and `backward`: what runs before, inside and after the loop, and what is returned."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .body import Underivable, Value
+from .layout import Place
+from .schedule import Regions
+from .statements import Statements
+from .text import basic, index_text
+
+_FORWARD = (
+    "what does not need the states, for all steps at once",
+    "what the next step needs",
+    "what no later step needs",
+)
+_BACKWARD = (
+    "factors made of what was saved, for all steps at once",
+    "what the step before needs",
+    "gradients that add up over the steps",
+)
+
+
+class Sections(Statements):
+    """Writes the statements of the two functions in order."""
+
+    def _sections(
+        self, regions: Regions, loop: str, reasons: Sequence[str], ends: list[str], wholes: Sequence[str] = ()
+    ) -> list[str]:
+        """The statements of one direction; `ends` end the loop, `wholes` are gradients that are put together."""
+        before = [*self._accumulators(regions), *(s for v in regions.before for s in self._marked(v))]
+        inner = [s for v in regions.loop for s in self._marked(v, inside=True)] + ends
+        after = [*wholes, *(s for v in regions.after for s in self._marked(v))]
+        return [
+            *("", f"    # before the loop: {reasons[0]}", *_inside(before)),
+            *("", f"    # inside the loop: {reasons[1]}", f"    {loop}", *_inside(inner or ["pass"], 8)),
+            *("", f"    # after the loop: {reasons[2]}", *_inside(after)),
+        ]
+
+    def _accumulators(self, regions: Regions) -> list[str]:
+        found = [v for v in regions.loop if v.op == "time_sum"]
+        if not self.program.deferred and self.adjoint:  # one sum for each constant, in the order of arrival
+            for parts in self.adjoint.constants:
+                for part in parts[1:]:
+                    if part in found:
+                        self.places[part] = self.place(parts[0])
+        return list(dict.fromkeys(f"{self.place(v).name}[...] = 0" for v in found))
+
+    def forward(self) -> list[str]:
+        """What `forward` does with its memory, and what it returns."""
+        body = self.body
+        start = [
+            f"{self.places[x].whole}[...] = {n}.swapaxes(0, 1)"
+            for x, n in zip(body.xs, self.names.xs, strict=True)
+        ]
+        for state, name in zip(body.states, self.names.first_states, strict=True):
+            place = self.place(state)
+            self.list_steps(place.name) if place.kind == "ring" else None
+            start.append(
+                f"{place.whole}[0] = {name}" if place.kind == "stack" else f"{place.name}[0][...] = {name}"
+            )
+        ends = []
+        for j, (state, new) in enumerate(zip(body.states, body.new_states, strict=True)):
+            if new is not state and self.layout.state_of.get(self.layout._buffer(new)) == j:
+                continue
+            place = self.place(state)
+            ends.append(f"{self.step_of(Place(place.name, place.kind, 1))}[...] = {self.step(new)}")
+        lines = self._sections(self.program.forward, "for t in range(T):", _FORWARD, ends)
+        results = []
+        for o in body.outputs:
+            results.append(f"{self.whole(o)}.swapaxes(0, 1).copy()")
+        if any(o in self.program.once for o in body.outputs):
+            raise Underivable("an output that is the same at every step")
+        for state in body.states:
+            place = self.place(state)
+            last = f"{place.whole}[T]" if place.kind == "stack" else f"{place.name}[T]"
+            results.append(f"{last}.copy()")
+        return [
+            *_inside(start),
+            *lines,
+            "    return (",
+            *_inside([f"{r}," for r in [*results, "cache"]], 8),
+            "    )",
+        ]
+
+    def backward(self) -> list[str]:
+        """What `backward` does with its memory, and what it returns."""
+        adjoint, body = self.adjoint, self.body
+        assert adjoint is not None
+        arguments = self.names.cotangents
+        start: list[str] = []
+        for c, name in zip(adjoint.cotangents, arguments, strict=False):
+            if c is not None:
+                place, steps = self.place(c), f"{name}.swapaxes(0, 1)"
+                held = place.whole in self.memory
+                start.append(f"{place.whole}[...] = {steps}" if held else f"{place.name} = list({steps})")
+        ends: list[str] = []
+        hold: list[str] = []
+        for j, (carries, parts) in enumerate(zip(adjoint.carries, adjoint.states, strict=True)):
+            if not body.states[j].active:
+                continue
+            for k, carry in enumerate(carries):
+                place = self.place(carry)
+                start.append(f"{place.name}[...] = {arguments[len(adjoint.cotangents) + j] if k == 0 else 0}")
+                if k >= len(parts):
+                    ends.append(f"{place.name}[...] = 0")
+                elif self.place(parts[k]).name != place.name:
+                    source = self.step(parts[k])
+                    if self._in_carry(parts[k]):
+                        kept = self.names.new("kept")
+                        self.memory.hold(kept, self.empty(carry))
+                        hold.append(f"{kept}[...] = {source}")
+                        source = kept
+                    ends.append(f"{place.name}[...] = {source}")
+        whole = self._pieced()
+        lines = self._sections(
+            self.program.backward,
+            "for t in range(T - 1, -1, -1):",
+            _BACKWARD,
+            [*hold, *ends],
+            [f"{gradient} = np.zeros_like({weight})" for weight, gradient in whole.items()],
+        )
+        results: list[str] = []
+        for n, v in zip(self.names.xs, adjoint.xs, strict=True):
+            if v:
+                results.append(f'"d{n}": {self.whole(v)}.swapaxes(0, 1).copy(),')
+        for n, state, carries in zip(self.names.first_states, body.states, adjoint.carries, strict=True):
+            if state.active:
+                total = " + ".join(self.place(c).name for c in carries)
+                results.append(f'"d{n}": {total if len(carries) > 1 else total + ".copy()"},')
+        for n, parts in zip(self.names.constants, adjoint.constants, strict=True):
+            if parts:
+                names = [whole[n]] if n in whole else self._summands(parts)
+                copied = len(names) == 1 and not set(re.findall(r"\w+", names[0])).isdisjoint(
+                    self.memory.made
+                )
+                results.append(f'"d{n}": {" + ".join(names)}{".copy()" * copied},')
+        return [*_inside(start), *lines, "    return {", *_inside(results, 8), "    }"]
+
+    def _pieced(self) -> dict[str, str]:
+        """The gradients to which parts of a weight contribute: these are added to their places in them."""
+        assert self.adjoint is not None
+        found: dict[str, str] = {}
+        for name, parts in zip(self.names.constants, self.adjoint.constants, strict=True):
+            if parts and all(self._goes_into_part(p) for p in parts):
+                found[name] = self.names.new(f"d{name}")
+                for p in parts:
+                    place = f"{found[name]}[{index_text(p.attrs['index'], 0)}]"
+                    self.added[p.args[0] if self._only_for(p) else p] = place
+                    self.added.setdefault(p, "")
+        return found
+
+    def _goes_into_part(self, v: Value) -> bool:
+        after = self.layout.region.get(v) == "b-after" and not self.layout.users.get(v)
+        return after and v.op == "put_back" and basic(v.attrs["index"])
+
+    def _only_for(self, v: Value) -> bool:
+        """Whether what is a statement of its own is made for one part of a gradient alone."""
+        total, whole = v.args[0], {"product", "axis", "keepdims"}
+        sums = total.op == "time_sum" and total.attrs.keys() <= whole
+        own = self.layout.region.get(total) == "b-after" and (sums or total.op == "concatenate")
+        return own and self.layout.users[total] == [v] and total not in self.layout.ends
+
+    def _summands(self, parts: list[Value]) -> list[str]:
+        """The contributions to one constant; those that the loop adds up share one sum."""
+        names: list[str] = []
+        for part in parts:
+            name = self.place(part).name
+            inner = part.op == "time_sum" and self.layout.region[part] == "b-loop"
+            if not (inner and name in names):
+                names.append(name)
+        return names
+
+    def _in_carry(self, v: Value) -> bool:
+        memory = self.layout.memory(v)
+        return memory.op == "carry" or memory in self.layout.carry_of
+
+
+def _inside(statements: list[str], columns: int = 4) -> list[str]:
+    return [" " * columns + s for s in statements]
