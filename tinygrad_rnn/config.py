@@ -97,8 +97,11 @@ class Monitor:
         """Run `function(*args)`, which depends on its arguments alone and has no gradient; its result."""
         return function(*args)
 
-    def ran(self, function: Any, args: Sequence[Any], y: Sequence[Any]) -> None:
-        """A recurrence ran as one op, with the arrays `y`: `function(*args)` runs it again, for the same node."""
+    def ran(self, function: Any, args: Sequence[Any], y: Sequence[Any], node: Any) -> None:
+        """A recurrence ran as one op, with the arrays `y`: `function(*args)` runs it again.
+
+        It returns the arrays and, unless `node` is None, what a node like this one keeps for its vjps.
+        """
 
     def depends(self, dependencies: Any) -> None:
         """What ran may run again as long as `dependencies.unchanged()`."""

@@ -136,16 +136,16 @@ def _forward(plan: Plan, arrays: list[Array], cache: Any) -> Any:
 
 
 class Rerun:
-    """Runs a plan once more on other arrays, for the node that was recorded."""
+    """Runs a plan once more on other arrays."""
 
-    def __init__(self, plan: Plan, turned: bool, nodes: Sequence[Node | None], node: Node | None) -> None:
-        self.plan, self.turned, self.nodes, self.node = plan, turned, nodes, node
+    def __init__(self, plan: Plan, turned: bool, nodes: Sequence[Node | None] | None) -> None:
+        self.plan, self.turned = plan, turned
+        self.ends = nodes and [n and Leaf(n.shape, n.dtype, None, GradSlot()) for n in nodes]
 
-    def __call__(self, *inputs: Array) -> list[Array]:
-        """Outputs and last states; the node keeps what its backward pass needs."""
+    def __call__(self, *inputs: Array) -> list[Any]:
+        """Outputs and last states and, if nodes were given, the call that the backward pass needs."""
         arrays, length = [*inputs, *self.plan.built.static], inputs[0].shape[1]
-        if self.node is None:
+        if self.ends is None:
             return forward_only(self.plan, length, arrays)
-        results, call = start(self.plan, length, arrays, self.nodes, self.turned)
-        self.node.saved = (call, *[None] * len(inputs))
-        return results
+        results, call = start(self.plan, length, arrays, self.ends, self.turned)
+        return [*results, call]

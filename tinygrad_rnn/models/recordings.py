@@ -171,9 +171,7 @@ def _record(model: Any, batch: Any, watched: Watched) -> Recorded | None:
     if not all(isinstance(t, Tensor) and getattr(t, "_mask", None) is None for t in results):
         return None
     recording = recorder.finish(loss, results)
-    if recording is None or not recording.whole:
-        return None
-    return Recorded(recording, map_nested(lambda _: None, outputs), watched)
+    return None if recording is None else Recorded(recording, map_nested(lambda _: None, outputs), watched)
 
 
 def _same(loss: Tensor, found: dict[Any, Any], again: Tensor, gradients: dict[Any, Any]) -> bool:
