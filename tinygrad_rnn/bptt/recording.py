@@ -114,12 +114,16 @@ class Recorder(Monitor):
             return
         places = [self.place(a) for a in args]
         template = {name: self._template(value) for name, value in attrs.items()}
-        result = self._step(op.fwd, places, template, y)
+        more = () if node is None else node.saved[1 + len(args) :]
+        if more:
+            result = At(self._step(op.keeping, places, template, (y, *more)) + 1)
+        else:
+            result = self._step(op.fwd, places, template, y)
         if node is not None:
             kept = [result if "y" in op.reads else self.constant(None)]
-            for i, (place, value) in enumerate(zip(places, node.saved[1:], strict=True)):
+            for i, (place, value) in enumerate(zip(places, node.saved[1:], strict=False)):
                 kept.append(place if op.keeps_input(i) else self.constant(_without_graph(value)))
-            self.saved[node] = kept, template
+            self.saved[node] = [*kept, *[At(result + 1) for _ in more]], template
 
     def run(
         self, function: Any, args: Sequence[Any], attrs: dict[str, Any] | None = None, parts: int = 0

@@ -312,7 +312,7 @@ def _all_vjps(node: Node, g: Any, saved: Any, active: set[Node] | None) -> Seque
 def _revive(node: Node) -> list[Any]:
     """The saved values as Tensors in the graph, so that what a vjp does with them is recorded."""
     assert node.saved is not None and node.inputs is not None
-    y, *xs = node.saved
+    y, *xs = node.saved[: 1 + len(node.inputs)]
     revived = [None if y is None else Tensor(y, node)]
     for x, parent in zip(xs, node.inputs, strict=True):
         keep = parent is None or x is parent or x is None
