@@ -142,7 +142,8 @@ class switched(ContextDecorator):
         return switched(**self.changes)
 
     def __enter__(self) -> None:
-        self.tokens.append(_MODE.set(_MODE.get()._replace(**self.changes)))
+        changed = map(self.changes.get, Mode._fields, _MODE.get())  # in a third of the time of `_replace`
+        self.tokens.append(_MODE.set(Mode._make(changed)))
 
     def __exit__(self, *_: object) -> None:
         _MODE.reset(self.tokens.pop())

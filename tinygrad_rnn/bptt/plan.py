@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,25 +27,23 @@ class Plan:
         self.built = built
         self.functions: dict[str, Any] = {}
         exec(compile(tighten(built.text), "<derived BPTT>", "exec"), self.functions)
-        self.idle: OrderedDict[int, tuple[int, Any]] = OrderedDict()
         self.count = itertools.count()
-        self.lock = threading.Lock()
+        self.idle: dict[tuple[int, int], Any] = {}  # by age and number of steps
+
+    # Without a lock, as each access to a dict is whole: garbage collection may give back in the middle of anything.
 
     def take(self, length: int) -> Any:
         """Memory of an earlier call with as many steps, or None."""
-        with self.lock:
-            for key, (steps, cache) in reversed(self.idle.items()):
-                if steps == length:
-                    del self.idle[key]
-                    return cache
+        for age, steps in reversed(list(self.idle)):
+            if steps == length and (cache := self.idle.pop((age, steps), None)) is not None:
+                return cache
         return None
 
     def give_back(self, length: int, cache: Any) -> None:
         """Keep memory for later; the oldest goes."""
-        with self.lock:
-            self.idle[next(self.count)] = (length, cache)
-            while len(self.idle) > CACHES_KEPT:
-                self.idle.popitem(last=False)
+        self.idle[next(self.count), length] = cache
+        for oldest in list(self.idle)[:-CACHES_KEPT]:
+            self.idle.pop(oldest, None)
 
 
 class Call:

@@ -177,7 +177,7 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 @quiet
 def _sparse_xent_keeping(x: Array, ids: Array) -> tuple[Any, tuple[Array, Array]]:
     """The losses, and numerators and denominators of the softmax."""
-    rows = x.reshape(-1, x.shape[-1])
+    rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
     e = rows - rows.max(axis=-1, keepdims=True)
     chosen = e.reshape(-1)[_places(e, ids)]
     np.exp(e, out=e)
