@@ -91,7 +91,7 @@ def sums(x: Any, y: Any, w: Any, v: Any) -> Any:
 
 def guarded(x: Any, y: Any, w: Any, v: Any) -> Any:
     """What was not taken is infinite."""
-    return ops.sum(ops.where(x > 0, ops.log(ops.maximum(x, 0.0) * v), v * w[0])), v
+    return ops.sum(ops.where(x > 0, v * (1 / ops.maximum(x, 0.0)), v * w[0])), v
 
 
 def parts(x: Any, y: Any, w: Any, v: Any) -> Any:
@@ -117,6 +117,12 @@ def shared(x: Any, y: Any, w: Any, v: Any) -> Any:
 def test_what_happens_between_ops(function: Callable[..., Any]) -> None:
     w, v = tg.Variable(W / 2), tg.Variable(W[0])
     check(lambda x, y: function(x, y, w, v), BATCHES, [w, v])
+
+
+def test_mixed_float_types() -> None:
+    """Each gradient gets the type of its value."""
+    w, v = tg.Variable(W[0].astype("float32")), tg.Variable(W[1])
+    check(lambda x, y: (ops.sum(w * W[2] * v) * ops.sum(x * y), w * W[2]), BATCHES, [w, v])
 
 
 def test_a_variable_as_the_loss_has_a_gradient_of_its_own() -> None:

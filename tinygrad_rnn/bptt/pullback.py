@@ -75,12 +75,12 @@ class Pullback:
 
     def _arrive(self, node: Node, g: Any, part: At, parent: Node) -> None:
         """Add what a node gives to the gradient of one of its inputs."""
-        values, run = self.recorder.values, self.run
+        run = self.run
         if self.guarded and node.op.broadcasts:
             part = run(masked, [g, part])
         if node.op.broadcasts and node.shape != parent.shape:
             part = run(sum_to, [part, parent.shape])
-        if values[part].dtype != parent.dtype:
+        if self.recorder.values[part].dtype != parent.dtype:
             part = run(methodcaller("astype", parent.dtype), [part])
         total = self.cotangents.get(parent)
         if total is None:
@@ -88,9 +88,8 @@ class Pullback:
         elif parent in self.owned:
             self.cotangents[parent] = run(iadd, [total, part])
         else:
-            self.cotangents[parent] = total = run(add, [total, part])
-            if type(values[total]) is np.ndarray:
-                self.owned.add(parent)
+            self.cotangents[parent] = run(add, [total, part])
+            self.owned.add(parent)
 
     def _defer(self, parent: Node, op: Op, arguments: tuple[Any, ...]) -> None:
         """Keep a use of a weight, whose gradients are computed together."""
