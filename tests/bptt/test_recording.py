@@ -14,7 +14,7 @@ from reflection import differentiable, every_differentiable, run, same, weights
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
 from tinygrad_rnn.bptt.program import At, Step, program
-from tinygrad_rnn.bptt.recording import Recorder, Recording
+from tinygrad_rnn.bptt.recording import MOST_STEPS, Recorder, Recording
 from tinygrad_rnn.config import switched
 from tinygrad_rnn.core.autodiff import MOST_USES, leaf_gradients
 from tinygrad_rnn.core.op import OPS
@@ -142,6 +142,18 @@ def test_only_variables_have_gradients() -> None:
     assert recorded(lambda y: (ops.sum(x * y * v),), [W], [v]) is None
     assert recorded(lambda y: (ops.sum(y * v),), [W], [v]) is not None
     assert recorded(lambda y: (ops.sum(y),), [W], [v]) is None  # nothing has one
+
+
+def test_a_recording_is_compiled_in_a_moment() -> None:
+    v = tg.Variable(W[0])
+
+    def long(x: Any, n: int) -> Any:
+        for _ in range(n):
+            x = x * v
+        return (ops.sum(x),)
+
+    assert recorded(lambda x: long(x, MOST_STEPS // 5 - 5), [W], [v]) is not None
+    assert recorded(lambda x: long(x, MOST_STEPS // 5 + 5), [W], [v]) is None
 
 
 def test_values_go_after_their_last_use() -> None:

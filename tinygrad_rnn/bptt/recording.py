@@ -17,6 +17,8 @@ from ..core.tensor import Tensor, Variable
 from .program import At, Step, program
 from .pullback import Pullback
 
+MOST_STEPS = 4000  # compiling them takes 0.2 s
+
 
 class Recorder(Monitor):
     """Writes down what runs, as a `Recording`. Arrays are recognised by their identity.
@@ -165,7 +167,11 @@ class Recorder(Monitor):
             found = Pullback(self, loss).found
         variables = {v._node: v for _, v in self.variables}
         if not found.keys() <= variables.keys():
-            return None  # the gradient of something that is no variable
+            self.refuse("something has a gradient that is no variable")
+        if len(self.steps) > MOST_STEPS:
+            self.refuse("too many steps")
+        if self.reason:
+            return None
         return Recording(self, places, [(variables[leaf], place) for leaf, place in found.items()])
 
 
