@@ -125,11 +125,33 @@ def test_only_what_is_read_is_kept(name: str, number: int) -> None:
     args, _ = tracked(op, sample)
     node = run(name, args, sample.attrs)[0]._node
     node = node.inputs[0] if node.op.name == "port" else node
-    y, *xs = node.saved
+    y, *xs = node.saved[: 1 + len(args)]
     assert (y is not None) == ("y" in op.reads)
     for i, (x, a) in enumerate(zip(xs, args, strict=True)):
         assert isinstance(x, Spec | Node) != op.keeps_input(i)
         assert x.shape == a.shape and x.dtype == a.dtype and x.ndim == a.ndim and x.size == a.size
+
+
+@pytest.mark.parametrize("name", [name for name, op in sorted(OPS.items()) if op.keeping is not None])
+def test_what_a_kernel_keeps_saves_work_and_changes_no_bit(name: str) -> None:
+    op = OPS[name]
+    for sample in samples(name):
+        y, kept = op.keeping(*sample.args, **sample.attrs)  # type: ignore[misc]
+        assert same(y, op.fwd(*sample.args, **sample.attrs))
+        args, leaves = tracked(op, sample)
+        (result,) = run(name, args, sample.attrs)
+        assert len(result._node.saved) == 2 + len(args)
+        g, before = weights([result], 5)[0], [np.array(k) for k in kept]
+        want = raw_vjps(op, sample, sample.args, [g])
+        for _ in range(2):
+            for vjp, part in zip([op.vjps[i] for i in differentiable(op, sample)], want, strict=True):
+                assert same(vjp(g, *result._node.saved, **sample.attrs), part)  # type: ignore[misc]
+            assert all(same(a, b) for a, b in zip(kept, before, strict=True))
+        assert all(
+            same(a, b) for a, b in zip(tg.grad(result, leaves, g, retain_graph=True), want, strict=True)
+        )
+        with tg.no_grad():
+            assert run(name, args, sample.attrs)[0]._node is None
 
 
 # --- layouts ----------------------------------------------------------------------------------------

@@ -28,6 +28,11 @@ X23 = np.ones((2, 3))
             lambda: ops.take(X23, [0, 2], axis=0),
             r"take: value 2 at position \(1,\) is out of range; valid are -2\.\.1",
         ),
+        (
+            lambda: ops.take(X23, np.array([1, 2**64 - 1], np.uint64), axis=0),
+            r"take: value 18446744073709551615 at position \(1,\)",
+        ),
+        (lambda: ops.take(X23, np.array([-(2**63)]), axis=0), r"take: value -9223372036854775808 at"),
         (lambda: ops.take_along_axis(X23, np.array([[5]])), r"take_along_axis: value 5"),
         (lambda: ops.take_along_axis(X23, np.array([0])), r"indices of shape \(1,\) for x of shape \(2, 3\)"),
         (lambda: ops.segment_sum(X23, [0, 3], 3), r"segment_sum: value 3 at position \(1,\)"),

@@ -288,7 +288,7 @@ def run(
     if not saving:
         results = forward_only(plan, length, arrays)
         if monitor is not None:
-            monitor.ran(Rerun(plan, turned, (), None), [*sequences, *states, *bound], results)
+            monitor.ran(Rerun(plan, turned, None), [*sequences, *states, *bound], results, None)
         made = [Tensor(r, None) for r in results]
         return tuple(made[: plan.built.outputs]), made[plan.built.outputs :], plan.built.several_out
     tensors = [*sequences, *states, *[b if isinstance(b, Tensor) else Tensor(b, None) for b in bound]]
@@ -305,6 +305,6 @@ def run(
     shapes = tuple(r.shape for r in results)
     node = Node(SCAN, {}, nodes, (call, *[None] * len(nodes)), shapes, results[0].dtype, mode().scope)
     if monitor is not None:
-        monitor.ran(Rerun(plan, turned, nodes, node), tensors, results)
+        monitor.ran(Rerun(plan, turned, nodes), tensors, results, node)
     made = [Tensor(r, Port(node, i, r) if plan.built.recorded[i] else None) for i, r in enumerate(results)]
     return tuple(made[: plan.built.outputs]), made[plan.built.outputs :], plan.built.several_out

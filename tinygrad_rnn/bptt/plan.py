@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,25 +27,23 @@ class Plan:
         self.built = built
         self.functions: dict[str, Any] = {}
         exec(compile(tighten(built.text), "<derived BPTT>", "exec"), self.functions)
-        self.idle: OrderedDict[int, tuple[int, Any]] = OrderedDict()
         self.count = itertools.count()
-        self.lock = threading.Lock()
+        self.idle: dict[tuple[int, int], Any] = {}  # by age and number of steps
+
+    # Without a lock, as each access to a dict is whole: garbage collection may give back in the middle of anything.
 
     def take(self, length: int) -> Any:
         """Memory of an earlier call with as many steps, or None."""
-        with self.lock:
-            for key, (steps, cache) in reversed(self.idle.items()):
-                if steps == length:
-                    del self.idle[key]
-                    return cache
+        for age, steps in reversed(list(self.idle)):
+            if steps == length and (cache := self.idle.pop((age, steps), None)) is not None:
+                return cache
         return None
 
     def give_back(self, length: int, cache: Any) -> None:
         """Keep memory for later; the oldest goes."""
-        with self.lock:
-            self.idle[next(self.count)] = (length, cache)
-            while len(self.idle) > CACHES_KEPT:
-                self.idle.popitem(last=False)
+        self.idle[next(self.count), length] = cache
+        for oldest in list(self.idle)[:-CACHES_KEPT]:
+            self.idle.pop(oldest, None)
 
 
 class Call:
@@ -136,16 +132,16 @@ def _forward(plan: Plan, arrays: list[Array], cache: Any) -> Any:
 
 
 class Rerun:
-    """Runs a plan once more on other arrays, for the node that was recorded."""
+    """Runs a plan once more on other arrays."""
 
-    def __init__(self, plan: Plan, turned: bool, nodes: Sequence[Node | None], node: Node | None) -> None:
-        self.plan, self.turned, self.nodes, self.node = plan, turned, nodes, node
+    def __init__(self, plan: Plan, turned: bool, nodes: Sequence[Node | None] | None) -> None:
+        self.plan, self.turned = plan, turned
+        self.ends = nodes and [n and Leaf(n.shape, n.dtype, None, GradSlot()) for n in nodes]
 
-    def __call__(self, *inputs: Array) -> list[Array]:
-        """Outputs and last states; the node keeps what its backward pass needs."""
+    def __call__(self, *inputs: Array) -> list[Any]:
+        """Outputs and last states and, if nodes were given, the call that the backward pass needs."""
         arrays, length = [*inputs, *self.plan.built.static], inputs[0].shape[1]
-        if self.node is None:
+        if self.ends is None:
             return forward_only(self.plan, length, arrays)
-        results, call = start(self.plan, length, arrays, self.nodes, self.turned)
-        self.node.saved = (call, *[None] * len(inputs))
-        return results
+        results, call = start(self.plan, length, arrays, self.ends, self.turned)
+        return [*results, call]

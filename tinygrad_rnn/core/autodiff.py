@@ -260,7 +260,7 @@ def propagate(
                 else:
                     part = vjp(g, *saved, **attrs) if attrs else vjp(g, *saved)
                 if guarded and op.broadcasts:
-                    part = _masked(g, part)
+                    part = masked(g, part)
                 if op.broadcasts and node.shape != parent.shape:
                     part = sum_to(part, parent.shape)
                 if part.dtype is not parent.dtype and part.dtype != parent.dtype:
@@ -289,7 +289,7 @@ def _gathered(uses: list[tuple[Op, tuple[Any, ...]]]) -> Any:
     return total
 
 
-def _masked(g: Any, part: Any) -> Any:
+def masked(g: Any, part: Any) -> Any:
     """`part`, but 0 where the cotangent is 0: `0 · inf` must not become NaN behind a `where`."""
     if isinstance(g, Tensor) or isinstance(part, Tensor):
         return apply(OPS["where"], (g == 0, np.zeros((), part.dtype), part), {})
@@ -312,7 +312,7 @@ def _all_vjps(node: Node, g: Any, saved: Any, active: set[Node] | None) -> Seque
 def _revive(node: Node) -> list[Any]:
     """The saved values as Tensors in the graph, so that what a vjp does with them is recorded."""
     assert node.saved is not None and node.inputs is not None
-    y, *xs = node.saved
+    y, *xs = node.saved[: 1 + len(node.inputs)]
     revived = [None if y is None else Tensor(y, node)]
     for x, parent in zip(xs, node.inputs, strict=True):
         keep = parent is None or x is parent or x is None

@@ -31,6 +31,9 @@ class Op:
 
     `reads` says which values the vjps look at: "x" the inputs, "y" the output, a digit one input.
     The rest is not kept; in its place a vjp gets an object that has `shape`, `ndim` and `dtype` only.
+
+    `keeping(*xs, **attrs)` returns beside `y` what the kernel has found out that a vjp would compute again. A vjp
+    on arrays gets it as its last argument; where it is missing, and on Tensors, the vjp does without.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Op:
     analytic: bool = True  # holds for complex numbers too (complex-step differentiation)
     gather: Callable[[list[Any]], Any] | None = None  # gradient of the last input from several uses at once
     strict: bool = False  # float32 and float64 do not mix
+    keeping: Callable[..., tuple[Any, Any]] | None = None  # fwd, and what it found out
     doc: str = ""
 
     def keeps_input(self, i: int) -> bool:
@@ -84,7 +88,7 @@ class Node(Spec):
     """One recorded application of an op. It points backwards only, and never holds its own output.
 
     `inputs` has one entry per argument: the node that made it, or None for a constant. `saved` is what
-    the vjps are called with after the cotangent: the output, then the inputs. Both are dropped when a
+    the vjps are called with after the cotangent: the output, the inputs, what `keeping` gave. Both are dropped when a
     backward pass has used them (`inputs is None` marks a freed node). `trace` is set only on what was
     recorded under `trace()`.
     """

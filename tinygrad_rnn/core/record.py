@@ -86,6 +86,7 @@ def primitive(
     analytic: bool = True,
     gather: Callable[[list[Any]], Any] | None = None,
     strict: bool = False,
+    keeping: Callable[..., tuple[Any, Any]] | None = None,
     plain: bool = False,
     numpy: np.ufunc | None = None,
     doc: str = "",
@@ -97,7 +98,9 @@ def primitive(
     """
     if name in OPS:
         raise ValueError(f"primitive: an op named {name!r} exists already")
-    op = Op(name, fwd, vjps, vjp_all, reads, broadcasts, view, outputs, analytic, gather, strict, doc)
+    op = Op(
+        name, fwd, vjps, vjp_all, reads, broadcasts, view, outputs, analytic, gather, strict, keeping, doc
+    )
     OPS[name] = op
     function: Any = {1: _unary, 2: _binary}.get(len(vjps) if broadcasts or plain else 0, _general)(op)
     function.__name__ = function.__qualname__ = name
@@ -127,11 +130,16 @@ def apply(op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
     if len(args) > 1:
         args = promote(op, args)
     data = [a._data if isinstance(a, Tensor) else a for a in args]
-    result = run(op, data, attrs, state.scope)
     inputs = tuple([a._node if isinstance(a, Tensor) else None for a in args])
+    recorded = state.grad and inputs.count(None) < len(inputs) and (any(op.vjps) or op.vjp_all)
+    more: tuple[Any, ...] = ()
+    if recorded and op.keeping is not None:
+        result, *more = run(op, op.keeping, data, attrs, state.scope)
+    else:
+        result = run(op, op.fwd, data, attrs, state.scope)
     node = None
-    if state.grad and inputs.count(None) < len(inputs) and (any(op.vjps) or op.vjp_all):
-        saved = (result if "y" in op.reads else None, *_kept(op, args, data, inputs))
+    if recorded:
+        saved = (result if "y" in op.reads else None, *_kept(op, args, data, inputs), *more)
         if op.outputs == 1:
             node = Node(op, attrs, inputs, saved, result.shape, result.dtype, state.scope)
         else:
@@ -176,9 +184,9 @@ def _unary(op: Op) -> Callable[[Any], Any]:
         try:
             y = fwd(data)
         except Exception as error:
-            y = _again(op, [data], {}, error, state.scope)
+            y = _again(op, fwd, [data], {}, error, state.scope)
         if y.dtype is not data.dtype and grads:
-            y = run(op, [to_float(data)], {}, state.scope)
+            y = run(op, fwd, [to_float(data)], {}, state.scope)
         if parent is None or not state.grad or not grads:
             node = None
         else:
@@ -222,10 +230,10 @@ def _binary(op: Op) -> Callable[[Any, Any], Any]:
         try:
             y = fwd(a, b)
         except Exception as error:
-            y = _again(op, [a, b], {}, error, state.scope)
+            y = _again(op, fwd, [a, b], {}, error, state.scope)
         dtype = y.dtype
         if grads and dtype is not tensor_dtype and dtype is not dtype_of(a) and dtype is not dtype_of(b):
-            y = run(op, [to_float(a), to_float(b)], {}, state.scope)  # integers only
+            y = run(op, fwd, [to_float(a), to_float(b)], {}, state.scope)  # integers only
             dtype = y.dtype
         if (left is None and right is None) or not state.grad or not grads:
             node = None
@@ -245,22 +253,23 @@ def _binary(op: Op) -> Callable[[Any, Any], Any]:
 NO_ATTRS: dict[str, Any] = {}
 
 
-def run(op: Op, data: list[Any], attrs: dict[str, Any], scope: Scope) -> Any:
-    """Run the kernel; what NumPy says about wrong shapes is said with op, shapes and place."""
+def run(op: Op, fwd: Callable[..., Any], data: list[Any], attrs: dict[str, Any], scope: Scope) -> Any:
+    """Run a kernel of `op`; what NumPy says about wrong shapes is said with op, shapes and place."""
     try:
-        return op.fwd(*data, **attrs)
+        return fwd(*data, **attrs)
     except Exception as error:
-        return _again(op, data, attrs, error, scope)
+        return _again(op, fwd, data, attrs, error, scope)
 
 
-def _again(op: Op, data: list[Any], attrs: dict[str, Any], error: Exception, scope: Scope) -> Any:
+def _again(
+    op: Op, fwd: Callable[..., Any], data: list[Any], attrs: dict[str, Any], error: Exception, scope: Scope
+) -> Any:
     """After an exception in a kernel: run it quietly if NumPy only warned, else say what is wrong."""
     if isinstance(error, (RuntimeWarning, FloatingPointError)):
-        return quiet(op.fwd)(*data, **attrs)
+        return quiet(fwd)(*data, **attrs)
     if isinstance(error, (TypeError, OverflowError)) and any(to_float(v) is not v for v in data):
-        return run(
-            op, [to_float(v) for v in data], attrs, scope
-        )  # a function of real numbers, given integers
+        floats = [to_float(v) for v in data]  # a function of real numbers, given integers
+        return run(op, fwd, floats, attrs, scope)
     if isinstance(error, (ValueError, TypeError, IndexError)):
         raise explain(op, data, error, scope) from None
     raise error

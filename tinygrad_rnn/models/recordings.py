@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from itertools import compress
+from itertools import chain, compress
 from operator import is_
 from typing import Any
 
@@ -41,7 +41,7 @@ class Recordings:
     def __init__(self) -> None:
         self.made: OrderedDict[Any, Recorded | None] = OrderedDict()
         self.seen: OrderedDict[Any, None] = OrderedDict()
-        self.lock = threading.Lock()  # a recording holds the values of its run
+        self.lock = threading.Lock()  # recording changes the model, and puts it back
 
     def __reduce__(self) -> Any:
         """For pickle and copy: an empty one, as a copy of the model has its own weights."""
@@ -51,7 +51,7 @@ class Recordings:
         """Loss, outputs and gradients; None if the model must be called."""
         key = _key(x, y)
         recorded = self.made.get(key)
-        if recorded is None or mode().monitor is not None or not self.lock.acquire(blocking=False):
+        if recorded is None or mode().monitor is not None:
             return None
         try:
             if recorded.holds():
@@ -59,8 +59,6 @@ class Recordings:
             del self.made[key]
         except Exception:  # the model, when it is called, will say better what is wrong
             pass
-        finally:
-            self.lock.release()
         return None
 
     def begin(self, model: Any, x: Any, y: Any) -> list[Any] | None:
@@ -104,7 +102,8 @@ class Recorded:
         """Loss, outputs and gradients of a batch; if that raises, random streams are where they were."""
         before = _states(self.watched.streams) if self.draws else None
         try:
-            (loss, *outputs), found = self.recording(list(flatten((x, y))))
+            arrays = [x, y] if type(x) is type(y) is np.ndarray else [*flatten((x, y))]
+            (loss, *outputs), found = self.recording(arrays)
         except BaseException:
             if before is not None:
                 _set_states(self.watched.streams, before)
@@ -139,8 +138,8 @@ def _key(x: Any, y: Any) -> Any:
     shapes = [_shape(x), _shape(y)]
     if None in shapes:
         return None
-    here = mode()
-    return (*shapes, here.passes, here.wide, here.derive, here.training, here.grad, floatx(), epsilon())
+    grad, training, _, _, *switches = mode()  # scope and monitor play no part
+    return *shapes, grad, training, *switches, floatx(), epsilon()
 
 
 def _shape(value: Any) -> Any:
@@ -171,9 +170,7 @@ def _record(model: Any, batch: Any, watched: Watched) -> Recorded | None:
     if not all(isinstance(t, Tensor) and getattr(t, "_mask", None) is None for t in results):
         return None
     recording = recorder.finish(loss, results)
-    if recording is None or not recording.whole:
-        return None
-    return Recorded(recording, map_nested(lambda _: None, outputs), watched)
+    return None if recording is None else Recorded(recording, map_nested(lambda _: None, outputs), watched)
 
 
 def _same(loss: Tensor, found: dict[Any, Any], again: Tensor, gradients: dict[Any, Any]) -> bool:
@@ -242,7 +239,7 @@ class Watched:
 
     def __init__(self, model: Any) -> None:
         self.held: list[tuple[dict[str, Any], list[bool], list[str], list[Any]]] = []
-        self.lists: list[tuple[list[Any], list[Any]]] = []
+        self.lists: list[list[Any]] = []
         self.variables = [(v, v._data) for v in model.weights]
         self.settings = [(v, v.trainable, v.regularizer) for v, _ in self.variables]
         layers, cells = _layers(model)
@@ -252,6 +249,7 @@ class Watched:
         self.layers = len(self.held)
         for one in _watched_objects(model):
             self._enter(one)
+        self.lengths, self.items = list(map(len, self.lists)), list(chain.from_iterable(self.lists))
         self.streams = streams(model)
         self.states = _states(self.streams)
 
@@ -262,7 +260,7 @@ class Watched:
         keys = list(compress(inner, watched))
         values = [inner[key] for key in keys]
         self.held.append((inner, watched, keys, values))
-        self.lists += [(value, list(value)) for value in values if type(value) is list]
+        self.lists += [value for value in values if type(value) is list]
 
     def unchanged(self) -> bool:
         """Whether all is as it was."""
@@ -270,11 +268,11 @@ class Watched:
 
     def settings_hold(self) -> bool:
         """Whether what has no layer's attributes is as it was: losses, penalties, variables, layers in lists."""
-        for now, before in self.lists:
-            if len(now) != len(before) or not all(map(is_, now, before)):
-                return False
-        return self._same(self.held[self.layers :]) and all(
-            [v._trainable is t and v.regularizer is r for v, t, r in self.settings]
+        return (
+            list(map(len, self.lists)) == self.lengths
+            and all(map(is_, chain.from_iterable(self.lists), self.items))
+            and self._same(self.held[self.layers :])
+            and all([v._trainable is t and v.regularizer is r for v, t, r in self.settings])
         )
 
     @staticmethod

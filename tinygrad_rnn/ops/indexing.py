@@ -102,14 +102,17 @@ def check_ids(ids: Any, size: int, what: str, lowest: int = 0) -> Array:
         array = array.astype(np.int64)
     elif array.dtype.kind not in "iub":
         raise TypeError(f"{what}: expected integers, received {array.dtype}")
-    if array.size and (array.min() < lowest or array.max() >= size):
+    found: Array = array.astype(np.intp)
+    first = 0 if array.dtype.kind == "u" else lowest
+    distance = (found - first if first else found).view(np.uintp)  # of negative numbers it is large
+    if found.size and np.maximum.reduce(distance, axis=None) >= size - first:
         wrong = (array < lowest) | (array >= size)
         position = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise ValueAt(
             f"{what}: value {array[position]} at position {{}} is out of range; valid are {lowest}..{size - 1}",
             position,
         )
-    return array.astype(np.intp)
+    return found
 
 
 @repeatable

@@ -11,9 +11,10 @@ from ..config import epsilon
 from ..core.op import Array
 from ..core.record import elementwise, kernel, primitive, quiet, repeatable
 from .elementwise import clip, erf, exp, expm1, isinf, log, logical_and, minimum, where
-from .indexing import check_ids, of_labels, take_along_axis
+from .indexing import check_ids, of_labels
 from .reduce import logsumexp, sum
-from .shape import _axis, expand_dims, moveaxis, ndim, shape
+from .reduce import max as amax
+from .shape import _axis, expand_dims, moveaxis, ndim, reshape, shape
 
 # --- activations ----------------------------------------------------------------------------------
 
@@ -173,14 +174,15 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 # --- cross-entropies ------------------------------------------------------------------------------
 
 
-@kernel
 @quiet
-def _sparse_xent(x: Array, ids: Array) -> Any:
-    rows = x.reshape(-1, x.shape[-1])
-    shifted = rows - rows.max(axis=-1, keepdims=True)
-    chosen = shifted.reshape(-1)[_places(rows, ids)]
-    np.exp(shifted, out=shifted)
-    return (np.log(shifted.sum(axis=-1)) - chosen).reshape(ids.shape)
+def _sparse_xent_keeping(x: Array, ids: Array) -> tuple[Any, tuple[Array, Array]]:
+    """The losses, and numerators and denominators of the softmax."""
+    rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+    e = rows - rows.max(axis=-1, keepdims=True)
+    chosen = e.reshape(-1)[_places(e, ids)]
+    np.exp(e, out=e)
+    total = e @ np.ones(e.shape[-1], e.dtype)  # in a third of the time of a sum of short rows
+    return (np.log(total) - chosen).reshape(ids.shape), (e, total)
 
 
 def _places(rows: Array, ids: Array) -> Array:
@@ -189,25 +191,25 @@ def _places(rows: Array, ids: Array) -> Array:
     return places
 
 
-def _sparse_xent_vjp(g: Any, y: Any, x: Any, ids: Array) -> Any:
-    if isinstance(g, np.ndarray):  # as below, in fewer passes: ln Σ eˣ is y + x[label]
-        rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-        places = _places(rows, ids)
-        total = y.reshape(-1) + rows.reshape(-1)[places]
-        p = rows - total[:, None]
-        np.exp(p, out=p)
-        p.reshape(-1)[places] -= 1
-        p *= g.reshape(-1)[:, None]
-        return p.reshape(x.shape)
-    hot = np.zeros((ids.size, x.shape[-1]), x.dtype)
+def _sparse_xent_vjp(g: Any, y: Any, x: Any, ids: Array, kept: Any = None) -> Any:
+    if isinstance(g, np.ndarray):  # as below, in fewer passes
+        e, total = _sparse_xent_keeping(x, ids)[1] if kept is None else kept
+        g = g.reshape(-1)
+        dx = e * (g / total)[:, None]
+        dx.reshape(-1)[_places(e, ids)] -= g
+        return dx.reshape(x.shape)
+    rows, g = reshape(x, (-1, x.shape[-1])), reshape(g, (-1,))
+    hot = np.zeros(rows.shape, x.dtype)
     hot[np.arange(ids.size), np.asarray(ids).reshape(-1)] = 1
-    total = expand_dims(y, -1) + take_along_axis(x, np.asarray(ids)[..., None])
-    return (exp(x - total) - hot.reshape(x.shape)) * expand_dims(g, -1)
+    e = exp(rows - amax(rows, axis=-1, keepdims=True))
+    total = e @ np.ones(rows.shape[-1], x.dtype)
+    return reshape(e * expand_dims(g / total, -1) - hot * expand_dims(g, -1), x.shape)
 
 
 sparse_xent_op = primitive(
-    "sparse_cross_entropy", _sparse_xent, _sparse_xent_vjp, None,
-    reads="xy", analytic=False, doc="y = ln Σ eˣ − x[label];  ∂x = g (softmax x − one-hot label)",
+    "sparse_cross_entropy", kernel(lambda x, ids: _sparse_xent_keeping(x, ids)[0]), _sparse_xent_vjp, None,
+    reads="x", analytic=False, keeping=_sparse_xent_keeping,
+    doc="y = ln Σ eˣ − x[label];  ∂x = g (softmax x − one-hot label)",
 )  # fmt: skip
 
 

@@ -1,0 +1,181 @@
+"""A recording as such: the bits of the engine's walk for every op, and for what happens between ops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from leaves import leaf
+from op_samples import samples
+from reflection import differentiable, every_differentiable, run, same, weights
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import ops
+from tinygrad_rnn.bptt.program import At, Step, program
+from tinygrad_rnn.bptt.recording import MOST_STEPS, Recorder, Recording
+from tinygrad_rnn.config import switched
+from tinygrad_rnn.core.autodiff import MOST_USES, leaf_gradients
+from tinygrad_rnn.core.op import OPS
+from tinygrad_rnn.core.tensor import Tensor
+
+RNG = np.random.default_rng(0)
+
+
+def tensors(batch: Sequence[Any]) -> list[Tensor]:
+    return [Tensor(array, None) for array in batch]
+
+
+def recorded(
+    function: Callable[..., Any], batch: Sequence[Any], variables: Sequence[Any]
+) -> Recording | None:
+    recorder = Recorder(batch, variables)
+    with switched(monitor=recorder):
+        loss, *results = function(*tensors(batch))
+    return recorder.finish(loss, results)
+
+
+def check(function: Callable[..., Any], batches: Sequence[Sequence[Any]], variables: Sequence[Any]) -> None:
+    """A recording of the first batch gives for all of them what calling `function` gives."""
+    recording = recorded(function, batches[0], variables)
+    assert recording is not None
+    held: list[tuple[Any, Any]] = []
+    for batch in [*batches, batches[0]]:
+        values, found = recording(batch)
+        results = function(*tensors(batch))
+        want = leaf_gradients(results[0])
+        assert found.keys() == want.keys()
+        pairs = [(v, r._data) for v, r in zip(values, results, strict=True)]
+        held += [*pairs, *[(found[node], g) for node, g in want.items()]]
+        for v in variables:
+            v.assign(v._data * 0.9)
+    assert all(same(a, b) for a, b in held)  # also those of earlier runs
+
+
+@every_differentiable
+def test_every_op(name: str, number: int) -> None:
+    op, sample = OPS[name], samples(name)[number]
+    which = differentiable(op, sample)
+    args: list[Any] = [tg.Variable(a) if i in which else a for i, a in enumerate(sample.args)]
+    cotangents = weights(run(name, list(sample.args), sample.attrs), 5)
+
+    def function(*w: Any) -> Any:
+        results = run(name, args, sample.attrs)
+        return [sum((ops.sum(r * c) for r, c in zip(results, w, strict=True)), start=0.0), *results]
+
+    check(function, [cotangents, [c / 3 for c in cotangents]], [args[i] for i in which])
+
+
+W = RNG.standard_normal((3, 3))
+BATCHES = [[RNG.standard_normal((2, 3)), RNG.standard_normal((2, 3))] for _ in range(2)]
+
+
+def often(x: Any, y: Any, w: Any, v: Any) -> Any:
+    """A weight is used more often than uses are gathered."""
+    for _ in range(2 * MOST_USES + 3):
+        x = ops.tanh(x @ w)
+    return ops.sum(x * y), x
+
+
+def two_ways(x: Any, y: Any, w: Any, v: Any) -> Any:
+    """A weight as a factor in products, and elsewhere."""
+    return ops.sum(x @ w) + ops.sum(w * w) + ops.sum(y @ w + ops.sum(w, axis=0)), x @ w
+
+
+def sums(x: Any, y: Any, w: Any, v: Any) -> Any:
+    """One value is read many times, in one op twice."""
+    h = x @ w
+    return ops.sum(h * h + ops.exp(h) - h * y + v * h), h
+
+
+def guarded(x: Any, y: Any, w: Any, v: Any) -> Any:
+    """What was not taken is infinite."""
+    return ops.sum(ops.where(x > 0, v * (1 / ops.maximum(x, 0.0)), v * w[0])), v
+
+
+def parts(x: Any, y: Any, w: Any, v: Any) -> Any:
+    """Of several outputs one is not read."""
+    first, second, _ = ops.unstack(w * x[0, 0], axis=0)
+    return ops.sum(first * second * y), second
+
+
+def narrowed(x: Any, y: Any, w: Any, v: Any) -> Any:
+    """Float types change on the way."""
+    return ops.sum(ops.cast(ops.cast(x @ w, "float32") * 2, "float64") * y), x @ w
+
+
+def shared(x: Any, y: Any, w: Any, v: Any) -> Any:
+    """Results are views of one another."""
+    h = ops.reshape(x @ w, (3, 2))
+    return ops.sum(h * h), h, ops.transpose(h), h[0]
+
+
+@pytest.mark.parametrize(
+    "function", [often, two_ways, sums, guarded, parts, narrowed, shared], ids=lambda f: f.__name__
+)
+def test_what_happens_between_ops(function: Callable[..., Any]) -> None:
+    w, v = tg.Variable(W / 2), tg.Variable(W[0])
+    check(lambda x, y: function(x, y, w, v), BATCHES, [w, v])
+
+
+def test_mixed_float_types() -> None:
+    """Each gradient gets the type of its value."""
+    w, v = tg.Variable(W[0].astype("float32")), tg.Variable(W[1])
+    check(lambda x, y: (ops.sum(w * W[2] * v) * ops.sum(x * y), w * W[2]), BATCHES, [w, v])
+
+
+def test_a_variable_as_the_loss_has_a_gradient_of_its_own() -> None:
+    v = tg.Variable(np.array(2.0))
+    recording = recorded(lambda x: (v,), [W], [v])
+    assert recording is not None
+    for _ in range(2):
+        _, found = recording([W])
+        gradient = found[v._node]
+        assert gradient == 1.0
+        gradient += 5.0
+
+
+def test_only_variables_have_gradients() -> None:
+    """A leaf that is no variable gets its gradient in `.grad` of a tensor, which is another one the next time."""
+    x, v = leaf(W), tg.Variable(W)
+    assert recorded(lambda y: (ops.sum(x * y * v),), [W], [v]) is None
+    assert recorded(lambda y: (ops.sum(y * v),), [W], [v]) is not None
+    assert recorded(lambda y: (ops.sum(y),), [W], [v]) is None  # nothing has one
+
+
+def test_a_recording_is_compiled_in_a_moment() -> None:
+    v = tg.Variable(W[0])
+
+    def long(x: Any, n: int) -> Any:
+        for _ in range(n):
+            x = x * v
+        return (ops.sum(x),)
+
+    assert recorded(lambda x: long(x, MOST_STEPS // 5 - 5), [W], [v]) is not None
+    assert recorded(lambda x: long(x, MOST_STEPS // 5 + 5), [W], [v]) is None
+
+
+def test_values_go_after_their_last_use() -> None:
+    class Value:
+        alive = 0
+
+        def __init__(self, *_: Any) -> None:
+            Value.alive += 1
+
+        def __del__(self) -> None:
+            Value.alive -= 1
+
+    alive: list[int] = []
+
+    def make(*args: Any) -> Value:
+        alive.append(Value.alive)
+        return Value()
+
+    steps = [Step(make, [At(i)], {}, i + 1, 0) for i in range(5)]
+    run = program(steps, [0], [5], {})
+    for _ in range(2):
+        (result,) = run(0)
+        assert isinstance(result, Value) and alive[-5:] == [0, 1, 1, 1, 1]
+        del result
+    assert Value.alive == 0
