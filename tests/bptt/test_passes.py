@@ -221,7 +221,7 @@ def test_lerp_leaves_other_sums_alone(last: Any) -> None:
 
 
 def gru_source(*off: str) -> tuple[str, str]:
-    """Forward and backward pass of a GRU, also for weights of the input."""
+    """The source of a GRU up to its backward pass, and from there on."""
     layer = tg.layers.GRU(4)
     x = np.ones((2, 3, 5), "float32")
     layer(x)
@@ -236,14 +236,14 @@ def test_gates_of_two_sums_are_activated_in_blocks_with_their_factor_in_the_weig
 ) -> None:
     """`split(sigmoid(x_gates + u_gates))`, both of them columns of a product that holds more."""
     monkeypatch.setattr("tinygrad_rnn.bptt.gates._has_fast_tanh", lambda: fast_tanh)
-    forward, _ = gru_source()
+    forward, rest = gru_source()
     scale = "0.5" if fast_tanh else "-1.0"
     for weight in ("kernel", r"bias\[0\]", "weights"):  # the columns of the candidate stay as they are
         assert re.search(rf"np.multiply\({weight}\[..., 0:8\], {scale}, out=(\w+)\[..., 0:8\]\)", forward)
         assert re.search(rf"\w+\[..., 8:12\] = {weight}\[..., 8:12\]", forward)
     loop, before = loop_of(forward), loop_of(gru_source("fold")[0])
     assert len(loop) == len(before) - 1  # no negative(tmp), no multiply(tmp, half)
-    assert re.search(r"all_z\w* = all_tmp\w*\[:, 0\]", forward)  # a gate is one piece of memory
+    assert re.search(r"all_z = all_z_r\[:, 0\]", rest)  # a gate is one piece of memory
     layer = tg.layers.GRU(4, return_sequences=True)
     for shape in ((2, 3, 5), (3, 4, 5)):
         x = np.random.default_rng(0).normal(size=shape).astype("float32")
@@ -255,7 +255,7 @@ def test_gates_of_two_sums_are_activated_in_blocks_with_their_factor_in_the_weig
 def test_pieces_uses_gradients_where_they_stand() -> None:
     _, backward = gru_source()
     _, before = gru_source("pieces")
-    copies = r"^ +all_\w+\[\.\.\.\] = all_d\w+$"
+    copies = r"^ +all_\w+\[.*\] = all_d\w+ +#"
     assert re.search(copies, before, re.M) and not re.search(copies, backward, re.M)
     assert re.search(r"dkernel = np.concatenate\(\(\w+, \w+\), axis=1\)", backward)
     assert re.search(r"np.matmul\(all_\w+.reshape\(T \* N, 8\), kernel.T\[0:8\], ", backward)

@@ -67,6 +67,8 @@ class Folding:
         else:
             args = (value.args[0], self.fold(value.args[1], order, scales, width, new))
         made = new(value.op, args, {}, value.shape, value.label)
+        for changed in (made, *[a for a in args if isinstance(a, Value) and a.op == "fold"]):
+            changed.eq = value.eq
         self.varying.add(made)
         self.users.update({a: [made] for a in args if a in self.varying and value.op == "add"})
         return made
