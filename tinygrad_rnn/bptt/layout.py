@@ -148,7 +148,7 @@ class Layout:
     def _may_overwrite(self, a: Value, v: Value) -> bool:
         if a.shape != v.shape or a.dtype != v.dtype or a in self.program.once or v in self.program.once:
             return False
-        if a.op not in OPS and a.op not in ("part", "carry", *KIN):
+        if a.op not in OPS and a.op not in ("part", "carry", "cotangent", *KIN):
             return False
         if self.memory(a).op == "carry" and (self.region[v] != "b-loop" or self._needs_all(v)):
             return False

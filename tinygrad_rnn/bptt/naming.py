@@ -26,6 +26,8 @@ class Naming:
         if v.op == "carry":
             apart = any(u.label == v.label and self.layout.memory(u) is not v for u in self.layout.backward)
             return self.names.new(f"{v.label or 'carry'}_next" if apart else v.label or "carry")
+        if v.op == "cotangent":
+            return self.names.new(v.label)
         members, region = self.members.get(self.roots.get(v, v), [v]), self.layout.region
         here = [u for u in members if region.get(u) == region.get(v)]
         labelled = [u for u in here if u.label]

@@ -143,8 +143,6 @@ class Places:
                 return self._view(v, v.args[0])
         if v in lay.born:
             return self.inside(v, *lay.born[v])
-        if v.op == "cotangent" and self._read_by_steps(v):
-            return Place(self.naming.of(v), "stack")
         return self._buffer(v, v in lay.stacked or v.op == "cotangent")
 
     def _renamed(self, v: Value, place: Place) -> Place:
@@ -154,16 +152,6 @@ class Places:
         name = self.naming.of(v)
         self.memory.hold(f"all_{name}", place.whole)
         return replace(place, name=name)
-
-    def _read_by_steps(self, v: Value) -> bool:
-        """Whether only ops of the loop read a value, so that no array of all its steps is needed."""
-        users = self.layout.users.get(v, [])
-        leaves = v in self.layout.ends
-        return (
-            not leaves
-            and v.shape != ()
-            and all(self.layout.region[u] == "b-loop" and not is_view(u) for u in users)
-        )
 
     def _buffer(self, v: Value, stacked: bool) -> Place:
         name = self.naming.of(v)

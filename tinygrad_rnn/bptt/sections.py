@@ -93,9 +93,7 @@ class Sections(Statements):
         start: list[str] = []
         for c, name in zip(adjoint.cotangents, arguments, strict=False):
             if c is not None:
-                place, steps = self.place(c), f"{name}.swapaxes(0, 1)"
-                held = place.whole in self.memory
-                start.append(f"{place.whole}[...] = {steps}" if held else f"{place.name} = list({steps})")
+                start.append(f"{self.place(c).whole}[...] = {name}.swapaxes(0, 1)")
         ends: list[str] = []
         hold: list[str] = []
         for j, (carries, parts) in enumerate(zip(adjoint.carries, adjoint.states, strict=True)):
