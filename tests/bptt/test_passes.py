@@ -260,3 +260,15 @@ def test_pieces_uses_gradients_where_they_stand() -> None:
     assert re.search(r"dkernel = np.concatenate\(\(\w+, \w+\), axis=1\)", backward)
     assert re.search(r"np.matmul\(all_\w+.reshape\(T \* N, 8\), kernel.T\[0:8\], ", backward)
     assert backward.count("np.add.reduce(") == 3  # of the gates, and of each candidate
+
+
+def test_joined_gradients_take_the_memory_of_what_only_the_forward_pass_reads() -> None:
+    _, rest = gru_source()
+    assert "all_du = all_x_kernel" in rest  # x @ kernel + bias is read in the forward loop only
+    layer = tg.layers.GRU(4, return_sequences=True)
+    x = tg.tensor(np.random.default_rng(0).normal(size=(2, 3, 5)), dtype="float32", requires_grad=True)
+    with tg.derived():
+        loss = (layer(x) ** 2).sum()
+    first = tg.grad(loss, x, retain_graph=True).numpy()
+    np.testing.assert_array_equal(tg.grad(loss, x).numpy(), first)
+    np.testing.assert_allclose(first, tg.grad((layer(x) ** 2).sum(), x).numpy(), rtol=1e-4, atol=1e-6)

@@ -68,6 +68,7 @@ class Layout:
         self._joins()
         self._overwrites()
         self._carries()
+        self._reuse()
         self.stacked = self._stacked()
 
     def _results(self) -> None:
@@ -251,6 +252,30 @@ class Layout:
                 ):
                     if not any(self._needs_all(u) for u in (*members, *in_carry)):
                         self.carry_of[v] = carry
+
+    def _reuse(self) -> None:
+        """Let the joined gradients of all steps take the memory of what only the forward pass reads."""
+        joined = [v for v in self.backward if v.op == "concatenate" and self.region[v] == "b-loop"]
+        held: dict[Value, list[Value]] = {}  # what lies in which memory
+        for v in self.forward if joined else ():
+            held.setdefault(self.memory(v), []).append(v)
+        free = [a for a, inside in held.items() if self._only_forwards(a, inside)]
+        for v in joined:
+            fits = [a for a in free if (a.shape, a.dtype) == (v.shape, v.dtype)]
+            if fits and not self.fixed(v):
+                self.same[v] = fits[0]
+                free.remove(fits[0])
+
+    def _only_forwards(self, a: Value, inside: list[Value]) -> bool:
+        """Whether memory for all steps is read by ops of the forward pass alone."""
+        users = [u for v in inside for u in self.users.get(v, ())]
+        return (
+            self.region.get(a) == "f-before"
+            and a.op in OPS
+            and not (a in self.program.once or a in self.pieces or self.fixed(a))
+            and self.ends.isdisjoint(inside)
+            and self.forward_set.issuperset(users)
+        )
 
     # --- all steps, or one --------------------------------------------------------------------------
 
