@@ -150,6 +150,8 @@ class Places:
         if place.kind != "stack" or place.shift or place.long:
             return place
         name = self.naming.of(v)
+        if name == place.name:  # it is what the memory was named after
+            return place
         self.memory.hold(f"all_{name}", place.whole)
         return replace(place, name=name)
 
