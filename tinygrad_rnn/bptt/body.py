@@ -9,16 +9,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..config import Monitor, Scope, mode, switched
 from ..core.op import LEAF, OPS, PORT, Array, GradSlot, Leaf, Op, tick
 from ..core.tensor import Tensor, Variable
-
-if TYPE_CHECKING:
-    from .names import Names
 
 PACKAGE = str(Path(__file__).parents[1])
 HELPERS = tuple(
@@ -82,7 +79,6 @@ class Body:
     bound: list[Any] = field(default_factory=list)  # the Tensors and arrays that the constants were
     tensors: dict[Value, Tensor] = field(default_factory=dict)
     equations: list[str] = field(default_factory=list)
-    names: Names = field(init=False)  # in the source
 
     def key(self) -> Any:
         """Two traces with equal keys did the same ops on the same shapes."""

@@ -16,6 +16,7 @@ from . import algebra, dots, folding, gates, lerp, pieces, rows, schedule, sourc
 from .adjoint import derive
 from .body import Body, Tracer, Underivable, Value, trace
 from .equations import number_equations
+from .names import Names
 from .purity import Surroundings, kind_of
 from .replay import Tape, tape
 from .walks import dependents
@@ -204,7 +205,8 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     if "hoist" in off:
         off |= NEED_HOIST
     body = tracer.body
-    body.equations = number_equations(body)
+    names = Names(body)
+    body.equations = number_equations(body, names)
     if "sums" not in off:
         sums.sums(tracer)
     if "lerp" not in off:
@@ -217,7 +219,7 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
             rows.rows(body, None)
         if "merge" not in off:
             gates.merge(body, None, "fold" not in off)
-        return source.write(schedule.program(body, None, "hoist" not in off, True)), [], False
+        return source.write(schedule.program(body, None, "hoist" not in off, True), names), [], False
     once = set(body.constants)
     if "hoist" not in off:
         once |= set(body.values) - dependents(body.values, [*body.xs, *body.states])
@@ -252,4 +254,4 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
             gradients.append((v.op, i))
         elif v.op == "constant" and adjoint.constants[i - len(body.xs) - len(body.states)]:
             gradients.append((v.op, i))
-    return source.write(program), gradients, guarded
+    return source.write(program, names), gradients, guarded

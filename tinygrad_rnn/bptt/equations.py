@@ -13,9 +13,8 @@ _BINDING = {"+": 1, "−": 1, "·": 2, "/": 2, "@": 3, "**": 4}
 LONGEST = 400
 
 
-def number_equations(body: Body) -> list[str]:
+def number_equations(body: Body, names: Names) -> list[str]:
     """Number the named values of a step, mark every op with the equation it belongs to, and write them down."""
-    body.names = Names(body)
     lines: list[str] = []
     targets: dict[Value, str] = {}
     groups: dict[Value, list[Value]] = {v.args[0]: [] for v in body.values if v.op == "part"}
@@ -24,8 +23,7 @@ def number_equations(body: Body) -> list[str]:
             groups[v.args[0]].append(v)
     for v in body.values:
         if v in groups and any(p.label for p in groups[v]):
-            names = ", ".join(p.label or "_" for p in groups[v])
-            targets[v] = names
+            targets[v] = ", ".join(p.label or "_" for p in groups[v])
         elif v.op != "part" and v.label:
             targets[v] = v.label
     for v in body.values:
@@ -33,7 +31,7 @@ def number_equations(body: Body) -> list[str]:
             number = f"({len(lines) + 1})"
             _mark(v, number, targets)
             lines.append(f"{number} {targets[v]} = {_text(v, targets, True)}")
-    body.names.describe(body)
+    names.describe(body)
     return lines
 
 

@@ -12,6 +12,7 @@ from ..core.op import OPS
 from .body import Underivable, Value
 from .layout import Layout, Place, is_view, is_whole
 from .memory import Memory
+from .names import Names
 from .naming import Naming
 from .rows import columns
 from .schedule import Program
@@ -21,11 +22,11 @@ from .text import number, view_text
 class Places:
     """Names, buffers and views for the values of a program, and how each is written in the source."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, names: Names) -> None:
         self.program = program
         self.body, self.adjoint = program.body, program.adjoint
         self.layout = Layout(program)
-        self.names = program.body.names
+        self.names = names
         self.places: dict[Any, Place] = {}
         self.memory = Memory()
         self.listed: set[str] = set()

@@ -6,6 +6,7 @@ import re
 from textwrap import fill
 
 from .memory import WIDTH, listed
+from .names import Names
 from .schedule import Program
 from .sections import Sections
 from .text import UFUNCS
@@ -26,9 +27,9 @@ NOTATION = {  # what has to be explained, by a pattern that finds it
 COMMENTS = 78  # the column in which they begin
 
 
-def write(program: Program) -> str:
-    """The source of a program."""
-    return _Writer(program).module()
+def write(program: Program, names: Names) -> str:
+    """The source of a program, with the names of the quantities of its step."""
+    return _Writer(program, names).module()
 
 
 def laid_out(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from ..core.op import OPS
 from .body import Underivable, Value
 from .layout import is_view
+from .names import Names
 from .places import Places, cuts_rows, index_in
 from .schedule import Program
 from .text import STATEMENTS, number, view_text
@@ -16,8 +17,8 @@ from .text import STATEMENTS, number, view_text
 class Statements(Places):
     """Writes the statements of values, one by one."""
 
-    def __init__(self, program: Program) -> None:
-        super().__init__(program)
+    def __init__(self, program: Program, names: Names) -> None:
+        super().__init__(program, names)
         self.added: dict[
             Value, str
         ] = {}  # what is added to a part of a gradient, and where; "" if it is already
