@@ -12,19 +12,8 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import ops
 
 CELLS, MASKED, WITH_ROWS = 160, 30, 60
-FOUND = (
-    1031,
-    1162,
-    2363,
-    2561,
-    2672,
-    3595,
-    4140,
-    8111,
-    10290,
-    30112,
-    62120,
-)  # were refused once, and ran unrolled
+# were refused once, and ran unrolled
+FOUND = (1031, 1162, 2363, 2561, 2672, 3595, 4140, 8111, 10290, 30112, 62120)
 
 
 def test_random_cells_are_derived_and_agree_with_unrolled() -> None:
