@@ -76,11 +76,9 @@ def _traced(
             traces.failures += 1
         dependencies = _dependencies(step, traces)
     tracer = examine(step, inputs, constants, several_in)
-    bound, has_read = (
-        list(tracer.body.bound),
-        tracer.has_read,
-    )  # of the step alone, before anything is derived
-    plan = _plan(tracer, inputs, recording, again)
+    # of the step alone, before anything is derived
+    bound, has_read = list(tracer.body.bound), tracer.has_read
+    plan = _plan(tracer, bound, inputs, recording, again)
     if traces is None or key is None:
         return plan, bound, None
     found: Known | None = None
@@ -226,9 +224,9 @@ def _given(constants: Any) -> tuple[list[Any], Any]:
         return given, None
 
 
-def _plan(tracer: Tracer, inputs: Any, recording: bool, again: Unrolled) -> Plan:
+def _plan(tracer: Tracer, bound: list[Any], inputs: Any, recording: bool, again: Unrolled) -> Plan:
     """The plan of a structure, made and tried out if there is none; raises `Underivable`."""
-    body, bound = tracer.body, list(tracer.body.bound)
+    body = tracer.body
     asked = tuple([v.wanted for v in (*body.xs, *body.states, *body.constants)])
     saving = recording and any(asked)
     key = (body.key(), asked, saving, mode().passes)

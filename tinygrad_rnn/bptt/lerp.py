@@ -12,7 +12,8 @@ from .walks import ancestors, dependents, users_of
 def lerp(tracer: Tracer) -> None:
     """Go from one value towards the other: `a · x + (1 − a) · y = y + a · (x − y)`, as for a gate that keeps a state.
 
-    The backward pass needs the difference for the gradient of `a`, and gets `1 − a` before the loop.
+    The backward pass needs the difference for the gradient of `a`, and gets `1 − a` before the loop. The sum is rounded
+    otherwise, and where `x − y` is not finite, it is not finite.
     """
     body = tracer.body
     carried = dependents(body.values, body.states)

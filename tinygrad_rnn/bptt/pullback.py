@@ -100,8 +100,9 @@ class Pullback:
             self.cotangents[parent] = part if total is None else self.run(add, [total, part])
 
     def _gathered(self, uses: list[tuple[Op, tuple[Any, ...]]]) -> At:
-        total: Any = None
-        for op in dict.fromkeys(op for op, _ in uses):
-            part = self.run(op.gather, [[arguments for other, arguments in uses if other is op]])
-            total = part if total is None else self.run(add, [total, part])
-        return total  # type: ignore[no-any-return]
+        ops = dict.fromkeys(op for op, _ in uses)
+        parts: list[At] = [self.run(op.gather, [[a for other, a in uses if other is op]]) for op in ops]
+        total = parts[0]
+        for part in parts[1:]:
+            total = self.run(add, [total, part])
+        return total

@@ -19,9 +19,8 @@ class Statements(Places):
 
     def __init__(self, program: Program, names: Names) -> None:
         super().__init__(program, names)
-        self.added: dict[
-            Value, str
-        ] = {}  # what is added to a part of a gradient, and where; "" if it is already
+        # what is added to a part of a gradient, and where; "" if it is already
+        self.added: dict[Value, str] = {}
 
     def statements(self, v: Value, inside: bool) -> list[str]:
         """What computes a value."""
