@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from .body import Underivable, Value
@@ -42,10 +43,12 @@ class Sections(Statements):
     def _accumulators(self, regions: Regions) -> list[str]:
         found = [v for v in regions.loop if v.op == "time_sum"]
         if not self.program.deferred and self.adjoint:  # one sum for each constant, in the order of arrival
+            times = Counter(part for parts in self.adjoint.constants for part in parts)
+            alone = {v for v in found if times[v] == 1 and not self.layout.users.get(v)}
             for parts in self.adjoint.constants:
-                for part in parts[1:]:
-                    if part in found:
-                        self.places[part] = self.place(parts[0])
+                shared = [part for part in parts if part in alone]
+                for part in shared[1:]:
+                    self.places[part] = self.place(shared[0])
         return list(dict.fromkeys(f"{self.place(v).name}[...] = 0" for v in found))
 
     def forward(self) -> list[str]:
@@ -128,13 +131,16 @@ class Sections(Statements):
             if state.active:
                 total = " + ".join(self.place(c).name for c in carries)
                 results.append(f'"d{n}": {total if len(carries) > 1 else total + ".copy()"},')
+        given: set[str] = set()
         for n, parts in zip(self.names.constants, adjoint.constants, strict=True):
             if parts:
                 names = [whole[n]] if n in whole else self._summands(parts)
-                copied = len(names) == 1 and not set(re.findall(r"\w+", names[0])).isdisjoint(
-                    self.memory.made
-                )
-                results.append(f'"d{n}": {" + ".join(names)}{".copy()" * copied},')
+                total = " + ".join(names)
+                words = set(re.findall(r"\w+", total))
+                # a sum is new; a name may be memory, or the gradient of another weight
+                copied = len(names) == 1 and (total in given or not words.isdisjoint(self.memory.made))
+                given.add(total)
+                results.append(f'"d{n}": {total}{".copy()" * copied},')
         return [*_inside(start), *lines, "    return {", *_inside(results, 8), "    }"]
 
     def _pieced(self) -> dict[str, str]:
@@ -142,7 +148,8 @@ class Sections(Statements):
         assert self.adjoint is not None
         found: dict[str, str] = {}
         for name, parts in zip(self.names.constants, self.adjoint.constants, strict=True):
-            if parts and all(self._goes_into_part(p) for p in parts):
+            once = len(set(parts)) == len(parts)  # no part arrives twice
+            if parts and once and all(self._goes_into_part(p) for p in parts):
                 found[name] = self.names.new(f"d{name}")
                 for p in parts:
                     place = f"{found[name]}[{index_text(p.attrs['index'], 0)}]"
