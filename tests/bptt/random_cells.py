@@ -79,15 +79,28 @@ def row(values: list[Any], w: Any) -> Any:
     return sum(products[1:], products[0] + w["b"]) * 0.5
 
 
-def recipe(seed: int, rows: bool = False) -> tuple[list[Any], list[Any], list[int]]:
+def normed(values: list[Any], w: Any) -> Any:
+    """Two gates of a sum of products that is normalized, with gain and shift."""
+    z = sum([a @ w["U"] for a in values[1:]], values[0] @ w["U"] + w["V"][:, 0])
+    centred = z - ops.mean(z, axis=-1, keepdims=True)
+    variance = ops.mean(centred * centred, axis=-1, keepdims=True)
+    z = centred * ops.rsqrt(variance + 0.1) * w["V"][:, 1] + w["V"][:, 2] + values[0] @ w["W"].T[:, :1]
+    a, b = ops.split(z, 2, axis=1)
+    return ops.sigmoid(a) * ops.tanh(b)
+
+
+SUMS = {"row": row, "normed": normed}
+
+
+def recipe(seed: int, sums: str = "") -> tuple[list[Any], list[Any], list[int]]:
     """(ops with the numbers of their arguments, outputs, states): values 0, 1 are inputs, 2 and 3 states.
 
-    With `rows` the first two are sums of products.
+    The first two can be `sums` of products.
     """
     rng = np.random.default_rng(seed)
     program: list[Any] = []
-    for _ in range(2 * rows):
-        program.append((3, "row", [int(i) for i in rng.permutation(4)[: rng.integers(1, 4)]]))
+    for _ in range(2 if sums else 0):
+        program.append((3, sums, [int(i) for i in rng.permutation(4)[: rng.integers(1, 4)]]))
     for _ in range(rng.integers(3, 13)):
         count = 4 + len(program)
         kind = rng.integers(3)
@@ -111,8 +124,8 @@ def recipe(seed: int, rows: bool = False) -> tuple[list[Any], list[Any], list[in
 class Step:
     """A recipe as a step function."""
 
-    def __init__(self, seed: int, weights: dict[str, Any], rows: bool) -> None:
-        self.program, self.outputs, self.new = recipe(seed, rows)
+    def __init__(self, seed: int, weights: dict[str, Any], sums: str) -> None:
+        self.program, self.outputs, self.new = recipe(seed, sums)
         self.weights = weights
 
     def __call__(self, x: Any, states: Any, constants: Any) -> Any:
@@ -126,14 +139,14 @@ class Step:
                 if kind == 1
                 else WEIGHTED[name](*a, self.weights)
                 if kind == 2
-                else row(a, self.weights)
+                else SUMS[name](a, self.weights)
             )
         bounded = [ops.tanh(values[i]) if i > 3 else values[i] for i in self.new]
         found = tuple(values[i] for i in self.outputs)
         return (found if len(found) > 1 else found[0]), bounded
 
 
-def run(seed: int, derive: bool, rows: bool = False, **options: Any) -> list[Any]:
+def run(seed: int, derive: bool, sums: str = "", **options: Any) -> list[Any]:
     """Values and gradients."""
     rng = np.random.default_rng(seed + 7)
     leaves = {n: tg.tensor(0.5 * rng.standard_normal(s), requires_grad=True) for n, s in SHAPES.items()}
@@ -141,7 +154,7 @@ def run(seed: int, derive: bool, rows: bool = False, **options: Any) -> list[Any
     states = [
         tg.tensor(0.5 * rng.standard_normal((N, H)), requires_grad=bool(rng.integers(4))) for _ in range(2)
     ]
-    y, last = tg.scan(Step(seed, leaves, rows), tuple(xs), states, derive=derive, **options)
+    y, last = tg.scan(Step(seed, leaves, sums), tuple(xs), states, derive=derive, **options)
     ends = [*(y if isinstance(y, tuple) else [y]), *last]
     targets = [t for t in (*leaves.values(), *xs, *states) if t.requires_grad]
     pairs = [(e, g) for e, g in [(e, rng.standard_normal(e.shape)) for e in ends] if e.requires_grad]
@@ -155,4 +168,4 @@ def problem_of(seed: int, **options: Any) -> str:
         close(run(seed, True, **options), run(seed, False, **options), 1e-11)
         return ""
     except Exception as error:  # a crash is a finding like any other
-        return f"cell {seed}: {type(error).__name__}: {error}: {recipe(seed, options.get('rows', False))}"
+        return f"cell {seed}: {type(error).__name__}: {error}: {recipe(seed, options.get('sums', ''))}"

@@ -48,7 +48,9 @@ def test_without_takes_names_of_passes() -> None:
     with tg.bptt.without():
         assert mode().passes == set(PASSES)
     assert not mode().passes
-    with pytest.raises(ValueError, match="without: unknown pass 'hoists'; there are sums, lerp, guards"):
+    with pytest.raises(
+        ValueError, match="without: unknown pass 'hoists'; there are center, sums, lerp, guards"
+    ):
         tg.bptt.without("hoist", "hoists")
 
 

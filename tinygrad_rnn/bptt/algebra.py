@@ -13,8 +13,9 @@ import numpy as np
 from ..core.op import OPS
 from .adjoint import Adjoint
 from .body import Body, Value
+from .schedule import IN_CACHE
 from .text import basic
-from .walks import ancestors, dependents
+from .walks import ancestors, dependents, users_of
 
 
 def guards(adjoint: Adjoint) -> bool:
@@ -57,6 +58,7 @@ class _Factors:
         self.adjoint = adjoint
         sources = [c for c in adjoint.cotangents if c] + [c for cs in adjoint.carries for c in cs]
         self.linear = dependents(adjoint.values, sources) | set(sources)
+        self.users = users_of(adjoint.values, [])
         self.inside = ancestors([v for parts in adjoint.states for v in parts])  # what the step before needs
         self.form: dict[Value, tuple[Value, Any]] = {}  # base and factor (1.0: none)
         self.joined: dict[Value, list[tuple[Value, Any, str]]] = {}  # a concatenation of such products
@@ -74,8 +76,10 @@ class _Factors:
                 continue
             form = self._form(value) if split else None
             if form is not None and form[0].shape == value.shape:
-                self.form[value] = form
-                continue
+                if not self._summed(value):
+                    self.form[value] = form
+                    continue
+                value.op, value.args = "multiply", form
             value.args = tuple([self._whole(a) for a in value.args])
             self.made.append(value)
         a = self.adjoint
@@ -83,6 +87,15 @@ class _Factors:
         a.xs = [None if v is None else self._whole(v) for v in a.xs]
         a.constants = [[self._whole(v) for v in parts] for parts in a.constants]
         a.values[:] = self.made
+
+    def _summed(self, value: Value) -> bool:
+        """Whether others read a product too large to be computed before the loop, and one of them in a sum.
+
+        There a factor saves nothing, and for the others it would be computed once more.
+        """
+        users = self.users.get(value, [])
+        sums = [u for u in users if u.op == "multiply" and all(s.op == "sum" for s in self.users.get(u, []))]
+        return value.op == "multiply" and bool(sums) and len(users) > 1 and math.prod(value.shape) >= IN_CACHE
 
     def _split(self, a: Any) -> tuple[Value, Any] | None:
         if not isinstance(a, Value) or a not in self.linear:

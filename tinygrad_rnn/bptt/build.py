@@ -12,7 +12,7 @@ import numpy as np
 from ..config import mode
 from ..core.op import Array
 from ..core.tensor import Tensor
-from . import algebra, dots, folding, gates, lerp, pieces, rows, schedule, source, sums, terms
+from . import algebra, center, dots, folding, gates, lerp, pieces, rows, schedule, source, sums, terms
 from .adjoint import derive
 from .body import Body, Tracer, Underivable, Value, trace
 from .equations import number_equations
@@ -22,6 +22,7 @@ from .replay import Tape, tape
 from .walks import dependents
 
 PASSES: dict[str, Any] = {  # in the order in which they are applied; each can be switched off
+    "center": center.center,
     "sums": sums.sums,
     "lerp": lerp.lerp,
     "guards": algebra.guards,
@@ -207,10 +208,9 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     body = tracer.body
     names = Names(body)
     body.equations = number_equations(body, names)
-    if "sums" not in off:
-        sums.sums(tracer)
-    if "lerp" not in off:
-        lerp.lerp(tracer)
+    for name in ("center", "sums", "lerp"):
+        if name not in off:
+            PASSES[name](tracer)
     tracer.forward_constants = len(body.bound)
     if not saving:
         if "dots" not in off:

@@ -20,10 +20,11 @@ class Folding:
     def __init__(self, users: dict[Value, list[Any]], varying: set[Value]) -> None:
         self.users, self.varying = users, varying
 
-    def possible(self, value: Any, user: Value, width: int) -> bool:
+    def possible(self, value: Any, user: Value, width: int, moved: bool = True) -> bool:
         """Whether a value that only `user` needs is a sum of products, whose weights are the same at every step.
 
-        Their columns are moved `width` by `width`. Parts of such a sum will do.
+        Their columns are moved `width` by `width`. Parts of such a sum will do. If they are not `moved`, but scaled
+        alone, a factor will do as well, such as the gain of a normalization.
         """
         if not isinstance(value, Value) or not value.shape:
             return False
@@ -33,14 +34,23 @@ class Folding:
             return False
         if value.op == "add":
             same = all(isinstance(a, Value) and a.shape[-1:] == value.shape[-1:] for a in value.args)
-            return same and all(self.possible(a, value, width) for a in value.args)
+            return same and all(self.possible(a, value, width, moved) for a in value.args)
         if value.op == "part" and value.args[0].op == "split":
             split = value.args[0]
             whole, at_last = split.args[0], split.attrs["axis"] == len(value.shape) - 1
             fits = at_last and _first_column(value) % width == whole.shape[-1] % width == 0
-            return fits and self.possible(whole, split, width)
+            return fits and self.possible(whole, split, width, moved)
+        if value.op == "multiply":
+            return not moved and self._gain(value) is not None
         right = value.args[1] if value.op == "matmul" else None
         return isinstance(right, Value) and len(right.shape) == 2 and right not in self.varying
+
+    def _gain(self, product: Value) -> int | None:
+        """Which factor of a product is one number per column, the same at every step."""
+        for i, a in enumerate(product.args):
+            if isinstance(a, Value) and a not in self.varying and a.shape == product.shape[-1:]:
+                return i
+        return None
 
     def fold(
         self, value: Value, order: list[int], scales: list[float], width: int, new: Callable[..., Value]
@@ -61,6 +71,12 @@ class Folding:
             order = [*range(a), *[a + i for i in order], *range(b, n)]
             whole = self.fold(whole, order, [1.0] * a + scales + [1.0] * (n - b), width, new)
             split.args, self.users[whole] = (whole,), [split]
+            return value
+        if value.op == "multiply":
+            i = self._gain(value)
+            value.args = tuple(
+                [self.fold(a, order, scales, width, new) if j == i else a for j, a in enumerate(value.args)]
+            )
             return value
         if value.op == "add":
             args = tuple([self.fold(a, order, scales, width, new) for a in value.args])

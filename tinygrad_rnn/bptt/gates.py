@@ -103,12 +103,15 @@ class _Gates:
         if not any(self.kinds):
             return [self.split]
         order = list(range(self.count))
-        if self.folding and self.folding.possible(source, self.split, self.width):
+        folding = self.folding
+        moved = folding is not None and folding.possible(source, self.split, self.width)
+        if moved:
             first = [self.kinds.index(k) if k else i for i, k in enumerate(self.kinds)]
             order.sort(key=lambda i: (self.half and self.kinds[i] != "sigmoid", first[i]))
+        if folding and (moved or folding.possible(source, self.split, self.width, False)):
             scales = [(0.5 if self.half else -1.0) if self.kinds[i] == "sigmoid" else 1.0 for i in order]
             if order != sorted(order) or any(s != 1.0 for s in scales):
-                source = self.folding.fold(source, order, scales, self.width, self._new)
+                source = folding.fold(source, order, scales, self.width, self._new)
             self.kinds = ["folded" if k == "sigmoid" else k for k in self.kinds]
         whole = source
         blocks = source.op in ("add", "matmul") and all(self.kinds)
@@ -178,10 +181,13 @@ class _Gates:
         return self._new("add", views, {"own": True}, views[0].shape, total.label)
 
     def _activate(self, whole: Value, blocks: bool, order: list[int]) -> None:
-        kinds = [self.kinds[i] for i in order]
-        if self.half:  # one tanh for those whose ½ is in the weights, and those that are a tanh anyway
+        written = kinds = [self.kinds[i] for i in order]
+        if self.half:  # one tanh for those whose ½ is in the weights, and for a tanh behind them
             kinds = ["tanh" if k == "folded" else k for k in kinds]
-        bounds = [i for i in range(self.count) if i == 0 or not kinds[i] or kinds[i] != kinds[i - 1]]
+        bounds = [0]
+        for i in range(1, self.count):
+            if not kinds[i] or kinds[i] != kinds[i - 1] or (written[i - 1] != written[i] == "folded"):
+                bounds.append(i)
         bounds.append(self.count)
         groups = self._cut(whole, bounds, blocks, self.split)
         for group, a, b in zip(groups, bounds, bounds[1:], strict=False):

@@ -15,20 +15,23 @@ from .walks import ancestors, dependents, users_of
 def sums(tracer: Tracer) -> None:
     """Add what does not depend on the states first: `(a_t + h U) + b = (a_t + b) + h U`.
 
-    A product with joined inputs is taken apart for the same reason: `[h, x] W = h W₁ + x W₂`. What is left inside
-    the loop is what needs the state.
+    Before that come those that are the same at every step: `(a_t + b) + (h U + c) = (a_t + (b + c)) + h U`. A product
+    with joined inputs is taken apart for the same reason: `[h, x] W = h W₁ + x W₂`. What is left inside the loop is
+    what needs the state.
     """
     body = tracer.body
     _unjoin(tracer)
     carried = dependents(body.values, body.states)
+    varying = dependents(body.values, [*body.xs, *body.states])
     users = users_of(body.values, [*body.outputs, *body.new_states])
     made: list[Value] = []
     for value in body.values:
-        if value.op == "add" and value in carried and not _inner(value, users, carried):
-            terms = [t for t in _terms(value, users, carried)]
+        if value.op == "add" and value in carried and not _inner(value, users):
+            terms = _terms(value, users, carried)
             free = [t for t in terms if not (isinstance(t, Value) and t in carried)]
             if len(terms) > 2 and free and all(_shape(t) == value.shape for t in terms if t in carried):
                 bound = [t for t in terms if t not in free]
+                free = _same_first(free, users, varying)
                 total = free[0]
                 for term in free[1:]:
                     total = computed(tracer, made, "add", total, term)
@@ -40,7 +43,18 @@ def sums(tracer: Tracer) -> None:
     body.values = [v for v in made if v in needed]
 
 
-def _inner(value: Value, users: dict[Value, list[Any]], carried: set[Value]) -> bool:
+def _same_first(terms: list[Any], users: dict[Value, list[Any]], varying: set[Value]) -> list[Any]:
+    """The terms, with those before the others that are the same at every step, if there are several."""
+    same: list[Any] = []
+    others: list[Any] = []
+    for term in terms:
+        split = isinstance(term, Value) and term.op == "add" and term in varying and _inner(term, users)
+        for t in term.args if split else (term,):
+            (others if isinstance(t, Value) and t in varying else same).append(t)
+    return [*same, *others] if len(same) > 1 else terms
+
+
+def _inner(value: Value, users: dict[Value, list[Any]]) -> bool:
     """Whether its only user is an addition that will absorb it."""
     user = users.get(value, [])
     return (
@@ -51,7 +65,7 @@ def _inner(value: Value, users: dict[Value, list[Any]], carried: set[Value]) -> 
 def _terms(value: Value, users: dict[Value, list[Any]], carried: set[Value]) -> list[Any]:
     found: list[Any] = []
     for a in value.args:
-        if isinstance(a, Value) and a.op == "add" and a in carried and _inner(a, users, carried):
+        if isinstance(a, Value) and a.op == "add" and a in carried and _inner(a, users):
             found += _terms(a, users, carried)
         else:
             found.append(a)

@@ -121,10 +121,14 @@ class _Terms:
         repeated = [a for a in v.inputs if a.op == "broadcast_to" and a in self.linear]
         if v.op != "multiply" or len(repeated) != 1:
             return self._new("multiply", (v, float(count)), v)
-        few = self._new("multiply", (repeated[0].args[0], float(count)), v)
+        base, factor = self._term(repeated[0].args[0])
+        few = self._product(base, self._scaled(factor, float(count), base), v)
         many = self._new("broadcast_to", (few,), v)
         many.shape, many.attrs = repeated[0].shape, repeated[0].attrs
         return self._new("multiply", tuple([many if a is repeated[0] else a for a in v.args]), v)
+
+    def _scaled(self, factor: Any, count: float, like: Value) -> Any:
+        return self._new("multiply", (factor, count), like) if isinstance(factor, Value) else factor * count
 
     def _plus(self, a: Any, b: Any, base: Value) -> Any:
         if not isinstance(a, Value) and not isinstance(b, Value):
