@@ -51,10 +51,12 @@ class _Normalization(Layer):
     def _along(self, shape: Any) -> tuple[int, ...]:
         return tuple([shape[a] for a in self._axes(len(shape))])
 
-    def _spread(self, weight: Any, inputs: Any) -> Any:
-        """A weight in the shape in which it broadcasts over the inputs."""
-        axes = self._axes(inputs.ndim)
-        return reshape(weight, [n if a in axes else 1 for a, n in enumerate(inputs.shape)])
+    def _spread(self, weight: Any, y: Any) -> Any:
+        """A weight in the shape in which it broadcasts over `y`."""
+        axes = self._axes(y.ndim)
+        if axes == tuple(range(y.ndim - len(axes), y.ndim)):
+            return weight
+        return reshape(weight, [n if a in axes else 1 for a, n in enumerate(y.shape)])
 
 
 class _Affine(_Normalization):
