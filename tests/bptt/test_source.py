@@ -152,6 +152,29 @@ def test_the_compiled_form_gives_the_bits_of_the_printed_one(name: str) -> None:
     equal(found[0][: len(wanted)], wanted, 1e-11)
 
 
+def test_views_are_made_before_the_loop() -> None:
+    loop = """
+    for t in range(T):
+        dot(h[t], W.T, out=z)
+        add(z[..., 0], c[0], out=z[..., 0])
+        a[:, 1:2][...] = np.where(d, z.reshape((4, 2)), h_T[t])
+        add(s[t][:, 0], W.T[:, :1], out=y[t + 1])
+"""
+    views, statements = tighten(loop).split("    for ")
+    assert views.split("\n")[1:-1] == [
+        "    view_0 = W.T",
+        "    view_1 = z[..., 0]",
+        "    view_2 = a[:, 1:2]",
+        "    view_3 = W.T[:, :1]",
+    ]
+    assert statements.splitlines()[1:] == [
+        "        h_at.dot(view_0, z)",
+        "        add(view_1, c[0], view_1)",
+        "        view_2[...] = np.where(d, z.reshape((4, 2)), h_T_at)",
+        "        add(s_at[:, 0], view_3, y_at_next)",
+    ]
+
+
 def anonymous(text: str) -> str:
     """The statements, with every name replaced by its number."""
     tree, number = ast.parse(text), {}

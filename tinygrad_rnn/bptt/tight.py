@@ -1,8 +1,8 @@
 """The source as it is compiled: the same statements in the same order, in the forms that Python runs fastest.
 
 Inside the loops `out=` becomes a positional argument, `dot(a, b, out=c)` the method `a.dot(b, c)`, and the lists of
-steps are walked in step instead of being indexed; transposes of weights are views made before. It is worth a quarter of
-the time of a small recurrence.
+steps are walked in step instead of being indexed; views of what is not of one step are made before. It is worth a
+quarter of the time of a small recurrence.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import re
 
 _LOOPS = {"    for t in range(T):": False, "    for t in range(T - 1, -1, -1):": True}
 _AT = re.compile(r"\b(\w+)\[t( \+ 1)?\]")
-_TRANSPOSE = re.compile(r"\b(\w+)\.T\b")
+_VIEW = re.compile(  # an index without a slice may be that of a number, a reshape may copy
+    r"(?<![\w.])([a-zA-Z_]\w*)((?:\.T\b|\[[-\d:, .]*(?::|\.\.\.)[-\d:, .]*\])+)(?! \+?=)"
+)
 _OUT = re.compile(
     r"^((?!maximum|minimum)[a-z]\w*\(|np\.matmul\()(.*), out=([^=]+)\)$"
 )  # these two want a keyword
@@ -40,7 +42,7 @@ def tighten(text: str) -> str:
 
 def _loop(body: list[str], backwards: bool) -> list[str]:
     used: dict[str, str] = {}  # the name of a step -> the list that it comes from, cut
-    turned: dict[str, str] = {}  # the name of a view -> the array that is the same at every step
+    views: dict[str, str] = {}  # what makes a view -> its name
 
     def local(match: re.Match[str]) -> str:
         name, later = match[1], bool(match[2])
@@ -52,16 +54,13 @@ def _loop(body: list[str], backwards: bool) -> list[str]:
         return step
 
     def view(match: re.Match[str]) -> str:
-        if match[1] in used:
-            return match[0]
-        turned[f"{match[1]}_turned"] = match[0]
-        return f"{match[1]}_turned"
+        return match[0] if match[1] in used else views.setdefault(match[0], f"view_{len(views)}")
 
     statements = [_AT.sub(local, statement) for statement in body]
-    statements = [_TRANSPOSE.sub(view, statement) for statement in statements]
+    statements = [_VIEW.sub(view, statement) for statement in statements]
     statements = [_DOT.sub(r"\1.dot(\2, \3)", s) for s in statements]
     statements = [_OUT.sub(r"\1\2, \3)", s) for s in statements]
-    made = [f"    {name} = {array}" for name, array in turned.items()]
+    made = [f"    {name} = {view}" for view, name in views.items()]
     names = f"{', '.join(used)}," if len(used) == 1 else ", ".join(used)
     made.append(f"    for {names} in zip({', '.join(used.values())}):" if used else "    for _ in range(T):")
     return made + [f"        {s}" for s in statements]
