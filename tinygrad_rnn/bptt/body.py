@@ -19,7 +19,7 @@ from ..core.tensor import Tensor, Variable
 
 PACKAGE = str(Path(__file__).parents[1])
 HELPERS = tuple(
-    str(Path(PACKAGE) / "layers" / part) for part in ("symbolic.py", "rnn.py")
+    str(Path(PACKAGE) / "layers" / part) for part in ("layer.py", "symbolic.py", "rnn.py")
 )  # have no names to give
 ENGINE = tuple(str(Path(PACKAGE) / part) for part in ("core", "ops", "bptt", "config.py"))
 
@@ -207,6 +207,7 @@ class Tracer(Monitor):
         several = op.outputs != 1
         shape = tuple([p.shape for p in y]) if several else np.shape(y)
         dtype = y[0].dtype if several else y.dtype
+        found = _shortest(found)
         value = Value(op.name, found, attrs, shape, dtype, active and (several or dtype.kind in "fc"))
         value.eq = self.eq
         self.body.values.append(value)
@@ -289,6 +290,14 @@ class Tracer(Monitor):
 def _of_engine(filename: str) -> bool:
     """Whether code in this file has nothing to say about where a step does something."""
     return filename.startswith(ENGINE)
+
+
+def _shortest(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments, with numbers among float32 values as they are written: 0.001, not 0.0010000000474974513."""
+    types = {a.dtype for a in args if isinstance(a, Value)}
+    if types != {np.dtype("float32")}:
+        return args
+    return tuple([float(str(np.float32(a))) if type(a) is float else a for a in args])
 
 
 def _identifier(name: str) -> str:

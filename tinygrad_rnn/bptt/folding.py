@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -48,7 +49,8 @@ class Folding:
     def _gain(self, product: Value) -> int | None:
         """Which factor of a product is one number per column, the same at every step."""
         for i, a in enumerate(product.args):
-            if isinstance(a, Value) and a not in self.varying and a.shape == product.shape[-1:]:
+            same = isinstance(a, Value) and a not in self.varying
+            if same and a.shape[-1:] == product.shape[-1:] == (math.prod(a.shape),):
                 return i
         return None
 
