@@ -53,6 +53,8 @@ class Statements(Places):
             ref = self._number_or_step
         if v.op == "matmul":
             return self._matmul(v, y, [ref(a) for a in v.args], lead, inside)
+        if v.op == "where" and self._can_copy(v):
+            return self._copies(v, y, [ref(a) for a in v.args])
         if v.op not in STATEMENTS:
             raise Underivable(f"{v.site or 'its gradient'}: op {v.op!r} has no NumPy text")
         lines = STATEMENTS[v.op](y, [ref(a) for a in v.args], v.attrs, lead)
@@ -63,6 +65,24 @@ class Statements(Places):
         if not self._plain_type(v) or not inside:
             lines = [_spelled(line) for line in lines]
         return lines
+
+    def _can_copy(self, v: Value) -> bool:
+        """Whether a choice of two can be written as copies, which take half the time: no copy may destroy the other."""
+        test, a, b = v.args
+        return (
+            isinstance(test, Value)
+            and test.dtype == bool
+            and not self._shares(a, v)
+            and (not self._shares(b, v) or self.place(b) == self.place(v))
+        )
+
+    def _shares(self, a: Any, v: Value) -> bool:
+        return isinstance(a, Value) and self.layout.memory(a) is self.layout.memory(v)
+
+    def _copies(self, v: Value, y: str, args: list[str]) -> list[str]:
+        test, a, b = args
+        first = [] if self._shares(v.args[2], v) else [f"np.copyto({y}, {b})"]
+        return [*first, f"np.copyto({y}, {a}, where={test})"]
 
     def _plain_type(self, v: Value) -> bool:
         """Whether a value and all that it is computed from have the type of the first state."""
