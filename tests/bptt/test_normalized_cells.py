@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from typing import Any
 
@@ -181,4 +182,15 @@ def test_a_large_gradient_that_is_summed_as_well_is_computed_once(monkeypatch: p
     few = products()
     monkeypatch.setattr("tinygrad_rnn.bptt.algebra.IN_CACHE", 1)
     assert products() == few + 1  # dh · gain, once; its factors were made before the loop
+    agree(step, W)
+
+
+def test_numbers_in_a_factor_become_one() -> None:
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        h = ops.tanh(x[:, :1] + 0.5 * (3.0 * -ops.sin(states[0])) / 4.0)
+        return h, [h]
+
+    backward, before = (sources(step, *off)[1].partition("def new_cache")[0] for off in ((), ("factors",)))
+    assert backward.count("-0.375") == 1 and not re.search(r"\b(0\.5|3\.0|4\.0)\b|half|negative", backward)
+    assert "0.375" not in before
     agree(step, W)

@@ -218,12 +218,24 @@ class _Factors:
         return whole
 
     def _op(self, name: str, *args: Any) -> Any:
-        """A factor; numbers are computed now."""
-        if name == "multiply" and 1.0 in [a for a in args if isinstance(a, float)]:
-            return args[1] if isinstance(args[0], float) and args[0] == 1.0 else args[0]
+        """A factor; numbers are computed now, and what is left of them comes last: `((−½ y) y) / 4 = (y y) · −⅛`."""
         if not any(isinstance(a, Value) for a in args):
             return float(OPS[name].fwd(*[np.float64(a) for a in args]))
-        return self._make(name, *args)
+        if name not in ("multiply", "divide", "negative"):
+            return self._make(name, *args)
+        values, numbers = zip(*[number_apart(a) for a in args], strict=True)
+        number = float(OPS[name].fwd(*[np.float64(n) for n in numbers]))
+        if not 1e-30 < abs(number) < 1e30:
+            return self._make(name, *args)
+        left = values[0]
+        if name == "multiply" and left == 1.0:
+            left = values[1]
+        elif name != "negative" and values[1] != 1.0:
+            left = self._make(name, *values)
+        return left if number == 1.0 else self._times(left, number)
+
+    def _times(self, value: Value, number: float) -> Value:
+        return self._make("negative", value) if number == -1.0 else self._make("multiply", value, number)
 
     def _make(self, name: str, *args: Any) -> Value:
         if name == "add":  # −n + h = h − n
@@ -245,6 +257,17 @@ class _Factors:
         return next(v.dtype for v in self.linear if v.dtype.kind == "f")  # a state may be a count
 
 
+def number_apart(a: Any) -> tuple[Any, float]:
+    """A factor and the number that it is multiplied by; 1.0 in place of what there is not."""
+    if not isinstance(a, Value):
+        return 1.0, float(a)
+    if a.op == "negative":
+        return a.args[0], -1.0
+    if a.op == "multiply" and isinstance(a.args[1], float):
+        return a.args[0], a.args[1]
+    return a, 1.0
+
+
 def tidy(body: Body, adjoint: Adjoint) -> None:
     """Compute the same thing once: `h · hᵀ` used twice is one op, and where `1 − z` is known, `a − a z = a (1 − z)`."""
     known = {_identity(v): v for v in body.values if v.op in ("split", "part")}  # views cost nothing to keep
@@ -256,7 +279,7 @@ def tidy(body: Body, adjoint: Adjoint) -> None:
             continue
         if value.op == "subtract" and isinstance(value.args[1], Value):
             a, product = value.args
-            if product.op == "multiply" and a in product.args:
+            if product.op == "multiply" and isinstance(a, Value) and a in product.args:
                 (z,) = [v for v in product.args if v is not a] or [a]
                 if z in complements:
                     value.op, value.args = "multiply", (a, complements[z])

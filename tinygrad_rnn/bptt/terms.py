@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .adjoint import Adjoint
-from .algebra import resolve
+from .algebra import number_apart, resolve
 from .body import Value
 from .walks import dependents, users_of
 
@@ -128,7 +128,9 @@ class _Terms:
         return self._new("multiply", tuple([many if a is repeated[0] else a for a in v.args]), v)
 
     def _scaled(self, factor: Any, count: float, like: Value) -> Any:
-        return self._new("multiply", (factor, count), like) if isinstance(factor, Value) else factor * count
+        factor, number = number_apart(factor)
+        count *= number
+        return self._new("multiply", (factor, count), like) if isinstance(factor, Value) else count
 
     def _plus(self, a: Any, b: Any, base: Value) -> Any:
         if not isinstance(a, Value) and not isinstance(b, Value):
