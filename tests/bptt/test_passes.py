@@ -49,7 +49,7 @@ def test_without_takes_names_of_passes() -> None:
         assert mode().passes == set(PASSES)
     assert not mode().passes
     with pytest.raises(
-        ValueError, match="without: unknown pass 'hoists'; there are center, sums, lerp, guards"
+        ValueError, match="without: unknown pass 'hoists'; there are share, center, sums, lerp, guards"
     ):
         tg.bptt.without("hoist", "hoists")
 
@@ -274,3 +274,30 @@ def test_joined_gradients_take_the_memory_of_what_only_the_forward_pass_reads() 
     first = tg.grad(loss, x, retain_graph=True).numpy()
     np.testing.assert_array_equal(tg.grad(loss, x).numpy(), first)
     np.testing.assert_allclose(first, tg.grad((layer(x) ** 2).sum(), x).numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_share_computes_once_what_is_written_twice() -> None:
+    first, second = np.array([0, 3, 3]), np.array([0, 3, 2])
+
+    def step(x, states, constants):
+        (h,) = states
+        a = tg.ops.tanh(h + x) * tg.ops.exp(h + x - 1.0)
+        b = (x * 0.0 - x * -0.0)[:, :4] + tg.ops.sin(h)[:, :2].sum() + tg.ops.sin(h)[:, 2:].sum()
+        c = h[:, first].sum(axis=1, keepdims=True)
+        d = h[:, second].sum(axis=1, keepdims=True)
+        h = tg.ops.tanh(a + b + 1e-3 * (c - d))
+        return h, [h]
+
+    loop, before = loop_of(forward_of(step, 4)), loop_of(forward_of(step, 4, "share"))
+    assert sum(line.startswith("add(x[t], h[t]") or line.startswith("add(h[t], x[t]") for line in before) == 2
+    assert len(loop) == len(before) - 2  # the sum, and the sine
+    assert sum("np.array(" in line for line in loop) == 2
+    x = np.random.default_rng(0).normal(size=(2, 5, 4))
+    found = []
+    for derive in (True, False):
+        h = tg.tensor(np.full((2, 4), 0.3), dtype="float64", requires_grad=True)
+        y, _ = tg.scan(step, tg.tensor(x, dtype="float64"), [h], derive=derive)
+        (y * y).sum().backward()
+        found.append((y.numpy(), h.grad))
+    for derived, unrolled in zip(*found, strict=True):
+        np.testing.assert_allclose(derived, unrolled, rtol=1e-11)

@@ -14,6 +14,7 @@ from ..core.op import OPS
 from .adjoint import Adjoint
 from .body import Body, Value
 from .schedule import IN_CACHE
+from .share import identity
 from .text import basic
 from .walks import ancestors, dependents, users_of
 
@@ -270,7 +271,7 @@ def number_apart(a: Any) -> tuple[Any, float]:
 
 def tidy(body: Body, adjoint: Adjoint) -> None:
     """Compute the same thing once: `h · hᵀ` used twice is one op, and where `1 − z` is known, `a − a z = a (1 − z)`."""
-    known = {_identity(v): v for v in body.values if v.op in ("split", "part")}  # views cost nothing to keep
+    known = {identity(v): v for v in body.values if v.op in ("split", "part")}  # views cost nothing to keep
     read = {a for v in adjoint.values for a in v.inputs}
     complements = {v.args[1]: v for v in body.values if _is_complement(v) and v in read}
     for value in adjoint.values:
@@ -290,10 +291,7 @@ def tidy(body: Body, adjoint: Adjoint) -> None:
         if value.op == "reshape" and value.shape == value.args[0].shape:
             value.op = "alias"
             continue
-        try:
-            twin = known.setdefault(_identity(value), value)
-        except TypeError:
-            continue
+        twin = known.setdefault(identity(value), value)
         if twin is not value:
             twin.label = twin.label or value.label
             value.op, value.args = "alias", (twin,)
@@ -303,11 +301,6 @@ def tidy(body: Body, adjoint: Adjoint) -> None:
 def _is_complement(value: Value) -> bool:
     """Whether it is `1 − z`."""
     return value.op == "subtract" and value.args[0] == 1.0
-
-
-def _identity(value: Value) -> Any:
-    """What two values that are the same thing have in common."""
-    return value.op, value.args, repr(value.attrs)
 
 
 def _takes_all(value: Value) -> bool:

@@ -87,7 +87,7 @@ class Body:
             (
                 v.op,
                 tuple([number[a] if isinstance(a, Value) else (type(a), repr(a)) for a in v.args]),
-                _hashable(v.attrs),
+                hashable(v.attrs),
                 v.shape,
                 v.dtype,
                 v.active,
@@ -99,11 +99,12 @@ class Body:
         return (len(self.xs), len(self.states), inputs, ops, ends, self.several_out)
 
 
-def _hashable(value: Any) -> Any:
+def hashable(value: Any) -> Any:
+    """Attributes of an op as a key; arrays by their values."""
     if isinstance(value, dict):
-        return tuple((k, _hashable(v)) for k, v in value.items())
+        return tuple((k, hashable(v)) for k, v in value.items())
     if isinstance(value, (list, tuple)):
-        return tuple([_hashable(v) for v in value])
+        return tuple([hashable(v) for v in value])
     if isinstance(value, slice):
         return ("slice", value.start, value.stop, value.step)
     if isinstance(value, np.ndarray):

@@ -12,7 +12,7 @@ import numpy as np
 from ..config import mode
 from ..core.op import Array
 from ..core.tensor import Tensor
-from . import algebra, center, dots, folding, gates, lerp, pieces, rows, schedule, source, sums, terms
+from . import algebra, center, dots, folding, gates, lerp, pieces, rows, schedule, share, source, sums, terms
 from .adjoint import derive
 from .body import Body, Tracer, Underivable, Value, trace
 from .equations import number_equations
@@ -22,6 +22,7 @@ from .replay import Tape, tape
 from .walks import dependents
 
 PASSES: dict[str, Any] = {  # in the order in which they are applied; each can be switched off
+    "share": share.share,
     "center": center.center,
     "sums": sums.sums,
     "lerp": lerp.lerp,
@@ -208,7 +209,7 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     body = tracer.body
     names = Names(body)
     body.equations = number_equations(body, names)
-    for name in ("center", "sums", "lerp"):
+    for name in ("share", "center", "sums", "lerp"):
         if name not in off:
             PASSES[name](tracer)
     tracer.forward_constants = len(body.bound)

@@ -50,7 +50,8 @@ class _Center:
         columns = {"axis": (len(z.shape) - 1,), "keepdims": True}
         if total.args != (z,) or total.attrs != columns or mean.args[1] != z.shape[-1]:
             return None
-        return z if set(self.users[z]) == {value, total} else None
+        alone = self.users[mean] == [value] and self.users[total] == [mean]
+        return z if alone and set(self.users[z]) == {value, total} else None
 
     def _possible(self, z: Value, users: list[Any]) -> bool:
         """Whether a value that only `users` need is a sum of products with weights."""

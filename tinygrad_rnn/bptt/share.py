@@ -1,0 +1,31 @@
+"""The pass over what a step computes twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .body import Tracer, Value, hashable
+
+
+def share(tracer: Tracer) -> None:
+    """Compute once what the step writes twice: `maximum(f + m, i)` and `exp(f + m − n)` share `f + m`."""
+    body = tracer.body
+    ends = {*body.outputs, *body.new_states}
+    known: dict[Any, Value] = {}
+    twins: dict[Value, Value] = {}
+    made: list[Value] = []
+    for value in body.values:
+        value.args = tuple([twins.get(a, a) if isinstance(a, Value) else a for a in value.args])
+        twin = value if value in ends else known.setdefault(identity(value), value)
+        if twin is value:
+            made.append(value)
+        else:
+            twins[value] = twin
+            twin.label = twin.label or value.label
+    body.values = made
+
+
+def identity(value: Value) -> Any:
+    """What two values that are the same thing have in common."""
+    args = tuple([a if isinstance(a, Value) else (type(a), repr(a)) for a in value.args])
+    return value.op, args, hashable(value.attrs)
