@@ -161,6 +161,16 @@ def rolled(w, x, s, c):
     return h, [h]
 
 
+def turned(w, x, s, c):
+    h = ops.tanh(ops.flip(x, axis=-1) @ w.Wx + ops.roll(s[0], 1, axis=-1))
+    return ops.flip(ops.roll(x, (1, 0), axis=(-1, -2)), axis=(-1,)), [ops.flip(h, axis=-1)]
+
+
+def read_after_it_was_joined(w, x, s, c):
+    a = ops.hard_sigmoid(x @ w.Wx)
+    return ops.concatenate([a, x], axis=1), [ops.sin(0.9 * ops.tanh(a)) + s[0]]
+
+
 def products(w, x, s, c):
     h = ops.tanh(ops.prod(ops.reshape(s[0], (-1, 2, H // 2)), axis=1) @ w.P + x @ w.Wx)
     return ops.logsumexp(h, axis=-1), [h]
@@ -269,6 +279,8 @@ CELLS = {
     powers: Cell(WX),
     swish_gelu: Cell(RNN),
     rolled: Cell(B),
+    turned: Cell(WX),
+    read_after_it_was_joined: Cell(WX),
     products: Cell(WX | {"P": (H // 2, H)}),
     overwrites: Cell(RNN),
     factors: Cell(RNN, states=TWO),

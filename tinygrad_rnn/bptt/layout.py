@@ -210,7 +210,7 @@ class Layout:
         inside = self._buffer(a)
         while inside in self.born:
             inside = self.born[inside][0]
-            found += self._users_of(inside)
+            found += [*self._users_of(inside), *[_NEVER] * (inside in self.ends)]
         return found
 
     def _users_of(self, a: Value) -> list[Value]:
