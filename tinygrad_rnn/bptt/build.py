@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -69,14 +71,15 @@ def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
     known = _examined.setdefault(key, set())
     if isinstance(known, str):
         raise Underivable(known)
-    surroundings = Surroundings(step) if not known else None
+    surroundings = Surroundings(step, constants) if not known else None
     try:
         tracer = trace(step, inputs[0], inputs[1], constants, several_in)
         if surroundings is not None and surroundings.built():  # it has its weights now: look again
             return examine(step, inputs, constants, several_in)
         structure = tracer.body.key()
         if structure not in known:
-            _check_pure(step, inputs, constants, several_in, tracer, surroundings or Surroundings(step))
+            around = surroundings or Surroundings(step, constants)
+            _check_pure(step, inputs, constants, several_in, tracer, around)
             known.add(structure)
     except Exception as error:
         if surroundings is not None:
@@ -105,7 +108,7 @@ def build(tracer: Tracer, saving: bool) -> Built:
 
 def written(step: Any, inputs: Any, constants: Any, several_in: bool) -> str:
     """The source for readers: with the user's names, and for any batch size if that can be."""
-    surroundings = Surroundings(step)
+    surroundings = Surroundings(step, constants)
     try:
         tracer = trace(step, inputs[0], inputs[1], constants, several_in, naming=True)
         text = compose(tracer, True)[0]
@@ -153,6 +156,20 @@ def _check_pure(
     changed = around.undo()
     if changed:
         raise Underivable(f"the step changes {changed}")
+    outside = {id(getattr(b, "_data", b)) for b in again.body.bound}
+    arrays = [(v.site, t._data) for v, t in again.body.tensors.items() if id(t._data) not in outside]
+    computed = [(site, weakref.ref(a)) for site, a in arrays if isinstance(a, np.ndarray)]
+    del again, arrays
+    _check_forgotten(computed)
+
+
+def _check_forgotten(computed: list[tuple[str, weakref.ref[Array]]]) -> None:
+    """Make sure that nothing holds what a step computed, now that its trace is gone."""
+    if any(array() is not None for _, array in computed):
+        gc.collect()  # the step may have left a cycle
+    for site, array in reversed(computed):
+        if array() is not None:
+            raise Underivable(f"{site or 'the step'} keeps a tensor outside of the step")
 
 
 def _other(array: Array, rng: np.random.Generator) -> Array:
