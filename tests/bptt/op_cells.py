@@ -35,6 +35,12 @@ def traced_condition(w, x, s, c):
     return h, [h]
 
 
+def two_conditions(w, x, s, c):
+    large, high = ops.sum(s[0]) > 0.5, ops.max(x) > 1.0
+    h = ops.tanh(ops.where(high, x @ w.Wx, x @ -w.Wx) + ops.where(large, 0.5 * s[0], s[0]) @ w.Wh)
+    return h, [h]
+
+
 def clipped(w, x, s, c):
     h = ops.clip(x @ w.Wx + s[0] @ w.Wh, -0.5, 0.8)
     return h, [h]
@@ -256,6 +262,7 @@ CELLS = {
     cumulated: Cell(WX),
     kinks: Cell(WX),
     traced_condition: Cell(RNN),
+    two_conditions: Cell(RNN),
     clipped: Cell(RNN),
     clipped_by_integers: Cell(WX),
     sliced: Cell(RNN),

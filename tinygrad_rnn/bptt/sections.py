@@ -43,9 +43,9 @@ class Sections(Statements):
         found = [v for v in regions.loop if v.op == "time_sum"]
         if not self.program.deferred and self.adjoint:  # one sum for each constant, in the order of arrival
             for parts in self.adjoint.constants:
-                for part in parts[1:]:
-                    if part in found:
-                        self.places[part] = self.place(parts[0])
+                inside = [p for p in parts if p in found]
+                for part in inside[1:]:
+                    self.places[part] = self.place(inside[0])
         return list(dict.fromkeys(f"{self.place(v).name}[...] = 0" for v in found))
 
     def forward(self) -> list[str]:
