@@ -59,6 +59,7 @@ class Built:
 # What was found about steps: a set of structures that are free of side effects, or the reason why not.
 _examined: OrderedDict[Any, Any] = OrderedDict()
 EXAMINED_KEPT = 512
+LOOKS = 3  # what has changed every time was changed by the step, and not by another thread
 
 
 def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
@@ -153,9 +154,13 @@ def _check_pure(
             raise Underivable(
                 "the step makes arrays that are random, or depend on values that are no longer Tensors"
             )
-    changed = around.undo()
-    if changed:
-        raise Underivable(f"the step changes {changed}")
+    changed, looks = around.undo(), 1
+    while changed:
+        if looks == LOOKS:
+            raise Underivable(f"the step changes {changed}")
+        around = Surroundings(step, constants)
+        trace(step, other[0], other[1], constants, several_in)
+        changed, looks = around.undo(), looks + 1
     outside = {id(getattr(b, "_data", b)) for b in again.body.bound}
     arrays = [(v.site, t._data) for v, t in again.body.tensors.items() if id(t._data) not in outside]
     computed = [(site, weakref.ref(a)) for site, a in arrays if isinstance(a, np.ndarray)]

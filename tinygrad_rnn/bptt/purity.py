@@ -14,6 +14,7 @@ import numpy as np
 from ..config import SeedGenerator, generator
 from ..core.tensor import Tensor
 from .body import PACKAGE, Underivable
+from .kinds import OF_CALLS, is_layer
 
 LARGE_ARRAY = 1_000_000  # elements; larger ones are not watched
 CONTAINERS = (list, dict, set, deque)
@@ -113,11 +114,12 @@ class Surroundings:
         )
         inner = getattr(value, "__dict__", None)
         if isinstance(inner, dict):
-            self._note(f"an attribute of {name!r}", lambda: dict(inner), lambda old: _restore(inner, old))
-            held |= inner
+            read, write = functools.partial(_attributes, value), functools.partial(_set_attributes, value)
+            self._note(f"an attribute of {name!r}", read, write)
+            held |= _attributes(value)
         for slot in held.keys() - (inner or {}).keys():
-            read = functools.partial(getattr, value, slot)
-            self._note(f"the attribute {slot!r} of {name!r}", read, functools.partial(setattr, value, slot))
+            get, put = functools.partial(getattr, value, slot), functools.partial(setattr, value, slot)
+            self._note(f"the attribute {slot!r} of {name!r}", get, put)
         for one in type(value).__mro__:
             held |= {k: v for k, v in vars(one).items() if isinstance(v, CONTAINERS) and k not in held}
         for key, item in held.items():
@@ -216,6 +218,18 @@ def _restore(value: Any, old: Any) -> None:
         value.extend(old)
     else:
         value.update(old)
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """What hangs on an object, without what every call of a layer sets: another thread may be in one."""
+    left_out = OF_CALLS if is_layer(value) else ()
+    return {name: item for name, item in value.__dict__.copy().items() if name not in left_out}
+
+
+def _set_attributes(value: Any, old: dict[str, Any]) -> None:
+    for name in _attributes(value).keys() - old.keys():
+        del value.__dict__[name]
+    value.__dict__.update(old)
 
 
 def _same(a: Any, b: Any) -> bool:
