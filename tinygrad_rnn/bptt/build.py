@@ -59,6 +59,7 @@ class Built:
 # What was found about steps: a set of structures that are free of side effects, or the reason why not.
 _examined: OrderedDict[Any, Any] = OrderedDict()
 EXAMINED_KEPT = 512
+SIZES = 8  # of batches, for which a source is written to see where the batch size stands
 LOOKS = 3  # what has changed every time was changed by the step, and not by another thread
 
 
@@ -110,15 +111,24 @@ def build(tracer: Tracer, saving: bool) -> Built:
 def written(step: Any, inputs: Any, constants: Any, several_in: bool) -> str:
     """The source for readers: with the user's names, and for any batch size if that can be."""
     surroundings = Surroundings(step, constants)
+    batch = inputs[0][0][0].shape[0]
+
+    def text_for(size: int) -> str:
+        (xs, states), given = _enlarged(inputs, constants, size - batch)
+        return compose(trace(step, xs, states, given, several_in, naming=True), True)[0]
+
     try:
-        tracer = trace(step, inputs[0], inputs[1], constants, several_in, naming=True)
-        text = compose(tracer, True)[0]
+        texts = {batch: text_for(batch)}
         try:
-            larger = _enlarged(inputs, constants)
-            other = trace(step, larger[0][0], larger[0][1], larger[1], several_in, naming=True)
-            return _with_batch(text, compose(other, True)[0], inputs[0][0][0].shape[0])
+            for size in range(batch + 1, batch + SIZES):  # one may be as large as something else
+                other = text_for(size)
+                for smaller, text in texts.items():
+                    if (general := _with_batch(text, other, smaller, size)) != text:
+                        return general
+                texts[size] = other
         except Exception:  # whatever a step says to a larger batch: its source holds for this batch size only
-            return text
+            pass
+        return texts[batch]
     finally:
         surroundings.undo()
 
@@ -183,8 +193,8 @@ def _other(array: Array, rng: np.random.Generator) -> Array:
     return rng.standard_normal(array.shape).astype(array.dtype)
 
 
-def _enlarged(inputs: Any, constants: Any) -> Any:
-    """Inputs with one more example in the batch."""
+def _enlarged(inputs: Any, constants: Any, more: int) -> Any:
+    """Inputs with more examples in the batch."""
     batch = inputs[0][0][0].shape[0]
 
     def grow(a: Any) -> Any:
@@ -193,8 +203,8 @@ def _enlarged(inputs: Any, constants: Any) -> Any:
         data = a._data if isinstance(a, Tensor) else a
         if not isinstance(data, np.ndarray) or data.ndim == 0 or data.shape[0] != batch:
             return a
-        more = np.concatenate([data, data[:1]])
-        return Tensor(more, a._node) if isinstance(a, Tensor) else more
+        data = np.concatenate([data, *[data[:1]] * more])
+        return Tensor(data, a._node) if isinstance(a, Tensor) else data
 
     return [[(grow(a), w) for a, w in group] for group in inputs], grow(constants)
 
@@ -202,16 +212,16 @@ def _enlarged(inputs: Any, constants: Any) -> Any:
 _INTEGER = re.compile(r"(?<![\w.])(\d+)(?![\w.])")
 
 
-def _with_batch(text: str, other: str, batch: int) -> str:
-    """Write `N` for every number that follows the batch size; two sources for sizes n and n + 1 tell which."""
+def _with_batch(text: str, other: str, batch: int, larger: int) -> str:
+    """Write `N` for every number that follows the batch size; two sources for two sizes tell which."""
     a, b = _INTEGER.split(text), _INTEGER.split(other)
     if len(a) != len(b) or a[::2] != b[::2]:
         return text
     for i in range(1, len(a), 2):
         if a[i] == b[i]:
             continue
-        times = int(b[i]) - int(a[i])
-        if times <= 0 or int(a[i]) != times * batch:
+        times = int(a[i]) // batch
+        if times == 0 or (int(a[i]), int(b[i])) != (times * batch, times * larger):
             return text
         a[i] = "N" if times == 1 else f"{times} * N"
     joined = "".join(a)
