@@ -177,6 +177,12 @@ def read_after_it_was_joined(w, x, s, c):
     return ops.concatenate([a, x], axis=1), [ops.sin(0.9 * ops.tanh(a)) + s[0]]
 
 
+def joined_and_joined_again(w, x, s, c):
+    a = s[0] @ w.Wh + x @ w.Wx
+    b = ops.sigmoid(ops.concatenate([ops.concatenate([a, x], axis=1), s[0]], axis=1))
+    return ops.tanh(a), [b[:, :H] + b[:, -H:]]
+
+
 def products(w, x, s, c):
     h = ops.tanh(ops.prod(ops.reshape(s[0], (-1, 2, H // 2)), axis=1) @ w.P + x @ w.Wx)
     return ops.logsumexp(h, axis=-1), [h]
@@ -288,6 +294,7 @@ CELLS = {
     rolled: Cell(B),
     turned: Cell(WX),
     read_after_it_was_joined: Cell(WX),
+    joined_and_joined_again: Cell(RNN),
     products: Cell(WX | {"P": (H // 2, H)}),
     overwrites: Cell(RNN),
     factors: Cell(RNN, states=TWO),
