@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tinygrad_rnn.bptt import derived
@@ -17,6 +18,20 @@ SCAN = importlib.import_module("tinygrad_rnn.bptt.scan")
 def every_warning_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that silently runs unrolled is no test of derived mode: warnings are errors, each time."""
     monkeypatch.setattr(SCAN, "_said", set())
+
+
+@pytest.fixture(autouse=True)
+def new_memory_is_full_of_nan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read before it was written must not be right by luck."""
+    empty = np.empty
+
+    def spoilt(*args: Any, **options: Any) -> Any:
+        array = empty(*args, **options)
+        if array.dtype.kind == "f" and array.size < 1e6:
+            array.fill(np.nan)
+        return array
+
+    monkeypatch.setattr(np, "empty", spoilt)
 
 
 @pytest.fixture

@@ -35,6 +35,12 @@ def traced_condition(w, x, s, c):
     return h, [h]
 
 
+def two_conditions(w, x, s, c):
+    large, high = ops.sum(s[0]) > 0.5, ops.max(x) > 1.0
+    h = ops.tanh(ops.where(high, x @ w.Wx, x @ -w.Wx) + ops.where(large, 0.5 * s[0], s[0]) @ w.Wh)
+    return h, [h]
+
+
 def clipped(w, x, s, c):
     h = ops.clip(x @ w.Wx + s[0] @ w.Wh, -0.5, 0.8)
     return h, [h]
@@ -161,6 +167,45 @@ def rolled(w, x, s, c):
     return h, [h]
 
 
+def turned(w, x, s, c):
+    h = ops.tanh(ops.flip(x, axis=-1) @ w.Wx + ops.roll(s[0], 1, axis=-1))
+    return ops.flip(ops.roll(x, (1, 0), axis=(-1, -2)), axis=(-1,)), [ops.flip(h, axis=-1)]
+
+
+def read_after_it_was_joined(w, x, s, c):
+    a = ops.hard_sigmoid(x @ w.Wx)
+    return ops.concatenate([a, x], axis=1), [ops.sin(0.9 * ops.tanh(a)) + s[0]]
+
+
+def joined_and_joined_again(w, x, s, c):
+    a = s[0] @ w.Wh + x @ w.Wx
+    b = ops.sigmoid(ops.concatenate([ops.concatenate([a, x], axis=1), s[0]], axis=1))
+    return ops.tanh(a), [b[:, :H] + b[:, -H:]]
+
+
+def parts_of_parts_unused(w, x, s, c):
+    z = x @ w.Wx
+    part = ops.split(ops.split(z, 2, axis=1)[0], 2, axis=1)[1]
+    h = ops.sigmoid(z) * s[0]
+    return h, [h + ops.mean(part)]
+
+
+def gate_without_axes(w, x, s, c):
+    gate = ops.sigmoid(ops.sum(s[0]))
+    h = ops.tanh(x @ w.Wx + gate * s[0])
+    return h, [h]
+
+
+def numbers_added(w, x, s, c):
+    h = ops.tanh(s[0] + 1.0 + 2.0 + x @ w.Wx)
+    return h + 0.5 + 0.25, [h]
+
+
+def reshaped_state(w, x, s, c):
+    h = ops.tanh(x @ w.Wx + s[0])
+    return h, [h, ops.reshape(h @ w.W, (-1, 2, H))]
+
+
 def products(w, x, s, c):
     h = ops.tanh(ops.prod(ops.reshape(s[0], (-1, 2, H // 2)), axis=1) @ w.P + x @ w.Wx)
     return ops.logsumexp(h, axis=-1), [h]
@@ -246,6 +291,7 @@ CELLS = {
     cumulated: Cell(WX),
     kinks: Cell(WX),
     traced_condition: Cell(RNN),
+    two_conditions: Cell(RNN),
     clipped: Cell(RNN),
     clipped_by_integers: Cell(WX),
     sliced: Cell(RNN),
@@ -269,6 +315,13 @@ CELLS = {
     powers: Cell(WX),
     swish_gelu: Cell(RNN),
     rolled: Cell(B),
+    turned: Cell(WX),
+    parts_of_parts_unused: Cell(WX),
+    gate_without_axes: Cell(WX),
+    numbers_added: Cell(WX),
+    reshaped_state: Cell(WX | {"W": (H, 2 * H)}, states=((H,), (2, H))),
+    read_after_it_was_joined: Cell(WX),
+    joined_and_joined_again: Cell(RNN),
     products: Cell(WX | {"P": (H // 2, H)}),
     overwrites: Cell(RNN),
     factors: Cell(RNN, states=TWO),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bptt.steps import H, N, both, equal, inputs, may_unroll, start, weight
+from bptt.steps import H, N, T, both, equal, inputs, may_unroll, start, weight
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
@@ -22,10 +22,14 @@ from tinygrad_rnn.config import generator
         (lambda x, s, c: (x, [ops.reshape(s[0], (H, N))]), ValueError, r"state 0 changed shape"),
         (lambda x, s, c: (x, [np.zeros((N, H))]), TypeError, "state 0 is a ndarray, expected a Tensor"),
         (lambda x, s, c: (x, [None]), TypeError, "state 0 is a NoneType"),
-        (lambda x, s, c: x, (TypeError, ValueError), None),
-        (lambda x, s, c: None, (TypeError, ValueError), None),
+        (lambda x, s, c: x, ValueError, r"step 0: expected .* \(output, states\), received a Tensor"),
+        (lambda x, s, c: None, ValueError, "received a NoneType"),
+        (lambda x, s, c: (1.0, s), TypeError, "step 0: output 0 is a float, expected a Tensor"),
+        (lambda x, s, c: ((x, {"h": x}), s), TypeError, "output 1 is a dict"),
+        (lambda x, s, c: ([x, x], s), TypeError, "output 0 is a list, .* several outputs are a tuple"),
+        (lambda x, s, c: (ops.sum(x), s), ValueError, r"output 0 has no axes, expected shape \(batch, ...\)"),
         (lambda x, s, c: (x @ np.ones((H + 1, 2)), s), ValueError, "matmul"),
-        (lambda x, s, c: (x, s, s), ValueError, None),
+        (lambda x, s, c: (x, s, s), ValueError, "received 3 values"),
     ],
 )
 def test_wrong_results_are_errors_as_when_unrolled(step: Any, error: Any, message: str) -> None:
@@ -39,14 +43,17 @@ def test_an_output_that_is_no_tensor() -> None:
     def step(x: Any, s: Any, c: Any) -> Any:
         return np.ones((N, 2)), [s[0] + x]
 
-    def run(derive: bool) -> Any:
+    for derive in (True, False):
         with may_unroll():
-            try:
-                return np.array(tg.scan(step, inputs(), start(), derive=derive)[0])
-            except (TypeError, ValueError) as error:
-                return type(error)
+            y, _ = tg.scan(step, inputs(), start(), derive=derive)
+        assert isinstance(y, tg.Tensor)
+        np.testing.assert_array_equal(y, np.ones((N, T, 2)))
 
-    np.testing.assert_array_equal(run(True), run(False))
+
+@pytest.mark.parametrize("states", [np.zeros((N, H)), {"h": np.zeros((N, H))}])
+def test_states_that_are_no_list(states: Any) -> None:
+    with pytest.raises(TypeError, match="scan: expected a list of states, received a (ndarray|dict)"):
+        tg.scan(lambda x, s, c: (x, s), inputs(), states)
 
 
 def test_an_output_that_is_the_same_at_every_step() -> None:

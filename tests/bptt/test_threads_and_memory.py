@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -68,6 +69,42 @@ def test_threads_that_share_one_cell() -> None:
             equal([tg.scan(step, xs[seed], [zero, zero], derive=True)[0]], [want[seed]], 1e-10)
 
     at_once(work, 3)
+
+
+class Interrupted(tg.layers.SimpleRNNCell):
+    """A cell whose layer is called by another thread while its first steps are traced, `times` in all."""
+
+    layer: Any = None
+
+    def __init__(self, units: int, times: int) -> None:
+        super().__init__(units)
+        self.times = array("d", range(times))  # nobody looks into it
+
+    def step(self, z: Any, states: Any, constants: Any) -> Any:
+        if self.times and self.layer is not None:
+            self.times.pop()
+            other = threading.Thread(target=self.call_layer)
+            other.start()
+            other.join()
+        return super().step(z, states, constants)
+
+    def call_layer(self) -> None:
+        """What a call sets, and what it draws."""
+        self.layer.dropout_masks, self.layer.output_shape = [object()], object()
+        tg.config.generator().random()
+
+
+def test_a_layer_that_another_thread_calls_meanwhile() -> None:
+    x = np.ones((2, 3, 2), np.float32)
+    for times in (1, 3):
+        cell = Interrupted(2, times)
+        layer = tg.layers.RNN(cell)
+        want = layer(x)
+        cell.layer = layer
+        with tg.derived():
+            for _ in range(3):
+                equal([layer(x)], [want], 1e-6)
+        assert not cell.times
 
 
 def test_lengths_share_a_plan_and_few_sets_of_buffers(plans: Any) -> None:

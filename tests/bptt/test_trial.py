@@ -11,6 +11,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
+from tinygrad_rnn.bptt import derived
 from tinygrad_rnn.bptt.body import Underivable
 from tinygrad_rnn.bptt.build import build, examine
 from tinygrad_rnn.bptt.plan import Plan
@@ -152,3 +153,49 @@ def test_whole_numbers_are_compared_one_by_one() -> None:
     trial(functions)
     with pytest.raises(Underivable, match="derived values differ"):
         trial(spoilt(functions, "forward", np.logical_not))
+
+
+def test_a_mask_is_true_and_false() -> None:
+    """Also where the first time step is padding in all examples."""
+
+    def step(xs: Any, s: Any, constants: Any) -> Any:
+        h = ops.where(xs[1], ops.tanh(xs[0] + s[0]), s[0])
+        return h, [h]
+
+    def blind(x: Any, valid: Any, h0: Any, *rest: Any) -> Any:
+        first, *others = functions["forward"](x, valid, h0, *rest)
+        return (np.broadcast_to(h0[:, None], first.shape), *others)
+
+    inputs = [[(np.ones((N, F)), True), (np.zeros((N, 1), bool), False)], [(np.ones((N, F)), True)]]
+    with switched(grad=True, monitor=None):
+        tracer = examine(step, inputs, (), True)
+    plan = Plan(build(tracer, True))
+    functions = plan.functions
+
+    def trial(found: dict[str, Any]) -> None:
+        def again(xs: list[Any], states: list[Any]) -> Any:
+            return tg.scan(step, tuple(xs), states, derive=False)
+
+        try_out(plan.built, found, inputs, [], again)
+
+    trial(functions)
+    with pytest.raises(Underivable, match="derived values differ"):
+        trial({**functions, "forward": blind})
+
+
+@pytest.mark.parametrize("error", [AttributeError, AssertionError, RuntimeError])
+def test_whatever_goes_wrong_in_deriving_the_steps_run_unrolled(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(x: Any, s: Any, constants: Any) -> Any:
+        h = ops.tanh(x + s[0] * 0.125)
+        return h, [h]
+
+    def failing(*args: Any) -> Any:
+        raise error("what")
+
+    monkeypatch.setattr(derived, "build", failing)
+    x, h = np.ones((2, 3, 1)), np.ones((2, 1))
+    with pytest.warns(tg.bptt.UnrolledWarning, match=f"deriving it failed .{error.__name__}: what"):
+        found, _ = tg.scan(step, x, [h], derive=True)
+    assert np.array_equal(found, tg.scan(step, x, [h], derive=False)[0])

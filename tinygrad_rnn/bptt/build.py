@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +61,8 @@ class Built:
 # What was found about steps: a set of structures that are free of side effects, or the reason why not.
 _examined: OrderedDict[Any, Any] = OrderedDict()
 EXAMINED_KEPT = 512
+SIZES = 8  # of batches, for which a source is written to see where the batch size stands
+LOOKS = 3  # what has changed every time was changed by the step, and not by another thread
 
 
 def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
@@ -71,14 +75,15 @@ def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
     known = _examined.setdefault(key, set())
     if isinstance(known, str):
         raise Underivable(known)
-    surroundings = Surroundings(step) if not known else None
+    surroundings = Surroundings(step, constants) if not known else None
     try:
         tracer = trace(step, inputs[0], inputs[1], constants, several_in)
         if surroundings is not None and surroundings.built():  # it has its weights now: look again
             return examine(step, inputs, constants, several_in)
         structure = tracer.body.key()
         if structure not in known:
-            _check_pure(step, inputs, constants, several_in, tracer, surroundings or Surroundings(step))
+            around = surroundings or Surroundings(step, constants)
+            _check_pure(step, inputs, constants, several_in, tracer, around)
             known.add(structure)
     except Exception as error:
         if surroundings is not None:
@@ -107,16 +112,25 @@ def build(tracer: Tracer, saving: bool) -> Built:
 
 def written(step: Any, inputs: Any, constants: Any, several_in: bool) -> str:
     """The source for readers: with the user's names, and for any batch size if that can be."""
-    surroundings = Surroundings(step)
+    surroundings = Surroundings(step, constants)
+    batch = inputs[0][0][0].shape[0]
+
+    def text_for(size: int) -> str:
+        (xs, states), given = _enlarged(inputs, constants, size - batch)
+        return compose(trace(step, xs, states, given, several_in, naming=True), True)[0]
+
     try:
-        tracer = trace(step, inputs[0], inputs[1], constants, several_in, naming=True)
-        text = compose(tracer, True)[0]
+        texts = {batch: text_for(batch)}
         try:
-            larger = _enlarged(inputs, constants)
-            other = trace(step, larger[0][0], larger[0][1], larger[1], several_in, naming=True)
-            return _with_batch(text, compose(other, True)[0], inputs[0][0][0].shape[0])
+            for size in range(batch + 1, batch + SIZES):  # one may be as large as something else
+                other = text_for(size)
+                for smaller, text in texts.items():
+                    if (general := _with_batch(text, other, smaller, size)) != text:
+                        return general
+                texts[size] = other
         except Exception:  # whatever a step says to a larger batch: its source holds for this batch size only
-            return text
+            pass
+        return texts[batch]
     finally:
         surroundings.undo()
 
@@ -152,9 +166,27 @@ def _check_pure(
             raise Underivable(
                 "the step makes arrays that are random, or depend on values that are no longer Tensors"
             )
-    changed = around.undo()
-    if changed:
-        raise Underivable(f"the step changes {changed}")
+    changed, looks = around.undo(), 1
+    while changed:
+        if looks == LOOKS:
+            raise Underivable(f"the step changes {changed}")
+        around = Surroundings(step, constants)
+        trace(step, other[0], other[1], constants, several_in)
+        changed, looks = around.undo(), looks + 1
+    outside = {id(getattr(b, "_data", b)) for b in again.body.bound}
+    arrays = [(v.site, t._data) for v, t in again.body.tensors.items() if id(t._data) not in outside]
+    computed = [(site, weakref.ref(a)) for site, a in arrays if isinstance(a, np.ndarray)]
+    del again, arrays
+    _check_forgotten(computed)
+
+
+def _check_forgotten(computed: list[tuple[str, weakref.ref[Array]]]) -> None:
+    """Make sure that nothing holds what a step computed, now that its trace is gone."""
+    if any(array() is not None for _, array in computed):
+        gc.collect()  # the step may have left a cycle
+    for site, array in reversed(computed):
+        if array() is not None:
+            raise Underivable(f"{site or 'the step'} keeps a tensor outside of the step")
 
 
 def _other(array: Array, rng: np.random.Generator) -> Array:
@@ -163,8 +195,8 @@ def _other(array: Array, rng: np.random.Generator) -> Array:
     return rng.standard_normal(array.shape).astype(array.dtype)
 
 
-def _enlarged(inputs: Any, constants: Any) -> Any:
-    """Inputs with one more example in the batch."""
+def _enlarged(inputs: Any, constants: Any, more: int) -> Any:
+    """Inputs with more examples in the batch."""
     batch = inputs[0][0][0].shape[0]
 
     def grow(a: Any) -> Any:
@@ -173,8 +205,8 @@ def _enlarged(inputs: Any, constants: Any) -> Any:
         data = a._data if isinstance(a, Tensor) else a
         if not isinstance(data, np.ndarray) or data.ndim == 0 or data.shape[0] != batch:
             return a
-        more = np.concatenate([data, data[:1]])
-        return Tensor(more, a._node) if isinstance(a, Tensor) else more
+        data = np.concatenate([data, *[data[:1]] * more])
+        return Tensor(data, a._node) if isinstance(a, Tensor) else data
 
     return [[(grow(a), w) for a, w in group] for group in inputs], grow(constants)
 
@@ -182,16 +214,16 @@ def _enlarged(inputs: Any, constants: Any) -> Any:
 _INTEGER = re.compile(r"(?<![\w.])(\d+)(?![\w.])")
 
 
-def _with_batch(text: str, other: str, batch: int) -> str:
-    """Write `N` for every number that follows the batch size; two sources for sizes n and n + 1 tell which."""
+def _with_batch(text: str, other: str, batch: int, larger: int) -> str:
+    """Write `N` for every number that follows the batch size; two sources for two sizes tell which."""
     a, b = _INTEGER.split(text), _INTEGER.split(other)
     if len(a) != len(b) or a[::2] != b[::2]:
         return text
     for i in range(1, len(a), 2):
         if a[i] == b[i]:
             continue
-        times = int(b[i]) - int(a[i])
-        if times <= 0 or int(a[i]) != times * batch:
+        times = int(a[i]) // batch
+        if times == 0 or (int(a[i]), int(b[i])) != (times * batch, times * larger):
             return text
         a[i] = "N" if times == 1 else f"{times} * N"
     joined = "".join(a)

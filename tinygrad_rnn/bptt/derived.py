@@ -240,7 +240,7 @@ def _plan(tracer: Tracer, bound: list[Any], inputs: Any, recording: bool, again:
         try_out(plan.built, plan.functions, inputs, bound, again)
     except Underivable:
         raise
-    except (ArithmeticError, LookupError, NameError, SyntaxError, TypeError, ValueError) as error:
+    except Exception as error:  # the recorded steps do the same
         reason = f"deriving it failed ({type(error).__name__}: {error}); please report this step"
         raise Underivable(reason) from error
     with _lock:

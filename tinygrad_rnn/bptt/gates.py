@@ -58,7 +58,7 @@ def _negated(gate: Value, folding: Folding) -> list[Value]:
         return value
 
     by_tanh = gate.dtype == np.float32 and _has_fast_tanh()
-    if isinstance(z, Value) and z.dtype == gate.dtype and z in folding.varying and not by_tanh:
+    if isinstance(z, Value) and z.shape and z.dtype == gate.dtype and z in folding.varying and not by_tanh:
         if folding.possible(z, gate, z.shape[-1]):
             gate.args = (folding.fold(z, [0], [-1.0], z.shape[-1], new),)
             gate.op = "sigmoid_of_negative"

@@ -12,7 +12,7 @@ from ..core.op import OPS
 from .body import Value
 from .names import KIN
 from .schedule import Program
-from .text import VIEWS, view_text
+from .text import is_view
 
 
 @dataclass
@@ -29,11 +29,6 @@ class Place:
     def whole(self) -> str:
         """All steps as one array."""
         return f"all_{self.name}"
-
-
-def is_view(value: Value) -> bool:
-    """Whether the op only looks at its argument in another way."""
-    return value.op in VIEWS and (value.op != "getitem" or view_text(value, "", 0, str) is not None)
 
 
 def is_whole(v: Value) -> bool:
@@ -189,7 +184,7 @@ class Layout:
                     return False
                 if parent in self.ends or parent in self.born or parent in self.state_of:
                     return False
-                parts = [u for piece in self.pieces.get(parent, ()) for u in self._users_of(piece)]
+                parts = [u for piece in self._pieces_of(parent) for u in self._users_of(piece)]
                 if any(not self._before(u, v) for u in parts if u is not parent):
                     return False
                 others = [u for u in self.users.get(parent, []) if u is not child]
@@ -205,13 +200,18 @@ class Layout:
     def _readers(self, a: Value) -> list[Value]:
         """The ops that read the memory of `a`: through views of it, inside a concatenation, or of its parts."""
         found = self._users_of(a)
-        for piece in self.pieces.get(a, ()):
+        for piece in self._pieces_of(a):
             found += [u for u in self._users_of(piece) if u is not a]
         inside = self._buffer(a)
         while inside in self.born:
             inside = self.born[inside][0]
-            found += self._users_of(inside)
+            found += [*self._users_of(inside), *[_NEVER] * (inside in self.ends)]
         return found
+
+    def _pieces_of(self, joined: Value) -> list[Value]:
+        """What was born inside a concatenation, or inside one that was born there."""
+        own = self.pieces.get(joined, [])
+        return [*own, *[inner for piece in own for inner in self._pieces_of(piece)]]
 
     def _users_of(self, a: Value) -> list[Value]:
         found: list[Value] = []

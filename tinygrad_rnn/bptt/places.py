@@ -10,13 +10,13 @@ import numpy as np
 
 from ..core.op import OPS
 from .body import Underivable, Value
-from .layout import Layout, Place, is_view, is_whole
+from .layout import Layout, Place, is_whole
 from .memory import Memory
 from .names import Names
 from .naming import Naming
 from .rows import columns
 from .schedule import Program
-from .text import number, view_text
+from .text import is_view, number, view_text
 
 
 class Places:

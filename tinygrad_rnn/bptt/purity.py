@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -13,8 +14,10 @@ import numpy as np
 from ..config import SeedGenerator, generator
 from ..core.tensor import Tensor
 from .body import PACKAGE, Underivable
+from .kinds import OF_CALLS, is_layer
 
 LARGE_ARRAY = 1_000_000  # elements; larger ones are not watched
+CONTAINERS = (list, dict, set, deque)
 
 
 class Traces(dict[Any, Any]):
@@ -34,12 +37,12 @@ class Traces(dict[Any, Any]):
 
 
 class Surroundings:
-    """The lists, dicts, sets, random streams and counters that a step function can reach, as they are now.
+    """The lists, dicts, sets, queues, random streams and counters that a step function can reach, as they are now.
 
     Attributes of the objects it is bound to or closes over are among them.
     """
 
-    def __init__(self, step: Any) -> None:
+    def __init__(self, step: Any, constants: Any) -> None:
         self.found: list[tuple[str, Any, Any, Callable[[Any], None]]] = []
         self.seen: set[int] = set()
         rng = generator()
@@ -47,6 +50,7 @@ class Surroundings:
         self._note("the package's random stream", lambda: rng.bit_generator.state, _state_setter(rng))
         for name, value in _reached(step, functions):
             self._enter(name, value, 0)
+        self._enter("constants", constants, 0)
         for function in functions:
             self._names_of_numbers(function)
         for cell_name, cell in [pair for function in functions for pair in _cells(function)]:
@@ -70,14 +74,14 @@ class Surroundings:
         if id(value) in self.seen or depth > 4 or isinstance(value, Traces):
             return
         self.seen.add(id(value))
-        if isinstance(value, (list, dict, set)):
+        if isinstance(value, CONTAINERS):
             kind = f"the {type(value).__name__} {name!r}"
             self._note(kind, lambda: _copy(value), lambda old: _restore(value, old))
             items = (
                 value.items()
                 if isinstance(value, dict)
                 else enumerate(value)
-                if isinstance(value, list)
+                if isinstance(value, (list, deque))
                 else ()
             )
             for key, item in list(items)[:100]:
@@ -96,7 +100,9 @@ class Surroundings:
             raise Underivable(
                 f"the step uses the iterator {name!r}, whose next value depends on how often it was asked"
             )
-        elif not isinstance(value, (type, Tensor, ModuleType, FunctionType, BuiltinFunctionType)):
+        elif isinstance(value, (BuiltinFunctionType, MethodType)):
+            self._enter(name, value.__self__, depth)
+        elif not isinstance(value, (type, Tensor, ModuleType, FunctionType)):
             self._enter_object(name, value, depth)
 
     def _enter_object(self, name: str, value: Any, depth: int) -> None:
@@ -108,11 +114,14 @@ class Surroundings:
         )
         inner = getattr(value, "__dict__", None)
         if isinstance(inner, dict):
-            self._note(f"an attribute of {name!r}", lambda: dict(inner), lambda old: _restore(inner, old))
-            held |= inner
+            read, write = functools.partial(_attributes, value), functools.partial(_set_attributes, value)
+            self._note(f"an attribute of {name!r}", read, write)
+            held |= _attributes(value)
         for slot in held.keys() - (inner or {}).keys():
-            read = functools.partial(getattr, value, slot)
-            self._note(f"the attribute {slot!r} of {name!r}", read, functools.partial(setattr, value, slot))
+            get, put = functools.partial(getattr, value, slot), functools.partial(setattr, value, slot)
+            self._note(f"the attribute {slot!r} of {name!r}", get, put)
+        for one in type(value).__mro__:
+            held |= {k: v for k, v in vars(one).items() if isinstance(v, CONTAINERS) and k not in held}
         for key, item in held.items():
             self._enter(f"{name}.{key}", item, depth + 1)
 
@@ -187,20 +196,16 @@ def _reached(step: Any, functions: list[Any]) -> Iterator[tuple[str, Any]]:
     for partial_name, value in getattr(step, "keywords", {}).items():
         yield partial_name, value
     yield from ((f"argument {i}", v) for i, v in enumerate(getattr(step, "args", ())))
-    for value in getattr(function, "__defaults__", None) or ():
-        yield "a default argument", value
-    yield from (getattr(function, "__kwdefaults__", None) or {}).items()
-    for name, cell in _cells(function):
-        yield name, content(cell)
-        if isinstance(content(cell), FunctionType):
-            yield from _reached(content(cell), functions)
     module = getattr(function, "__globals__", {})
-    for name in getattr(code, "co_names", ()):
-        value = module.get(name)
-        if isinstance(value, (list, dict, set, SeedGenerator, np.random.Generator, np.ndarray, Iterator)):
-            yield name, value
-        elif isinstance(value, FunctionType):
+    named = [("a default argument", value) for value in getattr(function, "__defaults__", None) or ()]
+    named += (getattr(function, "__kwdefaults__", None) or {}).items()
+    named += [(name, content(cell)) for name, cell in _cells(function)]
+    named += [(name, module[name]) for name in getattr(code, "co_names", ()) if name in module]
+    for name, value in named:
+        if isinstance(value, FunctionType):
             yield from _reached(value, functions)
+        else:
+            yield name, value
 
 
 def _copy(value: Any) -> Any:
@@ -208,11 +213,23 @@ def _copy(value: Any) -> Any:
 
 
 def _restore(value: Any, old: Any) -> None:
-    if isinstance(value, list):
-        value[:] = old
+    value.clear()
+    if isinstance(value, (list, deque)):
+        value.extend(old)
     else:
-        value.clear()
         value.update(old)
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """What hangs on an object, without what every call of a layer sets: another thread may be in one."""
+    left_out = OF_CALLS if is_layer(value) else ()
+    return {name: item for name, item in value.__dict__.copy().items() if name not in left_out}
+
+
+def _set_attributes(value: Any, old: dict[str, Any]) -> None:
+    for name in _attributes(value).keys() - old.keys():
+        del value.__dict__[name]
+    value.__dict__.update(old)
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -223,7 +240,7 @@ def _same(a: Any, b: Any) -> bool:
         return False
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
-    if isinstance(a, (list, tuple)):
+    if isinstance(a, (list, tuple, deque)):
         return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, np.ndarray):
         return bool(a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes())

@@ -52,7 +52,8 @@ def scan(
     why.
 
     Raises `ValueError` for no time steps, sequences of unequal length, or a mask of another shape; and
-    with the time step if `step` returns a wrong number, shape or kind of states.
+    with the time step if `step` returns a wrong number, shape or kind of outputs or states (`TypeError` for
+    what is no Tensor).
 
     >>> total, last = scan(lambda x, s, c: (s[0] + x, [s[0] + x]), np.ones((1, 3, 2)), [np.zeros((1, 2))])
     >>> total[..., 0].tolist(), last[0].tolist()
@@ -61,6 +62,8 @@ def scan(
     sequences = [convert_to_tensor(x) for x in _as_tuple(xs)]
     _length(sequences)
     keep = None if mask is None else _mask(mask, sequences[0].shape[:2])
+    if not isinstance(states, (list, tuple)):
+        raise TypeError(f"{_place(mode())}: expected a list of states, received a {type(states).__name__}")
     current = [convert_to_tensor(s) for s in states]
     several_in = isinstance(xs, tuple)
     if checkpoint not in (None, "sqrt"):
@@ -116,8 +119,7 @@ def _unrolled(
     for t in order:
         x_t = tuple(p[t] for p in pieces) if several_in else pieces[0][t]
         with switched(scope=Scope(here.scope.layer, t)):
-            output, new = step(x_t, current, constants)
-            several_out, output = isinstance(output, tuple), _as_tuple(output)
+            several_out, output, new = _pair(step(x_t, current, constants), here, t)
             new = _checked(new, current, here, t)
             if keep is not None:
                 valid = keep[:, t]
@@ -239,6 +241,25 @@ def _say(message: str) -> None:
     if message not in _said:
         _said.add(message)
         warnings.warn(message, UnrolledWarning, stacklevel=4)
+
+
+def _pair(made: Any, here: Mode, t: int) -> tuple[bool, tuple[Any, ...], Any]:
+    """Whether the outputs that a step returned are several, these as Tensors, and its states."""
+    place = f"{_place(here)}, step {t}"
+    if not isinstance(made, (list, tuple)) or len(made) != 2:
+        what = f"{len(made)} values" if isinstance(made, (list, tuple)) else f"a {type(made).__name__}"
+        raise ValueError(f"{place}: expected the step function to return (output, states), received {what}")
+    output, new = made
+    for i, one in enumerate(_as_tuple(output)):
+        if not isinstance(one, (Tensor, np.ndarray)):
+            raise TypeError(
+                f"{place}: output {i} is a {type(one).__name__}, expected a Tensor; several outputs are a tuple"
+            )
+        if one.ndim == 0:
+            raise ValueError(
+                f"{place}: output {i} has no axes, expected shape (batch, ...); broadcast it over the batch"
+            )
+    return isinstance(output, tuple), tuple([convert_to_tensor(one) for one in _as_tuple(output)]), new
 
 
 def _checked(new: Any, current: list[Tensor], here: Mode, t: int) -> list[Tensor]:

@@ -13,7 +13,7 @@ from typing import Any
 from ..core.op import OPS
 from .adjoint import Adjoint
 from .body import Body, Value
-from .text import batchable
+from .text import batchable, is_view
 from .walks import ancestors, dependents
 
 IN_CACHE = 2**13  # elements of a step from which on its factors are computed in the loop
@@ -77,10 +77,14 @@ def program(body: Body, adjoint: Adjoint | None, hoist: bool, deferred: bool) ->
 
 def _keep_carries(adjoint: Adjoint, regions: Regions) -> None:
     """What arrives from the step after is overwritten in the loop: where it is read outside, it is copied first."""
+    views: list[Value] = []  # of what arrives
+    for v in regions.loop:
+        if is_view(v) and (v.args[0].op == "carry" or v.args[0] in views):
+            views.append(v)
     copies: dict[Value, Value] = {}
 
     def kept(a: Any) -> Any:
-        if not isinstance(a, Value) or a.op != "carry":
+        if not isinstance(a, Value) or (a.op != "carry" and a not in views):
             return a
         if a not in copies:
             copies[a] = Value("copy", (a,), {}, a.shape, a.dtype, True)
@@ -90,7 +94,7 @@ def _keep_carries(adjoint: Adjoint, regions: Regions) -> None:
     for v in (*regions.before, *regions.after):
         v.args = tuple([kept(a) for a in v.args])
     adjoint.xs = [kept(v) for v in adjoint.xs]
-    regions.loop[:0] = copies.values()
+    regions.loop = [*views, *copies.values(), *[v for v in regions.loop if v not in views]]
 
 
 def largest(body: Body) -> int:

@@ -28,4 +28,4 @@ def share(tracer: Tracer) -> None:
 def identity(value: Value) -> Any:
     """What two values that are the same thing have in common."""
     args = tuple([a if isinstance(a, Value) else (type(a), repr(a)) for a in value.args])
-    return value.op, args, hashable(value.attrs)
+    return value.op, args, hashable(value.attrs), value.shape, value.dtype

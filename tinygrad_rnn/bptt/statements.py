@@ -7,11 +7,10 @@ from typing import Any
 
 from ..core.op import OPS
 from .body import Underivable, Value
-from .layout import is_view
 from .names import Names
 from .places import Places, cuts_rows, index_in
 from .schedule import Program
-from .text import STATEMENTS, number, view_text
+from .text import STATEMENTS, is_view, number, view_text
 
 
 class Statements(Places):

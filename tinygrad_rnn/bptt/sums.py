@@ -34,7 +34,8 @@ def sums(tracer: Tracer) -> None:
                 free = _same_first(free, users, varying)
                 total = free[0]
                 for term in free[1:]:
-                    total = computed(tracer, made, "add", total, term)
+                    numbers = not isinstance(total, Value) and not isinstance(term, Value)
+                    total = total + term if numbers else computed(tracer, made, "add", total, term)
                 for term in bound[:-1]:
                     total = computed(tracer, made, "add", total, term)
                 value.args = (total, bound[-1])

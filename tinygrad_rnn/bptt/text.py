@@ -269,6 +269,11 @@ def view_text(value: Value, x: str, lead: int, shape: Callable[[Any], str]) -> s
     return x if value.op == "stop" else None
 
 
+def is_view(value: Value) -> bool:
+    """Whether the op only looks at its argument in another way."""
+    return value.op in VIEWS and (value.op != "getitem" or view_text(value, "", 0, str) is not None)
+
+
 def batchable(value: Value, per_step: Callable[[Any], bool]) -> bool:
     """Whether the op can run for all steps at once; `per_step` tells which arguments have a time axis."""
     op = value.op

@@ -58,7 +58,9 @@ def try_out(built: Built, functions: dict[str, Any], inputs: Any, bound: list[An
 
 
 def _near(array: Array, rng: np.random.Generator) -> Array:
-    """Values in the neighbourhood: of the same sign, as a logarithm may be taken of them."""
+    """Values in the neighbourhood: of the same sign, as a logarithm may be taken of them. A mask is true and false."""
+    if array.dtype.kind == "b":
+        return rng.random(array.shape) < 0.5
     if array.dtype.kind != "f":
         return array
     moved = (

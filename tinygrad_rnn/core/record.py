@@ -146,11 +146,17 @@ def apply(op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
             shapes = tuple([value.shape for value in result])
             node = Node(op, attrs, inputs, saved, shapes, result[0].dtype, state.scope)
     if state.monitor is not None:
+        result = _own(result) if op.outputs == 1 else tuple([_own(value) for value in result])
         state.monitor.forward(op, args, attrs, result, node)
     if op.outputs == 1:
         return Tensor(result, node)
     ports = [node and Port(node, i, value) for i, value in enumerate(result)]
     return tuple([Tensor(value, port) for value, port in zip(result, ports, strict=True)])
+
+
+def _own(y: Any) -> Any:
+    """A result as an object of its own, by which a monitor knows it: NumPy has one object for all that is true."""
+    return np.asarray(y) if isinstance(y, np.bool_) else y
 
 
 def _kept(op: Op, args: tuple[Any, ...], data: list[Any], inputs: tuple[Node | None, ...]) -> list[Any]:
@@ -193,6 +199,7 @@ def _unary(op: Op) -> Callable[[Any], Any]:
             saved = (y if reads_y else None, data if reads_x else parent)
             node = Node(op, NO_ATTRS, (parent,), saved, y.shape, y.dtype, state.scope)
         if state.monitor is not None:
+            y = _own(y)
             state.monitor.forward(op, (x,), NO_ATTRS, y, node)
         return Tensor(y, node)
 
@@ -243,6 +250,7 @@ def _binary(op: Op) -> Callable[[Any, Any], Any]:
             saved = (y if reads_y else None, kept_a if reads_a else left, kept_b if reads_b else right)
             node = Node(op, NO_ATTRS, (left, right), saved, y.shape, dtype, state.scope)
         if state.monitor is not None:
+            y = _own(y)
             pair = (x1 if isinstance(x1, Tensor) else a, x2 if isinstance(x2, Tensor) else b)
             state.monitor.forward(op, pair, NO_ATTRS, y, node)
         return Tensor(y, node)

@@ -50,6 +50,11 @@ def _axis(axis: int, ndim: int, name: str) -> int:
     return axis % ndim
 
 
+def _axes(axis: Any, ndim: int, name: str) -> tuple[int, ...]:
+    """Non-negative axes, of one or several."""
+    return tuple([_axis(int(a), ndim, name) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))])
+
+
 # --- one array in, one out ------------------------------------------------------------------------
 
 reshape_op = primitive(
@@ -173,8 +178,7 @@ def flip(x: Any, axis: Any = None) -> Any:
     >>> flip(np.array([1.0, 2.0])).tolist()
     [2.0, 1.0]
     """
-    axes = range(ndim(x)) if axis is None else (axis,) if isinstance(axis, int) else axis
-    return flip_op(x, axis=tuple(axes))
+    return flip_op(x, axis=tuple(range(ndim(x))) if axis is None else _axes(axis, ndim(x), "flip"))
 
 
 def roll(x: Any, shift: Any, axis: Any = None) -> Any:
@@ -186,7 +190,7 @@ def roll(x: Any, shift: Any, axis: Any = None) -> Any:
     shifts = (shift,) if isinstance(shift, (int, np.integer)) else tuple(shift)
     if axis is None:
         return reshape(roll_op(ravel(x), shift=shifts, axis=(0,)), shape(x))
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = _axes(axis, ndim(x), "roll")
     return roll_op(x, shift=shifts * len(axes) if len(shifts) == 1 else shifts, axis=axes)
 
 
