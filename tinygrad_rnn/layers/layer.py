@@ -16,12 +16,12 @@ from weakref import WeakSet
 import numpy as np
 
 from .. import constraints, initializers, regularizers
-from ..config import Scope, floatx, mode, no_grad, switched
+from ..config import Scope, floatx, mode, switched
 from ..core.tensor import Tensor, Variable
 from ..utils.registry import parameters, snake_case
 from .arguments import RETIRED, bound
 from .symbolic import Call, Symbol, flatten, map_nested, probe
-from .tracking import Tracked, check_size
+from .tracking import Tracked, building, check_size
 
 name_counts: Counter[str] = Counter()
 _RENAMED = {  # methods that Keras 2 had, and what takes their place
@@ -66,6 +66,11 @@ class Layer(Tracked):
     supports_masking = False
     autocast = True  # float inputs get the layer's type; layers that only hold others leave that to them
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "build" in vars(cls):
+            cls.build = building(cls.build)  # type: ignore[method-assign]
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Record what the constructor is called with: the configuration."""
         for key in RETIRED.keys() & kwargs.keys():
@@ -99,6 +104,7 @@ class Layer(Tracked):
 
     # --- what subclasses write --------------------------------------------------------------------
 
+    @building
     def build(self, input_shape: Any) -> None:
         """Create the weights, once the shape of the inputs (None for the batch axis) is known."""
 
@@ -229,11 +235,7 @@ class Layer(Tracked):
         """Build under `path`, from which the weights take their names."""
         self.path = path
         if not self.built:
-            with no_grad():
-                self.build(input_shape)
-            self.built = True
-            if not self._trainable:
-                self.trainable = False  # the layers inside as well
+            self.build(input_shape)
 
     def _call_arguments(self) -> frozenset[str]:
         return _parameters(type(self).call)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from ..bptt.kinds import OF_CALLS
+from ..config import Scope, mode, no_grad, switched
 from ..core.tensor import Variable
 from .arguments import reset_after_hint
 from .symbolic import flatten
@@ -23,6 +25,24 @@ def check_size(name: str, shape: tuple[int, ...]) -> None:
     """Raise `ValueError` for more than `largest_weight` elements: a file must not ask for what it does not hold."""
     if math.prod(shape) > largest_weight.get():
         raise ValueError(f"{name}: a weight of shape {shape} is larger than every array of the file")
+
+
+def building(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """A `build` after which the layer is built, also where a layer that holds it calls it, as Keras's cells do."""
+
+    @functools.wraps(build)
+    def built(self: Any, input_shape: Any) -> None:
+        outside = mode().scope.layer
+        if outside not in ("", self.path) and self.path == self.name:
+            self.path = f"{outside}/{self.name}"
+        with no_grad(), switched(scope=Scope(self.path)):
+            build(self, input_shape)
+        if type(self).build is built:  # not where it is what a subclass begins with
+            self.built = True
+            if not self._trainable:
+                self.trainable = False  # the layers inside as well
+
+    return built
 
 
 class Tracked:
