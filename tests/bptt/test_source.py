@@ -17,9 +17,9 @@ from bptt.steps import equal
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
-from tinygrad_rnn.bptt.body import trace
 from tinygrad_rnn.bptt.build import compose
 from tinygrad_rnn.bptt.tight import tighten
+from tinygrad_rnn.bptt.tracer import trace
 from tinygrad_rnn.config import switched
 from tinygrad_rnn.layers.symbolic import flatten
 

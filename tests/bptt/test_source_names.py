@@ -222,3 +222,34 @@ def test_one_source_for_all_batch_sizes(batch: int) -> None:
     texts = [str(tg.bptt_source(step, np.zeros((n, 3)), [np.zeros((n, 3))])) for n in (4, batch)]
     assert texts[0] == texts[1] and "N, T = X.shape[:2]" in texts[0]
     assert re.search(r"^.{,76}T \* N.{,30}  # \(2\)$", texts[0], re.M)
+
+
+def test_an_equation_tells_the_old_state_from_the_new_one_and_says_which_axis_is_turned() -> None:
+    def step(x, states, constants):
+        (n,) = states
+        old = n
+        n = tg.ops.flip(tg.ops.tanh(x + n), axis=-1)
+        y = tg.ops.maximum(n, old)
+        return y, [n]
+
+    text = str(tg.bptt_source(step, np.ones((2, 4)), [np.ones((2, 4))]))
+    assert "    (1) n = flip(tanh(x + n), axis=1)\n    (2) y = maximum(n, n[t])\n" in text
+
+
+@pytest.mark.parametrize("kind", ["SimpleRNN", "LSTM", "GRU", "StackedRNNCells"])
+def test_arguments_of_a_layers_source_are_its_weights_in_order(kind: str) -> None:
+    """With as many features as units: a wrong order would give wrong numbers, not an error."""
+    if kind == "StackedRNNCells":
+        layer = tg.layers.RNN([tg.layers.GRUCell(4), tg.layers.LSTMCell(4)], return_sequences=True)
+    else:
+        layer = getattr(tg.layers, kind)(4, return_sequences=True)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 5, 4)).astype("float32")
+    layer(x)
+    layer.set_weights([rng.normal(size=w.shape) for w in layer.get_weights()])
+    wanted = layer(x).numpy()
+    module: dict[str, Any] = {}
+    exec(str(layer.bptt_source()), module)
+    states = [np.zeros((3, 4), "float32")] * {"LSTM": 2, "StackedRNNCells": 3}.get(kind, 1)
+    found = module["forward"](x, *states, *layer.get_weights())[0]
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)

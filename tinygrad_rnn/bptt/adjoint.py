@@ -18,7 +18,8 @@ from ..core.autodiff import sum_to
 from ..core.op import OPS, Spec
 from ..core.record import apply
 from ..core.tensor import Tensor
-from .body import Body, Tracer, Underivable, Value
+from .body import Body, Underivable, Value
+from .tracer import Tracer
 from .walks import ancestors, users_of
 
 

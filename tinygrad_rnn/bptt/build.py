@@ -6,6 +6,7 @@ import gc
 import re
 import weakref
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +17,12 @@ from ..core.op import Array
 from ..core.tensor import Tensor
 from . import algebra, center, dots, folding, gates, lerp, pieces, rows, schedule, share, source, sums, terms
 from .adjoint import derive
-from .body import Body, Tracer, Underivable, Value, trace
+from .body import Body, Underivable, Value
 from .equations import number_equations
 from .names import Names
 from .purity import Surroundings, kind_of
 from .replay import Tape, tape
+from .tracer import Tracer, trace
 from .walks import dependents
 
 PASSES: dict[str, Any] = {  # in the order in which they are applied; each can be switched off
@@ -110,14 +112,19 @@ def build(tracer: Tracer, saving: bool) -> Built:
     )
 
 
-def written(step: Any, inputs: Any, constants: Any, several_in: bool) -> str:
-    """The source for readers: with the user's names, and for any batch size if that can be."""
+def written(step: Any, inputs: Any, constants: Any, several_in: bool, weights: Sequence[Tensor] = ()) -> str:
+    """The source for readers: with the user's names, and for any batch size if that can be.
+
+    `weights` are the first of its arguments behind inputs and states, in this order.
+    """
     surroundings = Surroundings(step, constants)
     batch = inputs[0][0][0].shape[0]
 
     def text_for(size: int) -> str:
         (xs, states), given = _enlarged(inputs, constants, size - batch)
-        return compose(trace(step, xs, states, given, several_in, naming=True), True)[0]
+        tracer = trace(step, xs, states, given, several_in, naming=True)
+        tracer.body.sort_constants(weights)
+        return compose(tracer, True)[0]
 
     try:
         texts = {batch: text_for(batch)}

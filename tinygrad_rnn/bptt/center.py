@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .body import Tracer, Value
+from .body import Value
 from .sums import computed
+from .tracer import Tracer
 from .walks import ancestors, dependents, users_of
 
 

@@ -10,11 +10,15 @@ from .text import index_text
 
 _SIGNS = {"add": "+", "subtract": "−", "multiply": "·", "divide": "/", "matmul": "@", "power": "**"}
 _BINDING = {"+": 1, "−": 1, "·": 2, "/": 2, "@": 3, "**": 4}
+_SHOWN = {"flip": ("axis",), "roll": ("shift", "axis"), "cumsum": ("axis",)}  # what no shape tells
 LONGEST = 400
 
 
 def number_equations(body: Body, names: Names) -> list[str]:
-    """Number the named values of a step, mark every op with the equation it belongs to, and write them down."""
+    """Number the named values of a step, mark every op with the equation it belongs to, and write them down.
+
+    Where a state has its new value under the same name already, the old one is `h[t]`.
+    """
     lines: list[str] = []
     targets: dict[Value, str] = {}
     groups: dict[Value, list[Value]] = {v.args[0]: [] for v in body.values if v.op == "part"}
@@ -26,11 +30,16 @@ def number_equations(body: Body, names: Names) -> list[str]:
             targets[v] = ", ".join(p.label or "_" for p in groups[v])
         elif v.op != "part" and v.label:
             targets[v] = v.label
+    before = {
+        new: old for old, new in zip(body.states, body.new_states, strict=True) if old.label == new.label
+    }
     for v in body.values:
         if v in targets:
             number = f"({len(lines) + 1})"
             _mark(v, number, targets)
             lines.append(f"{number} {targets[v]} = {_text(v, targets, True)}")
+            if v in before:
+                targets[before[v]] = f"{v.label}[t]"
     names.describe(body)
     return lines
 
@@ -47,14 +56,15 @@ def _text(v: Any, targets: dict[Value, str], top: bool = False, binding: int = 0
     if not isinstance(v, Value):
         return f"{v:g}" if isinstance(v, float) else str(v)
     if not top and (v.label or v in targets):
-        return v.label or targets[v]
+        return targets.get(v, v.label)
     if v.op == "part":
         return f"{_text(v.args[0], targets, binding=9)}[{v.attrs['index']}]"
     if v.op == "getitem":
         return f"{_text(v.args[0], targets, binding=9)}[{index_text(v.attrs['index'], 0)}]"
     sign = _SIGNS.get(v.op)
     if sign is None or len(v.args) != 2:
-        inner = f"{v.op}({', '.join(_text(a, targets) for a in v.args)})"
+        shown = [f"{name}={_plain(v.attrs[name])}" for name in _SHOWN.get(v.op, ())]
+        inner = f"{v.op}({', '.join([*[_text(a, targets) for a in v.args], *shown])})"
         return inner if len(inner) <= LONGEST else f"{v.op}(…)"
     own = _BINDING[sign]
     left, right = _text(v.args[0], targets, binding=own), _text(v.args[1], targets, binding=own + 1)
@@ -62,3 +72,8 @@ def _text(v: Any, targets: dict[Value, str], top: bool = False, binding: int = 0
     if len(text) > LONGEST:
         return f"{left[: LONGEST // 2]} … {sign} …"
     return f"({text})" if own < binding else text
+
+
+def _plain(value: Any) -> Any:
+    """An attribute; the only one of a tuple stands alone."""
+    return value[0] if isinstance(value, tuple) and len(value) == 1 else value

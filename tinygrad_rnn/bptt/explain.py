@@ -65,7 +65,7 @@ def bptt_source(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any
 
 
 def _written(step: Any, x: Any, states: Sequence[Any], constants: Any) -> str:
-    from_layer = getattr(step, "derivable_step", None)
+    layer, from_layer = step, getattr(step, "derivable_step", None)
     if from_layer is not None:
         step, constants = from_layer(x, constants)
     several = isinstance(x, tuple)
@@ -78,7 +78,7 @@ def _written(step: Any, x: Any, states: Sequence[Any], constants: Any) -> str:
     inputs = [pairs(xs), pairs(given)]
     with switched(grad=True, monitor=None):
         examine(step, inputs, constants, several)
-        return written(step, inputs, constants, several)
+        return written(step, inputs, constants, several, getattr(layer, "weights", ()))
 
 
 def explain(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any = ()) -> str:

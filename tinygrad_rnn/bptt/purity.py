@@ -13,8 +13,9 @@ import numpy as np
 
 from ..config import SeedGenerator, generator
 from ..core.tensor import Tensor
-from .body import PACKAGE, Underivable
+from .body import Underivable
 from .kinds import OF_CALLS, is_layer
+from .tracer import PACKAGE
 
 LARGE_ARRAY = 1_000_000  # elements; larger ones are not watched
 CONTAINERS = (list, dict, set, deque)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .body import Tracer, Value, hashable
+from .body import Value, hashable
+from .tracer import Tracer
 
 
 def share(tracer: Tracer) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..core.op import OPS
 from ..core.record import apply
-from .body import Tracer, Value
+from .body import Value
+from .tracer import Tracer
 from .walks import ancestors, dependents, users_of
 
 
