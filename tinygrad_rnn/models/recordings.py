@@ -47,23 +47,23 @@ class Recordings:
         """For pickle and copy: an empty one, as a copy of the model has its own weights."""
         return Recordings, ()
 
-    def run(self, x: Any, y: Any) -> tuple[Tensor, Any, dict[Any, Any]] | None:
-        """Loss, outputs and gradients; None if the model must be called."""
-        key = _key(x, y)
+    def run(self, data: tuple[Any, ...]) -> tuple[Tensor, Any, dict[Any, Any]] | None:
+        """Loss, outputs and gradients for `x, y` or `x, y, sample_weight`; None if the model must be called."""
+        key = _key(data)
         recorded = self.made.get(key)
         if recorded is None or mode().monitor is not None:
             return None
         try:
             if recorded.holds():
-                return recorded.run(x, y)
+                return recorded.run(data)
             del self.made[key]
         except Exception:  # the model, when it is called, will say better what is wrong
             pass
         return None
 
-    def begin(self, model: Any, x: Any, y: Any) -> list[Any] | None:
+    def begin(self, model: Any, data: tuple[Any, ...]) -> list[Any] | None:
         """Before the model is called: the random streams, if this batch is to be recorded, the second of its shape."""
-        key = _key(x, y)
+        key = _key(data)
         if key is None or key in self.made or mode().monitor is not None:
             return None
         if key in self.seen:
@@ -74,11 +74,11 @@ class Recordings:
         return None
 
     def record(
-        self, model: Any, x: Any, y: Any, loss: Tensor, found: dict[Any, Any], before: list[Any]
+        self, model: Any, data: tuple[Any, ...], loss: Tensor, found: dict[Any, Any], before: list[Any]
     ) -> None:
         """After the model was called: record a batch like this one, whose loss and gradients are given."""
         with self.lock:
-            self.made[_key(x, y)] = Recorded.of(model, x, y, loss, found, before)
+            self.made[_key(data)] = Recorded.of(model, data, loss, found, before)
             while len(self.made) > KEPT:
                 self.made.popitem(last=False)
 
@@ -98,11 +98,11 @@ class Recorded:
         self.changes = changes[0]
         return self.watched.unchanged() and self.recording.unchanged()
 
-    def run(self, x: Any, y: Any) -> tuple[Tensor, Any, dict[Any, Any]]:
+    def run(self, data: tuple[Any, ...]) -> tuple[Tensor, Any, dict[Any, Any]]:
         """Loss, outputs and gradients of a batch; if that raises, random streams are where they were."""
         before = _states(self.watched.streams) if self.draws else None
         try:
-            arrays = [x, y] if type(x) is type(y) is np.ndarray else [*flatten((x, y))]
+            arrays = data if all([type(a) is np.ndarray for a in data]) else [*flatten(data)]
             (loss, *outputs), found = self.recording(arrays)
         except BaseException:
             if before is not None:
@@ -113,18 +113,18 @@ class Recorded:
 
     @staticmethod
     def of(
-        model: Any, x: Any, y: Any, loss: Tensor, found: dict[Any, Any], before: list[Any]
+        model: Any, data: tuple[Any, ...], loss: Tensor, found: dict[Any, Any], before: list[Any]
     ) -> Recorded | None:
         """Record another batch of this shape, and try it on this one; None if that is not possible."""
         if not recordable(model):
             return None
         watched = Watched(model)
         try:
-            recorded = _record(model, map_nested(_other, (x, y)), watched)
+            recorded = _record(model, map_nested(_other, data), watched)
             if recorded is None or not watched.unchanged():
                 return None
             _set_states(watched.streams, before)
-            again, _, gradients = recorded.run(x, y)
+            again, _, gradients = recorded.run(data)
             recorded.draws = _states(watched.streams) != before
         except Exception:  # whatever another batch of this shape meets
             return None
@@ -133,13 +133,13 @@ class Recorded:
         return recorded if _same(loss, found, again, gradients) else None
 
 
-def _key(x: Any, y: Any) -> Any:
+def _key(data: tuple[Any, ...]) -> Any:
     """What decides which recording fits, beside the model; None for what is not arrays alone."""
-    shapes = [_shape(x), _shape(y)]
-    if None in shapes:
+    shapes = _shape(data)
+    if shapes is None:
         return None
     grad, training, _, _, *switches = mode()  # scope and monitor play no part
-    return *shapes, grad, training, *switches, floatx(), epsilon()
+    return shapes, grad, training, *switches, floatx(), epsilon()
 
 
 def _shape(value: Any) -> Any:
@@ -160,12 +160,12 @@ def _other(array: Array) -> Tensor:
     return Tensor(np.ascontiguousarray(turned / 2 if array.dtype.kind == "f" else turned, array.dtype), None)
 
 
-def _record(model: Any, batch: Any, watched: Watched) -> Recorded | None:
-    x, y = batch
-    recorder = Recorder([t._data for t in flatten(batch)], [v for v, _ in watched.variables])
+def _record(model: Any, data: tuple[Any, ...], watched: Watched) -> Recorded | None:
+    x, y, *sample_weight = data
+    recorder = Recorder([t._data for t in flatten(data)], [v for v, _ in watched.variables])
     with switched(monitor=recorder):
         outputs = model(x)
-        loss = model.compute_loss(x, y, outputs, None, training=True)
+        loss = model.compute_loss(x, y, outputs, *sample_weight, training=True)
     results = list(flatten(outputs))
     if not all(isinstance(t, Tensor) and getattr(t, "_mask", None) is None for t in results):
         return None
