@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import activations
 from ..config import mode
+from ..core.record import followed
 from ..ops import reshape, stack, where
 from .arguments import weight_options
 from .layer import Layer, MaskSource
@@ -181,7 +182,13 @@ class Masking(Layer, MaskSource):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """True where a step counts."""
-        return np.any(np.asarray(inputs) != self.mask_value, axis=-1)
+        return _unequal(inputs, self.mask_value)
+
+
+@followed
+def _unequal(x: Any, value: Any) -> Any:
+    """Where any feature is not `value`."""
+    return np.any(np.asarray(x) != value, axis=-1)
 
 
 class TimeDistributed(Layer):

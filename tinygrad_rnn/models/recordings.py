@@ -21,8 +21,8 @@ from ..bptt.recording import Recorder, Recording
 from ..config import SeedGenerator, epsilon, floatx, generator, mode, switched
 from ..core.op import Array
 from ..core.tensor import Tensor
-from ..layers.embedding import Embedding
-from ..layers.layer import Layer, MaskSource
+from ..layers.core import Lambda
+from ..layers.layer import Layer
 from ..layers.rnn import RNN
 from ..layers.states import streams
 from ..layers.symbolic import flatten, map_nested
@@ -32,7 +32,7 @@ KEPT = 8  # shapes for which a recording is kept
 SEEN = 64  # shapes that are remembered: the second batch of a shape is recorded
 OF_MODELS = ("_stack", "_functional_layers", "_calls", "_between", "_input", "_output", "_compile_loss")
 OF_CELLS = ("get_initial_state", "prepare")  # methods of a cell that do not run in steps
-METHODS = ("call", "__call__", "compute_loss", "train_step")
+METHODS = ("call", "__call__", "compute_mask", "compute_loss", "train_step")
 
 
 class Recordings:
@@ -86,8 +86,9 @@ class Recordings:
 class Recorded:
     """A recording with what it depends on."""
 
-    def __init__(self, recording: Recording, outputs: Any, watched: Watched) -> None:
+    def __init__(self, recording: Recording, outputs: Any, masked: list[bool], watched: Watched) -> None:
         self.recording, self.outputs, self.watched = recording, outputs, watched
+        self.masked = masked  # which outputs have masks; these stand behind all outputs
         self.changes = -1  # as many as there were when all was looked at
         self.draws = False  # random numbers
 
@@ -103,13 +104,16 @@ class Recorded:
         before = _states(self.watched.streams) if self.draws else None
         try:
             arrays = data if all([type(a) is np.ndarray for a in data]) else [*flatten(data)]
-            (loss, *outputs), found = self.recording(arrays)
+            (loss, *values), found = self.recording(arrays)
         except BaseException:
             if before is not None:
                 _set_states(self.watched.streams, before)
             raise
+        outputs = [Tensor(value, None) for value in values[: len(self.masked)]]
+        for output, mask in zip(compress(outputs, self.masked), values[len(outputs) :], strict=True):
+            output._mask = mask
         remaining = iter(outputs)
-        return Tensor(loss, None), map_nested(lambda _: Tensor(next(remaining), None), self.outputs), found
+        return Tensor(loss, None), map_nested(lambda _: next(remaining), self.outputs), found
 
     @staticmethod
     def of(
@@ -167,10 +171,13 @@ def _record(model: Any, data: tuple[Any, ...], watched: Watched) -> Recorded | N
         outputs = model(x)
         loss = model.compute_loss(x, y, outputs, *sample_weight, training=True)
     results = list(flatten(outputs))
-    if not all(isinstance(t, Tensor) and getattr(t, "_mask", None) is None for t in results):
+    if not all(isinstance(t, Tensor) for t in results):
         return None
-    recording = recorder.finish(loss, results)
-    return None if recording is None else Recorded(recording, map_nested(lambda _: None, outputs), watched)
+    masked = [getattr(t, "_mask", None) is not None for t in results]
+    recording = recorder.finish(loss, [*results, *[t._mask for t in compress(results, masked)]])
+    if recording is None:
+        return None
+    return Recorded(recording, map_nested(lambda _: None, outputs), masked, watched)
 
 
 def _same(loss: Tensor, found: dict[Any, Any], again: Tensor, gradients: dict[Any, Any]) -> bool:
@@ -201,10 +208,7 @@ def recordable(model: Any) -> bool:
         all(_ours(type(layer)) for layer in layers)
         and all(_ours(method) for method in methods if callable(method))
         and not any(getattr(layer, "activity_regularizer", None) for layer in layers)
-        and not any(
-            isinstance(layer, MaskSource) and (type(layer) is not Embedding or layer.mask_zero)
-            for layer in layers
-        )
+        and not any(isinstance(layer, Lambda) for layer in layers)
         and all(
             _ours(f)
             for inner in held
