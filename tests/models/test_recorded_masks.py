@@ -72,6 +72,9 @@ STACKS: dict[str, Callable[[], list[Any]]] = {  # layers between the source of t
         ],
     ),
     "another mask": chain(RNNS[0], lambda: [layers.ReLU(), layers.Masking()], RNNS[1]),
+    "averages": chain(
+        lambda: [layers.BatchNormalization()], RNNS[1], lambda: [layers.BatchNormalization(momentum=0.5)]
+    ),
     "a model inside": lambda: [tg.Sequential([*RNNS[1](), layers.Dense(4)]), *RNNS[2]()],
 }
 ENDINGS: dict[str, Callable[[], list[Any]]] = {  # one result per row

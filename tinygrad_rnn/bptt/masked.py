@@ -23,6 +23,16 @@ def valid_steps(mask: Any, turned: bool = False) -> Array:
     return valid[:, ::-1] if turned else valid
 
 
+@followed
+def of_elements(mask: Any, shape: tuple[int, ...]) -> Array:
+    """A mask of steps for elements of `shape`, which has one axis more.
+
+    >>> of_elements([True, False], (2, 3)).tolist()
+    [[True, True, True], [False, False, False]]
+    """
+    return np.broadcast_to(np.asarray(mask)[..., None], shape)
+
+
 class Masked:
     """A step that keeps states and output where the last of its inputs is False.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..bptt.masked import valid_steps
+from ..bptt.masked import of_elements, valid_steps
 from ..config import epsilon
 from ..core.record import followed
 from .layer import Layer
@@ -82,12 +82,7 @@ def _either(*masks: Any) -> Any:
 
 def _over(mask: Any, x: Any) -> Any:
     """A mask of steps as a mask of elements: in the shape of `x`."""
-    return None if mask is None else _spread(mask, x.shape)
-
-
-@followed
-def _spread(mask: Any, shape: tuple[int, ...]) -> Any:
-    return np.broadcast_to(np.asarray(mask)[..., None], shape)
+    return None if mask is None else of_elements(mask, x.shape)
 
 
 @followed

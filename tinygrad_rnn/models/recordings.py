@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain, compress
 from operator import is_
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from ..bptt.kinds import OF_CALLS, PACKAGE
 from ..bptt.recording import Recorder, Recording
 from ..config import SeedGenerator, epsilon, floatx, generator, mode, switched
 from ..core.op import Array
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, Variable
 from ..layers.core import Lambda
 from ..layers.layer import Layer
 from ..layers.rnn import RNN
@@ -33,6 +33,13 @@ SEEN = 64  # shapes that are remembered: the second batch of a shape is recorded
 OF_MODELS = ("_stack", "_functional_layers", "_calls", "_between", "_input", "_output", "_compile_loss")
 OF_CELLS = ("get_initial_state", "prepare")  # methods of a cell that do not run in steps
 METHODS = ("call", "__call__", "compute_mask", "compute_loss", "train_step")
+
+
+class Before(NamedTuple):
+    """How things stand before a batch: random streams, and the values of the weights."""
+
+    states: list[Any]
+    weights: list[Array]
 
 
 class Recordings:
@@ -61,20 +68,20 @@ class Recordings:
             pass
         return None
 
-    def begin(self, model: Any, data: tuple[Any, ...]) -> list[Any] | None:
-        """Before the model is called: the random streams, if this batch is to be recorded, the second of its shape."""
+    def begin(self, model: Any, data: tuple[Any, ...]) -> Before | None:
+        """Before the model is called: how things stand, if this batch is to be recorded, the second of its shape."""
         key = _key(data)
         if key is None or key in self.made or mode().monitor is not None:
             return None
         if key in self.seen:
-            return _states(streams(model))
+            return Before(_states(streams(model)), [v._data for v in model.weights])
         self.seen[key] = None
         while len(self.seen) > SEEN:
             self.seen.popitem(last=False)
         return None
 
     def record(
-        self, model: Any, data: tuple[Any, ...], loss: Tensor, found: dict[Any, Any], before: list[Any]
+        self, model: Any, data: tuple[Any, ...], loss: Tensor, found: dict[Any, Any], before: Before
     ) -> None:
         """After the model was called: record a batch like this one, whose loss and gradients are given."""
         with self.lock:
@@ -117,7 +124,7 @@ class Recorded:
 
     @staticmethod
     def of(
-        model: Any, data: tuple[Any, ...], loss: Tensor, found: dict[Any, Any], before: list[Any]
+        model: Any, data: tuple[Any, ...], loss: Tensor, found: dict[Any, Any], before: Before
     ) -> Recorded | None:
         """Record another batch of this shape, and try it on this one; None if that is not possible."""
         if not recordable(model):
@@ -127,14 +134,18 @@ class Recorded:
             recorded = _record(model, map_nested(_other, data), watched)
             if recorded is None or not watched.unchanged():
                 return None
-            _set_states(watched.streams, before)
+            _set_states(watched.streams, before.states)
+            _set_values([v for v, _ in watched.variables], before.weights)
             again, _, gradients = recorded.run(data)
-            recorded.draws = _states(watched.streams) != before
+            recorded.draws = _states(watched.streams) != before.states
+            same = _same(loss, found, again, gradients) and all(
+                np.array_equal(variable._data, value, equal_nan=True) for variable, value in watched.variables
+            )
         except Exception:  # whatever another batch of this shape meets
             return None
         finally:
             watched.restore()
-        return recorded if _same(loss, found, again, gradients) else None
+        return recorded if same else None
 
 
 def _key(data: tuple[Any, ...]) -> Any:
@@ -290,11 +301,16 @@ class Watched:
         """Put back what a call changed, and let the values of the weights go."""
         for inner, _, keys, values in self.held:
             inner.update(zip(keys, values, strict=True))
-        for variable, data in self.variables:
-            if variable._data is not data:
-                variable.replace(data)
+        _set_values([v for v, _ in self.variables], [array for _, array in self.variables])
         self.variables.clear()
         _set_states(self.streams, self.states)
+
+
+def _set_values(variables: Sequence[Variable], arrays: Sequence[Array]) -> None:
+    """Give variables the values that they had; those that have them keep their leaves."""
+    for variable, array in zip(variables, arrays, strict=True):
+        if variable._data is not array:
+            variable.replace(array)
 
 
 def _states(own: list[SeedGenerator]) -> list[Any]:
