@@ -232,6 +232,23 @@ def test_any_sequence_of_shapes_and_changes(seed: int) -> None:
     assert True in made(model)
 
 
+def test_a_cell_that_is_not_derived_is_not_recorded() -> None:
+    """What its steps depend on is not known."""
+
+    class Noisy(Own):
+        def call(self, x: Any, states: Any) -> Any:
+            return super().call(x + 0.1 * tg.random.normal(x.shape), states)
+
+    def train(model: Any) -> list[Any]:
+        seen = [model.train_on_batch(X, Y) for _ in range(3)]
+        scaled(model)
+        return seen + [model.train_on_batch(X, Y) for _ in range(2)]
+
+    with pytest.warns(tg.bptt.UnrolledWarning):
+        model, _ = both(lambda r: model_of([layers.RNN(Noisy(6), return_sequences=True)], r), train)
+    assert made(model) == [False]
+
+
 def test_float_type_and_epsilon_are_looked_at() -> None:
     def train(model: Any) -> list[Any]:
         seen = [model.train_on_batch(X, Y) for _ in range(3)]

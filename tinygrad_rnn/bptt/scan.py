@@ -84,6 +84,8 @@ def scan(
             )
         except Underivable as error:
             reason = str(error)
+        if monitor is not None:
+            monitor.refuse("a recurrence that runs unrolled: what its step depends on is not watched")
         result = _unrolled(
             step, sequences, current, constants, several_in, go_backwards, keep, return_sequences
         )
