@@ -209,6 +209,53 @@ def test_every_simple_layer_behind_masks(name: str, k: int) -> None:
     assert made(model) == [name not in NOT_RECORDED]
 
 
+def queries(make: Callable[[], Any]) -> Callable[[Any, Any], Any]:
+    return lambda said, asked: make()([asked, said])
+
+
+ATTENTIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "dots": queries(layers.Attention),
+    "sums": queries(lambda: layers.AdditiveAttention(dropout=0.2)),
+    "causal": lambda said, asked: layers.Attention()([asked, said], use_causal_mask=True),
+    "heads": lambda said, asked: layers.MultiHeadAttention(2, 3)(asked, said),
+    "heads over both": lambda said, asked: layers.MultiHeadAttention(2, 3, dropout=0.2)(asked, said, said),
+    "causal heads": lambda said, asked: layers.MultiHeadAttention(2, 3)(said, said, use_causal_mask=True),
+}
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_attention(name: str) -> None:
+    def build(recorded: bool) -> Any:
+        ids = [tg.Input((5,), dtype="int32"), tg.Input((5,), dtype="int32")]
+        said, asked = [layers.GRU(4, return_sequences=True)(embedding()(i)) for i in ids]
+        y = layers.Concatenate()([asked, ATTENTIONS[name](said, asked)])
+        model = tg.Model(ids, layers.Dense(3)(y))
+        loss = tg.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("sgd", loss, metrics=["accuracy"])
+        return silenced(model, not recorded)
+
+    kinds = ["all", "all", *MASKS, *reversed(MASKS)]
+    x = [[PADDED[a][:8], PADDED[b][:8]] for a, b in zip(kinds, ["all", "all", *sorted(kinds)], strict=False)]
+    model, _ = both(build, lambda m: [m.train_on_batch(batch, Y[:8]) for batch in x])
+    assert made(model) == [True]
+
+
+def test_labels_that_are_ignored() -> None:
+    loss = tg.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=2)
+    labels = [np.zeros((8, 5), int), np.ones((8, 5), int), *[np.roll(Y[:8], k) for k in range(4)]]
+
+    def train(model: Any) -> list[Any]:
+        x = [PADDED[name][:8] for name in ("all", "at the end", "none")]
+        return [model.train_on_batch(batch, y) for batch in x for y in (*labels, np.full((8, 5), 2))]
+
+    model, _ = both(lambda r: model_of(RNNS[2](), r, loss=loss), train)
+    plain = tg.Sequential([layers.Dense(3)])
+    plain.compile("sgd", loss)
+    for k in range(4):
+        plain.train_on_batch(np.eye(3)[labels[k]], labels[k])
+    assert made(model) == made(plain) == [True]
+
+
 # --- where values must not steer ---------------------------------------------------------------------------
 
 
