@@ -103,6 +103,9 @@ class Monitor:
         It returns the arrays and, unless `node` is None, what a node like this one keeps for its vjps.
         """
 
+    def assigned(self, variable: Any, value: Any) -> None:
+        """A call gave a variable the array `value`, as those that follow the batches do."""
+
     def depends(self, dependencies: Any) -> None:
         """What ran may run again as long as `dependencies.unchanged()`."""
 

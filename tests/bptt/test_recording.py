@@ -18,6 +18,7 @@ from tinygrad_rnn.bptt.recording import MOST_STEPS, Recorder, Recording
 from tinygrad_rnn.config import switched
 from tinygrad_rnn.core.autodiff import MOST_USES, leaf_gradients
 from tinygrad_rnn.core.op import OPS
+from tinygrad_rnn.core.record import followed
 from tinygrad_rnn.core.tensor import Tensor
 
 RNG = np.random.default_rng(0)
@@ -142,6 +143,32 @@ def test_only_variables_have_gradients() -> None:
     assert recorded(lambda y: (ops.sum(x * y * v),), [W], [v]) is None
     assert recorded(lambda y: (ops.sum(y * v),), [W], [v]) is not None
     assert recorded(lambda y: (ops.sum(y),), [W], [v]) is None  # nothing has one
+
+
+def test_a_mask_is_followed_and_what_python_reads_of_it_is_not_recorded() -> None:
+    v = tg.Variable(W)
+
+    @followed
+    def positive(x: Any) -> Any:
+        return np.asarray(x) > 0
+
+    def used(x: Any, y: Any) -> Any:
+        return ops.sum(ops.where(positive(x), v[:2], 0.0) * y), positive(x)
+
+    def read(x: Any, y: Any) -> Any:
+        return (ops.sum(v * 2 if np.all(positive(x)) else v),)
+
+    def copied(x: Any, y: Any) -> Any:
+        return (ops.sum(ops.where(np.asarray(positive(x)) & True, v[:2], 0.0) * y),)
+
+    assert type(positive(W)) is np.ndarray
+    check(
+        lambda x, y: [ops.convert_to_tensor(r) for r in used(x, y)],
+        [[np.abs(BATCHES[0][0]), W[:2]], *BATCHES],
+        [v],
+    )
+    assert recorded(read, BATCHES[0], [v]) is None
+    assert recorded(copied, BATCHES[0], [v]) is None
 
 
 def test_a_recording_is_compiled_in_a_moment() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import ops
 from tinygrad_rnn.config import Scope
 
 
@@ -155,6 +156,23 @@ def test_what_the_user_changes_later_does_not_change_the_gradient():
     out, _ = tg.scan(lambda x, s, c: (s[0] + x * w, [s[0] + x * w]), xs, [start])
     xs[:], start[:] = 100, 100
     assert tg.grad(out.sum(), w).tolist() == [6, 6]
+
+
+def test_a_masked_start_is_zero_and_no_learned_state_that_happens_to_be():
+    """Derived and unrolled agree: the output before the first valid step is 0 whatever the state is."""
+    w, mask = np.full((2, 2), 0.4), np.array([[False, False, True], [True, False, True]])
+
+    def gradient():
+        state = tg.Variable(np.zeros((2, 2)))
+        y, _ = tg.scan(
+            lambda x, s, c: (h := ops.tanh(x + s[0] @ w), [h]), np.ones((2, 3, 2)), [state], mask=mask
+        )
+        return np.asarray(tg.grad(ops.sum(y + y * y), state))
+
+    with tg.derived():
+        derived = gradient()
+    with tg.unrolled():
+        np.testing.assert_allclose(derived, gradient(), rtol=1e-12)
 
 
 def test_nan_in_a_masked_first_step_stays_out():

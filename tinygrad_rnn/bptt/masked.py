@@ -1,11 +1,36 @@
-"""A step with a mask: where it is not valid, nothing changes."""
+"""Masks of time steps, and a step with a mask: where it is not valid, nothing changes."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from ..core.op import Array
+from ..core.record import followed
 from ..core.tensor import Tensor
 from ..ops.elementwise import where
+
+
+@followed
+def valid_steps(mask: Any, turned: bool = False) -> Array:
+    """A mask (batch, time, ...) as booleans of its own; `turned` from the last step to the first.
+
+    >>> valid_steps([[1, 1, 0]], True).tolist()
+    [[False, True, True]]
+    """
+    valid: Array = np.asarray(mask).astype(bool)
+    return valid[:, ::-1] if turned else valid
+
+
+@followed
+def of_elements(mask: Any, shape: tuple[int, ...]) -> Array:
+    """A mask of steps for elements of `shape`, which has one axis more.
+
+    >>> of_elements([True, False], (2, 3)).tolist()
+    [[True, True, True], [False, False, False]]
+    """
+    return np.broadcast_to(np.asarray(mask)[..., None], shape)
 
 
 class Masked:

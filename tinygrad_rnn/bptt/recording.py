@@ -35,6 +35,7 @@ class Recorder(Monitor):
         self.steps: list[Step] = []
         self.saved: dict[Node, tuple[list[At], dict[str, Any]]] = {}  # what vjps get after the cotangent
         self.dependencies: list[Any] = []
+        self.updates: dict[int, tuple[Variable, At]] = {}
         self.reason = ""
         self.inside = False  # a function of arrays is running: it may read them
         self.inputs = [self.enter(array) for array in inputs]
@@ -75,6 +76,10 @@ class Recorder(Monitor):
         else:
             self.constants[at] = data
         return at
+
+    def assigned(self, variable: Variable, value: Array) -> None:
+        """A variable has another value from now on, and after each run."""
+        self.updates[id(variable)] = variable, self.place(value)
 
     def depends(self, dependencies: Any) -> None:
         """A user's step ran."""
@@ -188,11 +193,12 @@ class Recording:
     ) -> None:
         self.variables = [v for _, v in recorder.variables]
         self.trained = [v for v, _ in gradients]
+        self.updated = [v for v, _ in recorder.updates.values()]
         self.dependencies, self.count = recorder.dependencies, len(places)
         self.program = program(
             recorder.steps,
             [*recorder.inputs, *[place for place, _ in recorder.variables]],
-            [*places, *[place for _, place in gradients]],
+            [*places, *[place for _, place in (*recorder.updates.values(), *gradients)]],
             recorder.constants,
         )
 
@@ -201,8 +207,11 @@ class Recording:
         return all([d.unchanged() for d in self.dependencies])
 
     def __call__(self, inputs: Sequence[Array]) -> tuple[Sequence[Any], dict[Node, Any]]:
-        """The values asked for, and the gradient for every variable's leaf."""
+        """The values asked for, and the gradient for every variable's leaf; variables that follow are moved."""
         with np.errstate(all="ignore"):
             values = self.program(*inputs, *[v._data for v in self.variables])
-        gradients = zip(self.trained, values[self.count :], strict=True)
+        first = self.count + len(self.updated)
+        for variable, value in zip(self.updated, values[self.count : first], strict=True):
+            variable.replace(value)
+        gradients = zip(self.trained, values[first:], strict=True)
         return values[: self.count], {v._node: g for v, g in gradients if v._node is not None}

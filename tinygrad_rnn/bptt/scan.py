@@ -20,7 +20,7 @@ from ..ops.elementwise import where
 from ..ops.shape import flip, stack, unstack
 from .body import Underivable
 from .derived import outputs_of, run
-from .masked import Masked
+from .masked import Masked, valid_steps
 
 Step = Callable[[Any, list[Any], Any], tuple[Any, Any]]
 
@@ -71,8 +71,6 @@ def scan(
     wanted = mode().derive if derive is None else derive
     monitor = mode().monitor
     watched = monitor is not None and not monitor.recording
-    if monitor is not None and keep is not None:
-        monitor.refuse("a mask")
     if checkpoint or (wanted and not watched and not mode().wide):  # wide: float types are mixed
         reason = ""
         try:
@@ -89,6 +87,8 @@ def scan(
             )
         except Underivable as error:
             reason = str(error)
+        if monitor is not None:
+            monitor.refuse("a recurrence that runs unrolled: what its step depends on is not watched")
         result = _unrolled(
             step, sequences, current, constants, several_in, go_backwards, keep, return_sequences
         )
@@ -157,8 +157,8 @@ def _derived(
     if keep is not None:
         masked = _masked(step, ordered, states, constants, several_in)
         run_step, several = masked, True
-        valid = keep[:, ::-1] if go_backwards else keep
-        ordered = [*ordered, Tensor(freeze(valid.copy()), None)]
+        valid = keep if isinstance(keep, Tensor) else Tensor(freeze(keep), None)
+        ordered = [*ordered, flip(valid, 1) if go_backwards else valid]
         states = [*states, *masked.first_outputs()]
     outputs, last, several_out = run(
         run_step, ordered, states, constants, several, again, checkpoint is not None, go_backwards
@@ -173,7 +173,7 @@ def _masked(
 ) -> Masked:
     """The step that repeats its outputs: those that are no states, starting from zeros, become states."""
     inputs = [[(x._data[:, 0], False) for x in sequences], [(s._data, False) for s in states]]
-    zero = [not np.any(s._data) for s in states]
+    zero = [s._node is None and not np.any(np.asarray(s)) for s in states]
     outputs, repeated = [], []
     for shape, dtype, places in outputs_of(step, inputs, constants, several_in):
         found = [j for j in places if zero[j]]
@@ -209,14 +209,13 @@ def _length(sequences: list[Tensor]) -> int:
     return length
 
 
-def _mask(mask: Any, expected: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    array = np.asarray(mask)
-    if array.shape != expected:
-        raise ValueError(f"{_place(mode())}: expected a mask of shape {expected}, received {array.shape}")
-    return array.astype(bool)
+def _mask(mask: Any, expected: tuple[int, ...]) -> Any:
+    if np.shape(mask) != expected:
+        raise ValueError(f"{_place(mode())}: expected a mask of shape {expected}, received {np.shape(mask)}")
+    return valid_steps(mask)
 
 
-def _select(valid: np.ndarray[Any, Any], new: Tensor, old: Any) -> Any:
+def _select(valid: Any, new: Tensor, old: Any) -> Any:
     """`new` in the valid rows of the batch, `old` in the others."""
     return where(valid.reshape(valid.shape + (1,) * (new.ndim - 1)), new, old)
 

@@ -66,6 +66,21 @@ def repeatable(function: F) -> F:
     return cast(F, call)
 
 
+def followed(function: F) -> F:
+    """Mark a function as `repeatable` whose result must not be read: a mask, weights, a count.
+
+    While a batch is recorded the result is a Tensor, so that it is seen where Python reads its values.
+    """
+    repeated = repeatable(function)
+
+    @functools.wraps(function)
+    def call(*args: Any) -> Any:
+        result, monitor = repeated(*args), mode().monitor
+        return result if monitor is None or not monitor.recording else Tensor(result, None)
+
+    return cast(F, call)
+
+
 BROADCASTING = """
 
 Element by element, with g the gradient with respect to y. The arguments broadcast, and y has their common

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ..bptt.masked import valid_steps
 from ..config import SeedGenerator, mode
 from ..core.op import Array
+from ..core.record import followed
 from ..ops import dropout, expand_dims, softmax, sum, swapaxes, tanh, where
 from .layer import Layer
 
@@ -44,11 +46,11 @@ class AttentionBase(Layer):
             return weights
         return dropout(weights, self.dropout, seed=self.seed_generator)
 
-    def own_mask(self, which: str, mask: Any, x: Any) -> Array | None:
+    def own_mask(self, which: str, mask: Any, x: Any) -> Any:
         """A mask of the query, the value or the key: (batch, time)."""
         if mask is None:
             return None
-        valid = np.asarray(mask).astype(bool)
+        valid = valid_steps(mask)
         if valid.shape != x.shape[:2]:
             raise ValueError(
                 f"{self.name}: expected a mask of shape {x.shape[:2]} for the {which}, received {valid.shape}"
@@ -56,9 +58,15 @@ class AttentionBase(Layer):
         return valid
 
 
-def both(a: Array | None, b: Array | None) -> Array | None:
+def both(a: Any, b: Any) -> Any:
     """What both masks allow; None allows everything."""
     return b if a is None else a if b is None else a & b
+
+
+@followed
+def _lowering(allowed: Any, by: float, dtype: Any) -> Array:
+    """What is taken from scores: 0 where they are allowed."""
+    return np.where(np.asarray(allowed), 0.0, by).astype(dtype)
 
 
 class Attention(AttentionBase):
@@ -129,7 +137,7 @@ class Attention(AttentionBase):
             allowed = both(allowed, np.tri(*scores.shape[1:])[None] > 0)
         if allowed is not None:
             lowered = 65504.0 if scores.dtype == np.float16 else 1e9
-            scores = scores - np.where(allowed, 0.0, lowered).astype(scores.dtype)
+            scores = scores - _lowering(allowed, lowered, scores.dtype)
         weights = self.dropped(softmax(scores))
         output = weights @ value
         seen = self.own_mask("query", masks[0], query)

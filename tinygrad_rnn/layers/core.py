@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from .. import activations
+from ..bptt.masked import valid_steps
 from ..config import mode
+from ..core.record import followed
 from ..ops import reshape, stack, where
 from .arguments import weight_options
 from .layer import Layer, MaskSource
@@ -181,7 +183,13 @@ class Masking(Layer, MaskSource):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """True where a step counts."""
-        return np.any(np.asarray(inputs) != self.mask_value, axis=-1)
+        return _unequal(inputs, self.mask_value)
+
+
+@followed
+def _unequal(x: Any, value: Any) -> Any:
+    """Where any feature is not `value`."""
+    return np.any(np.asarray(x) != value, axis=-1)
 
 
 class TimeDistributed(Layer):
@@ -222,7 +230,7 @@ class TimeDistributed(Layer):
                 f"{self.name}: expected a mask of shape ({batch}, {time}, ...), received {np.shape(mask)}"
             )
         rows = inputs.ndim == 3 and "mask" in self.layer._call_arguments()  # a row of the batch counts or not
-        inner = np.asarray(mask) if mask is not None and (np.ndim(mask) > 2 or rows) else None
+        inner = valid_steps(mask) if mask is not None and (np.ndim(mask) > 2 or rows) else None
         if mode().training and self.layer.non_trainable_weights:
             steps = [(inputs[:, t], None if inner is None else inner[:, t]) for t in range(time)]
             return stack([self._inside(x, m) for x, m in steps], axis=1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.record import followed
 from ..ops.indexing import check_ids, take
 from .arguments import weight_options
 from .core import refuse
@@ -78,4 +79,9 @@ class Embedding(Layer, MaskSource):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """`ids != 0` with `mask_zero`, else none."""
-        return np.asarray(inputs) != 0 if self.mask_zero else None
+        return _no_padding(inputs) if self.mask_zero else None
+
+
+@followed
+def _no_padding(ids: Any) -> Any:
+    return np.asarray(ids) != 0

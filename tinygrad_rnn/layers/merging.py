@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..bptt.masked import of_elements, valid_steps
 from ..config import epsilon
+from ..core.record import followed
 from .layer import Layer
 
 
@@ -64,17 +66,29 @@ class Merge(Layer):
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The steps that count in any input; none if an input has no mask."""
         masks = _masks(inputs, mask)
-        return None if any(m is None for m in masks) else functools.reduce(np.logical_or, masks)
+        return None if any(m is None for m in masks) else _either(*masks)
 
 
 def _masks(inputs: Any, mask: Any) -> list[Any]:
-    """One entry for each input: its mask as an array, or None."""
-    return [None if m is None else np.asarray(m) for m in (mask or [None] * len(inputs))]
+    """One entry for each input: its mask, or None."""
+    return [None if m is None else valid_steps(m) for m in (mask or [None] * len(inputs))]
+
+
+@followed
+def _either(*masks: Any) -> Any:
+    """What any of the masks leaves."""
+    return functools.reduce(np.logical_or, [np.asarray(m) for m in masks])
 
 
 def _over(mask: Any, x: Any) -> Any:
     """A mask of steps as a mask of elements: in the shape of `x`."""
-    return None if mask is None else np.broadcast_to(mask[..., None], x.shape)
+    return None if mask is None else of_elements(mask, x.shape)
+
+
+@followed
+def _joined(axis: int, *masks: Any) -> Any:
+    """A step of what is joined along `axis` counts if any of its elements does."""
+    return np.any(np.concatenate([np.asarray(m) for m in masks], axis=axis), axis=-1)
 
 
 class Add(Merge):
@@ -128,7 +142,7 @@ class Multiply(Merge):
         y = functools.reduce(
             ops.multiply, [x if m is None else ops.where(m, x, 1) for m, x in zip(over, xs, strict=True)]
         )
-        return y if any(m is None for m in over) else ops.where(functools.reduce(np.logical_or, over), y, 0)
+        return y if any(m is None for m in over) else ops.where(_either(*over), y, 0)
 
 
 class Maximum(Merge):
@@ -147,7 +161,7 @@ class Maximum(Merge):
             valid = _over(m, x)
             x = x if valid is None else ops.where(valid, x, y)
             y = self.choose(y if known is None else ops.where(known, y, x), x)
-            known = None if valid is None or known is None else np.logical_or(known, valid)
+            known = None if valid is None or known is None else _either(known, valid)
         return y
 
 
@@ -196,7 +210,7 @@ class Concatenate(Merge):
             np.ones(x.shape, bool) if m is None else m if m.ndim == x.ndim else _over(m, x)
             for m, x in zip(masks, inputs, strict=True)
         ]
-        return np.any(np.concatenate(full, axis=self.axis), axis=-1)
+        return _joined(self.axis, *full)
 
 
 class Dot(Merge):

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from ..bptt.masked import valid_steps
 from ..core.op import Array
+from ..core.record import followed
 from ..ops import reshape, sigmoid, softmax, swapaxes, transpose, where
 from .arguments import weight_options
 from .attention import AttentionBase, both
@@ -175,7 +177,7 @@ class MultiHeadAttention(AttentionBase):
         own += [None] * (3 - len(own))
         return own if mask is None else [b if a is None else a for a, b in zip_longest(mask, own)]
 
-    def _allowed(self, inputs: Any, mask: Any, attention_mask: Any, causal: bool) -> Array | None:
+    def _allowed(self, inputs: Any, mask: Any, attention_mask: Any, causal: bool) -> Any:
         """Which values each query may look at, from all masks; None if there are none."""
         query, value, key = inputs[0], inputs[1], inputs[-1]
         q, v, k = (
@@ -184,7 +186,7 @@ class MultiHeadAttention(AttentionBase):
                 ("query", "value", "key"), self._masks(inputs, mask), (query, value, key), strict=True
             )
         )
-        allowed = None if attention_mask is None else np.asarray(attention_mask).astype(bool)
+        allowed = None if attention_mask is None else valid_steps(attention_mask)
         allowed = both(allowed, None if q is None else q[:, :, None])
         for valid in (v, k):
             allowed = both(allowed, None if valid is None else valid[:, None, :])
@@ -192,12 +194,12 @@ class MultiHeadAttention(AttentionBase):
         allowed = both(allowed, behind >= 0 if causal else None)
         return both(allowed, None if self.sliding_window is None else abs(behind) < self.sliding_window)
 
-    def _fitted(self, allowed: Array, full: tuple[int, ...], shape: tuple[int, ...]) -> Array:
+    def _fitted(self, allowed: Any, full: tuple[int, ...], shape: tuple[int, ...]) -> Any:
         """A mask for all heads, in the shape of the scores; `full` has the attended axes one by one."""
         last = len(full) - len(shape) + 2
         spread = (*allowed.shape[:-last], *[1] * (len(full) - allowed.ndim), *allowed.shape[-last:])
         try:
-            return np.broadcast_to(allowed.reshape(spread), full).reshape(shape)
+            return _spread(allowed, spread, full, shape)
         except ValueError:
             raise ValueError(
                 f"{self.name}: the masks together have shape {allowed.shape}, which does not fit "
@@ -207,6 +209,12 @@ class MultiHeadAttention(AttentionBase):
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask of the query."""
         return self._masks(inputs, mask)[0]
+
+
+@followed
+def _spread(allowed: Any, by_axes: tuple[int, ...], full: tuple[int, ...], shape: tuple[int, ...]) -> Array:
+    """A mask in the shape of the scores; `full` is that shape with the attended axes one by one."""
+    return np.broadcast_to(np.asarray(allowed).reshape(by_axes), full).reshape(shape)
 
 
 def _project(x: Any, weights: tuple[Any, ...], inner: int = 1) -> Any:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from ..bptt.masked import of_elements, valid_steps
 from ..config import epsilon as tiny
 from ..config import mode
 from ..core.op import Array
+from ..core.record import followed, repeatable
 from ..ops import maximum, mean, norm, reshape, rsqrt, sum, where
 from .arguments import weight_options
 from .layer import Layer
@@ -279,28 +281,40 @@ class BatchNormalization(_Affine):
             centre = mean(inputs, others, keepdims=True)
             centred = inputs - centre
             variance = mean(centred * centred, others, keepdims=True)
-            seen = math.prod([inputs.shape[a] for a in others])
+            seen: Any = math.prod([inputs.shape[a] for a in others])
         else:
-            valid = np.asarray(mask).astype(bool)
+            valid = valid_steps(mask)
             if valid.shape != inputs.shape[:-1]:
                 raise ValueError(
                     f"{self.name}: expected a mask of shape {inputs.shape[:-1]}, received {valid.shape}"
                 )
-            valid = np.broadcast_to(valid[..., None], inputs.shape)
-            seen = int(valid.sum())
-            count = (valid.sum(others, keepdims=True) + tiny()).astype(inputs.dtype)  # Keras adds ε here too
+            seen = valid = of_elements(valid, inputs.shape)
+            count = _count(valid, others, tiny(), inputs.dtype)  # Keras adds ε here too
             centre = sum(where(valid, inputs, 0.0), others, keepdims=True) / count
             centred = where(valid, inputs - centre, 0.0)
             variance = sum(centred * centred, others, keepdims=True) / count
-        if seen:
-            self._follow(centre, variance)
+        averages, monitor = (self.moving_mean, self.moving_variance), mode().monitor
+        for variable, value in zip(
+            averages, _moved(*averages, centre, variance, self.momentum, seen), strict=True
+        ):
+            variable.replace(value)
+            if monitor is not None:
+                monitor.assigned(variable, value)
         return centre, variance
 
-    def _follow(self, centre: Any, variance: Any) -> None:
-        """Move the averages towards the statistics of this batch, if these are finite."""
-        moved = [
-            self.momentum * average.numpy() + (1.0 - self.momentum) * np.reshape(batch.numpy(), -1)
-            for average, batch in ((self.moving_mean, centre), (self.moving_variance, variance))
-        ]
-        if np.isfinite(moved).all():
-            self._states = (moved[0], moved[1])
+
+@followed
+def _count(valid: Any, axes: tuple[int, ...], more: float, dtype: Any) -> Any:
+    """How many elements count along some axes, and a little more."""
+    return (np.sum(np.asarray(valid), axes, keepdims=True) + more).astype(dtype)
+
+
+@repeatable
+def _moved(mean: Any, variance: Any, centre: Any, spread: Any, momentum: float, seen: Any) -> list[Array]:
+    """Moving averages after a batch; as they are if nothing was `seen`, or not all of it is finite."""
+    averages, batch = [np.asarray(mean), np.asarray(variance)], [np.asarray(centre), np.asarray(spread)]
+    moved = [
+        momentum * old + (1.0 - momentum) * np.reshape(new, -1)
+        for old, new in zip(averages, batch, strict=True)
+    ]
+    return moved if np.any(seen) and np.isfinite(moved).all() else averages

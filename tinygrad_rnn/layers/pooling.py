@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ..bptt.masked import valid_steps
+from ..core.record import followed
 from ..ops import max, mean, stack, sum, where
 from .layer import Layer
 from .windows import Windows, check_format, check_sequence
@@ -116,14 +118,20 @@ class GlobalAveragePooling1D(_GlobalPooling1D):
         """Compute the outputs."""
         if mask is None:
             return mean(inputs, axis=1, keepdims=self.keepdims)
-        valid = np.asarray(mask).astype(bool)
+        valid = valid_steps(mask)
         if valid.shape != inputs.shape[:2]:
             raise ValueError(
                 f"{self.name}: expected a mask of shape {inputs.shape[:2]}, received {valid.shape}"
             )
         valid = valid[..., None]
-        count = np.maximum(valid.sum(axis=1, keepdims=self.keepdims), 1).astype(inputs.dtype)
+        count = _count(valid, self.keepdims, inputs.dtype)
         return sum(where(valid, inputs, 0.0), axis=1, keepdims=self.keepdims) / count
+
+
+@followed
+def _count(valid: Any, keepdims: bool, dtype: Any) -> Any:
+    """The number of steps that count in each row; 1 if there is none."""
+    return np.maximum(np.asarray(valid).sum(axis=1, keepdims=keepdims), 1).astype(dtype)
 
 
 MaxPool1D = MaxPooling1D

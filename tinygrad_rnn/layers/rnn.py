@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..bptt import Source, bptt_source, scan
+from ..bptt.masked import valid_steps
 from ..bptt.purity import Traces
 from ..config import Scope, mode, switched
 from ..core.tensor import Tensor
@@ -178,8 +179,7 @@ class RNN(Recurrent):
             return_sequences=self.return_sequences,
         )
         if self.return_sequences and self.zero_output_for_mask and mask is not None:
-            valid = np.asarray(mask).astype(bool)
-            outputs = where((valid[:, ::-1] if self.go_backwards else valid)[..., None], outputs, 0.0)
+            outputs = where(valid_steps(mask, self.go_backwards)[..., None], outputs, 0.0)
         if self.stateful:
             self._states = [s.detach() for s in last]
         if not self.return_state:
@@ -263,4 +263,4 @@ class RNN(Recurrent):
         mask = next(flatten(mask), None)
         if mask is None or not self.return_sequences:
             return None
-        return np.asarray(mask)[:, ::-1] if self.go_backwards else mask
+        return valid_steps(mask, True) if self.go_backwards else mask

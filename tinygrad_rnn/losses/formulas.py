@@ -18,7 +18,7 @@ from ..ops.creation import convert_to_tensor
 from ..ops.elementwise import absolute, cast, clip, log, maximum, square, where
 from ..ops.linalg import norm
 from ..ops.reduce import max, mean, sum
-from ..ops.shape import moveaxis
+from ..ops.shape import moveaxis, reshape
 from .values import align, predictions
 
 
@@ -297,8 +297,8 @@ def sparse_categorical_crossentropy(
     if ignore_class is None:
         values: Tensor = nn.sparse_categorical_crossentropy(y_true, p, from_logits)
         return values
-    labels = np.asarray(y_true)
+    labels = convert_to_tensor(y_true)
     valid = labels != ignore_class
-    values = nn.sparse_categorical_crossentropy(np.where(valid, labels, 0), p, from_logits)
-    result: Tensor = where(valid.reshape(values.shape), values, 0.0)
+    values = nn.sparse_categorical_crossentropy(where(valid, labels, 0), p, from_logits)
+    result: Tensor = where(reshape(valid, values.shape), values, 0.0)
     return result

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..core.op import Array
+from ..core.record import followed
 from ..core.tensor import Tensor
 from .ctc import ctc
 from .formulas import (
@@ -173,8 +175,14 @@ class SparseCategoricalCrossentropy(
     def _valid(self, y_true: Tensor, mask: Any) -> Any:
         if self.ignore_class is None:
             return mask
-        valid = y_true.numpy() != self.ignore_class
-        return valid if mask is None else valid & (per_value("mask", mask, valid.shape) != 0)
+        return _other_labels(y_true, self.ignore_class, mask)
+
+
+@followed
+def _other_labels(y_true: Any, ignored: int, mask: Any) -> Array:
+    """The mask, narrowed to the labels that are not ignored."""
+    valid: Array = np.asarray(y_true) != ignored
+    return valid if mask is None else valid & (per_value("mask", mask, valid.shape) != 0)
 
 
 class CTC(FormulaLoss, of=ctc):

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..config import floatx
 from ..core.op import Array
+from ..core.record import followed
 from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor
 from ..ops.elementwise import cast, where
@@ -73,11 +74,18 @@ def without_unused(y_true: Any, sample_weight: Any = None, mask: Any = None) -> 
     """
     if sample_weight is None and mask is None:
         return y_true
-    used: Any = True
-    for what, weight in (("sample_weight", sample_weight), ("mask", mask)):
-        if weight is not None:
-            used = used & (per_value(what, weight, y_true.shape) != 0)
-    return y_true if np.all(used) else where(used, y_true, 0)
+    used = _used(sample_weight, mask, y_true.shape)
+    all_used = not isinstance(used, Tensor) and used.all()
+    return y_true if all_used else where(used, y_true, 0)
+
+
+@followed
+def _used(sample_weight: Any, mask: Any, shape: tuple[int, ...]) -> Array:
+    """Where neither the weight is 0 nor the mask False, for values of `shape`."""
+    given = [("sample_weight", sample_weight), ("mask", mask)]
+    parts = [per_value(what, weight, shape) != 0 for what, weight in given if weight is not None]
+    used: Array = parts[0] if len(parts) == 1 else parts[0] & parts[1]
+    return used
 
 
 def reduce_values(values: Any, sample_weight: Any, mask: Any, reduction: str | None) -> Any:
@@ -92,17 +100,31 @@ def reduce_values(values: Any, sample_weight: Any, mask: Any, reduction: str | N
     """
     if sample_weight is None and mask is None and reduction not in ("sum", "none", None):
         return sum(values) / float(values.size or 1)
-    used = weights = np.ones(values.shape, bool)
     if mask is not None:
-        used = weights = np.broadcast_to(per_value("mask", mask, values.shape) != 0, values.shape)
-        values = where(used, values, 0.0)
+        values = where(_used(None, mask, values.shape), values, 0.0)
     if sample_weight is not None:
-        weight = per_value("sample_weight", sample_weight, values.shape).astype(values.dtype)
-        values, weights = values * weight, used * weight
+        values = values * _weights(sample_weight, values.shape, values.dtype)
     if reduction in (None, "none"):
         return values
     total = sum(values)
     if reduction == "sum":
         return total
-    count = float(np.sum(weights if reduction == "mean_with_sample_weight" else used))
-    return total / (count or 1.0)
+    weights = sample_weight if reduction == "mean_with_sample_weight" else None
+    return total / _count(weights, mask, values.shape, values.dtype)
+
+
+@followed
+def _weights(sample_weight: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+    """The weights for values of `shape`, in their type."""
+    return per_value("sample_weight", sample_weight, shape).astype(dtype)
+
+
+@followed
+def _count(sample_weight: Any, mask: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+    """How many values of `shape` are not masked, or the sum of their weights; 1 instead of 0."""
+    counted = np.ones(shape, bool)
+    if mask is not None:
+        counted = np.broadcast_to(per_value("mask", mask, shape) != 0, shape)
+    if sample_weight is not None:
+        counted = counted * per_value("sample_weight", sample_weight, shape).astype(dtype)
+    return np.asarray(float(np.sum(counted)) or 1.0, dtype)

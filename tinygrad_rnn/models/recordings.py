@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain, compress
 from operator import is_
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,9 +20,9 @@ from ..bptt.kinds import OF_CALLS, PACKAGE
 from ..bptt.recording import Recorder, Recording
 from ..config import SeedGenerator, epsilon, floatx, generator, mode, switched
 from ..core.op import Array
-from ..core.tensor import Tensor
-from ..layers.embedding import Embedding
-from ..layers.layer import Layer, MaskSource
+from ..core.tensor import Tensor, Variable
+from ..layers.core import Lambda
+from ..layers.layer import Layer
 from ..layers.rnn import RNN
 from ..layers.states import streams
 from ..layers.symbolic import flatten, map_nested
@@ -32,7 +32,14 @@ KEPT = 8  # shapes for which a recording is kept
 SEEN = 64  # shapes that are remembered: the second batch of a shape is recorded
 OF_MODELS = ("_stack", "_functional_layers", "_calls", "_between", "_input", "_output", "_compile_loss")
 OF_CELLS = ("get_initial_state", "prepare")  # methods of a cell that do not run in steps
-METHODS = ("call", "__call__", "compute_loss", "train_step")
+METHODS = ("call", "__call__", "compute_mask", "compute_loss", "train_step")
+
+
+class Before(NamedTuple):
+    """How things stand before a batch: random streams, and the values of the weights."""
+
+    states: list[Any]
+    weights: list[Array]
 
 
 class Recordings:
@@ -47,38 +54,38 @@ class Recordings:
         """For pickle and copy: an empty one, as a copy of the model has its own weights."""
         return Recordings, ()
 
-    def run(self, x: Any, y: Any) -> tuple[Tensor, Any, dict[Any, Any]] | None:
-        """Loss, outputs and gradients; None if the model must be called."""
-        key = _key(x, y)
+    def run(self, data: tuple[Any, ...]) -> tuple[Tensor, Any, dict[Any, Any]] | None:
+        """Loss, outputs and gradients for `x, y` or `x, y, sample_weight`; None if the model must be called."""
+        key = _key(data)
         recorded = self.made.get(key)
         if recorded is None or mode().monitor is not None:
             return None
         try:
             if recorded.holds():
-                return recorded.run(x, y)
+                return recorded.run(data)
             del self.made[key]
         except Exception:  # the model, when it is called, will say better what is wrong
             pass
         return None
 
-    def begin(self, model: Any, x: Any, y: Any) -> list[Any] | None:
-        """Before the model is called: the random streams, if this batch is to be recorded, the second of its shape."""
-        key = _key(x, y)
+    def begin(self, model: Any, data: tuple[Any, ...]) -> Before | None:
+        """Before the model is called: how things stand, if this batch is to be recorded, the second of its shape."""
+        key = _key(data)
         if key is None or key in self.made or mode().monitor is not None:
             return None
         if key in self.seen:
-            return _states(streams(model))
+            return Before(_states(streams(model)), [v._data for v in model.weights])
         self.seen[key] = None
         while len(self.seen) > SEEN:
             self.seen.popitem(last=False)
         return None
 
     def record(
-        self, model: Any, x: Any, y: Any, loss: Tensor, found: dict[Any, Any], before: list[Any]
+        self, model: Any, data: tuple[Any, ...], loss: Tensor, found: dict[Any, Any], before: Before
     ) -> None:
         """After the model was called: record a batch like this one, whose loss and gradients are given."""
         with self.lock:
-            self.made[_key(x, y)] = Recorded.of(model, x, y, loss, found, before)
+            self.made[_key(data)] = Recorded.of(model, data, loss, found, before)
             while len(self.made) > KEPT:
                 self.made.popitem(last=False)
 
@@ -86,8 +93,9 @@ class Recordings:
 class Recorded:
     """A recording with what it depends on."""
 
-    def __init__(self, recording: Recording, outputs: Any, watched: Watched) -> None:
+    def __init__(self, recording: Recording, outputs: Any, masked: list[bool], watched: Watched) -> None:
         self.recording, self.outputs, self.watched = recording, outputs, watched
+        self.masked = masked  # which outputs have masks; these stand behind all outputs
         self.changes = -1  # as many as there were when all was looked at
         self.draws = False  # random numbers
 
@@ -98,48 +106,55 @@ class Recorded:
         self.changes = changes[0]
         return self.watched.unchanged() and self.recording.unchanged()
 
-    def run(self, x: Any, y: Any) -> tuple[Tensor, Any, dict[Any, Any]]:
+    def run(self, data: tuple[Any, ...]) -> tuple[Tensor, Any, dict[Any, Any]]:
         """Loss, outputs and gradients of a batch; if that raises, random streams are where they were."""
         before = _states(self.watched.streams) if self.draws else None
         try:
-            arrays = [x, y] if type(x) is type(y) is np.ndarray else [*flatten((x, y))]
-            (loss, *outputs), found = self.recording(arrays)
+            arrays = data if all([type(a) is np.ndarray for a in data]) else [*flatten(data)]
+            (loss, *values), found = self.recording(arrays)
         except BaseException:
             if before is not None:
                 _set_states(self.watched.streams, before)
             raise
+        outputs = [Tensor(value, None) for value in values[: len(self.masked)]]
+        for output, mask in zip(compress(outputs, self.masked), values[len(outputs) :], strict=True):
+            output._mask = mask
         remaining = iter(outputs)
-        return Tensor(loss, None), map_nested(lambda _: Tensor(next(remaining), None), self.outputs), found
+        return Tensor(loss, None), map_nested(lambda _: next(remaining), self.outputs), found
 
     @staticmethod
     def of(
-        model: Any, x: Any, y: Any, loss: Tensor, found: dict[Any, Any], before: list[Any]
+        model: Any, data: tuple[Any, ...], loss: Tensor, found: dict[Any, Any], before: Before
     ) -> Recorded | None:
         """Record another batch of this shape, and try it on this one; None if that is not possible."""
         if not recordable(model):
             return None
         watched = Watched(model)
         try:
-            recorded = _record(model, map_nested(_other, (x, y)), watched)
+            recorded = _record(model, map_nested(_other, data), watched)
             if recorded is None or not watched.unchanged():
                 return None
-            _set_states(watched.streams, before)
-            again, _, gradients = recorded.run(x, y)
-            recorded.draws = _states(watched.streams) != before
+            _set_states(watched.streams, before.states)
+            _set_values([v for v, _ in watched.variables], before.weights)
+            again, _, gradients = recorded.run(data)
+            recorded.draws = _states(watched.streams) != before.states
+            same = _same(loss, found, again, gradients) and all(
+                np.array_equal(variable._data, value, equal_nan=True) for variable, value in watched.variables
+            )
         except Exception:  # whatever another batch of this shape meets
             return None
         finally:
             watched.restore()
-        return recorded if _same(loss, found, again, gradients) else None
+        return recorded if same else None
 
 
-def _key(x: Any, y: Any) -> Any:
+def _key(data: tuple[Any, ...]) -> Any:
     """What decides which recording fits, beside the model; None for what is not arrays alone."""
-    shapes = [_shape(x), _shape(y)]
-    if None in shapes:
+    shapes = _shape(data)
+    if shapes is None:
         return None
     grad, training, _, _, *switches = mode()  # scope and monitor play no part
-    return *shapes, grad, training, *switches, floatx(), epsilon()
+    return shapes, grad, training, *switches, floatx(), epsilon()
 
 
 def _shape(value: Any) -> Any:
@@ -160,17 +175,20 @@ def _other(array: Array) -> Tensor:
     return Tensor(np.ascontiguousarray(turned / 2 if array.dtype.kind == "f" else turned, array.dtype), None)
 
 
-def _record(model: Any, batch: Any, watched: Watched) -> Recorded | None:
-    x, y = batch
-    recorder = Recorder([t._data for t in flatten(batch)], [v for v, _ in watched.variables])
+def _record(model: Any, data: tuple[Any, ...], watched: Watched) -> Recorded | None:
+    x, y, *sample_weight = data
+    recorder = Recorder([t._data for t in flatten(data)], [v for v, _ in watched.variables])
     with switched(monitor=recorder):
         outputs = model(x)
-        loss = model.compute_loss(x, y, outputs, None, training=True)
+        loss = model.compute_loss(x, y, outputs, *sample_weight, training=True)
     results = list(flatten(outputs))
-    if not all(isinstance(t, Tensor) and getattr(t, "_mask", None) is None for t in results):
+    if not all(isinstance(t, Tensor) for t in results):
         return None
-    recording = recorder.finish(loss, results)
-    return None if recording is None else Recorded(recording, map_nested(lambda _: None, outputs), watched)
+    masked = [getattr(t, "_mask", None) is not None for t in results]
+    recording = recorder.finish(loss, [*results, *[t._mask for t in compress(results, masked)]])
+    if recording is None:
+        return None
+    return Recorded(recording, map_nested(lambda _: None, outputs), masked, watched)
 
 
 def _same(loss: Tensor, found: dict[Any, Any], again: Tensor, gradients: dict[Any, Any]) -> bool:
@@ -201,10 +219,7 @@ def recordable(model: Any) -> bool:
         all(_ours(type(layer)) for layer in layers)
         and all(_ours(method) for method in methods if callable(method))
         and not any(getattr(layer, "activity_regularizer", None) for layer in layers)
-        and not any(
-            isinstance(layer, MaskSource) and (type(layer) is not Embedding or layer.mask_zero)
-            for layer in layers
-        )
+        and not any(isinstance(layer, Lambda) for layer in layers)
         and all(
             _ours(f)
             for inner in held
@@ -286,11 +301,16 @@ class Watched:
         """Put back what a call changed, and let the values of the weights go."""
         for inner, _, keys, values in self.held:
             inner.update(zip(keys, values, strict=True))
-        for variable, data in self.variables:
-            if variable._data is not data:
-                variable.replace(data)
+        _set_values([v for v, _ in self.variables], [array for _, array in self.variables])
         self.variables.clear()
         _set_states(self.streams, self.states)
+
+
+def _set_values(variables: Sequence[Variable], arrays: Sequence[Array]) -> None:
+    """Give variables the values that they had; those that have them keep their leaves."""
+    for variable, array in zip(variables, arrays, strict=True):
+        if variable._data is not array:
+            variable.replace(array)
 
 
 def _states(own: list[SeedGenerator]) -> list[Any]:

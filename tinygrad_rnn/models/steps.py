@@ -210,17 +210,17 @@ class Steps:
 
     def _loss_and_gradients(self, x: Any, y: Any, sample_weight: Any) -> tuple[Tensor, Any, dict[Any, Any]]:
         """Loss, outputs and the gradient of every leaf: by a recording of such a batch, or by calling the model."""
-        plain = sample_weight is None and mode().derive
-        again = self._recordings.run(x, y) if plain else None
+        data = (x, y) if sample_weight is None else (x, y, sample_weight)
+        again = self._recordings.run(data) if mode().derive else None
         if again is not None:
             return again
-        before = self._recordings.begin(self, x, y) if plain else None
+        before = self._recordings.begin(self, data) if mode().derive else None
         start = time.perf_counter()
         y_pred = self(x)
         loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
         found = leaf_gradients(loss) if loss.requires_grad else {}
         if before is not None and time.perf_counter() - start < LONG:
-            self._recordings.record(self, x, y, loss, found, before)
+            self._recordings.record(self, data, loss, found, before)
         return loss, y_pred, found
 
     def _gradients(self, found: dict[Any, Any]) -> tuple[list[Variable], list[Any]]:
