@@ -86,6 +86,26 @@ def test_weights_made_in_the_trace_are_the_ones_that_are_trained(make: Any, stac
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
+def test_a_recurrent_layer_inside_a_cell_is_derived() -> None:
+    class Short(layers.Layer):
+        state_size = 3
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.over_two = layers.Bidirectional(layers.GRU(3), merge_mode="sum")
+
+        def call(self, inputs: Any, states: Any) -> Any:
+            h = self.over_two(ops.stack([inputs, states[0]], axis=1))
+            return h, [h]
+
+    tg.utils.set_random_seed(1)
+    layer = layers.RNN(Short())
+    with tg.derived():
+        derived = layer(x)  # a warning would be an error
+    with tg.unrolled():
+        np.testing.assert_allclose(derived, layer(x), rtol=1e-5, atol=1e-6)
+
+
 class Remembers(Lazy):
     """Keeps a number."""
 

@@ -152,6 +152,8 @@ class Tracer(Monitor):
 
     def _here(self) -> str:
         """The line that runs: the user's in the step, or that of the layer which the step is."""
+        if self.steps_frame is None and not self.deriving:  # it has returned
+            return "the step"
         frame: FrameType | None = sys._getframe(1)
         found: FrameType | None = None
         while frame is not None and frame is not self.steps_frame:
