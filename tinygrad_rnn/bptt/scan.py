@@ -232,7 +232,7 @@ def _described(step: Any) -> str:
     """A step function, or the cell whose step it is, by its name and where it is written."""
     function = getattr(step, "__func__", step)
     name = f"step {getattr(function, '__qualname__', type(step).__name__)}"
-    owner = getattr(step, "__self__", None)
+    owner: Any = getattr(step, "__self__", None)
     if getattr(function, "__name__", "") in getattr(owner, "step_methods", ()):
         name, function = f"cell {type(owner.cell).__name__}", type(owner.cell).call
     code = getattr(function, "__code__", None) or getattr(type(step).__call__, "__code__", None)
