@@ -73,6 +73,8 @@ def scan(
     watched = monitor is not None and not monitor.recording
     if monitor is not None and keep is not None:
         monitor.refuse("a mask")
+    if monitor is not None and monitor.tracing:  # inside a step that is derived, which keeps what it needs
+        checkpoint = None
     if checkpoint or (wanted and not watched and not mode().wide):  # wide: float types are mixed
         reason = ""
         try:
