@@ -52,3 +52,18 @@ def test_a_step_that_cannot_be_derived_is_an_error() -> None:
 
     with pytest.raises(ValueError, match="checkpoint needs derived mode, and .* reads the value of a tensor"):
         tg.scan(step, inputs(), start(), checkpoint="sqrt")
+
+
+def test_a_checkpoint_inside_a_step_is_derived_with_it() -> None:
+    def outer(x_t: Any, s: Any, c: Any) -> Any:
+        def inner(a: Any, t: Any, c: Any) -> Any:
+            h = tg.ops.tanh(a + 0.5 * t[0])
+            return h, [h]
+
+        _, last = tg.scan(inner, tg.ops.stack([x_t, s[0]], axis=1), s, checkpoint="sqrt")
+        return last[0], last
+
+    x = np.random.default_rng(0).standard_normal((2, 5, 3))
+    derived, _ = tg.scan(outer, x, [np.zeros((2, 3))], derive=True)  # a warning would be an error
+    recorded, _ = tg.scan(outer, x, [np.zeros((2, 3))], derive=False)
+    np.testing.assert_allclose(derived, recorded, rtol=1e-12)

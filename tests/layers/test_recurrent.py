@@ -319,6 +319,11 @@ def test_dropout_masks_are_drawn_once_per_sequence():
             r"mask of shape \(2, 5\)",
         ),
         (lambda: layers.RNN(layers.Dense(3)), "expected a cell"),
+        (lambda: layers.RNN([layers.LSTM(3)]), "expected a cell.*LSTM runs its own.*such as LSTMCell"),
+        (
+            lambda: layers.RNN(type("C", (layers.Layer,), {"state_size": {"h": 3}})()),
+            "must be an int or a list",
+        ),
         (lambda: layers.Bidirectional(layers.Dense(3)), "expected a recurrent layer"),
         (lambda: layers.Bidirectional(layers.LSTM(3), merge_mode="add"), "merge_mode"),
         (lambda: layers.Bidirectional(layers.LSTM(3)).step(np.ones((1, 2))), "cannot stream"),

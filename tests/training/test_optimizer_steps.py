@@ -59,6 +59,10 @@ def test_missing_gradients_are_skipped_with_a_warning() -> None:
     assert_array_equal(variables[1].numpy(), before)
     with pytest.raises(ValueError, match="received 1 gradients for 3 variables"):
         optimizer.apply([None], variables)
+    with pytest.raises(
+        ValueError, match="no variables to update; a model has its weights after its first call"
+    ):
+        optimizer.apply([], [])
 
 
 def test_gradients_may_be_tensors_and_of_another_float_type() -> None:

@@ -81,6 +81,7 @@ def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
     try:
         tracer = trace(step, inputs[0], inputs[1], constants, several_in)
         if surroundings is not None and surroundings.built():  # it has its weights now: look again
+            surroundings.rewind()
             return examine(step, inputs, constants, several_in)
         structure = tracer.body.key()
         if structure not in known:
@@ -88,7 +89,7 @@ def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
             _check_pure(step, inputs, constants, several_in, tracer, around)
             known.add(structure)
     except Exception as error:
-        if surroundings is not None:
+        if surroundings is not None and not surroundings.built():  # weights that were made stay
             surroundings.undo()
         if not isinstance(error, Underivable):
             raise Underivable(f"the step raised {type(error).__name__}: {error}") from error
@@ -166,12 +167,14 @@ def _check_pure(
     again = trace(step, other[0], other[1], constants, several_in)
     if again.body.key() != tracer.body.key():
         raise Underivable("the step does something else when it is called again, or with other values")
-    for a, b in zip(tracer.body.bound, again.body.bound, strict=True):
+    for value, a, b in zip(tracer.body.constants, tracer.body.bound, again.body.bound, strict=True):
         if a is not b and not np.array_equal(
             np.asarray(a), np.asarray(b), equal_nan=np.asarray(a).dtype.kind in "fc"
         ):
+            site = next((v.site for v in tracer.body.values if value in v.args), "")
             raise Underivable(
-                "the step makes arrays that are random, or depend on values that are no longer Tensors"
+                f"{site or 'the step'} uses an array that is random, as dropout is, or depends on values that "
+                "are no longer Tensors"
             )
     changed, looks = around.undo(), 1
     while changed:

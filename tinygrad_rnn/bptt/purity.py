@@ -123,8 +123,9 @@ class Surroundings:
             self._note(f"the attribute {slot!r} of {name!r}", get, put)
         for one in type(value).__mro__:
             held |= {k: v for k, v in vars(one).items() if isinstance(v, CONTAINERS) and k not in held}
+        deeper = depth + (not is_layer(value))  # layers in layers are looked into at any depth
         for key, item in held.items():
-            self._enter(f"{name}.{key}", item, depth + 1)
+            self._enter(f"{name}.{key}", item, deeper)
 
     def built(self) -> bool:
         """Whether a layer has made its weights since, as layers do when they are called for the first time."""
@@ -133,14 +134,29 @@ class Surroundings:
                 return True
         return False
 
+    def rewind(self) -> None:
+        """Put back the random streams, but for the package's, from which weights were drawn."""
+        for name, _, before, write in self.found:
+            if name.startswith("the random stream"):
+                write(before)
+
     def undo(self) -> str:
         """Put back what has changed since; say what it was, or nothing."""
         changed = ""
         for name, read, before, write in self.found:
-            if not _same(read(), before):
+            now = read()
+            if not _same(now, before):
+                changed = changed or name.replace("an attribute", _changed_attribute(before, now))
                 write(before)
-                changed = changed or name
         return changed
+
+
+def _changed_attribute(before: Any, now: Any) -> str:
+    """The first attribute of an object that is another one now."""
+    if not isinstance(now, dict):
+        return "an attribute"
+    names = [k for k in {**before, **now} if not _same((k in before, before.get(k)), (k in now, now.get(k)))]
+    return f"the attribute {names[0]!r}"
 
 
 def _state_setter(rng: np.random.Generator) -> Callable[[Any], None]:

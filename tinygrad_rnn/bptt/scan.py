@@ -71,6 +71,8 @@ def scan(
     wanted = mode().derive if derive is None else derive
     monitor = mode().monitor
     watched = monitor is not None and not monitor.recording
+    if monitor is not None and monitor.tracing:  # inside a step that is derived, which keeps what it needs
+        checkpoint = None
     if checkpoint or (wanted and not watched and not mode().wide):  # wide: float types are mixed
         reason = ""
         try:
@@ -228,11 +230,14 @@ _said: set[str] = set()
 
 
 def _described(step: Any) -> str:
-    """A step function by its name and where it is written."""
+    """A step function, or the cell whose step it is, by its name and where it is written."""
     function = getattr(step, "__func__", step)
-    name = getattr(function, "__qualname__", type(step).__name__)
+    name = f"step {getattr(function, '__qualname__', type(step).__name__)}"
+    owner: Any = getattr(step, "__self__", None)
+    if getattr(function, "__name__", "") in getattr(owner, "step_methods", ()):
+        name, function = f"cell {type(owner.cell).__name__}", type(owner.cell).call
     code = getattr(function, "__code__", None) or getattr(type(step).__call__, "__code__", None)
-    return f"step {name}" if code is None else f"step {name} ({code.co_filename}:{code.co_firstlineno})"
+    return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
 
 
 def _say(message: str) -> None:

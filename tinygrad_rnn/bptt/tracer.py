@@ -144,18 +144,29 @@ class Tracer(Monitor):
         self.has_read = True
         value = self.known.get(id(tensor._data))
         if value is not None and (self.deriving or value.op != "constant"):
-            raise Underivable(f"{self._here()} reads the value of a tensor (a branch, an index, a number)")
+            raise Underivable(
+                f"{self._here()} reads the value of a tensor (a branch, an index, a number, assign)"
+            )
 
     # --- places and names ---------------------------------------------------------------------------
 
     def _here(self) -> str:
+        """The line that runs: the user's in the step, or that of the layer which the step is."""
+        if self.steps_frame is None and not self.deriving:  # it has returned
+            return "the step"
         frame: FrameType | None = sys._getframe(1)
-        while frame is not None and _of_engine(frame.f_code.co_filename):
+        found: FrameType | None = None
+        while frame is not None and frame is not self.steps_frame:
+            if not _of_engine(frame.f_code.co_filename):
+                found = found or frame
+                if self.steps_frame is None or not frame.f_code.co_filename.startswith(PACKAGE):
+                    found = frame
+                    break
             frame = frame.f_back
         return (
             ""
-            if frame is None
-            else f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}()"
+            if found is None
+            else f"{found.f_code.co_filename}:{found.f_lineno} in {found.f_code.co_name}()"
         )
 
     def _collect_names(self, frame: FrameType | None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from ..config import Scope, mode, switched
 from .cell import initial_state, nest, output_size, prepare, project, share, step_of
 from .layer import Layer
+from .recurrent import Recurrent
 from .symbolic import flatten
 
 
@@ -99,5 +100,14 @@ def as_cell(cell: Any) -> Any:
         raise ValueError(
             "RNN: expected a cell, a Layer with `state_size` and `call(inputs, states) -> (output, new_states)`; "
             f"received {cell!r}"
+        )
+    if isinstance(cell, Recurrent):
+        raise ValueError(
+            f"RNN: expected a cell, which computes one step; {type(cell).__name__} runs its own over time. "
+            "Give a cell, such as LSTMCell, or put layers one after the other"
+        )
+    if isinstance(cell.state_size, dict):
+        raise ValueError(
+            f"{cell.name}: state_size must be an int or a list with one for each state, received {cell.state_size!r}"
         )
     return cell

@@ -188,6 +188,11 @@ class Optimizer(Serializable):
         """The gradients that are there, as arrays, their norms and variables; errors for what does not fit."""
         found = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
         missing = [v.path for g, v in zip(grads, variables, strict=True) if g is None]
+        if not variables:
+            raise ValueError(
+                f"{self.name}: there are no variables to update; a model has its weights after its first call, so "
+                "take trainable_weights then"
+            )
         if not found:
             raise ValueError(f"{self.name}: every gradient is None; does the loss depend on {missing}?")
         arrays = [np.asarray(g, v.dtype, order="C") for g, v in found]
