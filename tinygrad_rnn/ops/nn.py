@@ -175,28 +175,23 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 
 
 @quiet
-def _sparse_xent_keeping(x: Array, ids: Array) -> tuple[Any, tuple[Array, Array]]:
-    """The losses, and numerators and denominators of the softmax."""
+def _sparse_xent_keeping(x: Array, ids: Array) -> tuple[Any, tuple[Array, Array, Array]]:
+    """The losses; numerators and denominators of the softmax, and where the labels' entries stand, all in a row."""
     rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-    e = rows - rows.max(axis=-1, keepdims=True)
-    chosen = e.reshape(-1)[_places(e, ids)]
+    e = rows - np.maximum.reduce(rows, axis=-1, keepdims=True)
+    places = np.arange(0, e.size, e.shape[-1]) + ids.reshape(-1)
+    chosen = e.reshape(-1)[places]
     np.exp(e, out=e)
     total = e @ np.ones(e.shape[-1], e.dtype)  # in a third of the time of a sum of short rows
-    return (np.log(total) - chosen).reshape(ids.shape), (e, total)
-
-
-def _places(rows: Array, ids: Array) -> Array:
-    """Where the entries that the labels name stand in the flattened rows."""
-    places: Array = np.arange(0, rows.size, rows.shape[-1]) + ids.reshape(-1)
-    return places
+    return (np.log(total) - chosen).reshape(ids.shape), (e, total, places)
 
 
 def _sparse_xent_vjp(g: Any, y: Any, x: Any, ids: Array, kept: Any = None) -> Any:
     if isinstance(g, np.ndarray):  # as below, in fewer passes
-        e, total = _sparse_xent_keeping(x, ids)[1] if kept is None else kept
+        e, total, places = _sparse_xent_keeping(x, ids)[1] if kept is None else kept
         g = g.reshape(-1)
         dx = e * (g / total)[:, None]
-        dx.reshape(-1)[_places(e, ids)] -= g
+        dx.reshape(-1)[places] -= g
         return dx.reshape(x.shape)
     rows, g = reshape(x, (-1, x.shape[-1])), reshape(g, (-1,))
     hot = np.zeros(rows.shape, x.dtype)
