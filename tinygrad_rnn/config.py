@@ -118,11 +118,16 @@ class Mode(NamedTuple):
 
     grad: bool = True  # record ops
     training: bool = False  # dropout is active
-    scope: Scope = Scope()  # stamped on every recorded node
-    monitor: Monitor | None = None  # sees every op (debug_nans, tracing)
     wide: bool = False  # the widest float type wins: products mix types, casts do not narrow
     derive: bool = False  # recurrences run in derived mode
     passes: frozenset[str] = frozenset()  # passes of derived mode that are switched off
+    scope: Scope = Scope()  # stamped on every recorded node
+    monitor: Monitor | None = None  # sees every op (debug_nans, tracing)
+
+    @property
+    def switches(self) -> tuple[Any, ...]:
+        """What decides how a batch is computed: all but scope and monitor."""
+        return self[:-2]
 
 
 _MODE: ContextVar[Mode] = ContextVar("tinygrad_rnn_mode", default=Mode())  # noqa: B039 (a tuple)

@@ -39,12 +39,12 @@ FAILURES = 3  # what a step depends on changed so many times: it is traced at ev
 def _scan_vjps(g: Sequence[Any], call: Any, *inputs: Any) -> list[Any]:
     recorded = isinstance(call, Tensor)  # the gradient is recorded in turn
     owner: Any = call._data if recorded else call
-    if recorded or any(isinstance(p, Tensor) for p in g):
+    if recorded or any([isinstance(p, Tensor) for p in g]):
         found = owner.unrolled([p if isinstance(p, Tensor) else Tensor(p, None) for p in g], True)
     else:
         found = owner.backward(g)
     parts: list[Any] = [None] * len(inputs)
-    for (_, i), value in zip(owner.plan.built.gradients, found, strict=True):
+    for i, value in zip(owner.plan.inputs_of_gradients, found, strict=True):
         parts[i] = value
     return parts
 
@@ -284,23 +284,29 @@ def run(
             monitor.refuse("a recurrence whose step may be another one the next time")
         else:
             monitor.depends(known.dependencies)
-    if not saving:
-        results = forward_only(plan, length, arrays)
-        if monitor is not None:
-            monitor.ran(Rerun(plan, turned, None), [*sequences, *states, *bound], results, None)
-        made = [Tensor(r, None) for r in results]
-        return tuple(made[: plan.built.outputs]), made[plan.built.outputs :], plan.built.several_out
     tensors = [*sequences, *states, *[b if isinstance(b, Tensor) else Tensor(b, None) for b in bound]]
     nodes = tuple([t._node for t in tensors])
-    call: Call
-    if checkpoint:
+    call: Call | None = None
+    if checkpoint and saving:
         unasked = [[(a, False) for a, _ in group] for group in inputs]
         keeping_none = _traced(step, unasked, constants, several_in, False, again)[0]
         call = Segments(plan, arrays, (len(sequences), len(states)), nodes, keeping_none)
         call.turned = turned
-        results = call.forward()
-    else:
-        results, call = start(plan, length, arrays, nodes, turned)
+    try:
+        with np.errstate(all="ignore"):
+            if isinstance(call, Segments):
+                results = call.forward()
+            elif saving:
+                results, call = start(plan, length, arrays, nodes, turned)
+            else:
+                results = forward_only(plan, length, arrays)
+    except (LookupError, TypeError, ValueError) as error:  # the recorded steps will say it better
+        raise Underivable(f"its loop raised {type(error).__name__}: {error}") from error
+    if not saving:
+        if monitor is not None:
+            monitor.ran(Rerun(plan, turned, None), tensors, results, None)
+        made = [Tensor(r, None) for r in results]
+        return tuple(made[: plan.built.outputs]), made[plan.built.outputs :], plan.built.several_out
     shapes = tuple(r.shape for r in results)
     node = Node(SCAN, {}, nodes, (call, *[None] * len(nodes)), shapes, results[0].dtype, mode().scope)
     if monitor is not None:

@@ -12,7 +12,6 @@ from ..config import enable_grad, switched
 from ..core.autodiff import grad
 from ..core.op import Array, GradSlot, Leaf, Node
 from ..core.tensor import Tensor
-from .body import Underivable
 from .build import Built
 from .replay import replay
 from .tight import tighten
@@ -27,6 +26,7 @@ class Plan:
         self.built = built
         self.functions: dict[str, Any] = {}
         exec(compile(tighten(built.text), "<derived BPTT>", "exec"), self.functions)
+        self.inputs_of_gradients = [i for _, i in built.gradients]
         self.count = itertools.count()
         self.idle: dict[tuple[int, int], Any] = {}  # by age and number of steps
 
@@ -42,8 +42,9 @@ class Plan:
     def give_back(self, length: int, cache: Any) -> None:
         """Keep memory for later; the oldest goes."""
         self.idle[next(self.count), length] = cache
-        for oldest in list(self.idle)[:-CACHES_KEPT]:
-            self.idle.pop(oldest, None)
+        if len(self.idle) > CACHES_KEPT:
+            for oldest in list(self.idle)[:-CACHES_KEPT]:
+                self.idle.pop(oldest, None)
 
 
 class Call:
@@ -61,9 +62,8 @@ class Call:
         self.plan.give_back(self.length, self.cache)
 
     def backward(self, cotangents: Sequence[Array]) -> list[Any]:
-        """The gradient of every input."""
-        with np.errstate(all="ignore"):
-            found = self.plan.functions["backward"](*self.arrays, *cotangents, self.cache)
+        """The gradient of every input that has one; as all vjps, it runs without NumPy's warnings."""
+        found = self.plan.functions["backward"](*self.arrays, *cotangents, self.cache)
         values = list(found.values())
         if self.plan.built.guarded and not all(np.isfinite(np.sum(v)) for v in values):
             return self.unrolled(cotangents, False)
@@ -107,7 +107,7 @@ def start(
 ) -> tuple[list[Array], Call]:
     """Outputs and last states, and the call that holds what the backward pass needs."""
     results: list[Array]
-    *results, cache = _forward(plan, arrays, plan.take(length))
+    *results, cache = plan.functions["forward"](*arrays, cache=plan.take(length))
     call = Call(plan, length, arrays, cache, nodes)
     call.turned = turned
     return results, call
@@ -115,24 +115,14 @@ def start(
 
 def forward_only(plan: Plan, length: int, arrays: list[Array]) -> list[Array]:
     """Run forwards and keep nothing."""
-    cache = plan.take(length)
     results: list[Array]
-    *results, cache = _forward(plan, arrays, cache)
+    *results, cache = plan.functions["forward"](*arrays, cache=plan.take(length))
     plan.give_back(length, cache)
     return results
 
 
-def _forward(plan: Plan, arrays: list[Array], cache: Any) -> Any:
-    """Run forwards; what NumPy refuses, such as an index out of range, the recorded steps will say better."""
-    try:
-        with np.errstate(all="ignore"):
-            return plan.functions["forward"](*arrays, cache=cache)
-    except (LookupError, TypeError, ValueError) as error:
-        raise Underivable(f"its loop raised {type(error).__name__}: {error}") from error
-
-
 class Rerun:
-    """Runs a plan once more on other arrays."""
+    """Runs a plan once more on other arrays, as a step of a recorded batch."""
 
     def __init__(self, plan: Plan, turned: bool, nodes: Sequence[Node | None] | None) -> None:
         self.plan, self.turned = plan, turned

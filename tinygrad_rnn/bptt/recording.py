@@ -146,7 +146,7 @@ class Recorder(Monitor):
         parts = y if isinstance(y, (tuple, list)) else ()
         for part in parts:
             self.enter(part)
-        self.steps.append(Step(function, args, attrs, result, len(parts)))
+        self.steps.append(Step(getattr(function, "bare", function), args, attrs, result, len(parts)))
         return result
 
     def _template(self, value: Any) -> Any:
@@ -210,8 +210,9 @@ class Recording:
         """The values asked for, and the gradient for every variable's leaf; variables that follow are moved."""
         with np.errstate(all="ignore"):
             values = self.program(*inputs, *[v._data for v in self.variables])
-        first = self.count + len(self.updated)
-        for variable, value in zip(self.updated, values[self.count : first], strict=True):
-            variable.replace(value)
+        first = self.count
+        for variable in self.updated:
+            variable.replace(values[first])
+            first += 1
         gradients = zip(self.trained, values[first:], strict=True)
         return values[: self.count], {v._node: g for v, g in gradients if v._node is not None}

@@ -61,10 +61,9 @@ class Segments(Call):
         for (a, b), states in zip(reversed(self.segments), reversed(self.starts), strict=True):
             arrays = self._arrays(a, b, states)
             cache = self.plan.take(b - a)
-            with np.errstate(all="ignore"):
-                *_, cache = self.plan.functions["forward"](*arrays, cache=cache)
-                pieces = [g[:, a:b] for g in cotangents[:count]]
-                found = self.plan.functions["backward"](*arrays, *pieces, *carry, cache)
+            *_, cache = self.plan.functions["forward"](*arrays, cache=cache)
+            pieces = [g[:, a:b] for g in cotangents[:count]]
+            found = self.plan.functions["backward"](*arrays, *pieces, *carry, cache)
             self.plan.give_back(b - a, cache)
             for (kind, i), value in zip(built.gradients, found.values(), strict=True):
                 if kind == "x":

@@ -26,6 +26,9 @@ warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tinygrad_rnn
 UFUNCS: dict[np.ufunc, Callable[..., Any]] = {}  # NumPy's function -> ours (Tensor.__array_ufunc__)
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a function that returns a new array NumPy's `out=` argument."""
 
@@ -38,7 +41,16 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
     with_out.__name__ = function.__name__
     with_out.__doc__ = function.__doc__
-    return with_out
+    return with_bare(with_out, getattr(function, "bare", function))
+
+
+def with_bare(function: F, bare: Callable[..., Any]) -> F:
+    """Say what does the same as a function of arrays where NumPy's floating-point warnings are off already.
+
+    A recorded batch runs as a whole without them.
+    """
+    cast(Any, function).bare = bare
+    return function
 
 
 def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,10 +58,7 @@ def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
 
     `debug_nans()` is the way to find where they come from.
     """
-    return np.errstate(all="ignore")(function)
-
-
-F = TypeVar("F", bound=Callable[..., Any])
+    return with_bare(np.errstate(all="ignore")(function), function)
 
 
 def repeatable(function: F) -> F:

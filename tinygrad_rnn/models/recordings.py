@@ -96,6 +96,7 @@ class Recorded:
     def __init__(self, recording: Recording, outputs: Any, masked: list[bool], watched: Watched) -> None:
         self.recording, self.outputs, self.watched = recording, outputs, watched
         self.masked = masked  # which outputs have masks; these stand behind all outputs
+        self.plain = outputs is None and not any(masked)  # one output, as most models have
         self.changes = -1  # as many as there were when all was looked at
         self.draws = False  # random numbers
 
@@ -112,6 +113,8 @@ class Recorded:
         try:
             arrays = data if all([type(a) is np.ndarray for a in data]) else [*flatten(data)]
             (loss, *values), found = self.recording(arrays)
+            if self.plain:
+                return Tensor(loss, None), Tensor(values[0], None), found
         except BaseException:
             if before is not None:
                 _set_states(self.watched.streams, before)
@@ -153,8 +156,7 @@ def _key(data: tuple[Any, ...]) -> Any:
     shapes = _shape(data)
     if shapes is None:
         return None
-    grad, training, _, _, *switches = mode()  # scope and monitor play no part
-    return shapes, grad, training, *switches, floatx(), epsilon()
+    return shapes, mode().switches, floatx(), epsilon()
 
 
 def _shape(value: Any) -> Any:
@@ -164,7 +166,7 @@ def _shape(value: Any) -> Any:
         inner: Any = {name: _shape(v) for name, v in value.items()}
         return None if None in inner.values() else tuple(inner.items())
     if isinstance(value, (list, tuple)):
-        inner = tuple([_shape(v) for v in value])
+        inner = tuple([(v.shape, v.dtype) if type(v) is np.ndarray else _shape(v) for v in value])
         return None if None in inner else inner
     return None
 
