@@ -297,7 +297,7 @@ def run(
             if isinstance(call, Segments):
                 results = call.forward()
             elif saving:
-                results, call = start(plan, length, arrays, nodes, turned)
+                results, call = start(plan, length, arrays, nodes, turned, plan.functions)
             else:
                 results = forward_only(plan, length, arrays)
     except (LookupError, TypeError, ValueError) as error:  # the recorded steps will say it better

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from ..core.op import Array, GradSlot, Leaf, Node
 from ..core.tensor import Tensor
 from .build import Built
 from .replay import replay
-from .tight import tighten
+from .tight import lending, tighten
 
 CACHES_KEPT = 4  # sets of buffers that wait for another call with the same structure
 
@@ -24,11 +25,15 @@ class Plan:
 
     def __init__(self, built: Built) -> None:
         self.built = built
-        self.functions: dict[str, Any] = {}
-        exec(compile(tighten(built.text), "<derived BPTT>", "exec"), self.functions)
+        self.functions = _compiled(tighten(built.text))
         self.inputs_of_gradients = [i for _, i in built.gradients]
         self.count = itertools.count()
         self.idle: dict[tuple[int, int], Any] = {}  # by age and number of steps
+
+    @functools.cached_property
+    def lending(self) -> dict[str, Any]:
+        """The functions that do not copy what they return for all steps: it is good while the call is held."""
+        return _compiled(lending(tighten(self.built.text)))
 
     # Without a lock, as each access to a dict is whole: garbage collection may give back in the middle of anything.
 
@@ -47,15 +52,28 @@ class Plan:
                 self.idle.pop(oldest, None)
 
 
+def _compiled(text: str) -> dict[str, Any]:
+    functions: dict[str, Any] = {}
+    exec(compile(text, "<derived BPTT>", "exec"), functions)
+    return functions
+
+
 class Call:
     """One run of a plan: what its backward pass needs. Its memory goes back to the plan when nobody needs it."""
 
     turned = False  # the sequences were turned round: the first step that runs is the last in time
 
     def __init__(
-        self, plan: Plan, length: int, arrays: list[Array], cache: Any, nodes: Sequence[Node | None]
+        self,
+        plan: Plan,
+        length: int,
+        arrays: list[Array],
+        cache: Any,
+        nodes: Sequence[Node | None],
+        functions: dict[str, Any],
     ) -> None:
         self.plan, self.length, self.arrays, self.cache = plan, length, arrays, cache
+        self.functions = functions
         self.nodes = nodes  # of sequences, states and constants
 
     def __del__(self) -> None:
@@ -63,7 +81,7 @@ class Call:
 
     def backward(self, cotangents: Sequence[Array]) -> list[Any]:
         """The gradient of every input that has one; as all vjps, it runs without NumPy's warnings."""
-        found = self.plan.functions["backward"](*self.arrays, *cotangents, self.cache)
+        found = self.functions["backward"](*self.arrays, *cotangents, self.cache)
         values = list(found.values())
         if self.plan.built.guarded and not all(np.isfinite(np.sum(v)) for v in values):
             return self.unrolled(cotangents, False)
@@ -103,12 +121,17 @@ class Call:
 
 
 def start(
-    plan: Plan, length: int, arrays: list[Array], nodes: Sequence[Node | None], turned: bool
+    plan: Plan,
+    length: int,
+    arrays: list[Array],
+    nodes: Sequence[Node | None],
+    turned: bool,
+    functions: dict[str, Any],
 ) -> tuple[list[Array], Call]:
     """Outputs and last states, and the call that holds what the backward pass needs."""
     results: list[Array]
-    *results, cache = plan.functions["forward"](*arrays, cache=plan.take(length))
-    call = Call(plan, length, arrays, cache, nodes)
+    *results, cache = functions["forward"](*arrays, cache=plan.take(length))
+    call = Call(plan, length, arrays, cache, nodes, functions)
     call.turned = turned
     return results, call
 
@@ -122,16 +145,25 @@ def forward_only(plan: Plan, length: int, arrays: list[Array]) -> list[Array]:
 
 
 class Rerun:
-    """Runs a plan once more on other arrays, as a step of a recorded batch."""
+    """Runs a plan once more on other arrays, as a step of a recorded batch.
+
+    `lent` says which of its results, and which gradients of its call, are for all steps.
+    """
 
     def __init__(self, plan: Plan, turned: bool, nodes: Sequence[Node | None] | None) -> None:
-        self.plan, self.turned = plan, turned
+        self.plan, self.turned, self.functions = plan, turned, plan.functions
+        built = plan.built
+        self.lent = list(range(built.outputs)), [i for kind, i in built.gradients if kind == "x"]
         self.ends = nodes and [n and Leaf(n.shape, n.dtype, None, GradSlot()) for n in nodes]
+
+    def lend(self) -> None:
+        """From now on, outputs and gradients of sequences are good as long as the call is held."""
+        self.functions = self.plan.lending
 
     def __call__(self, *inputs: Array) -> list[Any]:
         """Outputs and last states and, if nodes were given, the call that the backward pass needs."""
         arrays, length = [*inputs, *self.plan.built.static], inputs[0].shape[1]
         if self.ends is None:
             return forward_only(self.plan, length, arrays)
-        results, call = start(self.plan, length, arrays, self.ends, self.turned)
+        results, call = start(self.plan, length, arrays, self.ends, self.turned, self.functions)
         return [*results, call]

@@ -35,6 +35,7 @@ class Recorder(Monitor):
         self.steps: list[Step] = []
         self.saved: dict[Node, tuple[list[At], dict[str, Any]]] = {}  # what vjps get after the cotangent
         self.dependencies: list[Any] = []
+        self.calls: dict[At, Any] = {}  # of recurrences: where they stand, and what runs them again
         self.updates: dict[int, tuple[Variable, At]] = {}
         self.reason = ""
         self.inside = False  # a function of arrays is running: it may read them
@@ -112,8 +113,9 @@ class Recorder(Monitor):
         kept = () if node is None else node.saved[:1]
         result = self._step(function, places, {}, (*y, *kept))
         if node is not None:
-            none = self.constant(None)
-            self.saved[node] = [At(result + 1 + len(y)), *[none] * len(places)], {}
+            none, call = self.constant(None), At(result + 1 + len(y))
+            self.saved[node] = [call, *[none] * len(places)], {}
+            self.calls[call] = function
 
     def forward(self, op: Op, args: Sequence[Any], attrs: dict[str, Any], y: Any, node: Any) -> None:
         """Write down one op."""
@@ -177,7 +179,24 @@ class Recorder(Monitor):
             self.refuse("too many steps")
         if self.reason:
             return None
-        return Recording(self, places, [(variables[leaf], place) for leaf, place in found.items()])
+        updated = [place for _, place in self.updates.values()]
+        held = self._lent([self.values[place] for place in (*places, *updated, *found.values())])
+        return Recording(self, places, [(variables[leaf], place) for leaf, place in found.items()], held)
+
+    def _lent(self, results: Sequence[Any]) -> list[At]:
+        """Let recurrences give their memory itself where no result of the batch lies in it; their calls are held."""
+        lent = []
+        for call, function in self.calls.items():
+            outputs, gradients = function.lent
+            memory = [
+                self.values[step.result + 1 + i]
+                for step in self.steps
+                for i in (outputs if step.function is function else gradients if call in step.args else ())
+            ]
+            if not any(np.may_share_memory(a, r) for a in memory for r in results if r is not None):
+                function.lend()
+                lent.append(call)
+        return lent
 
 
 def _without_graph(value: Any) -> Any:
@@ -189,7 +208,11 @@ class Recording:
     """What a `Recorder` wrote down, as one function."""
 
     def __init__(
-        self, recorder: Recorder, places: Sequence[At], gradients: Sequence[tuple[Variable, At]]
+        self,
+        recorder: Recorder,
+        places: Sequence[At],
+        gradients: Sequence[tuple[Variable, At]],
+        held: Sequence[At],
     ) -> None:
         self.variables = [v for _, v in recorder.variables]
         self.trained = [v for v, _ in gradients]
@@ -200,6 +223,7 @@ class Recording:
             [*recorder.inputs, *[place for place, _ in recorder.variables]],
             [*places, *[place for _, place in (*recorder.updates.values(), *gradients)]],
             recorder.constants,
+            held,
         )
 
     def unchanged(self) -> bool:

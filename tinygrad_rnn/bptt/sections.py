@@ -23,6 +23,8 @@ _BACKWARD = (
     "gradients that add up over the steps",
 )
 
+COPIED = ".copy().swapaxes(0, 1)"  # a result for all steps, which nobody else holds
+
 
 class Sections(Statements):
     """Writes the statements of the two functions in order."""
@@ -73,7 +75,7 @@ class Sections(Statements):
         lines = self._sections(self.program.forward, "for t in range(T):", _FORWARD, ends)
         results = []
         for o in body.outputs:
-            results.append(f"{self.whole(o)}.swapaxes(0, 1).copy()")
+            results.append(f"{self.whole(o)}{COPIED}")
         if any(o in self.program.once for o in body.outputs):
             raise Underivable("an output that is the same at every step")
         for state in body.states:
@@ -126,7 +128,7 @@ class Sections(Statements):
         results: list[str] = []
         for n, v in zip(self.names.xs, adjoint.xs, strict=True):
             if v:
-                results.append(f'"d{n}": {self.whole(v)}.swapaxes(0, 1).copy(),')
+                results.append(f'"d{n}": {self.whole(v)}{COPIED},')
         for n, state, carries in zip(self.names.first_states, body.states, adjoint.carries, strict=True):
             if state.active:
                 total = " + ".join(self.place(c).name for c in carries)

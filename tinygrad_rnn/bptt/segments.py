@@ -23,7 +23,7 @@ class Segments(Call):
         nodes: Sequence[Node | None],
         keeping_none: Plan,
     ) -> None:
-        super().__init__(plan, 0, arrays, None, nodes)
+        super().__init__(plan, 0, arrays, None, nodes, plan.functions)
         (self.xs, self.states), self.keeping_none = counts, keeping_none
         self.inputs = len(arrays) - len(plan.built.static)  # what the backward pass made up comes last
         length = arrays[0].shape[1]

@@ -43,6 +43,20 @@ def copy_unless_frozen(value: Any) -> Any:
     return value
 
 
+def time_major(x: Any) -> bool:
+    """Whether an array `(batch, time, ...)` stands step after step in memory, as what a recurrence gives does.
+
+    Its rows are then read in that order: in the other one they would have to be copied together first.
+
+    >>> time_major(np.zeros((5, 2, 3)).swapaxes(0, 1)), time_major(np.zeros((2, 5, 3)))
+    (True, False)
+    """
+    if type(x) is not np.ndarray or x.ndim != 3:
+        return False
+    batch, time, _ = x.strides
+    return bool(batch < time == batch * x.shape[0])
+
+
 class ValueAt(ValueError):
     """A wrong value at a position of an array; `text` says so, with `{}` for the position."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.arrays import time_major
 from ..core.autodiff import sum_to
 from ..core.op import Array
 from ..core.record import kernel, primitive
@@ -17,13 +18,19 @@ from .shape import broadcast_to, expand_dims, ndim, reshape, swapaxes, transpose
 
 def _matmul(a: Array, b: Array, out: Array | None = None) -> Any:
     if a.ndim > 2 and b.ndim == 2 and a.shape[-1] == b.shape[0]:  # one large product, not many small ones
-        flat = np.matmul(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b)
-        result = flat.reshape(*a.shape[:-1], b.shape[1])
+        result = _product_of_rows(a, b)
         if out is None:
             return result
         np.copyto(out, result)
         return out
     return np.matmul(a, b, out=out)
+
+
+def _product_of_rows(x: Any, b: Any) -> Any:
+    """`x @ b` for `x` with several axes, as one product; the result stands in memory as `x` does."""
+    if time_major(x):
+        return _product_of_rows(x.swapaxes(0, 1), b).swapaxes(0, 1)
+    return (_rows(x) @ b).reshape(*x.shape[:-1], b.shape[1])
 
 
 def _as_matrices(g: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
@@ -39,13 +46,15 @@ def _matmul_left(g: Any, y: Any, a: Any, b: Any) -> Any:
     if a.ndim == b.ndim == 2:
         return g @ b.T
     if a.ndim > 1 and b.ndim == 2:
-        return reshape(_rows(g) @ b.T, a.shape)
+        return _product_of_rows(g, b.T)
     g2, a2, b2 = _as_matrices(g, a, b)
     return reshape(sum_to(g2 @ swapaxes(b2, -1, -2), a2.shape), a.shape)
 
 
 def _matmul_right(g: Any, y: Any, a: Any, b: Any) -> Any:
     if a.ndim > 1 and b.ndim == 2:  # a weight shared by a batch: one product sums over it
+        if time_major(a) and time_major(g):
+            a, g = a.swapaxes(0, 1), g.swapaxes(0, 1)
         return _rows(a).T @ _rows(g)
     g2, a2, b2 = _as_matrices(g, a, b)
     return reshape(sum_to(swapaxes(a2, -1, -2) @ g2, b2.shape), b.shape)

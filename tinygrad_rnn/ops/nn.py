@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..config import epsilon
+from ..core.arrays import time_major
 from ..core.op import Array
 from ..core.record import elementwise, kernel, primitive, quiet, repeatable
 from .elementwise import clip, erf, exp, expm1, isinf, log, logical_and, minimum, where
@@ -177,6 +178,9 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 @quiet
 def _sparse_xent_keeping(x: Array, ids: Array) -> tuple[Any, tuple[Array, Array, Array]]:
     """The losses; numerators and denominators of the softmax, and where the labels' entries stand, all in a row."""
+    if time_major(x):
+        losses, kept = _sparse_xent_keeping(x.swapaxes(0, 1), ids.swapaxes(0, 1))
+        return losses.swapaxes(0, 1), kept
     rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
     e = rows - np.maximum.reduce(rows, axis=-1, keepdims=True)
     places = np.arange(0, e.size, e.shape[-1]) + ids.reshape(-1)
@@ -187,6 +191,9 @@ def _sparse_xent_keeping(x: Array, ids: Array) -> tuple[Any, tuple[Array, Array,
 
 
 def _sparse_xent_vjp(g: Any, y: Any, x: Any, ids: Array, kept: Any = None) -> Any:
+    if time_major(x) and isinstance(g, np.ndarray):
+        g, x, ids = g.swapaxes(0, 1), x.swapaxes(0, 1), ids.swapaxes(0, 1)
+        return _sparse_xent_vjp(g, y, x, ids, kept).swapaxes(0, 1)
     if isinstance(g, np.ndarray):  # as below, in fewer passes
         e, total, places = _sparse_xent_keeping(x, ids)[1] if kept is None else kept
         g = g.reshape(-1)
