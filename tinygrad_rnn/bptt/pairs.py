@@ -68,7 +68,7 @@ class _Neighbours:
         opened, k, shape = a.args[0], a.attrs["index"], (2, *a.shape)
         if b.op == "part" and b.args[0] is opened and b.attrs["index"] == k + 1:
             made = Value("getitem", opened.args, {"index": slice(k, k + 2)}, shape, a.dtype)
-            made.label = f"{a.label}_{b.label}" if a.label and b.label else ""
+            made.label = _label(a, b)
             return made
         if b.op == "state" and self._ends_group(a) and self._can_move(b) and self.placed.isdisjoint((a, b)):
             return Value("beside", (a, b), {}, shape, a.dtype)
@@ -93,9 +93,15 @@ def _opened(factors: list[Value], products: tuple[Value, Value]) -> list[Value]:
     """The product of two pairs, and its parts."""
     shape, dtype = products[0].shape, products[0].dtype
     both = Value("multiply", tuple(factors), {}, (2, *shape), dtype)
+    both.label = "products"
     opened = Value("unstack", (both,), {"axis": 0}, (shape, shape), dtype)
     for v in (*factors, both, opened):
         v.eq = products[0].eq
     for k, part in enumerate(products):
+        part.label = part.label or _label(*part.args)
         part.op, part.args, part.attrs = "part", (opened,), {"index": k}
     return [both, opened, *products]
+
+
+def _label(a: Value, b: Value) -> str:
+    return f"{a.label}_{b.label}" if a.label and b.label else ""

@@ -77,21 +77,20 @@ class Places:
                 self.in_rows[part] = f"{whole}[{steps}, :, {start}:{stop}]"
 
     def _beside(self, v: Value) -> None:
-        """The buffer in which a state lies behind a group of gates; it has a step more, as states have."""
+        """The buffer in which a state lies behind a group of gates; it has a step more than these, as states have."""
         gate, state = v.args
         group = self.layout.memory(gate)
-        n = group.shape[0]
+        n, name = group.shape[0], self.naming.of(group)
         both = Value("both", (), {}, (n + 1, *state.shape), state.dtype)
-        name = self.naming.of(group)
         kept = group in self.layout.stacked or self._is_kept(state)
-        place = self._steps(self.names.new(f"{name}_beside_{state.label}"), both, kept)
-        lead = ":, " * kept
-        self.places[group] = self._part(place, name, f"{lead}:{n}")
-        self.places[state] = self._part(place, state.label, f"{lead}{n}")
-        self.places[v] = place
-        if n > 1:
-            wish = f"{gate.label or 'gate'}_beside_{state.label}"
-            self.places[v] = self._part(place, self.names.new(wish), f"{lead}{n - 1}:")
+        pair = f"{gate.label or name}_beside_{state.label}"
+        place = self._steps(self.names.new(pair if n == 1 else f"{name}_beside_{state.label}"), both, kept)
+        steps = ":, " * kept
+        self.places[group] = self._part(place, name, f"{steps}:{n}")
+        self.places[state] = self._part(place, state.label, f"{steps}{n}")
+        self.places[v] = (
+            place if n == 1 else self._part(place, self.names.new(pair), f"{steps}{n - 1}:")
+        )
 
     def _state_buffer(self, state: Value) -> None:
         name = state.label
