@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .adjoint import Adjoint, users_in
 from .body import Body, Value
 from .walks import ancestors, dependents
+
+
+SMALL = 2**9
 
 
 def pairs(body: Body, adjoint: Adjoint | None) -> None:
@@ -32,6 +36,7 @@ def _adds_products(total: Value, users: dict[Value, list[Any]]) -> bool:
     return (
         total.op in ("add", "subtract")
         and len(total.shape) == 2
+        and math.prod(total.shape) <= SMALL
         and all(isinstance(p, Value) and p.op == "multiply" and users[p] == [total] for p in total.args)
         and all(
             isinstance(v, Value) and (v.shape, v.dtype) == (total.shape, total.dtype)
@@ -79,7 +84,7 @@ class _Neighbours:
         group, last = gate.args[0].args[0], gate.attrs["index"] + 1 == len(gate.args[0].shape)
         if group.op == "part":  # of a group that is cut
             cut = group.args[0]
-            last = last and cut.attrs["axis"] == 0 and group.attrs["index"] + 1 == len(cut.shape)
+            last = last and group.attrs["index"] + 1 == len(cut.shape)
             group = cut.args[0]
         return last and "own" in group.attrs
 
