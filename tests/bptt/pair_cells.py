@@ -13,9 +13,9 @@ def gates(w, x, h):
     return ops.sigmoid(i), ops.sigmoid(f), ops.sigmoid(o), ops.tanh(g)
 
 
-def pair_factors_turned_round(w, x, s, c):
+def pair_of_a_product_turned_round(w, x, s, c):
     i, f, o, g = gates(w, x, s[0])
-    cell = g * i + s[1] * f
+    cell = f * s[1] + g * i
     h = o * ops.tanh(cell)
     return h, [h, cell]
 
@@ -114,11 +114,17 @@ def no_pair_new_state_reshaped(w, x, s, c):
     return h, [h, cell]
 
 
-def no_pair_not_all_of_one_shape(w, x, s, c):
+def no_pair_not_of_one_shape(w, x, s, c):
     i, f, o, g = gates(w, x, s[0])
-    cell = f * s[1][:, :1] + i * g
-    h = o * ops.tanh(cell)
-    return h, [h, cell]
+    h = f * s[1] + i * g
+    return o * h, [h, s[1] + 0.1 * ops.sum(o, axis=1, keepdims=True)]
+
+
+def no_pair_of_vectors(w, x, s, c):
+    z = ops.sum(x @ w.Wx + s[0] @ w.Wh + w.b, axis=0).reshape(4, H)
+    i, f, g, k = ops.unstack(ops.tanh(z), axis=0)
+    h = ops.tanh(s[0] * (i * g + f * k) + x[:, :1])
+    return h, [h]
 
 
 def no_pair_only_the_output(w, x, s, c):
@@ -148,7 +154,7 @@ def no_pair_in_memory_of_something_else(w, x, s, c):
 
 
 CELLS = {
-    pair_factors_turned_round: Cell(GATED4, states=TWO),
+    pair_of_a_product_turned_round: Cell(GATED4, states=TWO),
     pair_difference: Cell(GATED4, states=TWO),
     pair_under_a_choice: Cell(GATED4, xs=((F,), "flags"), states=TWO),
     pair_of_gates: Cell(GATED4),
@@ -162,7 +168,8 @@ CELLS = {
     no_pair_state_in_a_row: Cell(GATED4),
     no_pair_state_reshaped: Cell(GATED4, states=TWO),
     no_pair_new_state_reshaped: Cell(GATED4, states=TWO),
-    no_pair_not_all_of_one_shape: Cell(GATED4, states=TWO),
+    no_pair_not_of_one_shape: Cell(GATED4, states=((H,), (1,))),
+    no_pair_of_vectors: Cell(GATED4),
     no_pair_only_the_output: Cell(GATED4, states=TWO),
     no_pair_of_squares: Cell(GATED4, states=TWO),
     no_pair_along_another_axis: Cell(GATED4),

@@ -15,7 +15,22 @@ import numpy as np
 from ..config import mode
 from ..core.op import Array
 from ..core.tensor import Tensor
-from . import algebra, center, dots, folding, gates, lerp, pairs, pieces, rows, schedule, share, source, sums, terms
+from . import (
+    algebra,
+    center,
+    dots,
+    folding,
+    gates,
+    lerp,
+    pairs,
+    pieces,
+    rows,
+    schedule,
+    share,
+    source,
+    sums,
+    terms,
+)
 from .adjoint import derive
 from .body import Body, Underivable, Value
 from .equations import number_equations

@@ -9,7 +9,6 @@ from .adjoint import Adjoint, users_in
 from .body import Body, Value
 from .walks import ancestors, dependents
 
-
 SMALL = 2**9
 
 
@@ -32,17 +31,13 @@ def pairs(body: Body, adjoint: Adjoint | None) -> None:
 
 
 def _adds_products(total: Value, users: dict[Value, list[Any]]) -> bool:
-    """Whether a value is `a · b ± c · d` of matrices of one kind, and nothing else reads the products."""
+    """Whether a value is `a · b ± c · d` of small matrices of one shape, and nothing else reads the products."""
     return (
         total.op in ("add", "subtract")
         and len(total.shape) == 2
         and math.prod(total.shape) <= SMALL
         and all(isinstance(p, Value) and p.op == "multiply" and users[p] == [total] for p in total.args)
-        and all(
-            isinstance(v, Value) and (v.shape, v.dtype) == (total.shape, total.dtype)
-            for p in total.args
-            for v in p.args
-        )
+        and all(isinstance(v, Value) and v.shape == total.shape for p in total.args for v in p.args)
     )
 
 

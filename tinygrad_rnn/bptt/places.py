@@ -88,9 +88,7 @@ class Places:
         steps = ":, " * kept
         self.places[group] = self._part(place, name, f"{steps}:{n}")
         self.places[state] = self._part(place, state.label, f"{steps}{n}")
-        self.places[v] = (
-            place if n == 1 else self._part(place, self.names.new(pair), f"{steps}{n - 1}:")
-        )
+        self.places[v] = place if n == 1 else self._part(place, self.names.new(pair), f"{steps}{n - 1}:")
 
     def _state_buffer(self, state: Value) -> None:
         name = state.label
