@@ -9,6 +9,10 @@ from .adjoint import Adjoint, users_in
 from .body import Body, Value
 from .walks import ancestors, dependents
 
+# Elements of a state up to which a call less is worth it: where gates and state lie in one buffer, the backward pass
+# reads each of them in pieces. Forward and backward pass of an LSTM took, in parts of what they took without pairs, by
+# (batch, steps, inputs, units) on one core: (1, 100, 65, 64) 0.97, (4, 100, 65, 64) 0.99, (1, 100, 65, 256) 1.00,
+# (8, 100, 65, 64) 1.00. Over the limit: (8, 50, 65, 128) 1.01, (16, 50, 65, 128) 1.01.
 SMALL = 2**9
 
 
