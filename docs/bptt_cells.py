@@ -190,7 +190,7 @@ LSTM = Cell(
             [r"f inside tanh\((?!c\[)"],
             "The same."),
         Row(["c ="],
-            [r"f inside multiply\(f\[t\], c\[t\]", r"f inside multiply\(i\[t\]", r"f inside add\(c\["],
+            [r"f inside multiply\(i_f\[t\], candidate_beside_c", r"f inside add\(f_c, i_candidate"],
             "`c[t]` is c_prev, `c[t + 1]` is c."),
         Row(["tanh_c =", "h ="],
             [r"f inside tanh\(c\[", r"f inside multiply\(o\[t\]"],
@@ -207,7 +207,7 @@ LSTM = Cell(
             [r"b before multiply\(all_tanh_c, all_o", r"b inside multiply\(dh, dz_o_by_dh"],
             "`tanh_c * o * (1 - o)` before the loop. dz_o is born inside dz."),
         Row(['"i":', '"f":', '"c":'],
-            [r"b before multiply\(all_candidate, all_i", r"b before multiply\(all_c\[:-1\], all_f",
+            [r"b before multiply\(all_candidate\[:-1\], all_i", r"b before multiply\(all_c\[:-1\], all_f",
              r"b before multiply\(all_i, all_candidate", r"b before subtract\(all_i,",
              r"b inside multiply\(dc, .*_by_dc"],
             "Three gradients with one base, dc: one product each in the loop, written into the columns of dz. "

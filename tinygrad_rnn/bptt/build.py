@@ -15,7 +15,22 @@ import numpy as np
 from ..config import mode
 from ..core.op import Array
 from ..core.tensor import Tensor
-from . import algebra, center, dots, folding, gates, lerp, pieces, rows, schedule, share, source, sums, terms
+from . import (
+    algebra,
+    center,
+    dots,
+    folding,
+    gates,
+    lerp,
+    pairs,
+    pieces,
+    rows,
+    schedule,
+    share,
+    source,
+    sums,
+    terms,
+)
 from .adjoint import derive
 from .body import Body, Underivable, Value
 from .equations import number_equations
@@ -40,6 +55,7 @@ PASSES: dict[str, Any] = {  # in the order in which they are applied; each can b
     "rows": rows.rows,
     "merge": gates.merge,
     "fold": folding.Folding,
+    "pairs": pairs.pairs,
 }
 
 
@@ -262,6 +278,8 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
             rows.rows(body, None)
         if "merge" not in off:
             gates.merge(body, None, "fold" not in off)
+        if "pairs" not in off:
+            pairs.pairs(body, None)
         return source.write(schedule.program(body, None, "hoist" not in off, True), names), [], False
     once = set(body.constants)
     if "hoist" not in off:
@@ -287,6 +305,8 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
         rows.rows(body, adjoint)
     if "merge" not in off:
         gates.merge(body, adjoint, "fold" not in off)
+    if "pairs" not in off:
+        pairs.pairs(body, adjoint)
     program = schedule.program(body, adjoint, "hoist" not in off, "defer" not in off)
     if "factors" not in off:
         schedule.order_carries(program)

@@ -55,8 +55,12 @@ class Places:
         ]  # those of the backward pass, too
         for c, name in zip(body.constants, self.names.constants, strict=True):
             self.places[c] = Place(name, "once")
-        for j, state in enumerate(body.states):
-            self._state_buffer(j, state)
+        for v in self.layout.forward:
+            if v.op == "beside":
+                self._beside(v)
+        for state in body.states:
+            if state not in self.places:
+                self._state_buffer(state)
             if state.shape == ():
                 self.scalars.add(self.places[state].name)
 
@@ -72,29 +76,48 @@ class Places:
                 steps = ":-1" if part.op == "x" else ":"
                 self.in_rows[part] = f"{whole}[{steps}, :, {start}:{stop}]"
 
-    def _state_buffer(self, j: int, state: Value) -> None:
+    def _beside(self, v: Value) -> None:
+        """The buffer in which a state lies behind a group of gates; it has a step more than these, as states have."""
+        gate, state = v.args
+        group = self.layout.memory(gate)
+        n, name = group.shape[0], self.naming.of(group)
+        both = Value("both", (), {}, (n + 1, *state.shape), state.dtype)
+        kept = group in self.layout.stacked or self._is_kept(state)
+        pair = f"{gate.label or name}_beside_{state.label}"
+        place = self._steps(self.names.new(pair if n == 1 else f"{name}_beside_{state.label}"), both, kept)
+        steps = ":, " * kept
+        self.places[group] = self._part(place, name, f"{steps}:{n}")
+        self.places[state] = self._part(place, state.label, f"{steps}{n}")
+        self.places[v] = place if n == 1 else self._part(place, self.names.new(pair), f"{steps}{n - 1}:")
+
+    def _state_buffer(self, state: Value) -> None:
         name = state.label
         if state in self.in_rows:
             self.places[state] = Place(name, "stack", contiguous=False, long=True)
             self.memory.hold(f"all_{name}", self.in_rows[state])
-            return
-        members = [v for v, k in self.layout.state_of.items() if k == j]
+        else:
+            self.places[state] = self._steps(name, state, self._is_kept(state))
+
+    def _is_kept(self, state: Value) -> bool:
+        """Whether a state is read outside of the forward loop."""
+        members = [v for v, k in self.layout.state_of.items() if self.body.states[k] is state]
         group = [u for u in self.layout.order if self.layout._buffer(u) in members] + members
         outside = [u for v in (state, *group) for u in self.layout._readers(v)]
         loops = {self.layout.region[u] for u in outside if u.op != "never"}
         kept = (
             loops - {"f-loop"} or any(v in self.layout.stacked for v in group) or state in self.body.outputs
         )
-        kept = kept or state in self.layout.ends or any(is_view(u) for u in self.layout.users.get(state, []))
+        views = [u for u in self.layout.users.get(state, []) if is_view(u) and u.op != "beside"]
+        return bool(kept or state in self.layout.ends or views)
+
+    def _steps(self, name: str, v: Value, kept: bool) -> Place:
+        """The buffer of a state: for all steps and what comes after the last, or for two steps by turns."""
         if kept:
-            self.places[state] = Place(name, "stack", long=True)
-            self.memory.hold(f"all_{name}", self.empty(state, "T + 1"))
-        else:
-            self.places[state] = Place(name, "ring")
-            shape = self.shape_text(state.shape)
-            self.memory.hold(
-                name, f"[np.empty({shape}, {self._type(state)}) for _ in range(2)] * (T // 2 + 1)"
-            )
+            self.memory.hold(f"all_{name}", self.empty(v, "T + 1"))
+            return Place(name, "stack", long=True)
+        shape = self.shape_text(v.shape)
+        self.memory.hold(name, f"[np.empty({shape}, {self._type(v)}) for _ in range(2)] * (T // 2 + 1)")
+        return Place(name, "ring")
 
     # --- shapes and types ---------------------------------------------------------------------------
 
@@ -198,9 +221,12 @@ class Places:
     def inside(self, v: Value, joined: Value, k: int) -> Place:
         """The place of part k of a concatenation."""
         outer = self.place(joined)
-        name = self.naming.of(v)
-        lead = 1 if outer.kind == "stack" else 0
-        index, source = index_in(joined, k, lead), outer.whole if lead else outer.name
+        return self._part(outer, self.naming.of(v), index_in(joined, k, outer.kind == "stack"))
+
+    def _part(self, outer: Place, name: str, index: str) -> Place:
+        """A named part of a buffer."""
+        lead = outer.kind == "stack"
+        source = outer.whole if lead else outer.name
         if outer.kind == "ring":
             self.memory.hold(name, f"[s[{index}] for s in {source}]")
             self.listed.add(name)

@@ -96,9 +96,7 @@ class Statements(Places):
         return [f"{line}  # {equation}" if equation else line for line in self.statements(v, inside)]
 
     def _is_aliased(self, v: Value) -> bool:
-        if v.op in ("split", "unstack", "part", "stop", "transpose", "broadcast_to", "flip", "getitem"):
-            return True
-        return self.place(v.args[0]).contiguous or cuts_rows(v)
+        return v.op != "reshape" or self.place(v.args[0]).contiguous or cuts_rows(v)
 
     def _join(self, v: Value, ref: Any, lead: int) -> list[str]:
         if v in self.program.once:
