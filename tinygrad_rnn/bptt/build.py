@@ -20,6 +20,7 @@ from . import (
     center,
     dots,
     folding,
+    fronted,
     gates,
     lerp,
     pairs,
@@ -56,6 +57,7 @@ PASSES: dict[str, Any] = {  # in the order in which they are applied; each can b
     "merge": gates.merge,
     "fold": folding.Folding,
     "pairs": pairs.pairs,
+    "fronted": fronted.fronted,
 }
 
 
@@ -307,6 +309,8 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
         gates.merge(body, adjoint, "fold" not in off)
     if "pairs" not in off:
         pairs.pairs(body, adjoint)
+    if "fronted" not in off:
+        fronted.fronted(body, adjoint)
     program = schedule.program(body, adjoint, "hoist" not in off, "defer" not in off)
     if "factors" not in off:
         schedule.order_carries(program)

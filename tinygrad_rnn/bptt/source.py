@@ -23,6 +23,7 @@ NOTATION = {  # what has to be explained, by a pattern that finds it
         "g_beside_c[t]",
         "g of step t and, behind it, the state c before this step, for one product",
     ),
+    r"\bcolumns\b": ("columns", "(units, batch): a product with the weight in front, which is faster here"),
     r"out=": ("out=", "where a result goes, often over what has just been read"),
     r"_by_d": ("dz_by_dh", "the factor of dh in dz"),
     r"_next\b": ("dh_next", "what step t + 1 sends back to h"),
