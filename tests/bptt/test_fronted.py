@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bptt.problems import Result, agree, every_cell, problem
+from bptt.test_passes import loop_of
 from bptt.test_rows import source
 
 import tinygrad_rnn as tg
@@ -35,7 +36,10 @@ def test_every_cell(name: str, everywhere: None) -> None:
 
 def test_how_the_source_reads(everywhere: None) -> None:
     found, before = source(problem("lstm")), source(problem("lstm"), "fronted")
-    assert "dot(w_2, di_df_dg_do_T[t], out=columns)" in found and "[...] = columns_T" in found
+    assert "dot(w_2, di_df_dg_do_T[t], out=columns)" in found
+    assert [s for s in loop_of(found.partition("def backward(")[2]) if "columns_T" in s] == [
+        "dh[...] = columns_T"
+    ]
     assert "columns  " in found.partition("import")[0]  # how to read it
     assert "columns" not in before and "dot(di_df_dg_do[t], w_2.T, out=" in before
 

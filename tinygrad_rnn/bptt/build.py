@@ -310,7 +310,7 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     if "pairs" not in off:
         pairs.pairs(body, adjoint)
     if "fronted" not in off:
-        fronted.fronted(body, adjoint)
+        fronted.fronted(adjoint)
     program = schedule.program(body, adjoint, "hoist" not in off, "defer" not in off)
     if "factors" not in off:
         schedule.order_carries(program)

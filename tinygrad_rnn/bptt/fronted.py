@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .adjoint import Adjoint
-from .body import Body, Value
+from .body import Value
 from .walks import ancestors, dependents
 
 # For how many examples, and for a weight of how many rows, and columns per row. The product, the copy that turns it
@@ -14,23 +14,21 @@ from .walks import ancestors, dependents
 EXAMPLES, UNITS, GATES = (16, 32), 256, 2
 
 
-def fronted(body: Body, adjoint: Adjoint) -> None:
+def fronted(adjoint: Adjoint) -> None:
     """Multiply from the other side: `dz Uᵀ = (U dzᵀ)ᵀ`, which BLAS shares between cores better for few examples."""
-    varying = dependents(body.values, [*body.xs, *body.states])
     carries = [c for parts in adjoint.carries for c in parts]
     ends = [v for parts in adjoint.states for v in parts]
     inside = dependents(adjoint.values, carries) & ancestors(ends)  # of the loop
-    varying |= dependents(adjoint.values, [*carries, *varying])
     made: list[Value] = []
     for value in adjoint.values:
-        if value in inside and _pays(value) and value.args[1].args[0] not in varying:
+        if value in inside and _pays(value):
             made += _turned(value)
         made.append(value)
     adjoint.values[:] = made
 
 
 def _pays(product: Value) -> bool:
-    """Whether a value is the product of a few gradients with a large weight that was turned round."""
+    """Whether a value is the product of a few gradients with a large matrix that was turned round."""
     if product.op != "matmul" or len(product.shape) != 2 or product.args[1].op != "transpose":
         return False
     batch, units = product.shape
@@ -53,5 +51,5 @@ def _turned(product: Value) -> list[Value]:
     found = new("matmul", (turned.args[0], columns), (units, batch))
     found.label = "columns"
     back = new("transpose", (found,), (batch, units))
-    product.op, product.args, product.attrs = "copy", (back,), {"own": True}
+    product.op, product.args, product.attrs = "copy", (back,), {}
     return [columns, found, back]

@@ -44,7 +44,7 @@ def copy_unless_frozen(value: Any) -> Any:
 
 
 def time_major(x: Any) -> bool:
-    """Whether an array `(batch, time, ...)` stands step after step in memory, as what a recurrence gives does.
+    """Whether an array `(batch, time, features)` stands step after step in memory, as what a recurrence gives does.
 
     Its rows are then read in that order: in the other one they would have to be copied together first.
 

@@ -23,7 +23,7 @@ from .data import Batch
 from .loop import bad_input, kept_states, put_back
 from .recordings import Recordings
 
-LONG = 1.0  # seconds; in a batch that takes longer, what a recording saves is nothing
+LONG = 1.0  # seconds; in a batch that takes longer, what a recording saves is little
 
 
 class Steps:
