@@ -6,6 +6,8 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from itertools import chain
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,48 @@ def building(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     return built
 
 
+class Contents:
+    """What the attributes of a layer hold, in lists and dicts too, when it was looked for.
+
+    It is asked for several times in every batch, and looking takes longer than a small layer.
+    """
+
+    def __init__(self, layer: Tracked | None = None) -> None:
+        # before looking: another thread may set attributes meanwhile
+        self.changes = changes[0] if layer else -1
+        attributes = list(vars(layer).items()) if layer else []
+        hidden = OF_CALLS | layer._plain if layer else OF_CALLS
+        held = [v for key, v in attributes if type(v) not in _SCALARS and key not in hidden]
+        self.containers = [*_containers(held)]
+        self.lengths, self.items = list(map(len, self.containers)), list(chain.from_iterable(self.containers))
+        self.leaves = list(flatten(held))
+        found = [item for item in self.leaves if isinstance(item, (Tracked, Variable))]
+        self.tracked = list({id(item): item for item in found}.values())
+        self.layers = [item for item in self.tracked if isinstance(item, Tracked)]
+
+    def hold(self) -> bool:
+        """Whether looking again would find the same."""
+        return self.changes == changes[0] and (
+            not self.containers
+            or list(map(len, self.containers)) == self.lengths
+            and all(map(is_, chain.from_iterable(self.containers), self.items))
+        )
+
+    def __reduce__(self) -> Any:
+        """For pickle and copy: a copied layer is looked through anew."""
+        return Contents, ()
+
+
+def _containers(values: Any) -> Iterator[Any]:
+    """What may change among nested values: lists, and what dicts hold."""
+    for value in values:
+        if isinstance(value, (list, tuple, dict)):
+            inner = value.values() if isinstance(value, dict) else value
+            if not isinstance(value, tuple):
+                yield inner
+            yield from _containers(inner)
+
+
 class Tracked:
     """Base of `Layer`: what its attributes hold, in the order in which they were assigned."""
 
@@ -70,26 +114,25 @@ class Tracked:
 
     def sublayers(self) -> Iterator[Any]:
         """The layers held directly, in the order in which they were assigned."""
-        return (item for item in self._tracked() if isinstance(item, Tracked))
+        return iter(self._look().layers)
 
     def all_layers(self) -> Iterator[Any]:
         """This layer and every layer inside it, at any depth."""
         yield self
-        for layer in self.sublayers():
+        for layer in self._look().layers:
             yield from layer.all_layers()
 
-    def _tracked(self) -> list[Any]:
-        """The layers and variables that the attributes hold, in lists and dicts too; looked up in every batch."""
-        found: list[Any] = []
-        for key, value in vars(self).items():
-            if type(value) not in _SCALARS and key not in self._plain:
-                found.extend([item for item in flatten(value) if isinstance(item, (Tracked, Variable))])
-        return list({id(item): item for item in found}.values())
+    def _look(self) -> Contents:
+        """What the attributes hold."""
+        found: Contents | None = vars(self).get("_contents")
+        if found is None or not found.hold():
+            found = vars(self)["_contents"] = Contents(self)
+        return found
 
     @property
     def weights(self) -> list[Variable]:
         """All variables: own ones as they were created, then those of the sublayers."""
-        tracked = self._tracked()
+        tracked = self._look().tracked
         found = [*self._weights, *(item for item in tracked if isinstance(item, Variable))]
         for item in tracked:
             found.extend(item.weights if isinstance(item, Tracked) else ())

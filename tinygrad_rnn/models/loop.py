@@ -99,7 +99,11 @@ def interrupt_between_batches() -> Iterator[threading.Event]:
 
 def kept_states(model: Any) -> list[tuple[Any, Any]]:
     """The layers that keep states from batch to batch, and these states."""
-    return [(layer, layer._states) for layer in model.all_layers() if hasattr(layer, "_states")]
+    return [
+        (layer, layer._states)
+        for layer in model.all_layers()
+        if "_states" in vars(layer) or hasattr(type(layer), "_states")  # to miss an attribute takes long
+    ]
 
 
 def put_back(kept: list[tuple[Any, Any]]) -> None:

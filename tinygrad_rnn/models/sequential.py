@@ -116,7 +116,8 @@ class Sequential(Model):
         with masked(inputs, mask):
             for layer in self._stack:
                 inputs = layer(inputs)
-        self.built = True
+        if not self.built:
+            self.built = True
         return inputs
 
     def get_config(self) -> dict[str, Any]:

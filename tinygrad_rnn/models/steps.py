@@ -70,7 +70,7 @@ class Steps:
     all_layers: Callable[[], Iterator[Any]]
     __call__: Callable[..., Any]
     name: str
-    _plain: frozenset[str]
+    _look: Callable[[], Any]
 
     # --- what subclasses may override -------------------------------------------------------------------
 
@@ -125,9 +125,8 @@ class Steps:
     def metrics(self) -> list[Any]:
         """The mean loss, metrics that are attributes, means of the outputs' losses, and the compiled metrics."""
         own: list[Any] = [] if self._loss_tracker is None else [self._loss_tracker]
-        for key, value in vars(self).items():
-            if isinstance(value, (Metric, list, tuple, dict)) and key not in self._plain:
-                own += [m for m in flatten(value) if isinstance(m, Metric) and m is not self._compile_metrics]
+        held = self._look().leaves
+        own += [m for m in held if isinstance(m, Metric) and m is not self._compile_metrics]
         if self._compile_loss is not None:
             own += self._compile_loss.parts
         if self._compile_metrics is not None:
