@@ -72,8 +72,8 @@ def problem(
     """The same numbers for the same arguments."""
     cell, rng = FUNCTIONS[name][1], np.random.default_rng(seed)
 
-    def leaf(shape: Sequence[int], scale: float = 0.7) -> tg.Tensor:
-        return tg.tensor(scale * rng.standard_normal(shape), dtype, requires_grad=tracked)
+    def leaf(shape: Sequence[int], scale: float = 0.7, name: str | None = None) -> tg.Tensor:
+        return tg.tensor(scale * rng.standard_normal(shape), dtype, requires_grad=tracked, name=name)
 
     def sequence(shape: Any) -> Any:
         if shape == "ids":
@@ -84,7 +84,7 @@ def problem(
         kinds = {"count": np.int64, "done": np.bool_}
         return np.zeros((batch, 1), kinds[shape]) if shape in kinds else leaf((batch, *shape), 0.5)
 
-    weights = {n: leaf(s) for n, s in cell.weights.items()}
+    weights = {n: leaf(s, name=n) for n, s in cell.weights.items()}
     xs, states = [sequence(s) for s in cell.xs], [state(s) for s in cell.states]
     return Problem(Step(name, weights), xs, states, weights, [leaf((batch, *s)) for s in cell.constants])
 

@@ -36,18 +36,18 @@ def test_every_cell(name: str, everywhere: None) -> None:
 
 def test_how_the_source_reads(everywhere: None) -> None:
     found, before = source(problem("lstm")), source(problem("lstm"), "fronted")
-    assert "dot(w_2, di_df_dg_do_T[t], out=columns)" in found
+    assert "dot(Wh, di_df_dg_do_T[t], out=columns)" in found
     assert [s for s in loop_of(found.partition("def backward(")[2]) if "columns_T" in s] == [
         "dh[...] = columns_T"
     ]
     assert "columns  " in found.partition("import")[0]  # how to read it
-    assert "columns" not in before and "dot(di_df_dg_do[t], w_2.T, out=" in before
+    assert "columns" not in before and "dot(di_df_dg_do[t], Wh.T, out=" in before
 
 
 def test_only_products_in_the_loop_with_a_weight(everywhere: None) -> None:
     """The gradient of the inputs is one product over all steps."""
     text = source(problem("lstm"))
-    assert text.count("out=columns") == 1 and "w.T, out=all_dx" in text
+    assert text.count("out=columns") == 1 and "Wx.T, out=all_dx" in text
 
 
 @pytest.mark.parametrize("make", [layers.LSTM, layers.GRU])

@@ -129,16 +129,21 @@ def test_every_source_is_lines_of_identifiers_that_compile_alone(name: str) -> N
         assert used <= {*stored, *arguments, *known}, used - stored - known - set(arguments)
 
 
+def arguments(text: str, p: Any) -> list[Any] | None:
+    """What `forward` is called with; None for a cell with constants that are no weights of the tests."""
+    names = [a.arg for a in functions(text)["forward"].args.args[:-1]][len(p.xs) + len(p.states) :]
+    if not set(names) <= set(p.weights):
+        return None
+    return [np.asarray(v) for v in (*p.xs, *p.states, *[p.weights[n] for n in names])]
+
+
 @every_cell
 def test_the_compiled_form_gives_the_bits_of_the_printed_one(name: str) -> None:
     """For cells without constants from outside: they are called with inputs, states and weights by name."""
     text, p = source_of(name)
-    names = [a.arg for a in functions(text)["forward"].args.args[:-1]]
-    count = len(p.xs) + len(p.states)
-    if not set(names[count:]) <= set(p.weights):
-        return
-    given = [np.asarray(v) for v in (*p.xs, *p.states, *[p.weights[n] for n in names[count:]])]
-    found = []
+    given, found = arguments(text, p), []
+    if given is None:
+        pytest.skip("its constants have other names than its weights")
     for source in (text, tighten(text)):
         module: dict[str, Any] = {}
         exec(source, module)
@@ -292,3 +297,33 @@ def test_the_source_of_a_layer(kind: str, float64: None) -> None:
     one.return_sequences = True
     wanted = tg.grad(one(x).sum(), one.weights)
     equal([found[f"d{name}"] for name in named], wanted, 1e-10)
+
+
+class Overwriting:
+    """An elementwise function that does not write over an argument through another view of the same memory."""
+
+    def __init__(self, function: np.ufunc) -> None:
+        self.function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        inputs, result = args[: self.function.nin], [*args[self.function.nin :], kwargs.get("out")][0]
+        for a in inputs if isinstance(result, np.ndarray) and result.ndim else ():
+            if isinstance(a, np.ndarray) and a.ctypes.data == result.ctypes.data:
+                assert a is result or a.strides != result.strides, self.function
+        return self.function(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.function, name)
+
+
+@every_cell
+def test_what_is_written_over_is_the_same_array(name: str) -> None:
+    """NumPy takes half as long again where the result is another view of the memory of an argument."""
+    text, p = source_of(name)
+    given, module = arguments(text, p), dict[str, Any]()
+    if given is None:
+        pytest.skip("its constants have other names than its weights")
+    exec(tighten(text), module)
+    module.update({n: Overwriting(f) for n, f in module.items() if isinstance(f, np.ufunc)})
+    *values, cache = module["forward"](*given)
+    module["backward"](*given, *[np.ones_like(v) for v in values], cache)

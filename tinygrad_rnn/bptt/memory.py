@@ -46,14 +46,15 @@ class Memory:
         views = {n: e for n, e in self.made.items() if n not in arrays and n not in lists}
         of_all_steps = {n: e for n, e in arrays.items() if "((T" in e}
         of_one = {n: e for n, e in arrays.items() if n not in of_all_steps}
-        shown = [f"{n} = {e}" for n, e in views.items()]
         read = {name for names in groups.values() for name in names}
+        used = read | set(re.findall(r"[A-Za-z_]\w*", " ".join([*views.values(), *self.filled])))
+        shown = [f"{n} = {e}" for n, e in views.items() if n in used or not e.isidentifier()]
         numbers = [f"{n} = np.asarray({v}, dtype)" for v, n in self.numbers.items() if n in read]
         lines = [
             *_section("for all steps", [*_by_shape(of_all_steps), *self.filled]),
             *_section("for one step, or once", _by_shape(of_one)),
             *_section("views, and names for what is written over something else", shown),
-            *_section("their steps, one by one", _lists(lists)),
+            *_section("their steps, one by one", self._lists(lists)),
             *_section("numbers, in the form that NumPy takes fastest", numbers),
             *_section(
                 "",
@@ -67,6 +68,31 @@ class Memory:
             *(f"    {line}".rstrip() for line in lines),
             f"    return {', '.join(groups)}",
         ]
+
+    def _lists(self, lists: dict[str, str]) -> list[str]:
+        """One statement for all lists; those of one array are one, as NumPy is slow to see that two views are the same.
+
+        An elementwise call whose result goes over an argument takes half as long again where these are two objects.
+        """
+        wholes = {name: e.removeprefix("list(").removesuffix(")") for name, e in lists.items()}
+        made = {whole: name for name, whole in wholes.items()}
+        arrays = {name: self._array(whole) for name, whole in wholes.items()}
+        first = {array: made.get(array, name) for name, array in reversed(arrays.items())}
+        same = [f"{name} = {first[array]}" for name, array in arrays.items() if first[array] != name]
+        lists = {name: arrays[name] for name in lists if first[arrays[name]] == name}
+        if len(lists) < 2:
+            return [*(f"{name} = list({array})" for name, array in lists.items()), *same]
+        names, made_of = list(lists), list(lists.values())
+        short = f"{', '.join(names)} = map(list, ({', '.join(made_of)}))"
+        if len(short) <= WIDTH - 4:
+            return [short, *same]
+        return ["(", *_indented(names), ") = map(list, (", *_indented(made_of), "))", *same]
+
+    def _array(self, name: str) -> str:
+        """The array that a name stands for, where it was made as another name."""
+        while self.made.get(name, "").isidentifier():
+            name = self.made[name]
+        return name
 
 
 def _section(title: str, lines: list[str]) -> list[str]:
@@ -87,17 +113,6 @@ def _by_shape(arrays: dict[str, str]) -> list[str]:
             else listed(same, after=f" = ({e} for _ in range({len(same)}))")
         )
     ]
-
-
-def _lists(lists: dict[str, str]) -> list[str]:
-    """One statement for all lists."""
-    if len(lists) < 2:
-        return [f"{n} = {e}" for n, e in lists.items()]
-    wholes = [e.removeprefix("list(").removesuffix(")") for e in lists.values()]
-    short = f"{', '.join(lists)} = map(list, ({', '.join(wholes)}))"
-    if len(short) <= WIDTH - 4:
-        return [short]
-    return ["(", *_indented(list(lists)), ") = map(list, (", *_indented(wholes), "))"]
 
 
 def listed(names: list[str], before: str = "", after: str = "") -> list[str]:
