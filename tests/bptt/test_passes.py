@@ -43,7 +43,7 @@ def test_all_passes_off_is_bit_for_bit_the_same(name: str) -> None:
 
 def test_without_takes_names_of_passes() -> None:
     with tg.bptt.without("hoist"):
-        assert mode().passes == {"hoist", "factors", "terms", "rows", "merge", "fold"}  # the others need it
+        assert mode().passes == {"hoist", "factors", "terms", "rows", "merge", "fold", "spread"}  # the others need it
     with tg.bptt.without("sums", "defer"):
         assert mode().passes == {"sums", "defer"}
     with tg.bptt.without():

@@ -29,6 +29,7 @@ from . import (
     schedule,
     share,
     source,
+    spread,
     sums,
     terms,
 )
@@ -58,10 +59,11 @@ PASSES: dict[str, Any] = {  # in the order in which they are applied; each can b
     "fold": folding.Folding,
     "pairs": pairs.pairs,
     "fronted": fronted.fronted,
+    "spread": spread.spread,
 }
 
 
-NEED_HOIST = frozenset(("factors", "terms", "rows", "merge", "fold"))
+NEED_HOIST = frozenset(("factors", "terms", "rows", "merge", "fold", "spread"))
 
 
 @dataclass
@@ -282,7 +284,10 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
             gates.merge(body, None, "fold" not in off)
         if "pairs" not in off:
             pairs.pairs(body, None)
-        return source.write(schedule.program(body, None, "hoist" not in off, True), names), [], False
+        program = schedule.program(body, None, "hoist" not in off, True)
+        if "spread" not in off:
+            spread.spread(program)
+        return source.write(program, names), [], False
     once = set(body.constants)
     if "hoist" not in off:
         once |= set(body.values) - dependents(body.values, [*body.xs, *body.states])
@@ -314,6 +319,8 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     program = schedule.program(body, adjoint, "hoist" not in off, "defer" not in off)
     if "factors" not in off:
         schedule.order_carries(program)
+    if "spread" not in off:
+        spread.spread(program)
     gradients: list[tuple[str, int]] = []
     inputs: list[Value] = [*body.xs, *body.states, *body.constants]
     for i, v in enumerate(inputs):
