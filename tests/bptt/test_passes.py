@@ -158,11 +158,14 @@ def test_carries_are_written_without_copies(name: str) -> None:
     assert not any("[...] =" in line for line in loop_of(backward_of(name)))
 
 
+@pytest.mark.parametrize("name", ["minimal_gated", "peephole"])
 @pytest.mark.parametrize("fast_tanh", [False, True])
-def test_a_lone_gate_has_its_sign_in_the_weights(fast_tanh: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In float64 whatever the processor does well in float32."""
+def test_a_lone_gate_has_its_sign_in_the_weights(
+    name: str, fast_tanh: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in those of its peephole. In float64 whatever the processor does well in float32."""
     monkeypatch.setattr("tinygrad_rnn.bptt.gates._has_fast_tanh", lambda: fast_tanh)
-    p = problem("minimal_gated", 2, 3)
+    p = problem(name, 2, 3)
     text = str(tg.bptt_source(p.step, p.xs[0][:, 0], p.states, p.constants))
     assert "negative(" not in text.partition("def backward(")[0]
     with tg.bptt.without("fold"):

@@ -134,7 +134,7 @@ def without(*passes: str) -> switched:
 
     >>> with without("hoist"):
     ...     sorted(mode().passes)
-    ['factors', 'fold', 'hoist', 'merge', 'rows', 'terms']
+    ['factors', 'fold', 'hoist', 'merge', 'rows', 'spread', 'terms']
     """
     unknown = [p for p in passes if p not in PASSES]
     if unknown:

@@ -59,7 +59,7 @@ def _negated(gate: Value, folding: Folding) -> list[Value]:
 
     by_tanh = gate.dtype == np.float32 and _has_fast_tanh()
     if isinstance(z, Value) and z.shape and z.dtype == gate.dtype and z in folding.varying and not by_tanh:
-        if folding.possible(z, gate, z.shape[-1]):
+        if folding.possible(z, gate, z.shape[-1], False):
             gate.args = (folding.fold(z, [0], [-1.0], z.shape[-1], new),)
             gate.op = "sigmoid_of_negative"
     return made
@@ -233,6 +233,7 @@ class _Gates:
         if not blocks:
             attrs = {"axis": 1, "at": tuple(range(self.width, n * self.width, self.width))}
         opened = self._new("unstack" if blocks else "split", (group,), attrs, (shape,) * n)
+        self.users[group] = [opened]
         for j, part in enumerate(members):
             if part is not None:
                 target = self.users[part][0] if kind else part

@@ -19,6 +19,7 @@ NOTATION = {  # what has to be explained, by a pattern that finds it
         "weights_folded",
         "gate by gate in the order of activation, times the factor that it begins with",
     ),
+    r"_spread\b": ("u_spread", "u once for each example: NumPy is faster with two matrices"),
     r"_beside_": (
         "g_beside_c[t]",
         "g of step t and, behind it, the state c before this step, for one product",

@@ -159,9 +159,12 @@ def _fold(y: str, x: str, attrs: dict[str, Any]) -> Lines:
         else:
             runs.append([place, gate, 1, scale])
     for place, gate, n, scale in runs:
-        to = f"{y}[..., {place * width}:{(place + n) * width}]"
-        of = f"{x}[..., {gate * width}:{(gate + n) * width}]"
-        lines.append(f"{to} = {of}" if scale == 1.0 else f"np.multiply({of}, {scale}, out={to})")
+        to, of = f"{y}[...]", x
+        if len(runs) > 1:
+            to = f"{y}[..., {place * width}:{(place + n) * width}]"
+            of = f"{x}[..., {gate * width}:{(gate + n) * width}]"
+        times = f"np.multiply({of}, {scale}, out={to.removesuffix('[...]')})"
+        lines.append(f"{to} = {of}" if scale == 1.0 else times)
     return lines
 
 
