@@ -51,7 +51,8 @@ def test_without_takes_names_of_passes() -> None:
         assert mode().passes == set(PASSES)
     assert not mode().passes
     with pytest.raises(
-        ValueError, match="without: unknown pass 'hoists'; there are share, center, sums, lerp, guards"
+        ValueError,
+        match="without: unknown pass 'hoists'; there are share, regroup, center, sums, lerp, guards",
     ):
         tg.bptt.without("hoist", "hoists")
 

@@ -291,6 +291,9 @@ def tidy(body: Body, adjoint: Adjoint) -> None:
         if value.op == "reshape" and value.shape == value.args[0].shape:
             value.op = "alias"
             continue
+        if _turns_back(value):
+            value.op, value.args = "alias", value.args[0].args
+            continue
         twin = known.setdefault(identity(value), value)
         if twin is not value:
             twin.label = twin.label or value.label
@@ -309,6 +312,14 @@ def _takes_all(value: Value) -> bool:
     parts = index if isinstance(index, tuple) else (index,)
     forwards = all(p.step is None or p.step > 0 for p in parts if isinstance(p, slice))
     return basic(index) and forwards and math.prod(value.shape) == math.prod(value.args[0].shape)
+
+
+def _turns_back(value: Value) -> bool:
+    """Whether it is a transpose that undoes another one."""
+    if value.op != "transpose" or value.args[0].op != "transpose":
+        return False
+    first = value.args[0].attrs["axes"]
+    return [first[i] for i in value.attrs["axes"]] == [*range(len(first))]
 
 
 def _final(a: Any) -> Any:

@@ -25,6 +25,7 @@ from . import (
     lerp,
     pairs,
     pieces,
+    regroup,
     rows,
     schedule,
     share,
@@ -44,6 +45,7 @@ from .walks import dependents
 
 PASSES: dict[str, Any] = {  # in the order in which they are applied; each can be switched off
     "share": share.share,
+    "regroup": regroup.regroup,
     "center": center.center,
     "sums": sums.sums,
     "lerp": lerp.lerp,
@@ -271,7 +273,7 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     body = tracer.body
     names = Names(body)
     body.equations = number_equations(body, names)
-    for name in ("share", "center", "sums", "lerp"):
+    for name in ("share", "regroup", "center", "sums", "lerp"):
         if name not in off:
             PASSES[name](tracer)
     tracer.forward_constants = len(body.bound)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor, zeros_like
 from ..ops.elementwise import where
 from ..ops.shape import flip, stack, unstack
+from . import regroup
 from .body import Underivable
 from .derived import outputs_of, run
 from .masked import Masked, valid_steps
@@ -162,12 +164,19 @@ def _derived(
         valid = keep if isinstance(keep, Tensor) else Tensor(freeze(keep), None)
         ordered = [*ordered, flip(valid, 1) if go_backwards else valid]
         states = [*states, *masked.first_outputs()]
-    outputs, last, several_out = run(
-        run_step, ordered, states, constants, several, again, checkpoint is not None, go_backwards
-    )
+    given = not isinstance(constants, (list, tuple, dict)) or bool(constants)
+    with _not_regrouped() if given and ordered[0].shape[1] < regroup.STEPS else nullcontext():
+        outputs, last, several_out = run(
+            run_step, ordered, states, constants, several, again, checkpoint is not None, go_backwards
+        )
     if not return_sequences:
         outputs = tuple(y[:, -1] for y in outputs)
     return (outputs if several_out else outputs[0]), last[:count]
+
+
+def _not_regrouped() -> switched:
+    """Leave weights out of a memory among the constants, which would cost as much as some steps."""
+    return switched(passes=mode().passes | {"regroup"})
 
 
 def _masked(
