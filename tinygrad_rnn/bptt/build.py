@@ -22,6 +22,7 @@ from . import (
     folding,
     fronted,
     gates,
+    joins,
     lerp,
     pairs,
     pieces,
@@ -60,6 +61,7 @@ PASSES: dict[str, Any] = {  # in the order in which they are applied; each can b
     "merge": gates.merge,
     "fold": folding.Folding,
     "pairs": pairs.pairs,
+    "joins": joins.joins,
     "fronted": fronted.fronted,
     "spread": spread.spread,
 }
@@ -149,6 +151,7 @@ def written(step: Any, inputs: Any, constants: Any, several_in: bool, weights: S
         tracer.body.sort_constants(weights)
         return compose(tracer, True)[0]
 
+    over_a_limit = ""
     try:
         texts = {batch: text_for(batch)}
         try:
@@ -156,11 +159,13 @@ def written(step: Any, inputs: Any, constants: Any, several_in: bool, weights: S
                 other = text_for(size)
                 for smaller, text in texts.items():
                     if (general := _with_batch(text, other, smaller, size)) != text:
-                        return general
+                        if _same_but_for_numbers(text, texts[batch]):
+                            return general
+                        over_a_limit = over_a_limit or general
                 texts[size] = other
         except Exception:  # whatever a step says to a larger batch: its source holds for this batch size only
             pass
-        return texts[batch]
+        return over_a_limit or texts[batch]
     finally:
         surroundings.undo()
 
@@ -246,11 +251,15 @@ def _enlarged(inputs: Any, constants: Any, more: int) -> Any:
 _INTEGER = re.compile(r"(?<![\w.])(\d+)(?![\w.])")
 
 
+def _same_but_for_numbers(text: str, other: str) -> bool:
+    return _INTEGER.split(text)[::2] == _INTEGER.split(other)[::2]
+
+
 def _with_batch(text: str, other: str, batch: int, larger: int) -> str:
     """Write `N` for every number that follows the batch size; two sources for two sizes tell which."""
-    a, b = _INTEGER.split(text), _INTEGER.split(other)
-    if len(a) != len(b) or a[::2] != b[::2]:
+    if not _same_but_for_numbers(text, other):
         return text
+    a, b = _INTEGER.split(text), _INTEGER.split(other)
     for i in range(1, len(a), 2):
         if a[i] == b[i]:
             continue
@@ -316,6 +325,8 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
         gates.merge(body, adjoint, "fold" not in off)
     if "pairs" not in off:
         pairs.pairs(body, adjoint)
+    if "joins" not in off:
+        joins.joins(adjoint)
     if "fronted" not in off:
         fronted.fronted(adjoint)
     program = schedule.program(body, adjoint, "hoist" not in off, "defer" not in off)

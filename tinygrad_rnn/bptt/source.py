@@ -19,6 +19,10 @@ NOTATION = {  # what has to be explained, by a pattern that finds it
         "weights_folded",
         "gate by gate in the order of activation, times the factor that it begins with",
     ),
+    r"\bjoined\b": (
+        "joined[t]",
+        "(batch, gates, units): what lies gate by gate in stack, put together example by example",
+    ),
     r"_spread\b": ("u_spread", "u once for each example: NumPy is faster with two matrices"),
     r"_beside_": (
         "g_beside_c[t]",
