@@ -87,6 +87,23 @@ def of_a_memory_that_changes(w: Any, x: Any, h: Any, m: Any) -> Any:
     return by_einsum(w, x, h, m * ops.reshape(ops.sum(x, axis=1), (N, 1, 1)))
 
 
+def from_the_last_column(w: Any, x: Any, h: Any, m: Any) -> Any:
+    scores = ops.softmax((m @ (h @ w["Q"])[:, ::-1, None])[:, :, 0])
+    return ops.tanh(x @ w["W"] + (scores[:, None, :] @ m)[:, 0, ::-1] @ w["K"])
+
+
+def columns_in_another_order(w: Any, x: Any, h: Any, m: Any) -> Any:
+    order = np.array([2, 0, 1, 5, 4, 3])
+    scores = ops.softmax((m @ ops.expand_dims(h @ w["Q"], -1)[:, order])[:, :, 0])
+    return ops.tanh(x @ w["W"] + (scores[:, None, :] @ m)[:, 0][:, order] @ w["K"])
+
+
+def repeated_units(w: Any, x: Any, h: Any, m: Any) -> Any:
+    """`einsum` repeats the only unit of this memory."""
+    scores = ops.softmax(ops.einsum("nmk,nk->nm", m[:, :, :1], h @ w["Q"]))
+    return ops.tanh(x @ w["W"] + h * ops.sum(scores * m[:, :, 0], axis=1, keepdims=True))
+
+
 LEFT = {
     f.__name__: f
     for f in (
@@ -94,6 +111,9 @@ LEFT = {
         not_at_the_last_axis,
         of_the_inputs,
         of_a_memory_that_changes,
+        from_the_last_column,
+        columns_in_another_order,
+        repeated_units,
     )
 }
 

@@ -286,7 +286,7 @@ def tidy(body: Body, adjoint: Adjoint) -> None:
                     value.op, value.args = "multiply", (a, complements[z])
         if _is_complement(value):
             complements.setdefault(value.args[1], value)
-        if value.op in ("put_back", "getitem") and _takes_all(value):
+        if value.op in ("put_back", "getitem") and takes_all(value):
             value.op, value.attrs = "reshape", {"shape": value.shape}
         if value.op == "reshape" and value.shape == value.args[0].shape:
             value.op = "alias"
@@ -306,7 +306,7 @@ def _is_complement(value: Value) -> bool:
     return value.op == "subtract" and value.args[0] == 1.0
 
 
-def _takes_all(value: Value) -> bool:
+def takes_all(value: Value) -> bool:
     """Whether an index takes every element, in order: it only leaves out or adds axes of length 1."""
     index = value.attrs["index"]
     parts = index if isinstance(index, tuple) else (index,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .algebra import takes_all
 from .body import Value
 from .sums import computed
 from .tracer import Tracer
@@ -110,7 +111,10 @@ class _Regroup:
             return False
         (_, entries, units), other = memory.shape, weight.shape[axis]
         saves = entries * other < units * (entries + other)
-        return bool(saves and entries <= ENTRIES and memory.dtype == weight.dtype)
+        fits = (
+            weight.shape[1 - axis] == units and memory.dtype == weight.dtype
+        )  # einsum repeats what is of length 1
+        return bool(saves and entries <= ENTRIES and fits)
 
     def _is_weighted(self, query: Any, user: Value) -> bool:
         """Whether only `user` needs it, and it is a product with a weight."""
@@ -121,8 +125,10 @@ class _Regroup:
         return same and isinstance(left, Value) and len(left.shape) == 2
 
     def _seen(self, view: Any, user: Value, shape: Any) -> Value | None:
-        """What a view shows in full, in another shape."""
-        if not isinstance(view, Value) or view.op not in ("reshape", "getitem") or self.users[view] != [user]:
+        """What a view shows in full and in order, in another shape."""
+        if not isinstance(view, Value) or self.users[view] != [user]:
+            return None
+        if view.op != "reshape" and not (view.op == "getitem" and takes_all(view)):
             return None
         (whole,) = view.args
         ndim = 2 if len(view.shape) == 3 else 3
