@@ -11,7 +11,7 @@ from .walks import ancestors, users_of
 
 # For how many examples, and up to how many elements of a gate. Columns of a matrix are written example by example,
 # which takes two to four times as long as one piece. Training steps took, in parts of the time with columns, by
-# (batch, steps, units) on one core: (16, 50, 128) LSTM 0.94 and 0.97, GRU 0.95 and 0.98, coupled gates 0.96;
+# (batch, steps, units) on one core: (16, 50, 128) LSTM 0.94 to 0.98, GRU 0.95 to 0.99, coupled gates 0.96;
 # over the limit, (32, 64, 256), LSTM 0.99, GRU 0.98, coupled gates 1.03.
 EXAMPLES, SMALL = 4, 2**12
 
