@@ -29,6 +29,15 @@ def gru_after(w, x, s, c):
     return h, [h]
 
 
+def gru_of_one_bias(w, x, s, c):
+    (h,) = s
+    xz, xr, xn = ops.split(x @ w.Wx + w.b, 3, axis=-1)
+    hz, hr, hn = ops.split(h @ w.Wh, 3, axis=-1)
+    z, r = ops.sigmoid(xz + hz), ops.sigmoid(xr + hr)
+    h = z * h + (1 - z) * ops.tanh(xn + r * hn)
+    return h, [h]
+
+
 def gru_before(w, x, s, c):
     (h,) = s
     xz, xr, xn = ops.split(x @ w.Wx + w.b, 3, axis=-1)
@@ -104,6 +113,7 @@ CELLS = {
     vanilla: Cell(RNN | B),
     lstm: Cell(GATED4, states=TWO),
     gru_after: Cell(GATED3 | {"bh": (3 * H,)}),
+    gru_of_one_bias: Cell(GATED3),
     gru_before: Cell(GATED3),
     layer_norm_lstm: Cell(GATED4 | {"gx": (4 * H,), "gh": (4 * H,), "gc": (H,), "bc": (H,)}, states=TWO),
     peephole: Cell(GATED4 | {"pi": (H,), "pf": (H,), "po": (H,)}, states=TWO),

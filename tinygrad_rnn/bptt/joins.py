@@ -18,9 +18,8 @@ EXAMPLES, SMALL = 4, 2**12
 
 def joins(adjoint: Adjoint) -> None:
     """Write the gradients of gates behind each other, then `dz = [di | df | dg | do]` in one copy."""
-    ends = [v for parts in (*adjoint.states, *adjoint.constants) for v in parts] + [
-        v for v in adjoint.xs if v
-    ]
+    ends = [v for parts in (*adjoint.states, *adjoint.constants) for v in parts]
+    ends += [v for v in adjoint.xs if v]
     users = users_of(adjoint.values, ends)
     inside = ancestors([v for parts in adjoint.states for v in parts])  # of the loop
     made: list[Value] = []
@@ -35,11 +34,9 @@ def _joins_gates(value: Value, users: dict[Value, list[Any]]) -> bool:
     """Whether a value is three or more small products of one shape side by side, which nothing else reads."""
     if value.op != "concatenate" or len(value.shape) != 2 or value.attrs["axis"] != 1 or len(value.args) < 3:
         return False
-    shapes = {a.shape for a in value.inputs if a.op == "multiply" and users[a] == [value]}
-    if len(shapes) != 1 or not all(isinstance(a, Value) and a.shape in shapes for a in value.args):
-        return False
-    alone = all(a.op == "multiply" and users[a] == [value] for a in value.inputs)
-    return alone and value.shape[0] >= EXAMPLES and math.prod(value.args[0].shape) <= SMALL
+    shape = value.args[0].shape
+    alike = all(a.op == "multiply" and a.shape == shape and users[a] == [value] for a in value.args)
+    return alike and shape[0] >= EXAMPLES and math.prod(shape) <= SMALL
 
 
 def _copied(joined: Value) -> list[Value]:

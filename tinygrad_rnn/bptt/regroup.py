@@ -152,5 +152,6 @@ class _Regroup:
 
 def _letters(value: Value) -> tuple[str, str, str]:
     """The letters of the axes of two arguments and of the result."""
-    left, right = value.attrs["subscripts"].replace(" ", "").split("->")[0].split(",")
-    return left, right, value.attrs["subscripts"].replace(" ", "").split("->")[1]
+    arguments, result = value.attrs["subscripts"].split("->")
+    left, right = arguments.split(",")
+    return left, right, result

@@ -53,11 +53,9 @@ class Contents:
     It is asked for several times in every batch, and looking takes longer than a small layer.
     """
 
-    def __init__(self, layer: Tracked | None = None) -> None:
-        # before looking: another thread may set attributes meanwhile
-        self.changes = changes[0] if layer else -1
-        attributes = list(vars(layer).items()) if layer else []
-        hidden = OF_CALLS | layer._plain if layer else OF_CALLS
+    def __init__(self, layer: Tracked) -> None:
+        self.changes = changes[0]  # before looking: another thread may set attributes meanwhile
+        attributes, hidden = list(vars(layer).items()), OF_CALLS | layer._plain
         held = [v for key, v in attributes if type(v) not in _SCALARS and key not in hidden]
         self.containers = [*_containers(held)]
         self.lengths, self.items = list(map(len, self.containers)), list(chain.from_iterable(self.containers))
@@ -75,8 +73,8 @@ class Contents:
         )
 
     def __reduce__(self) -> Any:
-        """For pickle and copy: a copied layer is looked through anew."""
-        return Contents, ()
+        """For pickle and copy: nothing, so that a copied layer is looked through anew."""
+        return type(None), ()
 
 
 def _containers(values: Any) -> Iterator[Any]:

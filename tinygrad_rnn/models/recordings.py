@@ -303,6 +303,7 @@ class Watched:
         """Put back what a call changed, and let the values of the weights go."""
         for inner, _, keys, values in self.held:
             inner.update(zip(keys, values, strict=True))
+        changes[0] += 1  # past `__setattr__`, which counts
         _set_values([v for v, _ in self.variables], [array for _, array in self.variables])
         self.variables.clear()
         _set_states(self.streams, self.states)
