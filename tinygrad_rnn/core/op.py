@@ -122,6 +122,9 @@ class Node(Spec):
         return None
 
 
+_NOWHERE = Scope()
+
+
 class Leaf(Node):
     """Where differentiation ends: a Variable, or a tensor made with `requires_grad=True`.
 
@@ -139,7 +142,8 @@ class Leaf(Node):
         slot: GradSlot,
         variable: bool = False,
     ) -> None:
-        super().__init__(LEAF, {}, (), (), shape, dtype, Scope())
+        self.op, self.attrs, self.inputs, self.saved = LEAF, {}, (), ()
+        self.shape, self.dtype, self.scope, self.seq = shape, dtype, _NOWHERE, tick()
         self.label = label
         self.slot = slot
         self.stale = False

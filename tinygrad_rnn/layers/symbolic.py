@@ -71,14 +71,14 @@ def flatten(value: Any) -> Iterator[Any]:
     >>> list(flatten([1, (2, {"a": 3})]))
     [1, 2, 3]
     """
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            yield from flatten(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from flatten(item)
-    else:
+    if not isinstance(value, (list, tuple, dict)):
         yield value
+        return
+    for item in value.values() if isinstance(value, dict) else value:
+        if isinstance(item, (list, tuple, dict)):
+            yield from flatten(item)
+        else:  # without a generator of its own
+            yield item
 
 
 def map_nested(f: Callable[[Any], Any], value: Any) -> Any:

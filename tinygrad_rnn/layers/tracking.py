@@ -63,6 +63,13 @@ class Contents:
         found = [item for item in self.leaves if isinstance(item, (Tracked, Variable))]
         self.tracked = list({id(item): item for item in found}.values())
         self.layers = [item for item in self.tracked if isinstance(item, Tracked)]
+        self.kinds: dict[type, list[Any]] = {}
+
+    def of(self, kind: type) -> list[Any]:
+        """The leaves of one kind."""
+        if kind not in self.kinds:
+            self.kinds[kind] = [leaf for leaf in self.leaves if isinstance(leaf, kind)]
+        return self.kinds[kind]
 
     def hold(self) -> bool:
         """Whether looking again would find the same."""
@@ -114,11 +121,12 @@ class Tracked:
         """The layers held directly, in the order in which they were assigned."""
         return iter(self._look().layers)
 
-    def all_layers(self) -> Iterator[Any]:
-        """This layer and every layer inside it, at any depth."""
-        yield self
+    def all_layers(self) -> list[Any]:
+        """This layer and every layer inside it, at any depth, each before those inside it."""
+        found: list[Any] = [self]
         for layer in self._look().layers:
-            yield from layer.all_layers()
+            found += layer.all_layers()
+        return found
 
     def _look(self) -> Contents:
         """What the attributes hold."""

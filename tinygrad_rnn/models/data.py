@@ -11,6 +11,8 @@ from ..config import floatx, generator
 from ..layers.symbolic import flatten, map_nested
 from ..utils.packing import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
+_NUMBERS = "fiub"  # kinds of types
+
 
 class Batch(NamedTuple):
     """Inputs, targets and weights of some examples; `rows` are their places in the user's arrays."""
@@ -45,17 +47,17 @@ class ArrayData:
         self.batch_size = 32 if batch_size is None else int(batch_size)
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, received {batch_size}")
-        self.data = Batch(_arrays(x, "x"), _arrays(y, "y"), _arrays(sample_weight, "sample_weight"))
-        sizes = {len(a) for a in flatten(tuple(self.data)) if a is not None}
+        given = _arrays(x, "x"), _arrays(y, "y"), _arrays(sample_weight, "sample_weight")
+        sizes = {len(a) for a in flatten(given) if a is not None}
         if len(sizes) > 1:
-            shapes = ", ".join(str(a.shape) for a in flatten(tuple(self.data)) if a is not None)
+            shapes = ", ".join(str(a.shape) for a in flatten(given) if a is not None)
             raise ValueError(
                 f"x, y and sample_weight must have the same number of examples, received shapes {shapes}"
             )
         self.n = sizes.pop()
         if self.n == 0:
             raise ValueError("the data has no examples (the first axis has length 0)")
-        self.data = self.data._replace(rows=np.arange(self.n))
+        self.data = Batch(*given, rows=np.arange(self.n))
         self.whole_batches = False  # whether a short last batch is left out
 
     @property
@@ -229,15 +231,15 @@ def weighted(batch: Batch, class_weight: Mapping[int, float]) -> Batch:
 
 def _arrays(value: Any, name: str) -> Any:
     """Arrays in the structure given; a list of numbers is one array."""
-    if value is None:
-        return None
+    if value is None or type(value) is np.ndarray and value.ndim and value.dtype.kind in _NUMBERS:
+        return value
     if isinstance(value, list) and not any(v is None or hasattr(v, "__array__") for v in flatten(value)):
         value = np.asarray(value)
     made = map_nested(lambda v: v if v is None else np.asarray(v), value)
     for array in flatten(made):
         if array is None:
             continue
-        if array.dtype.kind not in "fiub" and not (name == "x" and _are_texts(array)):
+        if array.dtype.kind not in _NUMBERS and not (name == "x" and _are_texts(array)):
             raise TypeError(f"{name}: expected numbers, received an array of {array.dtype}")
         if array.ndim == 0:
             raise ValueError(

@@ -239,7 +239,7 @@ def _ours(value: Any) -> bool:
 
 def _layers(model: Any) -> tuple[list[Any], list[Any]]:
     """The layers outside of recurrent cells, and the cells with what is inside them."""
-    layers = list(model.all_layers())
+    layers = model.all_layers()
     cells = [inner for layer in layers if isinstance(layer, RNN) for inner in layer.cell.all_layers()]
     hidden = {id(cell) for cell in cells}
     return [layer for layer in layers if id(layer) not in hidden], cells

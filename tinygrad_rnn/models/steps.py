@@ -67,7 +67,7 @@ class Steps:
     # what `Layer` has:
     trainable_weights: list[Any]
     losses: list[Any]
-    all_layers: Callable[[], Iterator[Any]]
+    all_layers: Callable[[], list[Any]]
     __call__: Callable[..., Any]
     name: str
     _look: Callable[[], Any]
@@ -125,8 +125,7 @@ class Steps:
     def metrics(self) -> list[Any]:
         """The mean loss, metrics that are attributes, means of the outputs' losses, and the compiled metrics."""
         own: list[Any] = [] if self._loss_tracker is None else [self._loss_tracker]
-        held = self._look().leaves
-        own += [m for m in held if isinstance(m, Metric) and m is not self._compile_metrics]
+        own += [m for m in self._look().of(Metric) if m is not self._compile_metrics]
         if self._compile_loss is not None:
             own += self._compile_loss.parts
         if self._compile_metrics is not None:

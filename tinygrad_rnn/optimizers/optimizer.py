@@ -161,8 +161,9 @@ class Optimizer(Serializable):
                 ready, lengths = self._accumulated(ready, targets, after.slots)
             if ready:
                 ready = clipped(ready, lengths, self.clipnorm, self.clipvalue, self.global_clipnorm)
+                names, t = list(self.slots()), self.iterations + 1
                 for variable, g in zip(targets, ready, strict=True):
-                    self._update(variable, g, rate, after)
+                    self._update(variable, g, rate, t, names, after)
             if self.use_ema:
                 self._average(after)
         for variable in targets:
@@ -186,22 +187,25 @@ class Optimizer(Serializable):
         self, grads: Sequence[Any], variables: list[Variable]
     ) -> tuple[list[Array], list[float], list[Variable]]:
         """The gradients that are there, as arrays, their norms and variables; errors for what does not fit."""
-        found = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
-        missing = [v.path for g, v in zip(grads, variables, strict=True) if g is None]
         if not variables:
             raise ValueError(
                 f"{self.name}: there are no variables to update; a model has its weights after its first call, so "
                 "take trainable_weights then"
             )
-        if not found:
-            raise ValueError(f"{self.name}: every gradient is None; does the loss depend on {missing}?")
-        arrays = [np.asarray(g, v.dtype, order="C") for g, v in found]
-        for array, (_, v) in zip(arrays, found, strict=True):
+        arrays, targets, missing = [], [], []
+        for g, v in zip(grads, variables, strict=True):
+            if g is None:
+                missing.append(v.path)
+                continue
+            array = np.asarray(g, v.dtype, order="C")
             if array.shape != v.shape:
                 raise ValueError(
                     f"{self.name}: gradient of shape {array.shape} for {v.path!r} of shape {v.shape}"
                 )
-        targets = [v for _, v in found]
+            arrays.append(array)
+            targets.append(v)
+        if not arrays:
+            raise ValueError(f"{self.name}: every gradient is None; does the loss depend on {missing}?")
         lengths = self._norms(arrays, targets)
         if missing:
             warnings.warn(f"{self.name}: no gradient for {missing}; not updated", stacklevel=4)
@@ -234,15 +238,18 @@ class Optimizer(Serializable):
             slots[key] = kept | {"accumulator": np.zeros_like(kept["accumulator"])}
         return means, self._norms(means, variables)
 
-    def _update(self, variable: Variable, g: Array, rate: float, after: Pending) -> None:
+    def _update(
+        self, variable: Variable, g: Array, rate: float, t: int, names: list[str], after: Pending
+    ) -> None:
         # In the order of its slots, as mixed orders cost ten times as much; and no number, which out= does not take.
         w = np.ascontiguousarray(after.value(variable))
         if self.weight_decay and self._decays(variable):
             w = w * (1.0 - self.weight_decay * rate)
-        copies = after.copy_slots(variable, self.slots(), self._spare)
-        slots = {name: array.reshape(w.shape) for name, array in copies.items()}
-        new = self.update(w, g.reshape(w.shape), rate, self.iterations + 1, **slots)
-        after.values[id(variable)] = np.asarray(new, variable.dtype).reshape(variable.shape)
+        slots = after.copy_slots(variable, names, self._spare) if names else {}
+        if g.shape != w.shape:  # of a number
+            g, slots = g.reshape(w.shape), {name: array.reshape(w.shape) for name, array in slots.items()}
+        new = np.asarray(self.update(w, g, rate, t, **slots), variable.dtype)
+        after.values[id(variable)] = new if new.shape == variable.shape else new.reshape(variable.shape)
 
     def _average(self, after: Pending) -> None:
         m = self.ema_momentum if self.iterations else 0.0
