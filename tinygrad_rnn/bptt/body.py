@@ -52,6 +52,23 @@ class Value:
         return f"<{self.label or '?'} = {self.op} {self.shape}>"
 
 
+class Made(list[Value]):
+    """The new values of a pass, in order: of one type, and belonging to one equation."""
+
+    def __init__(self, dtype: Any, eq: str) -> None:
+        super().__init__()
+        self.dtype, self.eq = dtype, eq
+
+    def new(
+        self, op: str, args: tuple[Any, ...], attrs: dict[str, Any], shape: Any, label: str = ""
+    ) -> Value:
+        """Add one."""
+        value = Value(op, args, attrs, shape, self.dtype)
+        value.label, value.eq = label, self.eq
+        self.append(value)
+        return value
+
+
 @dataclass
 class Body:
     """A traced step."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .adjoint import Adjoint
-from .body import Value
+from .body import Made, Value
 from .walks import ancestors, dependents
 
 # For how many examples, and for a weight of how many rows, and columns per row. The product, the copy that turns it
@@ -41,15 +41,9 @@ def _turned(product: Value) -> list[Value]:
     """The ops before a product, which becomes a copy of their result."""
     dz, turned = product.args
     batch, units = product.shape
-
-    def new(op: str, args: tuple[Value, ...], shape: tuple[int, ...]) -> Value:
-        value = Value(op, args, {} if op == "matmul" else {"axes": (1, 0)}, shape, product.dtype)
-        value.eq = product.eq
-        return value
-
-    columns = new("transpose", (dz,), dz.shape[::-1])
-    found = new("matmul", (turned.args[0], columns), (units, batch))
-    found.label = "columns"
-    back = new("transpose", (found,), (batch, units))
+    made = Made(product.dtype, product.eq)
+    columns = made.new("transpose", (dz,), {"axes": (1, 0)}, dz.shape[::-1])
+    found = made.new("matmul", (turned.args[0], columns), {}, (units, batch), "columns")
+    back = made.new("transpose", (found,), {"axes": (1, 0)}, (batch, units))
     product.op, product.args, product.attrs = "copy", (back,), {}
-    return [columns, found, back]
+    return made

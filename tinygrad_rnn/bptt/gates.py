@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.op import OPS
 from .adjoint import Adjoint, users_in
-from .body import Body, Value
+from .body import Body, Made, Value
 from .folding import Folding
 from .walks import dependents, in_order
 
@@ -49,19 +49,13 @@ def merge(body: Body, adjoint: Adjoint | None, folded: bool) -> None:
 def _negated(gate: Value, folding: Folding) -> list[Value]:
     """The ops of a sum of products under a single sigmoid, with its change of sign in the weights."""
     (z,) = gate.args
-    made: list[Value] = []
-
-    def new(op: str, args: tuple[Any, ...], attrs: dict[str, Any], shape: Any, label: str = "") -> Value:
-        value = Value(op, args, attrs, shape, gate.dtype)
-        value.label, value.eq = label, z.eq
-        made.append(value)
-        return value
-
     by_tanh = gate.dtype == np.float32 and _has_fast_tanh()
-    if isinstance(z, Value) and z.shape and z.dtype == gate.dtype and z in folding.varying and not by_tanh:
-        if folding.possible(z, gate, z.shape[-1], False):
-            gate.args = (folding.fold(z, [0], [-1.0], z.shape[-1], new),)
-            gate.op = "sigmoid_of_negative"
+    if by_tanh or not (isinstance(z, Value) and z.shape and z.dtype == gate.dtype and z in folding.varying):
+        return []
+    made = Made(gate.dtype, z.eq)
+    if folding.possible(z, gate, z.shape[-1], False):
+        gate.args = (folding.fold(z, [0], [-1.0], z.shape[-1], made.new),)
+        gate.op = "sigmoid_of_negative"
     return made
 
 

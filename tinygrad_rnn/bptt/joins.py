@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from .adjoint import Adjoint
-from .body import Value
+from .body import Made, Value
 from .walks import ancestors, users_of
 
 # For how many examples, and up to how many elements of a gate. Columns of a matrix are written example by example,
@@ -43,15 +43,10 @@ def _copied(joined: Value) -> list[Value]:
     """The ops before a concatenation, which becomes a view of their result."""
     n, (batch, units) = len(joined.args), joined.args[0].shape
     names = [a.label for a in joined.inputs]
-
-    def new(op: str, args: tuple[Value, ...], attrs: dict[str, Any], shape: Any, label: str = "") -> Value:
-        value = Value(op, args, attrs, shape, joined.dtype)
-        value.label, value.eq = label, joined.args[0].eq
-        return value
-
-    stack = new("stack", joined.args, {"axis": 0}, (n, batch, units), "stack")
-    by_example = new("transpose", (stack,), {"axes": (1, 0, 2)}, (batch, n, units))
-    copy = new("copy", (by_example,), {}, (batch, n, units), "joined")
+    made = Made(joined.dtype, joined.args[0].eq)
+    stack = made.new("stack", joined.args, {"axis": 0}, (n, batch, units), "stack")
+    by_example = made.new("transpose", (stack,), {"axes": (1, 0, 2)}, (batch, n, units))
+    copy = made.new("copy", (by_example,), {}, (batch, n, units), "joined")
     joined.op, joined.args, joined.attrs = "reshape", (copy,), {"shape": joined.shape}
     joined.label = joined.label or ("_".join(names) if all(names) else "")
-    return [stack, by_example, copy]
+    return made

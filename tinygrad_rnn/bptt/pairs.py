@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from .adjoint import Adjoint, users_in
-from .body import Body, Value
+from .body import Body, Made, Value
 from .walks import ancestors, dependents
 
 # Elements of a state up to which a call less is worth it: where gates and state lie in one buffer, the backward pass
@@ -96,16 +96,15 @@ class _Neighbours:
 
 def _opened(factors: list[Value], products: tuple[Value, Value]) -> list[Value]:
     """The product of two pairs, and its parts."""
-    shape, dtype = products[0].shape, products[0].dtype
-    both = Value("multiply", tuple(factors), {}, (2, *shape), dtype)
-    both.label = "products"
-    opened = Value("unstack", (both,), {"axis": 0}, (shape, shape), dtype)
-    for v in (*factors, both, opened):
-        v.eq = products[0].eq
+    shape, made = products[0].shape, Made(products[0].dtype, products[0].eq)
+    both = made.new("multiply", tuple(factors), {}, (2, *shape), "products")
+    opened = made.new("unstack", (both,), {"axis": 0}, (shape, shape))
+    for v in factors:
+        v.eq = made.eq
     for k, part in enumerate(products):
         part.label = part.label or _label(*part.args)
         part.op, part.args, part.attrs = "part", (opened,), {"index": k}
-    return [both, opened, *products]
+    return [*made, *products]
 
 
 def _label(a: Value, b: Value) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .adjoint import Adjoint, users_in
-from .body import Body, Value
+from .body import Body, Made, Value
 from .walks import dependents
 
 ONE = 1.0  # in a row: what the bias is multiplied with
@@ -134,14 +134,9 @@ class _Sum:
 
     def joined(self, known: dict[tuple[Any, ...], Value]) -> list[Value]:
         """The ops that take the place of the sum, which keeps its identity."""
-        total, made = self.total, []
-
-        def new(op: str, args: tuple[Any, ...], attrs: dict[str, Any], shape: Any, label: str = "") -> Value:
-            value = Value(op, args, attrs, shape, total.dtype)
-            value.label, value.eq = label, total.eq
-            made.append(value)
-            return value
-
+        total = self.total
+        made = Made(total.dtype, total.eq)
+        new = made.new
         parts, (batch, width) = self.parts, total.shape
         if parts not in known:
             size = sum(a.shape[1] if isinstance(a, Value) else 1 for a in parts)
