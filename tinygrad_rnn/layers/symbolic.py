@@ -158,7 +158,7 @@ def _run(layer: Any, args: Any, kwargs: Any, n: int) -> Any:
         return zeros
 
     args, kwargs = map_nested(stand_in, (args, kwargs))
-    kept = [(inner, inner._states) for inner in layer.all_layers() if hasattr(inner, "_states")]
+    kept = layer._held_states()
     try:
         for inner, _ in kept:
             inner._states = None

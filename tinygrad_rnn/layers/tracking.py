@@ -84,6 +84,12 @@ class Contents:
         return type(None), ()
 
 
+def put_back(kept: list[tuple[Any, Any]]) -> None:
+    """Give layers back the states that they kept when `_held_states` was asked."""
+    for layer, states in kept:
+        layer._states = states
+
+
 def _containers(values: Any) -> Iterator[Any]:
     """What may change among nested values: lists, and what dicts hold."""
     for value in values:
@@ -127,6 +133,14 @@ class Tracked:
         for layer in self._look().layers:
             found += layer.all_layers()
         return found
+
+    def _held_states(self) -> list[tuple[Any, Any]]:
+        """The layers that keep states from batch to batch, and these states: `put_back` undoes what a call did."""
+        return [
+            (layer, layer._states)
+            for layer in self.all_layers()
+            if "_states" in vars(layer) or hasattr(type(layer), "_states")  # to miss an attribute takes long
+        ]
 
     def _look(self) -> Contents:
         """What the attributes hold."""

@@ -13,6 +13,7 @@ import numpy as np
 from ..callbacks import Callback
 from ..core.arrays import ValueAt
 from ..layers.symbolic import flatten
+from ..layers.tracking import put_back
 from .data import Batch
 
 
@@ -97,28 +98,13 @@ def interrupt_between_batches() -> Iterator[threading.Event]:
         raise KeyboardInterrupt("fit was interrupted after its last batch; the model is as it was then")
 
 
-def kept_states(model: Any) -> list[tuple[Any, Any]]:
-    """The layers that keep states from batch to batch, and these states."""
-    return [
-        (layer, layer._states)
-        for layer in model.all_layers()
-        if "_states" in vars(layer) or hasattr(type(layer), "_states")  # to miss an attribute takes long
-    ]
-
-
-def put_back(kept: list[tuple[Any, Any]]) -> None:
-    """Give recurrent layers back the states that they kept before a batch that failed."""
-    for layer, states in kept:
-        layer._states = states
-
-
 class Snapshot:
     """What training changes in a model: weights (arrays that nobody writes into), optimizer, kept states."""
 
     def __init__(self, model: Any) -> None:
         self.weights = [(v, v._data) for v in model.weights]
         self.optimizer, self.steps = model.optimizer, model.optimizer.snapshot()
-        self.states = kept_states(model)
+        self.states = model._held_states()
 
     def restore(self) -> None:
         """Undo everything since."""

@@ -16,11 +16,12 @@ from ..config import debug_nans, mode, switched
 from ..core.autodiff import leaf_gradients
 from ..core.tensor import Tensor, Variable
 from ..layers.symbolic import flatten
+from ..layers.tracking import put_back
 from ..metrics import Metric
 from ..utils.packing import unpack_x_y_sample_weight
 from .compiled import CompileLoss, CompileMetrics, RunningMean
 from .data import Batch
-from .loop import bad_input, kept_states, put_back
+from .loop import bad_input
 from .recordings import Recordings
 
 LONG = 1.0  # seconds; in a batch that takes longer, what a recording saves is little
@@ -71,6 +72,7 @@ class Steps:
     __call__: Callable[..., Any]
     name: str
     _look: Callable[[], Any]
+    _held_states: Callable[[], list[tuple[Any, Any]]]
 
     # --- what subclasses may override -------------------------------------------------------------------
 
@@ -167,7 +169,7 @@ class Steps:
 
     def _train_batch(self, batch: Batch) -> dict[str, Any]:
         """`train_step`, after which all is done or nothing: kept states too go back if it raises."""
-        kept, bad = kept_states(self), None
+        kept, bad = self._held_states(), None
         try:
             with self._mode(training=True, grad=True):
                 return numbers(self.train_step(batch.data), "train_step")
@@ -199,7 +201,7 @@ class Steps:
             batch = next(batches, None)
         if batch is None:
             raise ValueError(f"fit: the data ends before the batch {done}, from which training should go on")
-        kept = kept_states(self)
+        kept = self._held_states()
         self._test_batch(batch)
         put_back(kept)
         self.reset_metrics()
