@@ -80,7 +80,7 @@ STACKS: dict[
     "own function": (lambda: [layers.Lambda(lambda x: 2 * x)], X, False),
     "own activation": (sequences(layers.LSTM, activation=lambda x: ops.tanh(x)), X, True),
     "mask": (lambda: [layers.Embedding(9, 4, mask_zero=True), *sequences(layers.GRU)()], IDS, True),
-    "states": (sequences(layers.LSTM, stateful=True), X, False),
+    "states": (sequences(layers.LSTM, stateful=True), X, True),
     "averages": (lambda: [layers.Dropout(0.2), layers.BatchNormalization()], X, True),
     "penalty of outputs": (sequences(layers.LSTM, activity_regularizer="l2"), X, False),
 }

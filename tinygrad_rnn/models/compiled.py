@@ -136,8 +136,17 @@ class CompileLoss:
             values.append(value)
             value = value if weight is None else value * float(weight)
             total = value if total is None else total + value
-        self._values = list(zip(self.parts, values, strict=True)) if self.parts else []
+        self.took(values)
         return total
+
+    def took(self, values: list[Any]) -> None:
+        """Remember the losses of a batch's outputs."""
+        self._values = list(zip(self.parts, values, strict=True)) if self.parts else []
+
+    @property
+    def values(self) -> list[Any]:
+        """The losses of the last batch's outputs, if there are several."""
+        return [value for _, value in self._values]
 
     @staticmethod
     def _targets(outputs: Outputs, y: Any, losses: list[Any]) -> list[Any]:

@@ -9,37 +9,39 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import chain, compress
-from operator import is_
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..bptt.kinds import OF_CALLS, PACKAGE
 from ..bptt.recording import Recorder, Recording
-from ..config import SeedGenerator, epsilon, floatx, generator, mode, switched
+from ..config import epsilon, floatx, mode, switched
 from ..core.op import Array
-from ..core.tensor import Tensor, Variable
-from ..layers.core import Lambda
-from ..layers.layer import Layer
-from ..layers.rnn import RNN
+from ..core.tensor import Tensor
 from ..layers.states import streams
 from ..layers.symbolic import flatten, map_nested
-from ..layers.tracking import changes
+from ..layers.tracking import changes, put_back
+from .watched import (
+    Watched,
+    kept_arrays,
+    recordable,
+    set_stream_states,
+    set_values,
+    stateful_layers,
+    stream_states,
+)
 
 KEPT = 8  # shapes for which a recording is kept
 SEEN = 64  # shapes that are remembered: the second batch of a shape is recorded
-OF_MODELS = ("_stack", "_functional_layers", "_calls", "_between", "_input", "_output", "_compile_loss")
-OF_CELLS = ("get_initial_state", "prepare")  # methods of a cell that do not run in steps
-METHODS = ("call", "__call__", "compute_mask", "compute_loss", "train_step")
 
 
 class Before(NamedTuple):
-    """How things stand before a batch: random streams, and the values of the weights."""
+    """How things stand before a batch: random streams, the values of the weights, and the states that layers keep."""
 
     states: list[Any]
     weights: list[Array]
+    kept: list[tuple[Any, Any]]
 
 
 class Recordings:
@@ -61,9 +63,10 @@ class Recordings:
         if recorded is None or mode().monitor is not None:
             return None
         try:
-            if recorded.holds():
+            if not recorded.holds():
+                del self.made[key]
+            elif recorded.keeps():
                 return recorded.run(data)
-            del self.made[key]
         except Exception:  # the model, when it is called, will say better what is wrong
             pass
         return None
@@ -74,7 +77,11 @@ class Recordings:
         if key is None or key in self.made or mode().monitor is not None:
             return None
         if key in self.seen:
-            return Before(_states(streams(model)), [v._data for v in model.weights])
+            if any(layer._states is None for layer in stateful_layers(model)):
+                return None  # a first batch is not like the others
+            return Before(
+                stream_states(streams(model)), [v._data for v in model.weights], model._held_states()
+            )
         self.seen[key] = None
         while len(self.seen) > SEEN:
             self.seen.popitem(last=False)
@@ -93,10 +100,15 @@ class Recordings:
 class Recorded:
     """A recording with what it depends on."""
 
-    def __init__(self, recording: Recording, outputs: Any, masked: list[bool], watched: Watched) -> None:
+    def __init__(
+        self, recording: Recording, outputs: Any, masked: list[bool], watched: Watched, parts: int
+    ) -> None:
         self.recording, self.outputs, self.watched = recording, outputs, watched
         self.masked = masked  # which outputs have masks; these stand behind all outputs
-        self.plain = outputs is None and not any(masked)  # one output, as most models have
+        self.parts = parts  # of a loss of several outputs: their losses, behind the masks
+        self.stateful = watched.stateful  # what they keep stands at the end, and goes in behind the data
+        self.kept = [(a.shape, a.dtype) for a in kept_arrays(self.stateful)]
+        self.plain = outputs is None and not (any(masked) or parts or self.kept)  # as most models are
         self.changes = -1  # as many as there were when all was looked at
         self.draws = False  # random numbers
 
@@ -107,21 +119,30 @@ class Recorded:
         self.changes = changes[0]
         return self.watched.unchanged() and self.recording.unchanged()
 
+    def keeps(self) -> bool:
+        """Whether layers keep states as they did: none are there after a reset."""
+        return not self.kept or [(a.shape, a.dtype) for a in kept_arrays(self.stateful)] == self.kept
+
     def run(self, data: tuple[Any, ...]) -> tuple[Tensor, Any, dict[Any, Any]]:
         """Loss, outputs and gradients of a batch; if that raises, random streams are where they were."""
-        before = _states(self.watched.streams) if self.draws else None
+        before = stream_states(self.watched.streams) if self.draws else None
         try:
             arrays = data if all([type(a) is np.ndarray for a in data]) else [*flatten(data)]
-            (loss, *values), found = self.recording(arrays)
+            (loss, *values), found = self.recording([*arrays, *kept_arrays(self.stateful)])
             if self.plain:
                 return Tensor(loss, None), Tensor(values[0], None), found
         except BaseException:
             if before is not None:
-                _set_states(self.watched.streams, before)
+                set_stream_states(self.watched.streams, before)
             raise
-        outputs = [Tensor(value, None) for value in values[: len(self.masked)]]
-        for output, mask in zip(compress(outputs, self.masked), values[len(outputs) :], strict=True):
-            output._mask = mask
+        rest = iter(values)
+        outputs = [Tensor(next(rest), None) for _ in self.masked]
+        for output in compress(outputs, self.masked):
+            output._mask = next(rest)
+        if self.parts:
+            self.watched.loss.took([Tensor(next(rest), None) for _ in range(self.parts)])
+        for layer in self.stateful:  # not by `__setattr__`, which counts a change
+            vars(layer)["_states"] = [Tensor(next(rest), None) for _ in layer._states or ()]
         remaining = iter(outputs)
         return Tensor(loss, None), map_nested(lambda _: next(remaining), self.outputs), found
 
@@ -132,21 +153,30 @@ class Recorded:
         """Record another batch of this shape, and try it on this one; None if that is not possible."""
         if not recordable(model):
             return None
-        watched = Watched(model)
+        watched, kept = Watched(model), model._held_states()
+        parts = watched.loss.values
         try:
             recorded = _record(model, map_nested(_other, data), watched)
             if recorded is None or not watched.unchanged():
                 return None
-            _set_states(watched.streams, before.states)
-            _set_values([v for v, _ in watched.variables], before.weights)
+            set_stream_states(watched.streams, before.states)
+            set_values([v for v, _ in watched.variables], before.weights)
+            put_back([pair for pair in before.kept if pair[0] in watched.stateful])
+            after = [states for layer, states in kept if layer in watched.stateful]
             again, _, gradients = recorded.run(data)
-            recorded.draws = _states(watched.streams) != before.states
+            recorded.draws = stream_states(watched.streams) != before.states
+            pairs = [(variable._data, value) for variable, value in watched.variables]
+            pairs += zip(
+                kept_arrays(watched.stateful), [s._data for s in chain.from_iterable(after)], strict=True
+            )
             same = _same(loss, found, again, gradients) and all(
-                np.array_equal(variable._data, value, equal_nan=True) for variable, value in watched.variables
+                np.array_equal(a, b, equal_nan=True) for a, b in pairs
             )
         except Exception:  # whatever another batch of this shape meets
             return None
         finally:
+            put_back([pair for pair in kept if pair[0] in watched.stateful])
+            watched.loss.took(parts)
             watched.restore()
         return recorded if same else None
 
@@ -179,7 +209,8 @@ def _other(array: Array) -> Tensor:
 
 def _record(model: Any, data: tuple[Any, ...], watched: Watched) -> Recorded | None:
     x, y, *sample_weight = data
-    recorder = Recorder([t._data for t in flatten(data)], [v for v, _ in watched.variables])
+    inputs = [*[t._data for t in flatten(data)], *kept_arrays(watched.stateful)]
+    recorder = Recorder(inputs, [v for v, _ in watched.variables])
     with switched(monitor=recorder):
         outputs = model(x)
         loss = model.compute_loss(x, y, outputs, *sample_weight, training=True)
@@ -187,10 +218,12 @@ def _record(model: Any, data: tuple[Any, ...], watched: Watched) -> Recorded | N
     if not all(isinstance(t, Tensor) for t in results):
         return None
     masked = [getattr(t, "_mask", None) is not None for t in results]
-    recording = recorder.finish(loss, [*results, *[t._mask for t in compress(results, masked)]])
+    masks, parts = [t._mask for t in compress(results, masked)], watched.loss.values
+    after = [state for layer in watched.stateful for state in layer._states or ()]
+    recording = recorder.finish(loss, [*results, *masks, *parts, *after])
     if recording is None:
         return None
-    return Recorded(recording, map_nested(lambda _: None, outputs), masked, watched)
+    return Recorded(recording, map_nested(lambda _: None, outputs), masked, watched, len(parts))
 
 
 def _same(loss: Tensor, found: dict[Any, Any], again: Tensor, gradients: dict[Any, Any]) -> bool:
@@ -199,129 +232,3 @@ def _same(loss: Tensor, found: dict[Any, Any], again: Tensor, gradients: dict[An
         and found.keys() == gradients.keys()
         and all(np.array_equal(g, gradients[node], equal_nan=True) for node, g in found.items())
     )
-
-
-def recordable(model: Any) -> bool:
-    """Whether all code that runs in a batch is this package's, and depends on what `Watched` sees.
-
-    A user's cell runs in steps, whose dependencies the recording has.
-    """
-    loss = model._compile_loss
-    if loss is None or loss.parts or any(name in vars(model) for name in METHODS):
-        return False
-    layers, cells = _layers(model)
-    if not all(_ours(getattr(type(cell), name, recordable)) for cell in cells for name in OF_CELLS):
-        return False
-    held = [vars(layer) for layer in layers if not hasattr(layer, "compute_loss")]
-    for one in _watched_objects(model):
-        held.append(vars(one))
-        layers.append(one)
-    methods = [getattr(type(layer), name, None) for layer in layers for name in METHODS]
-    return (
-        all(_ours(type(layer)) for layer in layers)
-        and all(_ours(method) for method in methods if callable(method))
-        and not any(getattr(layer, "activity_regularizer", None) for layer in layers)
-        and not any(isinstance(layer, Lambda) for layer in layers)
-        and all(
-            _ours(f)
-            for inner in held
-            for f in flatten([value for key, value in inner.items() if key not in OF_CALLS])
-            if callable(f) and not isinstance(f, Layer)
-        )
-    )
-
-
-def _ours(value: Any) -> bool:
-    """Whether a class, function or object with a `__call__` is this package's."""
-    module = getattr(value, "__module__", None) or type(value).__module__
-    return str(module).split(".")[0] == PACKAGE
-
-
-def _layers(model: Any) -> tuple[list[Any], list[Any]]:
-    """The layers outside of recurrent cells, and the cells with what is inside them."""
-    layers = model.all_layers()
-    cells = [inner for layer in layers if isinstance(layer, RNN) for inner in layer.cell.all_layers()]
-    hidden = {id(cell) for cell in cells}
-    return [layer for layer in layers if id(layer) not in hidden], cells
-
-
-def _watched_objects(model: Any) -> list[Any]:
-    """What takes part in a batch beside the layers: the loss, and penalties."""
-    penalties = [v.regularizer for v in model.weights if v.regularizer is not None]
-    return [one for one in (model._compile_loss._losses or []) if one is not None] + penalties
-
-
-class Watched:
-    """Everything that a batch depends on beside its arrays and the values of the weights, as it is now."""
-
-    def __init__(self, model: Any) -> None:
-        self.held: list[tuple[dict[str, Any], list[bool], list[str], list[Any]]] = []
-        self.lists: list[list[Any]] = []
-        self.variables = [(v, v._data) for v in model.weights]
-        self.settings = [(v, v.trainable, v.regularizer) for v, _ in self.variables]
-        layers, cells = _layers(model)
-        self.foreign = not all(_ours(type(cell)) for cell in cells)  # their attributes may be anything
-        for layer in layers:
-            self._enter(layer)
-        self.layers = len(self.held)
-        for one in _watched_objects(model):
-            self._enter(one)
-        self.lengths, self.items = list(map(len, self.lists)), list(chain.from_iterable(self.lists))
-        self.streams = streams(model)
-        self.states = _states(self.streams)
-
-    def _enter(self, one: Any) -> None:
-        inner = vars(one)
-        model = hasattr(one, "compute_loss")  # what training sets of a model is no part of the network
-        watched = [key in OF_MODELS if model else key not in OF_CALLS for key in inner]
-        keys = list(compress(inner, watched))
-        values = [inner[key] for key in keys]
-        self.held.append((inner, watched, keys, values))
-        self.lists += [value for value in values if type(value) is list]
-
-    def unchanged(self) -> bool:
-        """Whether all is as it was."""
-        return self._same(self.held[: self.layers]) and self.settings_hold()
-
-    def settings_hold(self) -> bool:
-        """Whether what has no layer's attributes is as it was: losses, penalties, variables, layers in lists."""
-        return (
-            list(map(len, self.lists)) == self.lengths
-            and all(map(is_, chain.from_iterable(self.lists), self.items))
-            and self._same(self.held[self.layers :])
-            and all([v._trainable is t and v.regularizer is r for v, t, r in self.settings])
-        )
-
-    @staticmethod
-    def _same(held: list[tuple[dict[str, Any], list[bool], list[str], list[Any]]]) -> bool:
-        for inner, watched, _, values in held:
-            if len(inner) != len(watched) or not all(map(is_, compress(inner.values(), watched), values)):
-                return False
-        return True
-
-    def restore(self) -> None:
-        """Put back what a call changed, and let the values of the weights go."""
-        for inner, _, keys, values in self.held:
-            inner.update(zip(keys, values, strict=True))
-        changes[0] += 1  # past `__setattr__`, which counts
-        _set_values([v for v, _ in self.variables], [array for _, array in self.variables])
-        self.variables.clear()
-        _set_states(self.streams, self.states)
-
-
-def _set_values(variables: Sequence[Variable], arrays: Sequence[Array]) -> None:
-    """Give variables the values that they had; those that have them keep their leaves."""
-    for variable, array in zip(variables, arrays, strict=True):
-        if variable._data is not array:
-            variable.replace(array)
-
-
-def _states(own: list[SeedGenerator]) -> list[Any]:
-    """The states of random streams, and of the package's."""
-    return [generator().bit_generator.state, *(stream.state for stream in own)]
-
-
-def _set_states(own: list[SeedGenerator], states: list[Any]) -> None:
-    generator().bit_generator.state = states[0]
-    for stream, state in zip(own, states[1:], strict=True):
-        stream.state = state

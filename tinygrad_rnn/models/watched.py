@@ -1,0 +1,162 @@
+"""What a batch depends on beside its arrays and the values of the weights, and whether it may be recorded at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain, compress
+from operator import is_
+from typing import Any
+
+from ..bptt.kinds import OF_CALLS, PACKAGE
+from ..config import SeedGenerator, generator
+from ..core.op import Array
+from ..core.tensor import Variable
+from ..layers.core import Lambda
+from ..layers.layer import Layer
+from ..layers.rnn import RNN
+from ..layers.states import streams
+from ..layers.symbolic import flatten
+from ..layers.tracking import changes
+
+OF_MODELS = ("_stack", "_functional_layers", "_calls", "_between", "_input", "_output", "_compile_loss")
+OF_CELLS = ("get_initial_state", "prepare")  # methods of a cell that do not run in steps
+METHODS = ("call", "__call__", "compute_mask", "compute_loss", "train_step")
+
+
+def recordable(model: Any) -> bool:
+    """Whether all code that runs in a batch is this package's, and depends on what `Watched` sees.
+
+    A user's cell runs in steps, whose dependencies the recording has.
+    """
+    loss = model._compile_loss
+    if loss is None or any(name in vars(model) for name in METHODS):
+        return False
+    layers, cells = _layers(model)
+    if not all(_ours(getattr(type(cell), name, recordable)) for cell in cells for name in OF_CELLS):
+        return False
+    held = [vars(layer) for layer in layers if not hasattr(layer, "compute_loss")]
+    for one in _watched_objects(model):
+        held.append(vars(one))
+        layers.append(one)
+    methods = [getattr(type(layer), name, None) for layer in layers for name in METHODS]
+    return (
+        all(_ours(type(layer)) for layer in layers)
+        and all(_ours(method) for method in methods if callable(method))
+        and not any(getattr(layer, "activity_regularizer", None) for layer in layers)
+        and not any(isinstance(layer, Lambda) for layer in layers)
+        and all(
+            _ours(f)
+            for inner in held
+            for f in flatten([value for key, value in inner.items() if key not in OF_CALLS])
+            if callable(f) and not isinstance(f, Layer)
+        )
+    )
+
+
+def _ours(value: Any) -> bool:
+    """Whether a class, function or object with a `__call__` is this package's."""
+    module = getattr(value, "__module__", None) or type(value).__module__
+    return str(module).split(".")[0] == PACKAGE
+
+
+def _layers(model: Any) -> tuple[list[Any], list[Any]]:
+    """The layers outside of recurrent cells, and the cells with what is inside them."""
+    layers = model.all_layers()
+    cells = [inner for layer in layers if isinstance(layer, RNN) for inner in layer.cell.all_layers()]
+    hidden = {id(cell) for cell in cells}
+    return [layer for layer in layers if id(layer) not in hidden], cells
+
+
+def stateful_layers(model: Any) -> list[RNN]:
+    """The layers that begin with the states of the batch before."""
+    return [layer for layer in model.all_layers() if isinstance(layer, RNN) and layer.stateful]
+
+
+def kept_arrays(stateful: list[RNN]) -> list[Array]:
+    """The states that they keep."""
+    return [state._data for layer in stateful for state in layer._states or ()]
+
+
+def _watched_objects(model: Any) -> list[Any]:
+    """What takes part in a batch beside the layers: the loss, and penalties."""
+    penalties = [v.regularizer for v in model.weights if v.regularizer is not None]
+    return [one for one in (model._compile_loss._losses or []) if one is not None] + penalties
+
+
+class Watched:
+    """Everything that a batch depends on beside its arrays and the values of the weights, as it is now."""
+
+    def __init__(self, model: Any) -> None:
+        self.held: list[tuple[dict[str, Any], list[bool], list[str], list[Any]]] = []
+        self.lists: list[list[Any]] = []
+        self.variables = [(v, v._data) for v in model.weights]
+        self.settings = [(v, v.trainable, v.regularizer) for v, _ in self.variables]
+        layers, cells = _layers(model)
+        self.foreign = not all(_ours(type(cell)) for cell in cells)  # their attributes may be anything
+        self.loss, self.stateful = model._compile_loss, stateful_layers(model)
+        for layer in layers:
+            self._enter(layer)
+        self.layers = len(self.held)
+        for one in _watched_objects(model):
+            self._enter(one)
+        self.lengths, self.items = list(map(len, self.lists)), list(chain.from_iterable(self.lists))
+        self.streams = streams(model)
+        self.states = stream_states(self.streams)
+
+    def _enter(self, one: Any) -> None:
+        inner = vars(one)
+        model = hasattr(one, "compute_loss")  # what training sets of a model is no part of the network
+        moving = OF_CALLS | {"_states"} if isinstance(one, RNN) else OF_CALLS
+        watched = [key in OF_MODELS if model else key not in moving for key in inner]
+        keys = list(compress(inner, watched))
+        values = [inner[key] for key in keys]
+        self.held.append((inner, watched, keys, values))
+        self.lists += [value for value in values if type(value) is list]
+
+    def unchanged(self) -> bool:
+        """Whether all is as it was."""
+        return self._same(self.held[: self.layers]) and self.settings_hold()
+
+    def settings_hold(self) -> bool:
+        """Whether what has no layer's attributes is as it was: losses, penalties, variables, layers in lists."""
+        return (
+            list(map(len, self.lists)) == self.lengths
+            and all(map(is_, chain.from_iterable(self.lists), self.items))
+            and self._same(self.held[self.layers :])
+            and all([v._trainable is t and v.regularizer is r for v, t, r in self.settings])
+        )
+
+    @staticmethod
+    def _same(held: list[tuple[dict[str, Any], list[bool], list[str], list[Any]]]) -> bool:
+        for inner, watched, _, values in held:
+            if len(inner) != len(watched) or not all(map(is_, compress(inner.values(), watched), values)):
+                return False
+        return True
+
+    def restore(self) -> None:
+        """Put back what a call changed, and let the values of the weights go."""
+        for inner, _, keys, values in self.held:
+            inner.update(zip(keys, values, strict=True))
+        changes[0] += 1  # past `__setattr__`, which counts
+        set_values([v for v, _ in self.variables], [array for _, array in self.variables])
+        self.variables.clear()
+        set_stream_states(self.streams, self.states)
+
+
+def set_values(variables: Sequence[Variable], arrays: Sequence[Array]) -> None:
+    """Give variables the values that they had; those that have them keep their leaves."""
+    for variable, array in zip(variables, arrays, strict=True):
+        if variable._data is not array:
+            variable.replace(array)
+
+
+def stream_states(own: list[SeedGenerator]) -> list[Any]:
+    """The states of random streams, and of the package's."""
+    return [generator().bit_generator.state, *(stream.state for stream in own)]
+
+
+def set_stream_states(own: list[SeedGenerator], states: list[Any]) -> None:
+    """Put them where they were."""
+    generator().bit_generator.state = states[0]
+    for stream, state in zip(own, states[1:], strict=True):
+        stream.state = state
