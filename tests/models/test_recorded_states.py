@@ -162,15 +162,15 @@ def test_an_output_without_a_loss() -> None:
     assert made(model) == [True]
 
 
-def test_what_fails_while_it_is_recorded_leaves_the_losses_of_the_batch(monkeypatch: Any) -> None:
-    """A recording that is given up has computed losses of other data."""
+def test_what_fails_while_it_is_recorded_leaves_losses_and_states(monkeypatch: Any) -> None:
+    """A recording that is given up has computed those of other data."""
     from tinygrad_rnn.models import recordings
 
     monkeypatch.setattr(recordings.Recorder, "finish", lambda *_: None)
 
     def build(recorded: bool) -> Any:
-        inputs = tg.Input((5, 3))
-        sequence = layers.SimpleRNN(4, return_sequences=True, stateful=False)(inputs)
+        inputs = tg.Input(batch_shape=(4, 5, 3))
+        sequence = layers.SimpleRNN(4, return_sequences=True, stateful=True)(inputs)
         outputs = [layers.Dense(n, name=name)(sequence) for n, name in ((2, "a"), (1, "b"))]
         model = tg.Model(inputs, outputs)
         model.compile("sgd", "mse")
