@@ -6,6 +6,7 @@ They rewrite the list of `Value`s; `schedule` then decides where each op runs. E
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -269,9 +270,18 @@ def number_apart(a: Any) -> tuple[Any, float]:
     return a, 1.0
 
 
+def _whole_splits(body: Body) -> dict[Any, Value]:
+    """The splits of which all parts are read, and these: a part of a split that `merge` rewrites must not be missed."""
+    parts = [v for v in body.values if v.op == "part"]
+    count = Counter(part.args[0] for part in parts)
+    whole = {split for split, n in count.items() if n == len(split.shape)}
+    found = [v for v in body.values if v in whole] + [part for part in parts if part.args[0] in whole]
+    return {identity(v): v for v in found}
+
+
 def tidy(body: Body, adjoint: Adjoint) -> None:
     """Compute the same thing once: `h · hᵀ` used twice is one op, and where `1 − z` is known, `a − a z = a (1 − z)`."""
-    known = {identity(v): v for v in body.values if v.op in ("split", "part")}  # views cost nothing to keep
+    known = _whole_splits(body)  # views cost nothing to keep
     read = {a for v in adjoint.values for a in v.inputs}
     complements = {v.args[1]: v for v in body.values if _is_complement(v) and v in read}
     for value in adjoint.values:

@@ -83,6 +83,7 @@ class Body:
     bound: list[Any] = field(default_factory=list)  # the Tensors and arrays that the constants were
     tensors: dict[Value, Tensor] = field(default_factory=dict)
     equations: list[str] = field(default_factory=list)
+    small: set[int] = field(default_factory=set)  # the states that must begin with small values
 
     def sort_constants(self, first: Sequence[Tensor]) -> None:
         """Put these in front, in their order, the others behind them in that of their first use."""

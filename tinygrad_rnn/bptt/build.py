@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gc
-import re
 import weakref
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +12,6 @@ import numpy as np
 
 from ..config import mode
 from ..core.op import Array
-from ..core.tensor import Tensor
 from . import (
     algebra,
     center,
@@ -67,7 +64,7 @@ PASSES: dict[str, Any] = {  # in the order in which they are applied; each can b
 }
 
 
-NEED_HOIST = frozenset(("factors", "terms", "rows", "merge", "fold", "spread"))
+NEED_HOIST = frozenset(("regroup", "factors", "terms", "rows", "merge", "fold", "spread"))
 
 
 @dataclass
@@ -82,12 +79,12 @@ class Built:
     guarded: bool  # `0 · ∞` was taken for granted not to happen
     static: list[Any]  # arrays that the backward pass made up
     tape: Tape  # the ops of the step, for second derivatives
+    small: list[int]  # the arguments that must be small: first states that were taken for bounded
 
 
 # What was found about steps: a set of structures that are free of side effects, or the reason why not.
 _examined: OrderedDict[Any, Any] = OrderedDict()
 EXAMINED_KEPT = 512
-SIZES = 8  # of batches, for which a source is written to see where the batch size stands
 LOOKS = 3  # what has changed every time was changed by the step, and not by another thread
 
 
@@ -132,42 +129,10 @@ def build(tracer: Tracer, saving: bool) -> Built:
     text, gradients, guarded = compose(tracer, saving)
     static = body.bound[tracer.forward_constants :]
     recorded = _recorded(body)
+    small = [len(body.xs) + j for j in sorted(body.small)]
     return Built(
-        text, len(body.outputs), body.several_out, recorded, gradients, guarded, static, recorded_ops
+        text, len(body.outputs), body.several_out, recorded, gradients, guarded, static, recorded_ops, small
     )
-
-
-def written(step: Any, inputs: Any, constants: Any, several_in: bool, weights: Sequence[Tensor] = ()) -> str:
-    """The source for readers: with the user's names, and for any batch size if that can be.
-
-    `weights` are the first of its arguments behind inputs and states, in this order.
-    """
-    surroundings = Surroundings(step, constants)
-    batch = inputs[0][0][0].shape[0]
-
-    def text_for(size: int) -> str:
-        (xs, states), given = _enlarged(inputs, constants, size - batch)
-        tracer = trace(step, xs, states, given, several_in, naming=True)
-        tracer.body.sort_constants(weights)
-        return compose(tracer, True)[0]
-
-    over_a_limit = ""
-    try:
-        texts = {batch: text_for(batch)}
-        try:
-            for size in range(batch + 1, batch + SIZES):  # one may be as large as something else
-                other = text_for(size)
-                for smaller, text in texts.items():
-                    if (general := _with_batch(text, other, smaller, size)) != text:
-                        if _same_but_for_numbers(text, texts[batch]):
-                            return general
-                        over_a_limit = over_a_limit or general
-                texts[size] = other
-        except Exception:  # whatever a step says to a larger batch: its source holds for this batch size only
-            pass
-        return over_a_limit or texts[batch]
-    finally:
-        surroundings.undo()
 
 
 def _recorded(body: Body) -> list[bool]:
@@ -232,48 +197,6 @@ def _other(array: Array, rng: np.random.Generator) -> Array:
     return rng.standard_normal(array.shape).astype(array.dtype)
 
 
-def _enlarged(inputs: Any, constants: Any, more: int) -> Any:
-    """Inputs with more examples in the batch."""
-    batch = inputs[0][0][0].shape[0]
-
-    def grow(a: Any) -> Any:
-        if isinstance(a, (list, tuple)):
-            return type(a)([grow(v) for v in a])
-        data = a._data if isinstance(a, Tensor) else a
-        if not isinstance(data, np.ndarray) or data.ndim == 0 or data.shape[0] != batch:
-            return a
-        data = np.concatenate([data, *[data[:1]] * more])
-        return Tensor(data, a._node) if isinstance(a, Tensor) else data
-
-    return [[(grow(a), w) for a, w in group] for group in inputs], grow(constants)
-
-
-_INTEGER = re.compile(r"(?<![\w.])(\d+)(?![\w.])")
-
-
-def _same_but_for_numbers(text: str, other: str) -> bool:
-    return _INTEGER.split(text)[::2] == _INTEGER.split(other)[::2]
-
-
-def _with_batch(text: str, other: str, batch: int, larger: int) -> str:
-    """Write `N` for every number that follows the batch size; two sources for two sizes tell which."""
-    if not _same_but_for_numbers(text, other):
-        return text
-    a, b = _INTEGER.split(text), _INTEGER.split(other)
-    for i in range(1, len(a), 2):
-        if a[i] == b[i]:
-            continue
-        times = int(a[i]) // batch
-        if times == 0 or (int(a[i]), int(b[i])) != (times * batch, times * larger):
-            return text
-        a[i] = "N" if times == 1 else f"{times} * N"
-    joined = "".join(a)
-    if "N" not in a:
-        return text
-    joined = re.sub(r"    T, dtype = (X\w*)\.shape\[1\], ", r"    N, T, dtype = *\1.shape[:2], ", joined)
-    return re.sub(r"    T = (X\w*)\.shape\[1\]\n", r"    N, T = \1.shape[:2]\n", joined)
-
-
 def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], bool]:
     """Passes, schedule and text; with the inputs that get gradients, in order."""
     off = mode().passes
@@ -299,9 +222,8 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
         if "spread" not in off:
             spread.spread(program)
         return source.write(program, names), [], False
-    once = set(body.constants)
-    if "hoist" not in off:
-        once |= set(body.values) - dependents(body.values, [*body.xs, *body.states])
+    fixed = {*body.constants, *set(body.values) - dependents(body.values, [*body.xs, *body.states])}
+    once = set(body.constants) if "hoist" in off else fixed
     masked = any(v.op == "where" for v in body.values)
     adjoint = derive(tracer, once, masked and "guards" in off)
     guarded = masked
@@ -315,7 +237,7 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     if "dots" not in off:
         dots.dots(body, adjoint)
     if "defer" not in off:
-        schedule.defer(adjoint, once, schedule.largest(body))
+        schedule.defer(adjoint, fixed, schedule.largest(body))
     if "pieces" not in off:
         pieces.pieces(adjoint)
     algebra.resolve(adjoint)

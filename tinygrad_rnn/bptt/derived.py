@@ -278,6 +278,7 @@ def run(
     length = sequences[0].shape[1]
     arrays = [t._data for t in (*sequences, *states)]
     arrays += [b._data if isinstance(b, Tensor) else copy_unless_frozen(b) for b in bound] + plan.built.static
+    plan.look(arrays)
     monitor = mode().monitor
     if monitor is not None:
         if checkpoint or known is None or not known.fixed:

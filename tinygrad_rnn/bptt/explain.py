@@ -8,7 +8,8 @@ from typing import Any
 from ..config import mode, switched
 from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor
-from .build import NEED_HOIST, PASSES, examine, written
+from .build import NEED_HOIST, PASSES, examine
+from .printing import written
 from .source import laid_out
 
 

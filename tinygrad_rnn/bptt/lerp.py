@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from .body import Value
+from .body import Body, Value
 from .sums import computed
 from .tracer import Tracer
 from .walks import ancestors, dependents, users_of
+
+BOUNDED = frozenset("tanh sigmoid softsign erf sin cos softmax".split())  # by 1
+PARTS = frozenset("part split unstack getitem reshape transpose flip roll broadcast_to stop copy".split())
 
 
 def lerp(tracer: Tracer) -> None:
     """Go from one value towards the other: `a · x + (1 − a) · y = y + a · (x − y)`, as for a gate that keeps a state.
 
     The backward pass needs the difference for the gradient of `a`, and gets `1 − a` before the loop. The sum is rounded
-    otherwise, and where `x − y` is not finite, it is not finite.
+    otherwise: where `a` is 1 and `y` large, nothing is left of `x`. So `y` must be bounded, by a tanh for instance; a
+    state is, if it begins with small values (`body.small`) and is such a mean itself.
     """
     body = tracer.body
+    bounded = _bounded(body)
     carried = dependents(body.values, body.states)
     users = users_of(body.values, [*body.outputs, *body.new_states])
     made: list[Value] = []
     for value in body.values:
         found = _weighted_mean(value, carried, users)
-        if found:
+        if found and found[2] in bounded:
             a, x, y = found
+            body.small |= {j for j, state in enumerate(body.states) if state is y}
             difference = computed(tracer, made, "subtract", x, y)
             step = computed(tracer, made, "multiply", a, difference)
             difference.eq = step.eq = value.eq
@@ -35,17 +42,39 @@ def lerp(tracer: Tracer) -> None:
 
 def _weighted_mean(value: Value, carried: set[Value], users: dict[Value, list[Any]]) -> Any:
     """`a`, `x` and `y` of `a · x + (1 − a) · y`, of one shape, where nothing else needs the terms and `1 − a`."""
-    if value.op != "add" or value not in carried:
+    if value.op != "add" or value not in carried or not all(_product(v, value, users) for v in value.args):
         return None
-    if not all(_product(v, value, users) for v in value.args):
+    return _mean(value, lambda rest, other: rest in carried and users[rest] == [other])
+
+
+def _mean(value: Value, fits: Callable[[Value, Value], bool] = lambda rest, other: True) -> Any:
+    """`a`, `x` and `y` of `a · x + (1 − a) · y`, where `1 − a` and its product fit; None for anything else."""
+    products = [v for v in value.args if isinstance(v, Value) and v.op == "multiply" and len(v.inputs) == 2]
+    if value.op != "add" or len(products) < 2:
         return None
-    for one, other in (value.args, value.args[::-1]):
+    for one, other in (products, products[::-1]):
         for rest, y in (other.args, other.args[::-1]):
             a = rest.args[1] if rest.op == "subtract" and rest.args[0] == 1.0 else None
-            if a in one.args and rest in carried and users[rest] == [other]:
+            if a in one.args and fits(rest, other):
                 x = one.args[1 - one.args.index(a)]
                 return a, x, y
     return None
+
+
+def _bounded(body: Body) -> set[Value]:
+    """What has no elements beyond ±1, if states that are bounded begin so."""
+    states = dict(zip(body.states, body.new_states, strict=True))
+    found = set(states)
+    while True:  # states are bounded as long as nothing speaks against it
+        for v in body.values:
+            if v.op in BOUNDED or v.op in PARTS and found.issuperset(v.inputs):
+                found.add(v)
+            elif (mean := _mean(v)) and mean[0].op == "sigmoid" and found.issuperset(mean[1:]):
+                found.add(v)
+        wrong = {state for state, new in states.items() if state in found and new not in found}
+        if not wrong:
+            return found
+        found = {state for state in states if state in found and state not in wrong}
 
 
 def _product(v: Any, total: Value, users: dict[Value, list[Any]]) -> bool:

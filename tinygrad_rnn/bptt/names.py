@@ -11,8 +11,9 @@ from .body import Body, Value
 from .text import UFUNCS
 
 RESERVED = {
-    "N", "T", "X", "t", "np", "math", "one", "zero", "half", "top", "cache", "dtype", "forward", "backward", "list",
-    "range", "len", "map", "zip", "slice", "Y", "grads", "new_cache", "of_forward", "of_backward", "dot", *UFUNCS,
+    "N", "T", "X", "t", "np", "math", "one", "minus_one", "zero", "half", "top", "cache", "dtype", "forward", "list",
+    "backward", "range", "len", "map", "zip", "slice", "Y", "grads", "new_cache", "of_forward", "of_backward", "dot",
+    *UFUNCS,
 }  # fmt: skip
 KIN = dict.fromkeys(
     ("sigmoid_of_negative", "half_plus_half", "sigmoid_by_tanh"), "sigmoid"

@@ -18,6 +18,8 @@ from .rows import columns
 from .schedule import Program
 from .text import is_view, number, view_text
 
+NUMBERS = {1.0: "one", 0.0: "zero", 0.5: "half", -1.0: "minus_one"}
+
 
 class Places:
     """Names, buffers and views for the values of a program, and how each is written in the source."""
@@ -283,9 +285,8 @@ class Places:
             or repr(value) == "-0.0"
         ):
             return number(value)
-        known = {1.0: "one", 0.0: "zero", 0.5: "half"}
         if repr(float(value)) not in self.memory.numbers:
-            self.memory.numbers[repr(float(value))] = known.get(float(value)) or self.names.new(
+            self.memory.numbers[repr(float(value))] = NUMBERS.get(float(value)) or self.names.new(
                 "c" + re.sub(r"\W", "_", repr(value))
             )
         return self.memory.numbers[repr(float(value))]

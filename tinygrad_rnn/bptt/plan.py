@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from ..config import enable_grad, switched
-from ..core.autodiff import grad
+from ..core.autodiff import grad, is_nothing
 from ..core.op import Array, GradSlot, Leaf, Node
 from ..core.tensor import Tensor
+from .body import Underivable
 from .build import Built
-from .replay import replay
+from .replay import needed, replay
 from .tight import lending, tighten
 
+SMALL = 8  # first states up to here count as bounded
 CACHES_KEPT = 4  # sets of buffers that wait for another call with the same structure
 
 
@@ -25,15 +27,39 @@ class Plan:
 
     def __init__(self, built: Built) -> None:
         self.built = built
-        self.functions = _compiled(tighten(built.text))
+        self.functions = compiled(tighten(built.text))
         self.inputs_of_gradients = [i for _, i in built.gradients]
         self.count = itertools.count()
+        self.guarded: dict[tuple[bool, ...], bool] = {}  # by which results are unread
         self.idle: dict[tuple[int, int], Any] = {}  # by age and number of steps
 
     @functools.cached_property
     def lending(self) -> dict[str, Any]:
         """The functions that do not copy what they return for all steps: it is good while the call is held."""
-        return _compiled(lending(tighten(self.built.text)))
+        return compiled(lending(tighten(self.built.text)))
+
+    def checked(self, gradients: list[Any], call: Call, cotangents: Sequence[Array]) -> list[Any]:
+        """The gradients, from the recorded steps if they are not finite where `0 · ∞` may have come in.
+
+        That is behind a `where`, and from results that the loss does not use: their cotangents are 0, and the
+        recorded steps do not go there at all.
+        """
+        unread = tuple(map(is_nothing, cotangents))
+        if unread not in self.guarded:
+            tape = self.built.tape
+            apart = len(needed(tape, unread) - set(range(tape.inputs))) < len(tape.ops)
+            self.guarded[unread] = self.built.guarded or apart
+        if self.guarded[unread] and not all(np.isfinite(np.sum(g)) for g in gradients):
+            return call.unrolled(cotangents, False)
+        return gradients
+
+    def look(self, arrays: Sequence[Array]) -> None:
+        """Raise `Underivable` for a first state that is not as small as it was taken for."""
+        for i in self.built.small:
+            if not np.abs(arrays[i]).max(initial=0) <= SMALL:
+                raise Underivable(
+                    f"a state begins with values beyond ±{SMALL}, which its weighted mean would round"
+                )
 
     # Without a lock, as each access to a dict is whole: garbage collection may give back in the middle of anything.
 
@@ -52,7 +78,8 @@ class Plan:
                 self.idle.pop(oldest, None)
 
 
-def _compiled(text: str) -> dict[str, Any]:
+def compiled(text: str) -> dict[str, Any]:
+    """The functions of a source."""
     functions: dict[str, Any] = {}
     exec(compile(text, "<derived BPTT>", "exec"), functions)
     return functions
@@ -82,10 +109,7 @@ class Call:
     def backward(self, cotangents: Sequence[Array]) -> list[Any]:
         """The gradient of every input that has one; as all vjps, it runs without NumPy's warnings."""
         found = self.functions["backward"](*self.arrays, *cotangents, self.cache)
-        values = list(found.values())
-        if self.plan.built.guarded and not all(np.isfinite(np.sum(v)) for v in values):
-            return self.unrolled(cotangents, False)
-        return values
+        return self.plan.checked(list(found.values()), self, cotangents)
 
     def opened(self) -> list[Tensor]:
         """Outputs and last states, with every op of every step recorded."""
@@ -109,7 +133,12 @@ class Call:
         leaves = [Tensor(a, n) for a, n in zip(self.arrays, nodes, strict=False)]
         with enable_grad(), switched(derive=False):
             results = self._replayed(leaves)
-            pairs = [(r, g) for r, g in zip(results, cotangents, strict=True) if r.requires_grad]
+            read = [isinstance(g, Tensor) or not is_nothing(g) for g in cotangents]
+            pairs = [
+                (r, g)
+                for r, g, used in zip(results, cotangents, read, strict=True)
+                if used and r.requires_grad
+            ]
             wanted = [leaves[i] for _, i in self.plan.built.gradients]
             targets = [w for w in wanted if w.requires_grad]
             found = grad(
@@ -163,6 +192,7 @@ class Rerun:
     def __call__(self, *inputs: Array) -> list[Any]:
         """Outputs and last states and, if nodes were given, the call that the backward pass needs."""
         arrays, length = [*inputs, *self.plan.built.static], inputs[0].shape[1]
+        self.plan.look(arrays)
         if self.ends is None:
             return forward_only(self.plan, length, arrays)
         results, call = start(self.plan, length, arrays, self.ends, self.turned, self.functions)

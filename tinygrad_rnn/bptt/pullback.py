@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.autodiff import MOST_USES, collect, masked, sum_to
+from ..core.autodiff import MOST_USES, collect, masked, nothing, sum_to
 from ..core.op import LEAF, PORT, Node, Op
 from ..core.tensor import Tensor
 from .program import At
@@ -65,7 +65,7 @@ class Pullback:
         """The gradients of all inputs at once; None where there is none."""
         if node.op.outputs != 1:
             zeros = [
-                None if p is not None else self.run(np.zeros, [s, node.dtype])
+                None if p is not None else self.run(nothing, [s, node.dtype])
                 for p, s in zip(g, node.shape, strict=True)
             ]
             g = [z if p is None else p for p, z in zip(g, zeros, strict=True)]

@@ -95,11 +95,12 @@ class _Regroup:
                     return
             return
         row = self._seen(read, found, lambda shape: (shape[0], shape[2]))
-        if row is not None and row.op == "matmul" and self.users[row] == [read]:
+        if row is not None and row.op == "matmul" and self.users.get(row) == [read]:
             answers, memory = row.args
             if self._pays(memory, weight, 1):
                 new = self._times(memory, weight, False)
                 product = computed(self.tracer, self.made, "matmul", answers, new)
+                self.users[product] = [found]
                 found.op, found.args, found.attrs = "reshape", (product,), {"shape": found.shape}
 
     def _pays(self, memory: Any, weight: Value, axis: int) -> bool:

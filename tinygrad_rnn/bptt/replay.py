@@ -20,6 +20,7 @@ class Tape(NamedTuple):
     """The ops of a step by number: inputs, states and constants come first."""
 
     xs: int
+    inputs: int  # with states and constants
     ops: list[
         tuple[str, list[tuple[bool, Any]], dict[str, Any]]
     ]  # name, (is a number of a value, it), attributes
@@ -34,7 +35,24 @@ def tape(body: Body) -> Tape:
         (v.op, [(isinstance(a, Value), number[a] if isinstance(a, Value) else a) for a in v.args], v.attrs)
         for v in body.values
     ]
-    return Tape(len(body.xs), ops, [number[v] for v in body.outputs], [number[v] for v in body.new_states])
+    inputs = len(number) - len(ops)
+    return Tape(
+        len(body.xs), inputs, ops, [number[v] for v in body.outputs], [number[v] for v in body.new_states]
+    )
+
+
+def needed(recorded: Tape, unread: Sequence[bool]) -> set[int]:
+    """The values on which outputs and last states depend, through earlier steps too, but for those that are unread."""
+    results = [*recorded.outputs, *recorded.states]
+    found = {n for n, none in zip(results, unread, strict=True) if not none}
+    before = -1
+    while len(found) > before:
+        before = len(found)
+        for n in range(recorded.inputs + len(recorded.ops) - 1, recorded.inputs - 1, -1):
+            if n in found:
+                found.update([a for is_value, a in recorded.ops[n - recorded.inputs][1] if is_value])
+        found.update([new for j, new in enumerate(recorded.states) if recorded.xs + j in found])
+    return found
 
 
 def replay(

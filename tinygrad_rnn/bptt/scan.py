@@ -93,17 +93,17 @@ def scan(
             reason = str(error)
         if monitor is not None:
             monitor.refuse("a recurrence that runs unrolled: what its step depends on is not watched")
-        result = _unrolled(
+        result = unrolled(
             step, sequences, current, constants, several_in, go_backwards, keep, return_sequences
         )
         if checkpoint:
             raise ValueError(f"{_place(mode())}: checkpoint needs derived mode, and {reason}")
         _say(f"{_place(mode())}, {_described(step)}: {reason}; the recurrence runs unrolled")
         return result
-    return _unrolled(step, sequences, current, constants, several_in, go_backwards, keep, return_sequences)
+    return unrolled(step, sequences, current, constants, several_in, go_backwards, keep, return_sequences)
 
 
-def _unrolled(
+def unrolled(
     step: Step,
     sequences: list[Tensor],
     current: list[Tensor],
@@ -154,7 +154,7 @@ def _derived(
     count = len(states)
 
     def again(xs: list[Tensor], ss: list[Tensor]) -> Any:
-        return _unrolled(run_step, xs, ss, constants, several, False, None, True)
+        return unrolled(run_step, xs, ss, constants, several, False, None, True)
 
     ordered = [flip(x, 1) for x in sequences] if go_backwards else sequences
     run_step, several = step, several_in

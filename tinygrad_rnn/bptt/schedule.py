@@ -186,9 +186,12 @@ def defer(adjoint: Adjoint, once: set[Value], limit: int) -> None:
     batch and over time become one sum, and reshapes move behind it.
     """
     made: list[Value] = []
+    fixed = set(once)  # and what the backward pass makes of that alone
     for value in adjoint.values:
-        if value.op == "time_sum":
-            _push(value, made, once, limit)
+        if value.inputs and fixed.issuperset(value.inputs):
+            fixed.add(value)
+        elif value.op == "time_sum":
+            _push(value, made, fixed, limit)
         made.append(value)
     adjoint.values[:] = made
 

@@ -74,7 +74,4 @@ class Segments(Call):
                     totals[i] = carry[i - self.xs] = value
                 else:
                     totals[i] = value if i not in totals else totals[i] + value
-        values = [totals[i] for _, i in built.gradients]
-        if built.guarded and not all(np.isfinite(np.sum(v)) for v in values):
-            return self.unrolled(cotangents, False)
-        return values
+        return self.plan.checked([totals[i] for _, i in built.gradients], self, cotangents)

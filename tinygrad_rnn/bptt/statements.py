@@ -8,7 +8,7 @@ from typing import Any
 from ..core.op import OPS
 from .body import Underivable, Value
 from .names import Names
-from .places import Places, cuts_rows, index_in
+from .places import NUMBERS, Places, cuts_rows, index_in
 from .schedule import Program
 from .text import STATEMENTS, is_view, number, view_text
 
@@ -58,7 +58,7 @@ class Statements(Places):
             raise Underivable(f"{v.site or 'its gradient'}: op {v.op!r} has no NumPy text")
         lines = STATEMENTS[v.op](y, [ref(a) for a in v.args], v.attrs, lead)
         text = "\n".join(lines)
-        for name, value in (("one", 1.0), ("zero", 0.0), ("half", 0.5)):
+        for value, name in NUMBERS.items():
             if re.search(rf"\b{name}\b", text):
                 self.literal(value)
         if not self._plain_type(v) or not inside:
@@ -184,6 +184,6 @@ class Statements(Places):
 
 def _spelled(line: str) -> str:
     """Numbers in place of their names."""
-    for name, value in (("one", "1.0"), ("zero", "0.0"), ("half", "0.5")):
-        line = re.sub(rf"\b{name}\b", value, line)
+    for value, name in NUMBERS.items():
+        line = re.sub(rf"\b{name}\b", repr(value), line)
     return line

@@ -88,6 +88,7 @@ def _unjoin(tracer: Tracer) -> None:
         if (
             isinstance(left, Value)
             and left.op == "concatenate"
+            and len(left.args) > 1
             and isinstance(right, Value)
             and len(right.shape) == 2
             and len(left.shape) == 2

@@ -170,8 +170,11 @@ def _fold(y: str, x: str, attrs: dict[str, Any]) -> Lines:
 
 STATEMENTS: dict[str, Callable[..., Lines]] = {
     **{name: _plain(name) for name in UFUNCS},
+    # NumPy 2.4's negative is wrong for columns of a matrix with four (float64: eight) columns into columns
+    "negative": lambda y, a, attrs, lead: [f"multiply({a[0]}, minus_one, out={y})"],
     "sigmoid": lambda y, a, attrs, lead: [
-        f"negative({a[0]}, out={y})", f"exp({y}, out={y})", f"add({y}, one, out={y})", f"reciprocal({y}, out={y})"
+        f"multiply({a[0]}, minus_one, out={y})", f"exp({y}, out={y})", f"add({y}, one, out={y})",
+        f"reciprocal({y}, out={y})",
     ],
     "sigmoid_of_negative": lambda y, a, attrs, lead: [
         f"exp({a[0]}, out={y})", f"add({y}, one, out={y})", f"reciprocal({y}, out={y})"

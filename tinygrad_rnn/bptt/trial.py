@@ -20,6 +20,7 @@ TOLERANCE = {"float64": 1e-7, "float32": 5e-3, "float16": 0.2}  # relative to th
 NEGLIGIBLE = (
     1e-6  # a gradient so much smaller than the largest may be rounding alone, such as that of Σ softmax
 )
+ROUNDING = 16  # ε of the largest gradient, which is noise in all others
 Unrolled = Callable[[list[Tensor], list[Tensor]], Any]
 
 
@@ -110,7 +111,8 @@ def _agree(expected: list[Any], found: list[Any], what: str) -> None:
                 f"derived {what} have shape {np.shape(f)}, not {np.shape(e)}; please report this step"
             )
         bar = TOLERANCE.get(str(np.asarray(f).dtype), 0)
-        if not _close(f, e, bar, bar * max(size, NEGLIGIBLE * max(sizes)) + 1e-30):
+        noise = ROUNDING * np.finfo(np.asarray(f).dtype).eps * max(sizes) if bar else 0.0
+        if not _close(f, e, bar, max(bar * max(size, NEGLIGIBLE * max(sizes)), noise) + 1e-30):
             raise Underivable(
                 f"derived {what} differ from those of the recorded steps; please report this step"
             )

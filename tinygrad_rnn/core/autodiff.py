@@ -18,6 +18,7 @@ from .record import apply
 from .tensor import Tensor
 
 _by_sequence = attrgetter("seq")
+_ZERO = bytes(16)  # the memory of one number of any type
 MOST_USES = 32  # uses of one weight that are gathered: more would only hold memory
 
 
@@ -296,11 +297,25 @@ def masked(g: Any, part: Any) -> Any:
     return np.where(g == 0, 0, part) if part.dtype == g.dtype else part
 
 
+def nothing(shape: Any, dtype: Any) -> Any:
+    """The cotangent of an output that nothing uses: zeros, all in one place.
+
+    >>> nothing((2, 3), np.float32).tolist(), is_nothing(nothing((2, 3), np.float32))
+    ([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]], True)
+    """
+    return np.ndarray(shape, dtype, _ZERO, strides=(0,) * len(shape))
+
+
+def is_nothing(g: Any) -> bool:
+    """Whether a cotangent is zeros in one place."""
+    return not any(g.strides) and not np.any(g)
+
+
 def _all_vjps(node: Node, g: Any, saved: Any, active: set[Node] | None) -> Sequence[Any]:
     """The gradients of all inputs of one node; None for those that lead to no target."""
     op, inputs = node.op, node.inputs or ()
     if op.outputs != 1:
-        g = [np.zeros(s, node.dtype) if p is None else p for p, s in zip(g, node.shape, strict=True)]
+        g = [nothing(s, node.dtype) if p is None else p for p, s in zip(g, node.shape, strict=True)]
     if op.vjp_all is not None:
         parts: Sequence[Any] = op.vjp_all(g, *saved, **node.attrs)
         return parts

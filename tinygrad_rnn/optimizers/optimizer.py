@@ -120,18 +120,22 @@ class Optimizer(Serializable):
     def _pending(self, variables: Iterable[Variable]) -> Pending:
         """The variables met so far and these, with all their slots."""
         after = Pending(self._variables, self._arrays)
+        first = self.slots()
+        if self.use_ema:
+            first["average"] = 0.0
+        if self.gradient_accumulation_steps:
+            first["accumulator"] = 0.0
         for variable in variables:
-            if id(variable) in after.slots:
-                continue
-            first = self.slots()
-            if self.use_ema:
-                first["average"] = 0.0
-            if self.gradient_accumulation_steps:
-                first["accumulator"] = 0.0
-            after.variables.append(variable)
-            after.slots[id(variable)] = {
-                name: np.full(variable.shape, value, variable.dtype) for name, value in first.items()
-            }
+            if id(variable) not in after.slots:
+                after.variables.append(variable)
+                after.slots[id(variable)] = {}
+            kept = after.slots[id(variable)]
+            if not first.keys() <= kept.keys():  # a new variable, or a setting that was changed since
+                after.slots[id(variable)] = kept | {
+                    name: np.full(variable.shape, value, variable.dtype)
+                    for name, value in first.items()
+                    if name not in kept
+                }
         return after
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> None:
@@ -295,6 +299,7 @@ class Optimizer(Serializable):
     def restore(self, snapshot: Any) -> None:
         """Go back to a `snapshot`."""
         self._variables, self._arrays, self._calls, self.swapped = snapshot
+        self._spare = {}  # of variables that may be no more
 
     def __getstate__(self) -> dict[str, Any]:
         """For copy and pickle: what belongs to a variable in the order of the variables."""

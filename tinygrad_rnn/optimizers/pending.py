@@ -52,7 +52,9 @@ class Pending:
         """The slots of these names as arrays to change: copied into those of `spare`, if it has them."""
         key = id(variable)
         old = {name: self.slots[key][name] for name in names}
-        new = spare.get(key) or {name: np.empty_like(array) for name, array in old.items()}
+        new = spare.get(key, {})
+        if new.keys() != old.keys():
+            new = {name: np.empty_like(array) for name, array in old.items()}
         for name, array in new.items():
             np.copyto(array, old[name])
         self.slots[key] = self.slots[key] | new
