@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 from bptt.problems import Result, agree, close, every_cell, problem
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import ops
 
 MASK = np.array(
     [
@@ -74,3 +78,62 @@ def test_the_gradient_of_each_input_alone(name: str) -> None:
         if unrolled.ends:
             derived.ends = unrolled.ends
             close(derived.gradients(), unrolled.gradients())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("start", [-1e4, -1e9])
+def test_a_weighted_mean_of_large_values_keeps_the_small_one(start: float, dtype: str) -> None:
+    """`y + a (x − y)` would lose it where `a` is 1."""
+
+    def of_an_input(x: Any, states: Any, constants: Any) -> Any:
+        (h,) = states
+        a = ops.cast(h < -1000.0, dtype)
+        h = a * x + (1.0 - a) * h
+        return h, [h]
+
+    x = np.full((1, 3, 2), 0.7, dtype)
+    with tg.derived():
+        y, _ = tg.scan(of_an_input, x, [np.full((1, 2), start, dtype)])
+    np.testing.assert_array_equal(y, x)
+
+
+def test_a_state_taken_for_bounded_must_begin_so() -> None:
+    def minimal(x: Any, states: Any, constants: Any) -> Any:
+        (h,) = states
+        f = ops.sigmoid(-h - 1000.0)
+        h = (1.0 - f) * h + f * ops.tanh(x)
+        return h, [h]
+
+    x, small = np.full((1, 3, 2), 0.7, "float32"), np.zeros((1, 2), "float32")
+    text = tg.bptt_source(minimal, x[:, 0], [small])
+    with tg.bptt.without("lerp"):
+        assert text != tg.bptt_source(minimal, x[:, 0], [small])
+    tg.scan(minimal, x, [small], derive=True)
+    with pytest.warns(UserWarning, match="begins with values beyond ±8"):
+        y, _ = tg.scan(minimal, x, [small - 1e9], derive=True)
+    np.testing.assert_allclose(y, np.tanh(x), rtol=1e-6)
+
+
+def unused_state(x: Any, states: Any, constants: Any) -> Any:
+    h, e = states
+    h = ops.tanh(x + 0.5 * h)
+    return h, [h, e * e + ops.square(x)]
+
+
+def unused_output(x: Any, states: Any, constants: Any) -> Any:
+    (h,) = states
+    h = ops.tanh(x + 0.5 * h)
+    return (h, ops.exp(x * 1e3) * ops.tanh(x)), [h]
+
+
+@pytest.mark.parametrize("options", [{"derive": True}, {"checkpoint": "sqrt"}])
+@pytest.mark.parametrize("step", [unused_state, unused_output])
+def test_what_overflows_and_is_not_used_leaves_the_gradient_alone(step: Any, options: dict[str, Any]) -> None:
+    states = [np.zeros((1, 2)), np.ones((1, 2))][: 2 if step is unused_state else 1]
+    found = []
+    for chosen in (options, {"derive": False}):
+        x = tg.tensor(np.full((1, 12, 2), 2.0), "float64", requires_grad=True)
+        y, _ = tg.scan(step, x, states, **chosen)
+        found.append(tg.grad((y[0] if isinstance(y, tuple) else y).sum(), x).numpy())
+    assert np.isfinite(found[1]).all()
+    np.testing.assert_allclose(*found, rtol=1e-12)

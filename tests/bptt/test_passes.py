@@ -43,7 +43,7 @@ def test_all_passes_off_is_bit_for_bit_the_same(name: str) -> None:
 
 def test_without_takes_names_of_passes() -> None:
     with tg.bptt.without("hoist"):
-        others = {"factors", "terms", "rows", "merge", "fold", "spread"}  # which need it
+        others = {"regroup", "factors", "terms", "rows", "merge", "fold", "spread"}  # which need it
         assert mode().passes == {"hoist", *others}
     with tg.bptt.without("sums", "defer"):
         assert mode().passes == {"sums", "defer"}
@@ -168,10 +168,10 @@ def test_a_lone_gate_has_its_sign_in_the_weights(
     monkeypatch.setattr("tinygrad_rnn.bptt.gates._has_fast_tanh", lambda: fast_tanh)
     p = problem(name, 2, 3)
     text = str(tg.bptt_source(p.step, p.xs[0][:, 0], p.states, p.constants))
-    assert "negative(" not in text.partition("def backward(")[0]
+    assert "minus_one" not in text.partition("def backward(")[0]
     with tg.bptt.without("fold"):
         text = str(tg.bptt_source(p.step, p.xs[0][:, 0], p.states, p.constants))
-        assert "negative(" in text.partition("def backward(")[0]
+        assert "minus_one" in text.partition("def backward(")[0]
 
 
 MEANS = {
@@ -249,7 +249,7 @@ def test_gates_of_two_sums_are_activated_in_blocks_with_their_factor_in_the_weig
         assert re.search(rf"np.multiply\({weight}\[..., 0:8\], {scale}, out=(\w+)\[..., 0:8\]\)", forward)
         assert re.search(rf"\w+\[..., 8:12\] = {weight}\[..., 8:12\]", forward)
     loop, before = loop_of(forward), loop_of(gru_source("fold")[0])
-    assert len(loop) == len(before) - 1  # no negative(tmp), no multiply(tmp, half)
+    assert len(loop) == len(before) - 1  # no multiply(tmp, minus_one), no multiply(tmp, half)
     assert re.search(r"all_z = all_z_r\[:, 0\]", rest)  # a gate is one piece of memory
     layer = tg.layers.GRU(4, return_sequences=True)
     for shape in ((2, 3, 5), (3, 4, 5)):

@@ -44,3 +44,47 @@ def test_the_source_of_a_layer_for_other_batch_sizes(kind: str, units: int) -> N
         wanted = tg.grad(layer(x).sum(), layer.weights)
         for name, gradient in zip(weights, wanted, strict=True):
             np.testing.assert_allclose(found[f"d{name}"], gradient, rtol=1e-4, atol=1e-5)
+
+
+def rolled(x: Any, states: Any, constants: Any) -> Any:
+    (h,) = states
+    h = tg.ops.tanh(x + 0.5 * tg.ops.roll(h, h.shape[0] // 2, axis=0))
+    return h, [h]
+
+
+def first_three(x: Any, states: Any, constants: Any) -> Any:
+    (h,) = states
+    h = tg.ops.tanh(x + tg.ops.sum(h[: min(h.shape[0], 3)], axis=0))
+    return h, [h]
+
+
+def other_when_large(x: Any, states: Any, constants: Any) -> Any:
+    (h,) = states
+    h = tg.ops.tanh(x + (0.5 if h.shape[0] <= 20 else 2.0) * h)
+    return h, [h]
+
+
+@pytest.mark.parametrize("step", [rolled, first_three, other_when_large])
+@pytest.mark.parametrize("batch", [2, 4])
+def test_a_source_that_holds_for_one_batch_size_says_so(step: Any, batch: int) -> None:
+    x, h = np.random.default_rng(0).standard_normal((batch, T, 4)), np.ones((batch, 4))
+    module: dict[str, Any] = {}
+    text = tg.bptt_source(step, x[:, 0], [h])
+    exec(text, module)
+    assert f"For batches of {batch} alone" in module["__doc__"]
+    np.testing.assert_allclose(module["forward"](x, h)[0], tg.scan(step, x, [h])[0], rtol=1e-12)
+    with pytest.raises(ValueError, match=f"this source is for batches of {batch}"):
+        module["forward"](x[:1], h[:1])
+
+
+def test_a_source_is_tried_out_before_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(
+        tg.bptt.text.STATEMENTS, "tanh", lambda y, a, attrs, lead: [f"np.sin({a[0]}, out={y})"]
+    )
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        h = tg.ops.tanh(x + states[0])
+        return h, [h]
+
+    with pytest.raises(ValueError, match="derived values differ from those of the recorded steps"):
+        tg.bptt_source(step, np.ones((2, 4)), [np.ones((2, 4))])

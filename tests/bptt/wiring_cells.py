@@ -17,6 +17,11 @@ def joined_x_first(w, x, s, c):
     return h, [h]
 
 
+def joined_of_one(w, x, s, c):
+    h = ops.tanh(ops.concatenate([x], axis=1) @ w.Wx + s[0] @ w.Wh)
+    return h, [h]
+
+
 def joined_states_only(w, x, s, c):
     both = ops.concatenate([s[0], s[1]], axis=-1) @ w.W
     h = ops.tanh(both + x @ w.Wx)
@@ -188,10 +193,59 @@ def wide_layer(w, x, s, c):
     return h, [h]
 
 
+def memory_times_weight(w, x, s, constants):
+    (h,), (memory,) = s, constants
+    scores = ops.einsum("nmk,nk->nm", memory @ w.Wm, h)
+    h = ops.tanh(x @ w.Wx + ops.sum(scores, axis=-1, keepdims=True))
+    return h, [h]
+
+
+def read_through_two_weights(w, x, s, constants):
+    (h,), (memory,) = s, constants
+    scores = ops.softmax((memory @ ops.expand_dims(h, -1)).squeeze(-1), axis=-1)
+    read = (ops.expand_dims(scores, 1) @ memory).squeeze(1)
+    h = ops.tanh(x @ w.Wx + read @ w.Wv @ w.Wo + h @ w.Wh)
+    return h, [h]
+
+
+def query_and_more(w, x, s, constants):
+    (h,), (memory, more) = s, constants
+    query = h @ w.Wq + more
+    scores = ops.softmax((memory @ ops.expand_dims(query, -1)).squeeze(-1), axis=-1)
+    h = ops.tanh((ops.expand_dims(scores, 1) @ memory).squeeze(1) @ w.Wh + x @ w.Wx)
+    return h, [h]
+
+
+def last_part_of_a_normed_sum(w, x, s, c):
+    z = x @ w.Wx + s[0] @ w.Wh
+    z = z / ops.sqrt(ops.mean(z * z, axis=-1, keepdims=True) + 0.1)
+    h = ops.tanh(ops.split(z, 4, axis=-1)[3])
+    return h, [h]
+
+
+def interleaved_gates(w, x, s, c):
+    z = x @ w.Wx + s[0] @ w.Wh
+    g = [z[:, i::4] for i in range(4)]
+    h = ops.sigmoid(g[0]) * s[0] + ops.tanh(g[1]) * (1.0 - ops.sigmoid(g[2])) - g[3] * 0.1
+    return h, [h]
+
+
+def bias_twice(w, x, s, c):
+    h = ops.tanh(x @ w.Wx + s[0] @ w.Wh + w.b + w.b)
+    return h, [h]
+
+
 CELLS = {
+    memory_times_weight: Cell(WX | {"Wm": (H, H)}, constants=((M, H),)),
+    read_through_two_weights: Cell(RNN | {"Wv": (H, H), "Wo": (H, H)}, constants=((M, H),)),
+    query_and_more: Cell(RNN | {"Wq": (H, H)}, constants=((M, H), (H,))),
+    last_part_of_a_normed_sum: Cell({"Wx": (F, 4 * H), "Wh": (H, 4 * H)}),
+    interleaved_gates: Cell({"Wx": (F, 4 * H), "Wh": (H, 4 * H)}),
+    bias_twice: Cell(RNN | B),
     wide_layer: Cell({**WX, "Wide": (H, 12 * H), "Back": (12 * H, H)}),
     joined: Cell({"W": (H + F, H)} | B),
     joined_x_first: Cell({"W": (H + 2 * F, H)}),
+    joined_of_one: Cell(RNN),
     joined_states_only: Cell(WX | {"W": (2 * H, H)}, states=TWO),
     read_out: Cell(RNN | {"Wy": (H, M), "b": (M,)}),
     feedback: Cell(WX | {"Wy": (H, M), "Wh": (M, H)}),

@@ -52,7 +52,7 @@ class _Writing:
         except Exception as error:
             raise Underivable(f"deriving it failed ({type(error).__name__}: {error})") from error
         general = self._general(of_this)
-        if general and all(self._holds(general, n) for n in (2 * self.batch + 1, LARGE)):
+        if general and all(self._holds(general, n) for n in (1, 2 * self.batch + 1, LARGE)):
             return general
         return _of_batch(of_this, self.batch)
 
@@ -98,7 +98,7 @@ class _Writing:
 
 
 def _enlarged(inputs: Any, constants: Any, more: int) -> Any:
-    """Inputs with more examples in the batch."""
+    """Inputs with more examples in the batch, or fewer."""
     batch = inputs[0][0][0].shape[0]
 
     def grow(a: Any) -> Any:
@@ -107,7 +107,7 @@ def _enlarged(inputs: Any, constants: Any, more: int) -> Any:
         data = a._data if isinstance(a, Tensor) else a
         if not isinstance(data, np.ndarray) or data.ndim == 0 or data.shape[0] != batch:
             return a
-        data = np.concatenate([data, *[data[:1]] * more])
+        data = np.concatenate([data[: batch + more], *[data[:1]] * more])
         return Tensor(data, a._node) if isinstance(a, Tensor) else data
 
     return [[(grow(a), w) for a, w in group] for group in inputs], grow(constants)

@@ -176,7 +176,9 @@ class Sections(Statements):
         for part in parts:
             name = self.place(part).name
             inner = part.op == "time_sum" and self.layout.region[part] == "b-loop"
-            if not (inner and name in names):
+            if not (
+                inner and name in names and parts.count(part) == 1
+            ):  # one that arrives twice counts twice
                 names.append(name)
         return names
 

@@ -16,6 +16,7 @@ from .body import Underivable
 from .build import Built
 
 STEPS = 3
+SMALLER = 0.25  # times the values of the first step
 TOLERANCE = {"float64": 1e-7, "float32": 5e-3, "float16": 0.2}  # relative to the largest element
 NEGLIGIBLE = (
     1e-6  # a gradient so much smaller than the largest may be rounding alone, such as that of Σ softmax
@@ -25,10 +26,22 @@ Unrolled = Callable[[list[Tensor], list[Tensor]], Any]
 
 
 def try_out(built: Built, functions: dict[str, Any], inputs: Any, bound: list[Any], again: Unrolled) -> None:
-    """Run three steps both ways, on values like those of the first step; raises `Underivable` if they differ."""
+    """Run three steps both ways, on values like those of the first step; raises `Underivable` if they differ.
+
+    If they do, on smaller ones, too: of the slope of a gate that is saturated, float32 has no digits.
+    """
+    try:
+        _compare(built, functions, inputs, bound, again, 1.0)
+    except Underivable:
+        _compare(built, functions, inputs, bound, again, SMALLER)
+
+
+def _compare(
+    built: Built, functions: dict[str, Any], inputs: Any, bound: list[Any], again: Unrolled, scale: float
+) -> None:
     rng = np.random.default_rng(0)
-    xs = [_leaf(np.stack([_near(a, rng) for _ in range(STEPS)], axis=1)) for a, _ in inputs[0]]
-    states = [_leaf(_near(a, rng)) for a, _ in inputs[1]]
+    xs = [_leaf(np.stack([_near(a, rng, scale) for _ in range(STEPS)], axis=1)) for a, _ in inputs[0]]
+    states = [_leaf(_near(a, rng, scale)) for a, _ in inputs[1]]
     arrays = (
         [t._data for t in (*xs, *states)] + [np.asarray(getattr(b, "_data", b)) for b in bound] + built.static
     )
@@ -75,7 +88,7 @@ def _cut(bound: Sequence[Any]) -> Iterator[None]:
             b._node = node
 
 
-def _near(array: Array, rng: np.random.Generator) -> Array:
+def _near(array: Array, rng: np.random.Generator, scale: float = 1.0) -> Array:
     """Values in the neighbourhood: of the same sign, as a logarithm may be taken of them. A mask is true and false."""
     if array.dtype.kind == "b":
         return rng.random(array.shape) < 0.5
@@ -86,7 +99,7 @@ def _near(array: Array, rng: np.random.Generator) -> Array:
         if np.any(array)
         else 0.1 * rng.random(array.shape)
     )
-    return np.asarray(moved, array.dtype)
+    return np.asarray(scale * moved, array.dtype)
 
 
 def _leaf(data: Array) -> Tensor:
