@@ -330,3 +330,53 @@ def test_iterations_can_be_set_and_nadam_goes_on() -> None:
     b.iterations = 50
     b.apply([[1.0]], [x])
     assert a.iterations == 51 and w.item() == x.item()
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value"),
+    [
+        ("SGD", "momentum", 0.9),
+        ("RMSprop", "momentum", 0.9),
+        ("RMSprop", "centered", True),
+        ("Adam", "amsgrad", True),
+        ("Adam", "use_ema", True),
+        ("Adam", "gradient_accumulation_steps", 2),
+    ],
+)
+def test_a_setting_that_is_changed_after_a_step_counts_from_then_on(
+    name: str, setting: str, value: Any
+) -> None:
+    """Its slots start then, as they do in a new optimizer; switched off again, they wait."""
+    optimizer, variables, steps = getattr(optimizers, name)(0.1), weights(), gradients(6)
+    run(optimizer, variables, steps[:2])
+    before = getattr(optimizer, setting)
+    setattr(optimizer, setting, value)
+    run(optimizer, variables, steps[2:4])
+    setattr(optimizer, setting, before)
+    run(optimizer, variables, steps[4:])
+    assert all(np.isfinite(v.numpy()).all() for v in variables)
+
+
+def test_momentum_switched_on_is_that_of_the_steps_from_then_on() -> None:
+    w = Variable(np.array([1.0]))
+    sgd = optimizers.SGD(0.5)
+    sgd.apply([np.array([1.0])], [w])
+    sgd.momentum = 0.5
+    for expected in (0.5 - 0.5, 0.0 - 0.75):
+        sgd.apply([np.array([1.0])], [w])
+        assert w.tolist() == [expected]
+
+
+def test_slots_of_variables_that_are_no_more_are_not_used_again() -> None:
+    """A new variable may get the identity of one that is gone."""
+    optimizer = optimizers.Adam(0.1)
+    for dtype in ("float32", "float64"):
+        variables = [Variable(np.ones((2, 3)), dtype=dtype) for _ in range(8)]
+        snapshot = optimizer.snapshot()
+        for _ in range(3):
+            optimizer.apply([np.ones((2, 3))] * 8, variables)
+        slots = [a for name, a in optimizer.state().items() if name.endswith(("/m", "/v"))]
+        assert len(slots) == 16 and {a.dtype.name for a in slots} == {dtype}
+        optimizer.restore(snapshot)
+        assert not optimizer._spare
+        del variables

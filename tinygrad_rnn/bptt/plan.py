@@ -185,9 +185,9 @@ class Rerun:
         self.lent = list(range(built.outputs)), [i for kind, i in built.gradients if kind == "x"]
         self.ends = nodes and [n and Leaf(n.shape, n.dtype, None, GradSlot()) for n in nodes]
 
-    def lend(self) -> None:
-        """From now on, outputs and gradients of sequences are good as long as the call is held."""
-        self.functions = self.plan.lending
+    def lend(self, lent: bool = True) -> None:
+        """Whether, from now on, outputs and gradients of sequences are good only as long as the call is held."""
+        self.functions = self.plan.lending if lent else self.plan.functions
 
     def __call__(self, *inputs: Array) -> list[Any]:
         """Outputs and last states and, if nodes were given, the call that the backward pass needs."""

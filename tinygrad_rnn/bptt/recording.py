@@ -218,6 +218,7 @@ class Recording:
         self.trained = [v for v, _ in gradients]
         self.updated = [v for v, _ in recorder.updates.values()]
         self.dependencies, self.count = recorder.dependencies, len(places)
+        self.lending = [recorder.calls[place] for place in held]
         self.program = program(
             recorder.steps,
             [*recorder.inputs, *[place for place, _ in recorder.variables]],
@@ -225,6 +226,13 @@ class Recording:
             recorder.constants,
             held,
         )
+
+    def copy(self) -> bool:
+        """Let no recurrence lend its memory, of which BLAS may round a product otherwise; whether one did."""
+        lent, self.lending = self.lending, []
+        for function in lent:
+            function.lend(False)
+        return bool(lent)
 
     def unchanged(self) -> bool:
         """Whether the steps of recurrences are what they were."""

@@ -115,7 +115,8 @@ def probe(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
                 small, large = (_run(layer, args, kwargs, n) for n in (60, 120))
             except (ValueError, IndexError):
                 raise error from None
-    call = Call(layer, args, kwargs)
+    args, kwargs = map_nested(lambda v: v.copy() if isinstance(v, np.ndarray) else v, (args, kwargs))
+    call = Call(layer, args, kwargs)  # with lists and arrays of its own
     made = []
     for index, (a, b) in enumerate(zip(flatten(small), flatten(large), strict=True)):
         made.append(Symbol(_known(a, b), str(a.dtype), call, index))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, compress
 from operator import is_
 from typing import Any
+
+import numpy as np
 
 from ..bptt.kinds import OF_CALLS, PACKAGE
 from ..config import SeedGenerator, generator
@@ -29,15 +31,17 @@ def recordable(model: Any) -> bool:
     A user's cell runs in steps, whose dependencies the recording has.
     """
     loss = model._compile_loss
-    if loss is None or any(name in vars(model) for name in METHODS):
-        return False
     layers, cells = _layers(model)
-    if not all(_ours(getattr(type(cell), name, recordable)) for cell in cells for name in OF_CELLS):
+    if loss is None or any(name in vars(layer) for layer in layers for name in METHODS):
+        return False
+    if not all(_ours(getattr(cell, name, recordable)) for cell in cells for name in OF_CELLS):
         return False
     held = [vars(layer) for layer in layers if not hasattr(layer, "compute_loss")]
     for one in _watched_objects(model):
         held.append(vars(one))
         layers.append(one)
+    if any(type(value) is np.ndarray and not value.ndim for inner in held for value in _values(inner)):
+        return False  # a number that can be changed in place
     methods = [getattr(type(layer), name, None) for layer in layers for name in METHODS]
     return (
         all(_ours(type(layer)) for layer in layers)
@@ -45,12 +49,20 @@ def recordable(model: Any) -> bool:
         and not any(getattr(layer, "activity_regularizer", None) for layer in layers)
         and not any(isinstance(layer, Lambda) for layer in layers)
         and all(
-            _ours(f)
-            for inner in held
-            for f in flatten([value for key, value in inner.items() if key not in OF_CALLS])
-            if callable(f) and not isinstance(f, Layer)
+            _ours(f) for inner in held for f in _values(inner) if callable(f) and not isinstance(f, Layer)
         )
     )
+
+
+def _values(inner: dict[str, Any]) -> Iterator[Any]:
+    """What attributes hold, in lists and dicts too."""
+    return flatten([value for key, value in inner.items() if key not in OF_CALLS])
+
+
+def _is_foreign(cell: Any) -> bool:
+    """Whether a cell is a user's, or holds a function of theirs: what it does may depend on anything."""
+    held = [value for value in _values(vars(cell)) if callable(value) and not isinstance(value, Layer)]
+    return not (_ours(type(cell)) and all(map(_ours, held)))
 
 
 def _ours(value: Any) -> bool:
@@ -89,16 +101,20 @@ class Watched:
     def __init__(self, model: Any) -> None:
         self.held: list[tuple[dict[str, Any], list[bool], list[str], list[Any]]] = []
         self.lists: list[list[Any]] = []
+        self.dicts: list[dict[str, Any]] = []
         self.variables = [(v, v._data) for v in model.weights]
         self.settings = [(v, v.trainable, v.regularizer) for v, _ in self.variables]
         layers, cells = _layers(model)
-        self.foreign = not all(_ours(type(cell)) for cell in cells)  # their attributes may be anything
+        self.foreign = any(map(_is_foreign, cells))
         self.loss, self.stateful = model._compile_loss, stateful_layers(model)
         for layer in layers:
             self._enter(layer)
         self.layers = len(self.held)
         for one in _watched_objects(model):
             self._enter(one)
+        self.held += [(d, [True] * len(d), list(d), list(d.values())) for d in self.dicts]
+        inner = [(key, value) for cell in cells for key, value in vars(cell).items()]
+        self.lists += [value for key, value in inner if type(value) is list and key not in OF_CALLS]
         self.lengths, self.items = list(map(len, self.lists)), list(chain.from_iterable(self.lists))
         self.streams = streams(model)
         self.states = stream_states(self.streams)
@@ -112,6 +128,7 @@ class Watched:
         values = [inner[key] for key in keys]
         self.held.append((inner, watched, keys, values))
         self.lists += [value for value in values if type(value) is list]
+        self.dicts += [value for value in values if type(value) is dict]
 
     def unchanged(self) -> bool:
         """Whether all is as it was."""
