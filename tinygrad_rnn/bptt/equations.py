@@ -10,7 +10,12 @@ from .text import index_text
 
 _SIGNS = {"add": "+", "subtract": "−", "multiply": "·", "divide": "/", "matmul": "@", "power": "**"}
 _BINDING = {"+": 1, "−": 1, "·": 2, "/": 2, "@": 3, "**": 4}
-_SHOWN = {"flip": ("axis",), "roll": ("shift", "axis"), "cumsum": ("axis",)}  # what no shape tells
+_SHOWN = {  # what no shape tells
+    "flip": ("axis",), "roll": ("shift", "axis"), "clip": ("low", "high"), "einsum": ("subscripts",),
+    "transpose": ("axes",), "pad": ("widths", "value"),
+}  # fmt: skip
+_OVER_ALL = "sum prod max min all any logsumexp norm argmax argmin".split()  # axes, if none is shown
+_OVER_LAST = "cumsum softmax log_softmax concatenate stack".split()
 LONGEST = 400
 
 
@@ -54,7 +59,7 @@ def _mark(v: Value, number: str, targets: dict[Value, str]) -> None:
 def _text(v: Any, targets: dict[Value, str], top: bool = False, binding: int = 0) -> str:
     """An expression; what has a name of its own is not written out."""
     if not isinstance(v, Value):
-        return f"{v:g}" if isinstance(v, float) else str(v)
+        return f"{v:g}" if isinstance(v, float) and float(f"{v:g}") == v else str(v)
     if not top and (v.label or v in targets):
         return targets.get(v, v.label)
     if v.op == "part":
@@ -63,15 +68,32 @@ def _text(v: Any, targets: dict[Value, str], top: bool = False, binding: int = 0
         return f"{_text(v.args[0], targets, binding=9)}[{index_text(v.attrs['index'], 0)}]"
     sign = _SIGNS.get(v.op)
     if sign is None or len(v.args) != 2:
-        shown = [f"{name}={_plain(v.attrs[name])}" for name in _SHOWN.get(v.op, ())]
+        shown = [f"{name}={_plain(v.attrs[name])}" for name in _SHOWN.get(v.op, ()) if _tells(v, name)]
+        if v.op in (*_OVER_ALL, *_OVER_LAST) and not _expected(v):
+            shown.append(f"axis={_plain(v.attrs['axis'])}")
         inner = f"{v.op}({', '.join([*[_text(a, targets) for a in v.args], *shown])})"
         return inner if len(inner) <= LONGEST else f"{v.op}(…)"
     own = _BINDING[sign]
-    left, right = _text(v.args[0], targets, binding=own), _text(v.args[1], targets, binding=own + 1)
+    after = sign == "**"  # a ** b ** c is a ** (b ** c)
+    left = _text(v.args[0], targets, binding=own + after)
+    right = _text(v.args[1], targets, binding=own + (not after))
     text = f"{left} {sign} {right}"
     if len(text) > LONGEST:
         return f"{left[: LONGEST // 2]} … {sign} …"
     return f"({text})" if own < binding else text
+
+
+def _expected(v: Value) -> bool:
+    """Whether an op works along the axis or axes that its name alone stands for."""
+    axis, n = v.attrs.get("axis"), len(v.shape if v.op == "stack" else v.inputs[0].shape)
+    if v.op in _OVER_LAST:
+        return axis in (-1, n - 1)
+    return axis is None or axis == tuple(range(n)) or n == 1
+
+
+def _tells(v: Value, name: str) -> bool:
+    """Whether an attribute is not what everybody expects: a matrix has one transpose."""
+    return v.op != "transpose" or len(v.shape) > 2
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from types import FunctionType, MethodType
 from typing import Any
 
 from ..config import mode, switched
@@ -11,6 +13,8 @@ from ..ops.creation import convert_to_tensor
 from .build import NEED_HOIST, PASSES, examine
 from .printing import written
 from .source import laid_out
+
+layer_of_cell: list[Callable[[Any], Any]] = []  # what makes a layer of a cell; the layers enter it
 
 
 class Source(str):
@@ -21,22 +25,23 @@ class Source(str):
     """
 
     def show(self) -> None:
-        """Print in colour."""
+        """Print in colour, whole lines, however wide the terminal is."""
         from rich.console import Console
 
-        Console().print(self.__rich__())
+        Console().print(self.__rich__().highlight(str(self)), soft_wrap=True, end="")
 
     def __rich__(self) -> Any:
         from rich.syntax import Syntax
 
-        return Syntax(str(self), "python", theme="ansi_dark", word_wrap=False)
+        return Syntax(str(self), "python", theme="ansi_dark", word_wrap=True)
 
     def _repr_html_(self) -> str:
         import io
 
         from rich.console import Console
 
-        console = Console(record=True, file=io.StringIO(), width=122, force_jupyter=False)
+        width = max(map(len, self.splitlines()), default=0) + 2
+        console = Console(record=True, file=io.StringIO(), width=width, force_jupyter=False)
         console.print(self.__rich__())
         return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
 
@@ -44,12 +49,13 @@ class Source(str):
 def bptt_source(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any = ()) -> Source:
     """The forward and backward pass of a recurrence as Python that needs NumPy only.
 
-    `step_or_cell` is a step function or a recurrent layer; `x` the input of one time step, `(batch, ...)`, or a
+    `step_or_cell` is a step function, a cell or a recurrent layer; `x` the input of one time step, `(batch, ...)`, or a
     tuple of them; `states` the states before it. The text holds the functions `forward`, `backward` and
     `new_cache`, which makes the memory of both; its docstring has the equations of a step, to which the comments
     refer, and says how to read it; those of the functions give arguments and shapes.
 
-    Raises `ValueError` with the reason for a step that cannot be derived.
+    Raises `ValueError` with the reason for a step that cannot be derived, and for shapes that do not fit; `TypeError`
+    for what is neither.
 
     >>> import numpy as np
     >>> from tinygrad_rnn import Variable, ops
@@ -66,12 +72,24 @@ def bptt_source(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any
 
 
 def _written(step: Any, x: Any, states: Sequence[Any], constants: Any) -> str:
-    layer, from_layer = step, getattr(step, "derivable_step", None)
-    if from_layer is not None:
-        step, constants = from_layer(x, constants)
-    several = isinstance(x, tuple)
+    if not isinstance(states, (list, tuple)):
+        raise TypeError(f"bptt_source: expected a list of states, received a {type(states).__name__}")
+    if hasattr(step, "state_size") and not hasattr(step, "derivable_step"):
+        step = layer_of_cell[0](step)
+    layer, several = step, isinstance(x, tuple)
+    if hasattr(layer, "derivable_step"):
+        step, x, states, constants = layer.derivable_step(x, states, constants)
+    elif not isinstance(layer, (FunctionType, MethodType, partial)) and hasattr(layer, "build"):
+        kind = type(layer).__name__
+        raise TypeError(
+            f"bptt_source: expected a step function, a cell or a recurrent layer, received a {kind}"
+        )
+    elif not callable(layer):
+        raise TypeError(f"bptt_source: expected a step function or a recurrent layer, received {layer!r}")
     xs = [convert_to_tensor(v) for v in (x if several else (x,))]
     given = [convert_to_tensor(s) for s in states]
+    if any(v.shape[:1] == (0,) for v in xs):
+        raise ValueError(f"bptt_source: expected at least one example, received x of shape {xs[0].shape}")
 
     def pairs(tensors: Iterable[Tensor]) -> list[Any]:
         return [(t._data, True) for t in tensors]  # all gradients are written out
@@ -121,7 +139,7 @@ def calls_in_loops(text: str) -> tuple[int, int]:
                 inside = True
             elif inside and not line.startswith("        "):
                 break
-            elif inside and not line.strip().startswith("#"):
+            elif inside and not line.strip().startswith(("#", "pass")):
                 count += 1
         counts.append(count)
     return counts[0], counts[1] if len(counts) > 1 else 0

@@ -93,11 +93,13 @@ def scan(
             reason = str(error)
         if monitor is not None:
             monitor.refuse("a recurrence that runs unrolled: what its step depends on is not watched")
+        if checkpoint:  # what is wrong with the step itself, its first step says
+            first = [Tensor(x._data[:, :1], None) for x in sequences]
+            unrolled(step, first, current, constants, several_in, False, None, return_sequences)
+            raise ValueError(f"{_place(mode())}: checkpoint needs derived mode, and {reason}")
         result = unrolled(
             step, sequences, current, constants, several_in, go_backwards, keep, return_sequences
         )
-        if checkpoint:
-            raise ValueError(f"{_place(mode())}: checkpoint needs derived mode, and {reason}")
         _say(f"{_place(mode())}, {_described(step)}: {reason}; the recurrence runs unrolled")
         return result
     return unrolled(step, sequences, current, constants, several_in, go_backwards, keep, return_sequences)
@@ -253,7 +255,7 @@ def _say(message: str) -> None:
     """Warn once."""
     if message not in _said:
         _said.add(message)
-        warnings.warn(message, UnrolledWarning, stacklevel=4)
+        warnings.warn(message, UnrolledWarning, stacklevel=3)
 
 
 def _pair(made: Any, here: Mode, t: int) -> tuple[bool, tuple[Any, ...], Any]:

@@ -103,7 +103,9 @@ def _one(owner: str, axis: Any) -> int:
 def _standardized(x: Any, axes: tuple[int, ...], epsilon: float) -> Any:
     """`(x − mean) / √(variance + ε)` over `axes`."""
     centred = x - mean(x, axes, keepdims=True)
-    return centred * rsqrt(mean(centred * centred, axes, keepdims=True) + epsilon)
+    variance = mean(centred * centred, axes, keepdims=True)
+    inv_std = rsqrt(variance + epsilon)
+    return centred * inv_std
 
 
 class LayerNormalization(_Affine):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..bptt import Source, bptt_source, scan
+from ..bptt.explain import layer_of_cell
 from ..bptt.masked import valid_steps
 from ..bptt.purity import Traces
 from ..config import Scope, mode, switched
@@ -210,11 +211,30 @@ class RNN(Recurrent):
         x = np.zeros((2, self._features), self.dtype)
         return bptt_source(self, x, self._first_states(2))
 
-    def derivable_step(self, x: Any, constants: Any) -> tuple[Any, Any]:
-        """The step for `bptt_source` and `explain`, and its constants."""
+    def derivable_step(self, x: Any, states: Any, constants: Any) -> tuple[Any, Any, list[Any], Any]:
+        """The step for `bptt_source` and `explain`, its input and states in the layer's type, and its constants.
+
+        Raises `ValueError` for an input that is not `(batch, features)`, and for states that do not fit.
+        """
+        x = self._one_input(x, "bptt_source")
         if not self.built:
-            self.build_at(self.path, (None, None, np.shape(x)[1]))
-        return self._whole_step, prepare(self.cell, *np.shape(x))
+            self.build_at(self.path, (None, None, x.shape[1]))
+        given = self.given_states(states, x.shape[0])
+        return self._whole_step, x, given, prepare(self.cell, *x.shape)
+
+    def _one_input(self, x: Any, caller: str) -> Tensor:
+        """The input of one time step, in the layer's type."""
+        x_t: Tensor = self._cast(np.asarray(x) if not isinstance(x, Tensor) else x)
+        if x_t.ndim != 2:
+            raise ValueError(
+                f"{self.name}.{caller}: expected the inputs of one time step, (batch, features), received shape "
+                f"{x_t.shape}"
+            )
+        if self.built and self._features is not None and x_t.shape[1] != self._features:
+            raise ValueError(
+                f"{self.name}.{caller}: expected {self._features} features, received shape {x_t.shape}"
+            )
+        return x_t
 
     def step(self, x_t: Any, states: Any = None) -> Any:
         """One time step on `x_t` `(batch, features)`: streaming.
@@ -222,11 +242,7 @@ class RNN(Recurrent):
         Without `states` the state is kept in the layer, from zeros after `reset_state()`, and the output
         is returned. With `states` nothing is kept, and `(output, new states)` is returned.
         """
-        x_t = self._cast(np.asarray(x_t) if not isinstance(x_t, Tensor) else x_t)
-        if x_t.ndim != 2:
-            raise ValueError(
-                f"{self.name}.step: expected inputs (batch, features), received shape {x_t.shape}"
-            )
+        x_t = self._one_input(x_t, "step")
         if not self.built:
             self.build_at(self.path, (None, None, x_t.shape[1]))
         batch = x_t.shape[0]
@@ -264,3 +280,6 @@ class RNN(Recurrent):
         if mask is None or not self.return_sequences:
             return None
         return valid_steps(mask, True) if self.go_backwards else mask
+
+
+layer_of_cell.append(RNN)
