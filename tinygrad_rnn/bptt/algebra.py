@@ -272,17 +272,17 @@ def number_apart(a: Any) -> tuple[Any, float]:
 
 def _whole_splits(body: Body) -> dict[Any, Value]:
     """The splits of which all parts are read, and these: a part of a split that `merge` rewrites must not be missed."""
-    parts = [v for v in body.values if v.op == "part"]
-    count = Counter(part.args[0] for part in parts)
+    count = Counter(v.args[0] for v in body.values if v.op == "part")
     whole = {split for split, n in count.items() if n == len(split.shape)}
-    found = [v for v in body.values if v in whole] + [part for part in parts if part.args[0] in whole]
-    return {identity(v): v for v in found}
+    return {identity(v): v for v in body.values if v in whole or v.op == "part" and v.args[0] in whole}
 
 
 def tidy(body: Body, adjoint: Adjoint) -> None:
     """Compute the same thing once: `h · hᵀ` used twice is one op, and where `1 − z` is known, `a − a z = a (1 − z)`."""
     known = _whole_splits(body)  # views cost nothing to keep
     read = {a for v in adjoint.values for a in v.inputs}
+    kept = read | {*body.outputs, *body.new_states}
+    known |= {identity(v): v for v in body.values if v.op == "multiply" and v in kept}
     complements = {v.args[1]: v for v in body.values if _is_complement(v) and v in read}
     for value in adjoint.values:
         value.args = tuple([_final(a) for a in value.args])

@@ -43,7 +43,8 @@ class Memory:
         """The text of `new_cache`, which returns groups of names; those that stand in no group serve for views only."""
         arrays = {n: e for n, e in self.made.items() if e.startswith(("np.empty", "np.zeros"))}
         lists = {n: e for n, e in self.made.items() if e.startswith("list(")}
-        views = {n: e for n, e in self.made.items() if n not in arrays and n not in lists}
+        turns = {n: e for n, e in self.made.items() if e.startswith("[np.empty")}
+        views = {n: e for n, e in self.made.items() if not any(n in of for of in (arrays, lists, turns))}
         of_all_steps = {n: e for n, e in arrays.items() if "((T" in e}
         of_one = {n: e for n, e in arrays.items() if n not in of_all_steps}
         read = {name for names in groups.values() for name in names}
@@ -53,6 +54,7 @@ class Memory:
         lines = [
             *_section("for all steps", [*_by_shape(of_all_steps), *self.filled]),
             *_section("for one step, or once", _by_shape(of_one)),
+            *_section("two arrays by turns: no earlier step is needed", _by_shape(turns)),
             *_section("views, and names for what is written over something else", shown),
             *_section("their steps, one by one", self._lists(lists)),
             *_section("numbers, in the form that NumPy takes fastest", numbers),

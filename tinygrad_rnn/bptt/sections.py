@@ -37,7 +37,7 @@ class Sections(Statements):
         inner = [s for v in regions.loop for s in self._marked(v, inside=True)] + ends
         after = [*wholes, *(s for v in regions.after for s in self._marked(v))]
         return [
-            *("", f"    # before the loop: {reasons[0]}", *_inside(before)),
+            *(("", f"    # before the loop: {reasons[0]}", *_inside(before)) if before else ()),
             *("", f"    # inside the loop: {reasons[1]}", f"    {loop}", *_inside(inner or ["pass"], 8)),
             *("", f"    # after the loop: {reasons[2]}", *_inside(after)),
         ]

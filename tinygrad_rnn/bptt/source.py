@@ -11,29 +11,41 @@ from .schedule import Program
 from .sections import Sections
 from .text import UFUNCS
 
-NOTATION = {  # what has to be explained, by a pattern that finds it
-    r"\ball_": ("all_h", "h at all T steps; h[t] is one of them; a state has T + 1 of them"),
-    r"\brows\b": ("rows[t]", "states before step t, 1 and inputs of step t side by side, for one product"),
-    r"\bweights\b": ("weights", "the weights of states, the bias and the weights of inputs below each other"),
-    r"_folded\b": (
-        "weights_folded",
-        "gate by gate in the order of activation, times the factor that it begins with",
+NOTATION = (  # what has to be explained: a pattern that finds it, the term and its meaning, with what was found
+    (r"\ball_(\w+)", "all_{1}", "{1} at all T steps; {1}[t] is one of them; a state has T + 1 of them"),
+    (
+        r"\brows\b",
+        "rows[t]",
+        "states before step t, inputs of step t, and 1 for a bias, side by side for one product",
     ),
-    r"\bjoined\b": (
+    (
+        r"\bweights\b",
+        "weights",
+        "what belongs to rows, below each other: weights of states, bias, weights of inputs",
+    ),
+    (r"\b(\w+)_folded\b", "{0}", "{1} gate by gate in the order of activation, times the factor of z below"),
+    (
+        r"\breciprocal\((?s:.)*_folded\b|_folded\b(?s:.)*\breciprocal\(",
+        "reciprocal",
+        "ends sigmoid(z) = 1 / (1 + exp(−z)); the −1 is in what was folded",
+    ),
+    (
+        r"\bjoined\b",
         "joined[t]",
         "(batch, gates, units): what lies gate by gate in stack, put together example by example",
     ),
-    r"_spread\b": ("u_spread", "u once for each example: NumPy is faster with two matrices"),
-    r"_beside_": (
-        "g_beside_c[t]",
-        "g of step t and, behind it, the state c before this step, for one product",
+    (r"\b(\w+)_spread\b", "{0}", "{1} once for each example: NumPy is faster with two matrices"),
+    (
+        r"\b(?:all_)?((\w+?)_beside_(\w+))\b",
+        "{1}[t]",
+        "{2} of step t and, behind it, the state {3} before this step, for one product",
     ),
-    r"\bcolumns\b": ("columns", "(units, batch): a product with the weight in front, which is faster here"),
-    r"out=": ("out=", "where a result goes, often over what has just been read"),
-    r"_by_d": ("dz_by_dh", "the factor of dh in dz"),
-    r"_next\b": ("dh_next", "what step t + 1 sends back to h"),
-    r"# ": ("(1), ∂(1)", "the equation that a line computes, a part of its derivative"),
-}
+    (r"\bcolumns\b", "columns", "(units, batch): a product with the weight in front, which is faster here"),
+    (r"out=", "out=", "where a result goes, often over what has just been read"),
+    (r"\b(?:all_)?((d\w+?)_by_(d\w+))\b", "{1}", "the factor of {3} in {2}"),
+    (r"\b(d(\w+)_next)\b", "{1}", "what step t + 1 sends back to {2}"),
+    (r"# ", "(1), ∂(1)", "the equation that a line computes, a part of its derivative"),
+)
 COMMENTS = 78  # the column in which they begin
 
 
@@ -77,8 +89,13 @@ class _Writer(Sections):
         lines = ['"""Back-propagation through time, derived from a traced step.', ""]
         if self.body.equations:
             lines += ["One step:", *(f"    {e}" for e in self.body.equations), ""]
-        explained = [line for pattern, line in NOTATION.items() if re.search(pattern, statements)]
-        lines += ["How to read it:", *(f"    {term:<16}{meaning}" for term, meaning in explained)]
+        lines.append("How to read it:")
+        for pattern, term, meaning in NOTATION:
+            if found := re.search(pattern, statements):
+                parts = (found[0], *found.groups())
+                lines.append(
+                    f"    {term.format(*parts):<16}{' ' * (len(term.format(*parts)) > 15)}{meaning.format(*parts)}"
+                )
         return [*lines, '"""']
 
     # --- the functions ------------------------------------------------------------------------------
