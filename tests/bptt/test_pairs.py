@@ -46,7 +46,7 @@ def test_how_the_source_reads(fast_tanh: None) -> None:
     assert "multiply(sigmoid_i_sigmoid_f[t], tanh_g_beside_cell[t], out=products)" in loop
     assert "add(sigmoid_f_cell, sigmoid_i_tanh_g, out=cell[t + 1])" in loop
     assert re.search(r"all_cell = all_tanh_\w+_beside_cell\[:, \d\]", text)
-    assert text.count("g_beside_c[t]") == 1  # how to read it
+    assert "tanh_g_beside_cell[t] tanh_g of step t and, behind it, the state cell before" in text
     assert "_beside_" not in source(problem("lstm"), "pairs")
 
 

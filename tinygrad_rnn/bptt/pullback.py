@@ -65,7 +65,7 @@ class Pullback:
         """The gradients of all inputs at once; None where there is none."""
         if node.op.outputs != 1:
             zeros = [
-                None if p is not None else self.run(nothing, [s, node.dtype])
+                None if p is not None else self.recorder.constant(nothing(s, node.dtype))
                 for p, s in zip(g, node.shape, strict=True)
             ]
             g = [z if p is None else p for p, z in zip(g, zeros, strict=True)]
