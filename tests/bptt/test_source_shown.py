@@ -1,0 +1,129 @@
+"""What `bptt_source` and `explain` take, what they say of anything else, and how a source is shown."""
+
+from __future__ import annotations
+
+import ast
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import layers, ops
+
+X, STATES = np.zeros((2, 3)), [np.zeros((2, 4)), np.zeros((2, 4))]
+
+
+class Own(layers.Layer):
+    """A user's cell."""
+
+    state_size = 4
+
+    def build(self, shape: Any) -> None:
+        self.kernel = self.add_weight((shape[-1], 4))
+
+    def call(self, x: Any, states: Any) -> Any:
+        h = ops.tanh(x @ self.kernel + states[0])
+        return h, [h]
+
+
+@pytest.mark.parametrize("show", [tg.bptt_source, tg.explain])
+def test_a_cell_is_run_by_a_layer(show: Callable[..., str]) -> None:
+    layer = layers.RNN(layers.LSTMCell(4))
+    assert show(layers.LSTMCell(4), X, STATES) == show(layer, X, STATES)
+    assert "tanh" in tg.bptt_source(Own(), X, STATES[:1])
+
+
+def test_numbers_get_the_type_of_the_layer() -> None:
+    layer = layers.GRU(4)
+    single = tg.bptt_source(layer, X.astype("float32"), [STATES[0].astype("float32")])
+    assert tg.bptt_source(layer, X, STATES[:1]) == single
+
+
+@pytest.mark.parametrize("show", [tg.bptt_source, tg.explain])
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ((layers.LSTM(4), np.zeros((2, 5, 3)), STATES), ValueError, "expected the inputs of one time step"),
+        ((layers.LSTM(4), X, STATES[:1]), ValueError, r"LSTM needs 2 states \[h, c\]"),
+        ((layers.LSTM(4), X, STATES[0]), TypeError, "expected a list of states, received a ndarray"),
+        ((layers.LSTM(4), X[:0], [s[:0] for s in STATES]), ValueError, "expected at least one example"),
+        ((layers.Dense(4), X, STATES), TypeError, "or a recurrent layer, received a Dense"),
+        ((tg.Sequential([layers.GRU(4)]), X, STATES), TypeError, "recurrent layer, received a Sequential"),
+        (("lstm", X, STATES), TypeError, "or a recurrent layer, received 'lstm'"),
+        ((None, X, STATES), TypeError, "or a recurrent layer, received None"),
+    ],
+)
+def test_what_does_not_fit(show: Any, given: Any, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        show(*given)
+
+
+def test_a_layer_that_was_built_knows_its_features() -> None:
+    layer = layers.LSTM(4)
+    layer(np.zeros((2, 1, 5)))
+    with pytest.raises(ValueError, match=r"expected 5 features, received shape \(2, 3\)"):
+        tg.bptt_source(layer, X, STATES)
+
+
+@pytest.mark.parametrize("columns", [40, 200])
+def test_shown_in_a_file_it_is_python_still(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    source = tg.bptt_source(layers.LSTM(4), X, STATES)
+    source.show()
+    shown = capsys.readouterr().out
+    assert shown.rstrip() == source.rstrip()
+    ast.parse(shown)
+
+
+def test_a_notebook_gets_whole_lines() -> None:
+    source = tg.bptt_source(
+        layers.RNN([layers.LSTMCell(40), layers.LSTMCell(40)]), X, [np.zeros((2, 40))] * 4
+    )
+    html = source._repr_html_()
+    assert html.count("\n") <= source.count("\n") + 2 and "_recurrent_kernel" in html
+
+
+def test_rich_shows_every_character() -> None:
+    from rich.console import Console
+
+    source = tg.bptt_source(layers.GRU(4), X, STATES[:1])
+    console = Console(width=50, file=io.StringIO(), force_terminal=False)
+    console.print(source)
+    squeezed = "".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    assert squeezed == "".join(source.split())
+
+
+EQUATIONS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
+    "power": (lambda x, h: ((x * x + 1.0) ** 2.0) ** 0.5 + h, "((x · x + 1) ** 2) ** 0.5 + h"),
+    "power of a power": (lambda x, h: (x + 1.0) ** (h + 1.0) ** 2.0, "(x + 1) ** (h + 1) ** 2"),
+    "sum": (lambda x, h: ops.sum(x, axis=1, keepdims=True) + h, "sum(x, axis=1) + h"),
+    "sum of all": (lambda x, h: ops.sum(x) + h, "sum(x) + h"),
+    "softmax": (lambda x, h: ops.softmax(x + h), "softmax(x + h)"),
+    "softmax down": (lambda x, h: ops.softmax(x + h, axis=0), "softmax(x + h, axis=0)"),
+    "clip": (lambda x, h: ops.clip(x + h, -1.0, 2.5), "clip(x + h, low=-1.0, high=2.5)"),
+    "einsum": (lambda x, h: ops.einsum("ij,ik->ij", x, h), "einsum(x, h, subscripts=ij,ik->ij)"),
+    "digits": (lambda x, h: 1.23456789 * x + 0.001 * h, "1.23456789 · x + 0.001 · h"),
+}
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_equations_tell_ops_apart(name: str) -> None:
+    function, expected = EQUATIONS[name]
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        h = ops.tanh(function(x, states[0]))
+        return h, [h]
+
+    ones = np.ones((2, 4))
+    assert f"(1) h = tanh({expected})\n" in tg.bptt_source(step, ones, [ones])
+
+
+def test_an_empty_loop_has_no_calls() -> None:
+    text = tg.explain(lambda x, states, constants: (x * 2.0, []), np.ones((2, 4)), [])
+    (hoist,) = [line for line in text.splitlines() if line.startswith("hoist")]
+    assert hoist.split()[1:7] == ["1", "->", "0", "1", "->", "0"]
