@@ -229,3 +229,11 @@ def test_wrong_data(x: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         model.fit(x, verbose=0, **options)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_one_input_may_come_in_a_list() -> None:
+    x, y = np.ones((2, 3)), np.ones((2, 1))
+    model = tg.Sequential([tg.layers.BatchNormalization(), tg.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    assert model.train_on_batch([x], [y]) > 0
+    np.testing.assert_array_equal(model.predict([x]), model.predict(x))

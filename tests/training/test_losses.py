@@ -234,3 +234,15 @@ def test_row_weights_and_step_weights() -> None:
             loss(y, p, sample_weight=bad)
     one_axis = loss(y[:, 0, 0], p[:, 0, 0], sample_weight=rows)
     assert_allclose(one_axis.item(), ((y - p)[:, 0, 0] ** 2 * rows).mean(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("logits", [False, True])
+def test_focal_crossentropy_with_a_factor_for_each_class(logits: bool) -> None:
+    rng = np.random.default_rng(0)
+    p, y, alpha = rng.random((4, 3)), np.eye(3)[[0, 1, 2, 1]], [0.2, 0.5, 0.9]
+    p = p if logits else p / p.sum(-1, keepdims=True)
+    found = losses.CategoricalFocalCrossentropy(alpha=alpha, from_logits=logits)(y, p).item()
+    p = np.exp(p) / np.exp(p).sum(-1, keepdims=True) if logits else p
+    np.testing.assert_allclose(
+        found, -(np.array(alpha) * (1 - p) ** 2 * y * np.log(p)).sum(-1).mean(), rtol=1e-12
+    )

@@ -235,7 +235,7 @@ def binary_focal_crossentropy(
 def categorical_focal_crossentropy(
     y_true: Any,
     y_pred: Any,
-    alpha: float = 0.25,
+    alpha: Any = 0.25,
     gamma: float = 2.0,
     from_logits: bool = False,
     label_smoothing: float = 0.0,
@@ -243,7 +243,8 @@ def categorical_focal_crossentropy(
 ) -> Any:
     """`−Σ α (1 − p)^γ y ln p` for one-hot y (Lin et al. 2017); p is divided by its sum and clipped to [ε, 1 − ε].
 
-    With `from_logits`, p = softmax(y_pred), clipped too. `label_smoothing` as in `categorical_crossentropy`.
+    `alpha` is a number, or a list with one for each class, on the last axis. With `from_logits`, p = softmax(y_pred),
+    clipped too. `label_smoothing` as in `categorical_crossentropy`.
 
     >>> round(categorical_focal_crossentropy([[0.0, 1.0]], [[0.5, 0.5]]).item(), 4)
     0.0433
@@ -252,7 +253,10 @@ def categorical_focal_crossentropy(
     y = y_true * (1.0 - s) + s / y_pred.shape[axis] if s else y_true
     p = nn.softmax(y_pred, axis) if from_logits else y_pred / sum(y_pred, axis=axis, keepdims=True)
     p = clip(p, epsilon(), 1.0 - epsilon())
-    return -alpha * sum((1.0 - p) ** gamma * y * log(p), axis=axis)
+    terms = (1.0 - p) ** gamma * y * log(p)
+    if not np.ndim(alpha):
+        return -alpha * sum(terms, axis=axis)
+    return -sum(terms * np.asarray(alpha, terms.dtype), axis=axis)
 
 
 @_loss

@@ -113,6 +113,8 @@ class Sequential(Model):
             inputs = self._in_order(inputs)
             self._check_inputs(inputs)
             (inputs,) = flatten(inputs)
+        elif isinstance(inputs, (list, tuple)) and len(inputs) == 1:
+            (inputs,) = inputs
         with masked(inputs, mask):
             for layer in self._stack:
                 inputs = layer(inputs)
