@@ -137,3 +137,16 @@ def test_what_overflows_and_is_not_used_leaves_the_gradient_alone(step: Any, opt
         found.append(tg.grad((y[0] if isinstance(y, tuple) else y).sum(), x).numpy())
     assert np.isfinite(found[1]).all()
     np.testing.assert_allclose(*found, rtol=1e-12)
+
+
+@pytest.mark.parametrize("step", [unused_state, unused_output])
+def test_nor_does_it_touch_the_second_derivative(step: Any) -> None:
+    states = [np.zeros((1, 2)), np.ones((1, 2))][: 2 if step is unused_state else 1]
+    found = []
+    for derive in (True, False):
+        x = tg.tensor(np.full((1, 12, 2), 2.0), "float64", requires_grad=True)
+        y, _ = tg.scan(step, x, states, derive=derive)
+        (first,) = tg.grad((y[0] if isinstance(y, tuple) else y).sum(), [x], create_graph=True)
+        found.append(tg.grad((first * first).sum(), x).numpy())
+    assert np.isfinite(found[1]).all()
+    np.testing.assert_allclose(*found, rtol=1e-12)

@@ -133,7 +133,10 @@ class Call:
         leaves = [Tensor(a, n) for a, n in zip(self.arrays, nodes, strict=False)]
         with enable_grad(), switched(derive=False):
             results = self._replayed(leaves)
-            read = [isinstance(g, Tensor) or not is_nothing(g) for g in cotangents]
+            read = [
+                not is_nothing(getattr(g, "_data", g)) or getattr(g, "_node", None) is not None
+                for g in cotangents
+            ]
             pairs = [
                 (r, g)
                 for r, g, used in zip(results, cotangents, read, strict=True)
