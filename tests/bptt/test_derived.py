@@ -97,13 +97,22 @@ def test_a_weighted_mean_of_large_values_keeps_the_small_one(start: float, dtype
     np.testing.assert_array_equal(y, x)
 
 
-def test_a_state_taken_for_bounded_must_begin_so() -> None:
-    def minimal(x: Any, states: Any, constants: Any) -> Any:
-        (h,) = states
-        f = ops.sigmoid(-h - 1000.0)
-        h = (1.0 - f) * h + f * ops.tanh(x)
-        return h, [h]
+def minimal(x: Any, states: Any, constants: Any) -> Any:
+    (h,) = states
+    f = ops.sigmoid(-h - 1000.0)
+    h = (1.0 - f) * h + f * ops.tanh(x)
+    return h, [h]
 
+
+def minimal_on_a_part(x: Any, states: Any, constants: Any) -> Any:
+    h = states[0][:, ::-1]
+    f = ops.sigmoid(-h - 1000.0)
+    h = (1.0 - f) * h + f * ops.tanh(x)
+    return h, [h]
+
+
+@pytest.mark.parametrize("minimal", [minimal, minimal_on_a_part])
+def test_a_state_taken_for_bounded_must_begin_so(minimal: Any) -> None:
     x, small = np.full((1, 3, 2), 0.7, "float32"), np.zeros((1, 2), "float32")
     text = tg.bptt_source(minimal, x[:, 0], [small])
     with tg.bptt.without("lerp"):

@@ -30,7 +30,8 @@ def lerp(tracer: Tracer) -> None:
         found = _weighted_mean(value, carried, users)
         if found and found[2] in bounded:
             a, x, y = found
-            body.small |= {j for j, state in enumerate(body.states) if state is y}
+            if y.op not in BOUNDED:  # it is, or is a part of, a state: of one that others keep bounded, maybe
+                body.small |= {j for j, state in enumerate(body.states) if state in bounded}
             difference = computed(tracer, made, "subtract", x, y)
             step = computed(tracer, made, "multiply", a, difference)
             difference.eq = step.eq = value.eq
@@ -67,7 +68,7 @@ def _bounded(body: Body) -> set[Value]:
     found = set(states)
     while True:  # states are bounded as long as nothing speaks against it
         for v in body.values:
-            if v.op in BOUNDED or v.op in PARTS and found.issuperset(v.inputs):
+            if v.op in BOUNDED or v.op in PARTS and v.inputs and found.issuperset(v.inputs):
                 found.add(v)
             elif (mean := _mean(v)) and mean[0].op == "sigmoid" and found.issuperset(mean[1:]):
                 found.add(v)
