@@ -20,6 +20,7 @@ class Folding:
 
     def __init__(self, users: dict[Value, list[Any]], varying: set[Value]) -> None:
         self.users, self.varying = users, varying
+        self.folded: dict[Any, Value] = {}
 
     def possible(self, value: Any, user: Value, width: int, moved: bool = True) -> bool:
         """Whether a value that only `user` needs is a sum of products, whose weights are the same at every step.
@@ -63,9 +64,11 @@ class Folding:
                 scales = [value.attrs["scales"][i] * scale for i, scale in zip(order, scales, strict=True)]
                 order, value = [value.attrs["order"][i] for i in order], value.args[0]
             attrs = {"order": tuple(order), "scales": tuple(scales), "width": width}
-            return new(
-                "fold", (value,), attrs, value.shape, f"{value.label}_folded" if value.label else "folded"
-            )
+            key = value, *attrs.values()
+            if key not in self.folded:  # once, for all products with it
+                label = f"{value.label}_folded" if value.label else "folded"
+                self.folded[key] = new("fold", (value,), attrs, value.shape, label)
+            return self.folded[key]
         if value.op == "part":  # the other columns stay as they are
             split = value.args[0]
             (whole,), a = split.args, _first_column(value) // width
