@@ -16,7 +16,7 @@ from .adjoint import Adjoint
 from .body import Body, Value
 from .schedule import IN_CACHE
 from .share import identity
-from .text import basic
+from .text import takes_all
 from .walks import ancestors, dependents, users_of
 
 
@@ -314,14 +314,6 @@ def tidy(body: Body, adjoint: Adjoint) -> None:
 def _is_complement(value: Value) -> bool:
     """Whether it is `1 − z`."""
     return value.op == "subtract" and value.args[0] == 1.0
-
-
-def takes_all(value: Value) -> bool:
-    """Whether an index takes every element, in order: it only leaves out or adds axes of length 1."""
-    index = value.attrs["index"]
-    parts = index if isinstance(index, tuple) else (index,)
-    forwards = all(p.step is None or p.step > 0 for p in parts if isinstance(p, slice))
-    return basic(index) and forwards and math.prod(value.shape) == math.prod(value.args[0].shape)
 
 
 def _turns_back(value: Value) -> bool:

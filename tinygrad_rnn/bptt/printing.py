@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from .tracer import trace
 from .trial import try_out
 
 SIZES = 8  # of batches, for which a source is written to see where the batch size stands
+SMALLER = 0.25  # times the values that were given
 LARGE = 33  # examples of a batch, for which it is tried out as well
 
 
@@ -88,13 +90,20 @@ class _Writing:
         return True
 
     def _try_out(self, text: str, size: int) -> None:
-        """Run a source on a batch of this size; raises `Underivable` if it gives something else than the steps."""
+        """Run a source on a batch of this size; raises `Underivable` if it gives something else than the steps.
+
+        If it does, on smaller values, too: an example may saturate a gate, whose slope has no digits then.
+        """
         built, inputs, bound, given = self._built(size)
 
         def again(xs: list[Tensor], states: list[Tensor]) -> Any:
             return unrolled(self.step, xs, states, given, self.several_in, False, None, True)
 
-        try_out(replace(built, text=text), compiled(text), inputs, bound, again)
+        run = partial(try_out, replace(built, text=text), compiled(text), inputs, bound, again)
+        try:
+            run()
+        except Underivable:
+            run(SMALLER)
 
 
 def _enlarged(inputs: Any, constants: Any, more: int) -> Any:

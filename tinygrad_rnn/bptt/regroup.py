@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .algebra import takes_all
 from .body import Value
 from .sums import computed
+from .text import takes_all
 from .tracer import Tracer
 from .walks import ancestors, dependents, users_of
 
@@ -112,14 +112,12 @@ class _Regroup:
             return False
         (_, entries, units), other = memory.shape, weight.shape[axis]
         saves = entries * other < units * (entries + other)
-        fits = (
-            weight.shape[1 - axis] == units and memory.dtype == weight.dtype
-        )  # einsum repeats what is of length 1
+        fits = weight.shape[1 - axis] == units and memory.dtype == weight.dtype  # einsum repeats lengths of 1
         return bool(saves and entries <= ENTRIES and fits)
 
     def _is_weighted(self, query: Any, user: Value) -> bool:
         """Whether only `user` needs it, and it is a product with a weight."""
-        if not isinstance(query, Value) or query.op != "matmul" or self.users[query] != [user]:
+        if not isinstance(query, Value) or query.op != "matmul" or self.users.get(query) != [user]:
             return False
         left, right = query.args
         same = isinstance(right, Value) and right not in self.varying and len(right.shape) == 2
@@ -127,7 +125,7 @@ class _Regroup:
 
     def _seen(self, view: Any, user: Value, shape: Any) -> Value | None:
         """What a view shows in full and in order, in another shape."""
-        if not isinstance(view, Value) or self.users[view] != [user]:
+        if not isinstance(view, Value) or self.users.get(view) != [user]:
             return None
         if view.op != "reshape" and not (view.op == "getitem" and takes_all(view)):
             return None

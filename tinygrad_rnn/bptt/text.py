@@ -5,6 +5,7 @@ A statement is written for one time step, or with `lead=1` for all steps at once
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -221,6 +222,14 @@ def basic(index: Any) -> bool:
     """Whether an index takes a view: numbers, slices, `...` and None only."""
     parts = index if isinstance(index, tuple) else (index,)
     return all(p is None or p is Ellipsis or isinstance(p, (int, np.integer, slice)) for p in parts)
+
+
+def takes_all(value: Value) -> bool:
+    """Whether an index takes every element, in order: it only leaves out or adds axes of length 1."""
+    index = value.attrs["index"]
+    parts = index if isinstance(index, tuple) else (index,)
+    forwards = all(p.step is None or p.step > 0 for p in parts if isinstance(p, slice))
+    return basic(index) and forwards and math.prod(value.shape) == math.prod(value.args[0].shape)
 
 
 def index_text(index: Any, lead: int) -> str:
