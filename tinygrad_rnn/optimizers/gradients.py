@@ -24,6 +24,30 @@ class NonFiniteGradient(FloatingPointError):
         self.path = path
 
 
+def as_arrays(
+    grads: Iterable[Any], variables: Iterable[Variable], name: str
+) -> tuple[list[Array], list[Variable], list[str]]:
+    """The gradients that are there, in the types of their variables; these; and the paths of those without one.
+
+    Raises `ValueError` for a gradient of another shape than its variable's.
+
+    >>> w, b = Variable([1.0], name="w"), Variable([2.0], name="b")
+    >>> as_arrays([[3.0], None], [w, b], "sgd")[::2]
+    ([array([3.], dtype=float32)], ['b'])
+    """
+    arrays, targets, missing = [], [], []
+    for g, v in zip(grads, variables, strict=True):
+        if g is None:
+            missing.append(v.path)
+            continue
+        array = np.asarray(g, v.dtype, order="C")
+        if array.shape != v.shape:
+            raise ValueError(f"{name}: gradient of shape {array.shape} for {v.path!r} of shape {v.shape}")
+        arrays.append(array)
+        targets.append(v)
+    return arrays, targets, missing
+
+
 def norms(grads: Iterable[Array]) -> list[float]:
     """Euclidean length `√Σ g²` of each gradient; infinite or NaN only if an element is.
 

@@ -15,7 +15,7 @@ from ..core.op import Array
 from ..core.tensor import Variable
 from ..utils.registry import Serializable, plain
 from .arguments import check, refuse_unknown
-from .gradients import NonFiniteGradient, clipped, first_nonfinite, norms
+from .gradients import NonFiniteGradient, as_arrays, clipped, first_nonfinite, norms
 from .pending import Pending, Slots
 from .rate import Rate, checked
 
@@ -196,18 +196,7 @@ class Optimizer(Serializable):
                 f"{self.name}: there are no variables to update; a model has its weights after its first call, so "
                 "take trainable_weights then"
             )
-        arrays, targets, missing = [], [], []
-        for g, v in zip(grads, variables, strict=True):
-            if g is None:
-                missing.append(v.path)
-                continue
-            array = np.asarray(g, v.dtype, order="C")
-            if array.shape != v.shape:
-                raise ValueError(
-                    f"{self.name}: gradient of shape {array.shape} for {v.path!r} of shape {v.shape}"
-                )
-            arrays.append(array)
-            targets.append(v)
+        arrays, targets, missing = as_arrays(grads, variables, str(self.name))
         if not arrays:
             raise ValueError(f"{self.name}: every gradient is None; does the loss depend on {missing}?")
         lengths = self._norms(arrays, targets)
