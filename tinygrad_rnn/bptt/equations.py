@@ -68,7 +68,7 @@ def _text(v: Any, targets: dict[Value, str], top: bool = False, binding: int = 0
         return f"{_text(v.args[0], targets, binding=9)}[{index_text(v.attrs['index'], 0)}]"
     sign = _SIGNS.get(v.op)
     if sign is None or len(v.args) != 2:
-        shown = [f"{name}={_plain(v.attrs[name])}" for name in _SHOWN.get(v.op, ()) if _tells(v, name)]
+        shown = [f"{name}={_plain(v.attrs[name])}" for name in _SHOWN.get(v.op, ()) if _tells(v)]
         if v.op in (*_OVER_ALL, *_OVER_LAST) and not _expected(v):
             shown.append(f"axis={_plain(v.attrs['axis'])}")
         inner = f"{v.op}({', '.join([*[_text(a, targets) for a in v.args], *shown])})"
@@ -91,8 +91,8 @@ def _expected(v: Value) -> bool:
     return axis is None or axis == tuple(range(n)) or n == 1
 
 
-def _tells(v: Value, name: str) -> bool:
-    """Whether an attribute is not what everybody expects: a matrix has one transpose."""
+def _tells(v: Value) -> bool:
+    """Whether attributes are not what everybody expects: a matrix has one transpose."""
     return v.op != "transpose" or len(v.shape) > 2
 
 

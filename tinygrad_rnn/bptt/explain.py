@@ -68,28 +68,26 @@ def bptt_source(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any
     >>> [line for line in text.splitlines() if line.startswith("def ")]
     ['def forward(X, h0, W, cache=None):', 'def backward(X, h0, W, dY, dH, cache):', 'def new_cache(X, h0):']
     """
-    return Source(laid_out(_written(step_or_cell, x, states, constants)))
+    return Source(laid_out(_written(step_or_cell, x, states, constants, "bptt_source")))
 
 
-def _written(step: Any, x: Any, states: Sequence[Any], constants: Any) -> str:
+def _written(step: Any, x: Any, states: Sequence[Any], constants: Any, caller: str) -> str:
     if not isinstance(states, (list, tuple)):
-        raise TypeError(f"bptt_source: expected a list of states, received a {type(states).__name__}")
+        raise TypeError(f"{caller}: expected a list of states, received a {type(states).__name__}")
     if hasattr(step, "state_size") and not hasattr(step, "derivable_step"):
         step = layer_of_cell[0](step)
     layer, several = step, isinstance(x, tuple)
     if hasattr(layer, "derivable_step"):
-        step, x, states, constants = layer.derivable_step(x, states, constants)
+        step, x, states, constants = layer.derivable_step(x, states, caller)
     elif not isinstance(layer, (FunctionType, MethodType, partial)) and hasattr(layer, "build"):
         kind = type(layer).__name__
-        raise TypeError(
-            f"bptt_source: expected a step function, a cell or a recurrent layer, received a {kind}"
-        )
+        raise TypeError(f"{caller}: expected a step function, a cell or a recurrent layer, received a {kind}")
     elif not callable(layer):
-        raise TypeError(f"bptt_source: expected a step function or a recurrent layer, received {layer!r}")
+        raise TypeError(f"{caller}: expected a step function or a recurrent layer, received {layer!r}")
     xs = [convert_to_tensor(v) for v in (x if several else (x,))]
     given = [convert_to_tensor(s) for s in states]
     if any(v.shape[:1] == (0,) for v in xs):
-        raise ValueError(f"bptt_source: expected at least one example, received x of shape {xs[0].shape}")
+        raise ValueError(f"{caller}: expected at least one example, received x of shape {xs[0].shape}")
 
     def pairs(tensors: Iterable[Tensor]) -> list[Any]:
         return [(t._data, True) for t in tensors]  # all gradients are written out
@@ -110,7 +108,7 @@ def explain(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any = (
     before = None
     for k in range(len(off) + 1):
         with switched(passes=frozenset(off[k:]) | mode().passes):
-            text = _written(step_or_cell, x, states, constants)
+            text = _written(step_or_cell, x, states, constants, "explain")
         count = calls_in_loops(text)
         if before is not None:
             rows.append((off[k - 1], before, count))

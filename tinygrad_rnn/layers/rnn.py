@@ -211,12 +211,12 @@ class RNN(Recurrent):
         x = np.zeros((2, self._features), self.dtype)
         return bptt_source(self, x, self._first_states(2))
 
-    def derivable_step(self, x: Any, states: Any, constants: Any) -> tuple[Any, Any, list[Any], Any]:
+    def derivable_step(self, x: Any, states: Any, caller: str) -> tuple[Any, Any, list[Any], Any]:
         """The step for `bptt_source` and `explain`, its input and states in the layer's type, and its constants.
 
         Raises `ValueError` for an input that is not `(batch, features)`, and for states that do not fit.
         """
-        x = self._one_input(x, "bptt_source")
+        x = self._one_input(x, caller)
         if not self.built:
             self.build_at(self.path, (None, None, x.shape[1]))
         given = self.given_states(states, x.shape[0])
