@@ -159,3 +159,26 @@ def test_nor_does_it_touch_the_second_derivative(step: Any) -> None:
         found.append(tg.grad((first * first).sum(), x).numpy())
     assert np.isfinite(found[1]).all()
     np.testing.assert_allclose(*found, rtol=1e-12)
+
+
+def apart(x: Any, states: Any, constants: Any) -> Any:
+    """Two recurrences side by side."""
+    (h, e), (u, v) = states, constants
+    h = ops.tanh(x + h @ u)
+    return h, [h, ops.tanh(e @ v)]
+
+
+@pytest.mark.parametrize("options", [{"derive": True}, {"checkpoint": "sqrt"}])
+def test_what_the_loss_does_not_depend_on_has_no_gradient(options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=s) for s in [(2, 5, 3), (2, 3), (2, 3), (3, 3), (3, 3)]]
+    for read, absent in [(0, [2, 4]), (1, [2, 4]), (2, [0, 1, 3])]:
+        both = []
+        for chosen in (options, {"derive": False}):
+            x, h, e, *weights = leaves = [tg.tensor(a, "float64", requires_grad=True) for a in arrays]
+            y, last = tg.scan(apart, x, [h, e], tuple(weights), **chosen)
+            both.append(tg.grad([y, *last][read].sum(), leaves))
+        for i, (a, b) in enumerate(zip(*both, strict=True)):
+            assert (a is None, b is None) == (i in absent, i in absent)
+            if b is not None:
+                np.testing.assert_allclose(a, b, rtol=1e-12)

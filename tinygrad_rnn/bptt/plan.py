@@ -30,7 +30,8 @@ class Plan:
         self.functions = compiled(tighten(built.text))
         self.inputs_of_gradients = [i for _, i in built.gradients]
         self.count = itertools.count()
-        self.guarded: dict[tuple[bool, ...], bool] = {}  # by which results are unread
+        # by which results are unread: whether `0 · ∞` may come in, and which gradients there are
+        self.reached: dict[tuple[bool, ...], tuple[bool, list[bool]]] = {}
         self.idle: dict[tuple[int, int], Any] = {}  # by age and number of steps
 
     @functools.cached_property
@@ -39,19 +40,21 @@ class Plan:
         return compiled(lending(tighten(self.built.text)))
 
     def checked(self, gradients: list[Any], call: Call, cotangents: Sequence[Array]) -> list[Any]:
-        """The gradients, from the recorded steps if they are not finite where `0 · ∞` may have come in.
+        """The gradients: None of what only unread results depend on, as their cotangents are 0.
 
-        That is behind a `where`, and from results that the loss does not use: their cotangents are 0, and the
-        recorded steps do not go there at all.
+        All come from the recorded steps if some are not finite where `0 · ∞` may have come in. That is behind a
+        `where`, and from results that the loss does not use: the recorded steps do not go there at all.
         """
         unread = tuple(map(is_nothing, cotangents))
-        if unread not in self.guarded:
+        if unread not in self.reached:
             tape = self.built.tape
-            apart = len(needed(tape, unread) - set(range(tape.inputs))) < len(tape.ops)
-            self.guarded[unread] = self.built.guarded or apart
-        if self.guarded[unread] and not all(np.isfinite(np.sum(g)) for g in gradients):
+            found = needed(tape, unread)
+            apart = len(found - set(range(tape.inputs))) < len(tape.ops)
+            self.reached[unread] = self.built.guarded or apart, [i in found for i in self.inputs_of_gradients]
+        guarded, reached = self.reached[unread]
+        if guarded and not all(np.isfinite(np.sum(g)) for g in gradients):
             return call.unrolled(cotangents, False)
-        return gradients
+        return gradients if all(reached) else [g if r else None for g, r in zip(gradients, reached, strict=True)]
 
     def look(self, arrays: Sequence[Array]) -> None:
         """Raise `Underivable` for a first state that is not as small as it was taken for."""
