@@ -54,6 +54,9 @@ def test_numbers_get_the_type_of_the_layer() -> None:
         ((tg.Sequential([layers.GRU(4)]), X, STATES), TypeError, "recurrent layer, received a Sequential"),
         (("lstm", X, STATES), TypeError, "or a recurrent layer, received 'lstm'"),
         ((None, X, STATES), TypeError, "or a recurrent layer, received None"),
+        ((layers.LSTM(4),), ValueError, "call the layer on data"),
+        ((layers.LSTMCell(4),), TypeError, "expected x, the input of one time step, and the states"),
+        ((lambda x, states, constants: (x, states), X), TypeError, "expected x, the input of one time step"),
     ],
 )
 def test_what_does_not_fit(show: Any, given: Any, error: type[Exception], said: str) -> None:
@@ -66,6 +69,15 @@ def test_a_layer_that_was_built_knows_its_features() -> None:
     layer(np.zeros((2, 1, 5)))
     with pytest.raises(ValueError, match=r"expected 5 features, received shape \(2, 3\)"):
         tg.bptt_source(layer, X, STATES)
+
+
+@pytest.mark.parametrize("layer", [layers.LSTM(4), layers.Bidirectional(layers.GRU(4))])
+def test_a_layer_that_was_built_needs_no_data(layer: Any) -> None:
+    layer(np.zeros((2, 1, 3)))
+    one = getattr(layer, "forward_layer", layer)
+    states = STATES[: len(one._first_states(2))]
+    assert tg.bptt_source(layer) == layer.bptt_source() == tg.bptt_source(one, X, states)
+    assert tg.explain(layer) == tg.explain(one, X, states)
 
 
 @pytest.mark.parametrize("columns", [40, 200])

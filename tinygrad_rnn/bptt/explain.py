@@ -46,16 +46,18 @@ class Source(str):
         return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
 
 
-def bptt_source(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any = ()) -> Source:
+def bptt_source(
+    step_or_cell: Any, x: Any = None, states: Sequence[Any] | None = None, constants: Any = ()
+) -> Source:
     """The forward and backward pass of a recurrence as Python that needs NumPy only.
 
     `step_or_cell` is a step function, a cell or a recurrent layer; `x` the input of one time step, `(batch, ...)`, or a
-    tuple of them; `states` the states before it. The text holds the functions `forward`, `backward` and
-    `new_cache`, which makes the memory of both; its docstring has the equations of a step, to which the comments
-    refer, and says how to read it; those of the functions give arguments and shapes.
+    tuple of them; `states` the states before it. A layer that is built needs neither. The text holds the functions
+    `forward`, `backward` and `new_cache`, which makes the memory of both; its docstring has the equations of a step,
+    to which the comments refer, and says how to read it; those of the functions give arguments and shapes.
 
     Raises `ValueError` with the reason for a step that cannot be derived, and for shapes that do not fit; `TypeError`
-    for what is neither.
+    for what is neither, and for arguments that are missing.
 
     >>> import numpy as np
     >>> from tinygrad_rnn import Variable, ops
@@ -71,19 +73,26 @@ def bptt_source(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any
     return Source(laid_out(_written(step_or_cell, x, states, constants, "bptt_source")))
 
 
-def _written(step: Any, x: Any, states: Sequence[Any], constants: Any, caller: str) -> str:
-    if not isinstance(states, (list, tuple)):
+def _written(step: Any, x: Any, states: Any, constants: Any, caller: str) -> str:
+    if not isinstance(states, (list, tuple, type(None))):
         raise TypeError(f"{caller}: expected a list of states, received a {type(states).__name__}")
-    if hasattr(step, "state_size") and not hasattr(step, "derivable_step"):
+    of_a_cell = hasattr(step, "state_size") and not hasattr(step, "derivable_step")
+    if of_a_cell and x is not None:
         step = layer_of_cell[0](step)
     layer, several = step, isinstance(x, tuple)
     if hasattr(layer, "derivable_step"):
         step, x, states, constants = layer.derivable_step(x, states, caller)
-    elif not isinstance(layer, (FunctionType, MethodType, partial)) and hasattr(layer, "build"):
+    elif (
+        not of_a_cell
+        and hasattr(layer, "build")
+        and not isinstance(layer, (FunctionType, MethodType, partial))
+    ):
         kind = type(layer).__name__
         raise TypeError(f"{caller}: expected a step function, a cell or a recurrent layer, received a {kind}")
     elif not callable(layer):
         raise TypeError(f"{caller}: expected a step function or a recurrent layer, received {layer!r}")
+    elif x is None or states is None:
+        raise TypeError(f"{caller}: expected x, the input of one time step, and the states before it")
     xs = [convert_to_tensor(v) for v in (x if several else (x,))]
     given = [convert_to_tensor(s) for s in states]
     if any(v.shape[:1] == (0,) for v in xs):
@@ -98,7 +107,9 @@ def _written(step: Any, x: Any, states: Sequence[Any], constants: Any, caller: s
         return written(step, inputs, constants, several, getattr(layer, "weights", ()))
 
 
-def explain(step_or_cell: Any, x: Any, states: Sequence[Any], constants: Any = ()) -> str:
+def explain(
+    step_or_cell: Any, x: Any = None, states: Sequence[Any] | None = None, constants: Any = ()
+) -> str:
     """What every scheduling pass does to a step: the NumPy calls inside the two loops, before and after it.
 
     The arguments are those of `bptt_source`. Passes can be switched off with `without`.

@@ -54,7 +54,9 @@ class Plan:
         guarded, reached = self.reached[unread]
         if guarded and not all(np.isfinite(np.sum(g)) for g in gradients):
             return call.unrolled(cotangents, False)
-        return gradients if all(reached) else [g if r else None for g, r in zip(gradients, reached, strict=True)]
+        return (
+            gradients if all(reached) else [g if r else None for g, r in zip(gradients, reached, strict=True)]
+        )
 
     def look(self, arrays: Sequence[Array]) -> None:
         """Raise `Underivable` for a first state that is not as small as it was taken for."""

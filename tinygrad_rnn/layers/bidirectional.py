@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from ..bptt import Source
+from ..bptt import Source, bptt_source
 from ..core.tensor import Tensor
 from ..initializers import Initializer
 from ..ops import add, concatenate, flip, multiply
@@ -123,7 +123,11 @@ class Bidirectional(Recurrent):
 
     def bptt_source(self) -> Source:
         """The derived source of the forward direction; that of the other is the same on the reversed sequence."""
-        return self.forward_layer.bptt_source()
+        return bptt_source(self)
+
+    def derivable_step(self, x: Any, states: Any, caller: str) -> Any:
+        """The step of the forward direction: `RNN.derivable_step`."""
+        return self.forward_layer.derivable_step(x, states, caller)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask goes on if the whole sequence is returned, in the order of the forward outputs."""

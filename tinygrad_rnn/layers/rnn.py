@@ -206,20 +206,22 @@ class RNN(Recurrent):
 
         The layer must be built; raises `ValueError` otherwise.
         """
-        if not self.built or self._features is None:
-            raise ValueError(f"{self.name}.bptt_source: call the layer on data (or build it) first")
-        x = np.zeros((2, self._features), self.dtype)
-        return bptt_source(self, x, self._first_states(2))
+        return bptt_source(self)
 
     def derivable_step(self, x: Any, states: Any, caller: str) -> tuple[Any, Any, list[Any], Any]:
         """The step for `bptt_source` and `explain`, its input and states in the layer's type, and its constants.
 
-        Raises `ValueError` for an input that is not `(batch, features)`, and for states that do not fit.
+        Without an input it is that of two examples, without states they are those of `get_initial_state`. Raises
+        `ValueError` for an input that is not `(batch, features)`, and for states that do not fit.
         """
+        if x is None:
+            if not self.built or self._features is None:
+                raise ValueError(f"{self.name}.{caller}: call the layer on data (or build it) first")
+            x = np.zeros((2, self._features), self.dtype)
         x = self._one_input(x, caller)
         if not self.built:
             self.build_at(self.path, (None, None, x.shape[1]))
-        given = self.given_states(states, x.shape[0])
+        given = self._first_states(len(x)) if states is None else self.given_states(states, len(x))
         return self._whole_step, x, given, prepare(self.cell, *x.shape)
 
     def _one_input(self, x: Any, caller: str) -> Tensor:
