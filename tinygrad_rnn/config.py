@@ -112,6 +112,10 @@ class Monitor:
     def refuse(self, reason: str) -> None:
         """Something happened that a recording does not hold."""
 
+    def stream(self, rng: np.random.Generator) -> np.random.Generator:
+        """The generator to draw from in place of `rng`."""
+        return rng
+
 
 class Mode(NamedTuple):
     """The switches of the current context."""
@@ -248,16 +252,21 @@ class SeedGenerator:
 
     def __init__(self, seed: int | None = None) -> None:
         self.seed = draw_seed() if seed is None else int(seed)
-        self.numpy = np.random.default_rng(self.seed)
+        self._rng = np.random.default_rng(self.seed)
+
+    @property
+    def numpy(self) -> np.random.Generator:
+        """The NumPy generator that draws."""
+        return _to_draw_from(self._rng)
 
     @property
     def state(self) -> dict[str, Any]:
         """State of the stream (plain numbers); assign it to go on from there bit for bit."""
-        return dict(self.numpy.bit_generator.state)
+        return dict(self._rng.bit_generator.state)
 
     @state.setter
     def state(self, value: dict[str, Any]) -> None:
-        self.numpy.bit_generator.state = value
+        self._rng.bit_generator.state = value
 
 
 @functools.cache
@@ -266,9 +275,15 @@ def _global_rng() -> np.random.Generator:
     return np.random.default_rng()
 
 
+def _to_draw_from(rng: np.random.Generator) -> np.random.Generator:
+    """A stream itself, or what the current monitor gives for it."""
+    monitor = mode().monitor
+    return rng if monitor is None else monitor.stream(rng)
+
+
 def draw_seed() -> int:
     """Draw a seed for a new stream from the global stream."""
-    return int(_global_rng().integers(2**31 - 1))
+    return int(generator().integers(2**31 - 1))
 
 
 def generator(seed: int | SeedGenerator | np.random.Generator | None = None) -> np.random.Generator:
@@ -278,7 +293,7 @@ def generator(seed: int | SeedGenerator | np.random.Generator | None = None) -> 
     np.True_
     """
     if seed is None:
-        return _global_rng()
+        return _to_draw_from(_global_rng())
     if isinstance(seed, SeedGenerator):
         return seed.numpy
     return seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed)

@@ -8,6 +8,7 @@ import weakref
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -136,3 +137,76 @@ def test_nothing_is_left_behind_when_results_are_dropped() -> None:
         assert node() is None
     finally:
         gc.enable()
+
+
+def elsewhere(work: Callable[[], None]) -> None:
+    """Run `work` in another thread, to its end."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def test_a_trace_leaves_the_numbers_of_other_threads_alone() -> None:
+    """What these draw meanwhile must not come once more."""
+    outside = ModuleType("outside")  # not looked into
+    outside.drawn = []  # type: ignore[attr-defined]
+    stream = tg.config.SeedGenerator(1)
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        elsewhere(lambda: outside.drawn.extend((tg.config.generator().random(), stream.numpy.random())))
+        return states[0], [ops.tanh(x + states[0])]
+
+    tg.scan(step, inputs(), start(), derive=True)  # a warning would be an error
+    assert len(set(outside.drawn)) == len(outside.drawn) > 4
+
+
+@pytest.mark.parametrize("other", [{}, {"dropout": 0.5}])
+def test_another_threads_predict_leaves_fit_as_it_is(other: dict[str, Any]) -> None:
+    """Also of the model itself, whose dropout draws for every batch."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(8, 4, 3)), rng.normal(size=(8, 1))
+
+    def trained(beside: bool) -> list[Any]:
+        tg.utils.set_random_seed(2)
+        model = tg.Sequential([tg.Input((None, 3)), tg.layers.GRU(4, **other), tg.layers.Dense(1)])
+        model.compile("sgd", "mse")
+
+        def new_shapes() -> None:
+            for batch in range(1, 7):
+                model.predict(x[:batch], verbose=0)
+
+        for _ in range(4):
+            thread = threading.Thread(target=new_shapes)
+            if beside:
+                thread.start()
+            model.fit(x, y, batch_size=4, epochs=2, verbose=0)
+            if beside:
+                thread.join()
+        return model.get_weights()
+
+    for alone, beside in zip(trained(False), trained(True), strict=True):
+        np.testing.assert_allclose(beside, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_weights_that_move_in_the_trial_are_no_fault_of_the_step() -> None:
+    w = tg.Variable(np.eye(H), dtype="float64")
+    outside = ModuleType("outside")
+    outside.moves = 2  # type: ignore[attr-defined]
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        h = ops.tanh(x + states[0] @ w)
+        if tg.config.mode().monitor is None and outside.moves:  # in the trial
+            outside.moves -= 1
+            elsewhere(lambda: w.assign(w.numpy() * 1.5))
+        return h, [h]
+
+    y, _ = tg.scan(step, inputs(), start(), derive=True)  # a warning would be an error
+    assert not outside.moves
+    np.testing.assert_allclose(y, tg.scan(step, inputs(), start(), derive=False)[0], rtol=1e-12)
+
+
+def test_threads_that_call_a_new_layer_find_it_built_once() -> None:
+    for _ in range(10):
+        layer = tg.layers.GRU(4)
+        at_once(lambda _: layer(np.ones((2, 3, 3))), 4)  # noqa: B023
+        assert [w.shape for w in layer.weights] == [(3, 12), (4, 12), (2, 12)]

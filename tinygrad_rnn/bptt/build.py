@@ -102,7 +102,6 @@ def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
     try:
         tracer = trace(step, inputs[0], inputs[1], constants, several_in)
         if surroundings is not None and surroundings.built():  # it has its weights now: look again
-            surroundings.rewind()
             return examine(step, inputs, constants, several_in)
         structure = tracer.body.key()
         if structure not in known:
@@ -156,7 +155,7 @@ def _check_pure(
     """Run the step on other values: what it does must not depend on them, nor on how often it was called."""
     rng = np.random.default_rng(0)
     other = [[(_other(a, rng), w) for a, w in group] for group in inputs]
-    again = trace(step, other[0], other[1], constants, several_in)
+    again = trace(step, other[0], other[1], constants, several_in, before=tracer)
     if again.body.key() != tracer.body.key():
         raise Underivable("the step does something else when it is called again, or with other values")
     for value, a, b in zip(tracer.body.constants, tracer.body.bound, again.body.bound, strict=True):
@@ -168,6 +167,8 @@ def _check_pure(
                 f"{site or 'the step'} uses an array that is random, as dropout is, or depends on values that "
                 "are no longer Tensors"
             )
+    if drawn := around.drawn(tracer):
+        raise Underivable(f"the step draws from {drawn}")
     changed, looks = around.undo(), 1
     while changed:
         if looks == LOOKS:

@@ -15,7 +15,7 @@ from ..config import SeedGenerator, generator
 from ..core.tensor import Tensor
 from .body import Underivable
 from .kinds import OF_CALLS, is_layer
-from .tracer import PACKAGE
+from .tracer import PACKAGE, Tracer
 
 LARGE_ARRAY = 1_000_000  # elements; larger ones are not watched
 CONTAINERS = (list, dict, set, deque)
@@ -40,15 +40,15 @@ class Traces(dict[Any, Any]):
 class Surroundings:
     """The lists, dicts, sets, queues, random streams and counters that a step function can reach, as they are now.
 
-    Attributes of the objects it is bound to or closes over are among them.
+    Attributes of the objects it is bound to or closes over are among them. Of this package's random streams the names
+    are enough, as a trace draws from copies.
     """
 
     def __init__(self, step: Any, constants: Any) -> None:
         self.found: list[tuple[str, Any, Any, Callable[[Any], None]]] = []
         self.seen: set[int] = set()
-        rng = generator()
+        self.streams = {id(generator()): "the package's random stream"}
         functions: list[Any] = []
-        self._note("the package's random stream", lambda: rng.bit_generator.state, _state_setter(rng))
         for name, value in _reached(step, functions):
             self._enter(name, value, 0)
         self._enter("constants", constants, 0)
@@ -88,9 +88,7 @@ class Surroundings:
             for key, item in list(items)[:100]:
                 self._enter(f"{name}[{key!r}]", item, depth + 1)
         elif isinstance(value, SeedGenerator):
-            self._note(
-                f"the random stream {name!r}", lambda: value.state, lambda old: setattr(value, "state", old)
-            )
+            self.streams[id(value.numpy)] = f"the random stream {name!r}"
         elif isinstance(value, np.random.Generator):
             stream = value.bit_generator
             self._note(f"the random stream {name!r}", lambda: stream.state, _state_setter(value))
@@ -134,11 +132,9 @@ class Surroundings:
                 return True
         return False
 
-    def rewind(self) -> None:
-        """Put back the random streams, but for the package's, from which weights were drawn."""
-        for name, _, before, write in self.found:
-            if name.startswith("the random stream"):
-                write(before)
+    def drawn(self, tracer: Tracer) -> str:
+        """From which of this package's random streams a trace drew, or nothing."""
+        return next((self.streams.get(i, "a random stream") for i in tracer.drawn()), "")
 
     def undo(self) -> str:
         """Put back what has changed since; say what it was, or nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
@@ -41,6 +42,8 @@ class Tracer(Monitor):
         self.deriving = False  # the backward pass is traced: there are no recorded nodes
         self.steps_frame: FrameType | None = None
         self.has_read = False  # the value of a Tensor left the world of ops
+        # random ones by identity: itself, so that it stays; a copy; and the state in which that was made
+        self.streams: dict[int, tuple[Any, np.random.Generator, str]] = {}
 
     def bind(self, data: Any, value: Value, tensor: Tensor | None = None) -> Value:
         """Recognise `data` as `value` from now on."""
@@ -135,6 +138,20 @@ class Tracer(Monitor):
             part = Value("part", (value,), {"index": i}, piece.shape, piece.dtype, value.active)
             self.body.values.append(part)
             self.bind(piece, part)
+
+    def stream(self, rng: np.random.Generator) -> np.random.Generator:
+        """A copy: what is drawn in a trace must not be missing to what runs, in this thread or another."""
+        if id(rng) not in self.streams:
+            copy = deepcopy(rng)
+            self.streams[id(rng)] = rng, copy, repr(copy.bit_generator.state)
+        return self.streams[id(rng)][1]
+
+    def drawn(self) -> list[int]:
+        """The identities of the streams from which the trace drew."""
+        moved = [
+            (i, repr(copy.bit_generator.state) != before) for i, (_, copy, before) in self.streams.items()
+        ]
+        return [i for i, drew in moved if drew]
 
     def read(self, tensor: Any) -> None:
         """A traced value must not steer Python: the next steps would have to steer it again.
@@ -236,12 +253,16 @@ def trace(
     constants: Any,
     several_in: bool,
     naming: bool = False,
+    before: Tracer | None = None,
 ) -> Tracer:
     """Run `step` once on placeholders; `xs` and `states` are arrays with whether their gradient is asked for.
 
+    Random streams go on where an earlier trace left them, those of this package without moving.
     Raises `Underivable` for what cannot be written down. Exceptions of the step itself come through.
     """
     tracer = Tracer(naming)
+    if before is not None:
+        tracer.streams = before.streams
     body = tracer.body
     placed = [tracer.placeholder("x", a, i, w) for i, (a, w) in enumerate(xs)]
     held = [tracer.placeholder("state", a, i, w) for i, (a, w) in enumerate(states)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ _RENAMED = {  # methods that Keras 2 had, and what takes their place
     "predict_proba": "predict",
 }
 _with_losses: WeakSet[Layer] = WeakSet()  # layers that hold penalties: mostly there are none to look for
+_one_at_a_time = threading.RLock()  # builds: two threads may call a new layer
 
 
 def unique_name(base: str) -> str:
@@ -226,16 +228,15 @@ class Layer(Tracked):
 
     def _ensure_built(self, path: str, args: Any) -> None:
         if not self.built:
-            shapes = (
-                map_nested(lambda x: (None, *x.shape[1:]) if np.ndim(x) else (), args[0]) if args else None
-            )
-            self.build_at(path, shapes)
+            self.build_at(path, map_nested(_batch_shape, args[0]) if args else None)
 
     def build_at(self, path: str, input_shape: Any) -> None:
-        """Build under `path`, from which the weights take their names."""
+        """Build under `path`, from which the weights take their names; no monitor sees it, as it happens once."""
         self.path = path
         if not self.built:
-            self.build(input_shape)
+            with _one_at_a_time, switched(monitor=None):
+                if not self.built:  # by another thread meanwhile
+                    self.build(input_shape)
 
     def _call_arguments(self) -> frozenset[str]:
         return _parameters(type(self).call)
@@ -331,7 +332,7 @@ class MaskSource:
 
 
 def _batch_shape(x: Any) -> tuple[Any, ...]:
-    return (None, *x.shape[1:])
+    return (None, *x.shape[1:]) if np.ndim(x) else ()
 
 
 def _mask_of(inputs: Any) -> Any:
