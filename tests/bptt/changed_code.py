@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from bptt.remembered import (
     Case,
+    Plain,
     module,
     remembered,
 )
@@ -301,3 +302,31 @@ def a_library_that_somebody_changes() -> Case:
         weakref.finalize(change, vars(ops).__setitem__, "exp", real)
 
     return lambda: ops.exp(np.ones(H)), change
+
+
+@remembered
+def beside_what_makes_configurations() -> Case:
+    class Serializable(Plain):
+        def __init__(self) -> None:
+            self.activation = tg.activations.get("tanh")
+
+        def build(self, shape: Any) -> None:
+            super().build(shape)  # type: ignore[misc]
+
+        def get_config(self) -> Any:
+            return {**super().get_config(), "scale": tg.activations.get("tanh")}  # type: ignore[misc]
+
+    one = Serializable()
+    return one.method, lambda: setattr(one, "scale", 3.0)
+
+
+@remembered
+def what_build_reads_if_it_is_called() -> Case:
+    held = [2.0]
+
+    class Building:
+        def build(self) -> Any:
+            return held[0]
+
+    one = Building()
+    return lambda: one.build(), lambda: held.__setitem__(0, 3.0)

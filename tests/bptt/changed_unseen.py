@@ -312,3 +312,15 @@ def a_registered_activation() -> Case:
         objects["mine_for_steps"] = lambda v: v * 3.0
 
     return lambda: tg.activations.get("mine_for_steps")(1.0), change
+
+
+@unsure
+def a_computed_name_of_a_method_that_makes_configurations() -> Case:
+    held = [2.0]
+
+    class Building:
+        def build(self) -> Any:
+            return held[0]
+
+    one = Building()
+    return lambda: getattr(one, ["build"][0])(), lambda: held.__setitem__(0, 3.0)

@@ -33,6 +33,8 @@ from .purity import Traces, content
 LARGEST = 100_000  # bytes of an array whose values are compared
 MOST = 2000  # objects that are looked at
 MISSING = object()  # what is not there
+# Methods of layers that no call of a layer that is built runs: looked at where code has their names.
+ASIDE = frozenset(("build", "get_config", "from_config", "compute_output_shape"))
 CONSTRUCTING = frozenset(("type", "__class__", "__init__", "__new__"))  # names with which classes are called
 
 _code, _defaults, _keywords = map(attrgetter, ("__code__", "__defaults__", "__kwdefaults__"))
@@ -59,6 +61,7 @@ class Dependencies:
         self.strings: set[str] = set()  # that could be the names of attributes
         self.modules: list[tuple[ModuleType, set[str]]] = []  # with the names that were looked for
         self.constructors: dict[int, list[Any]] = {}  # of classes of which only instances were met
+        self.aside: dict[str, list[Any]] = {}  # methods by name
         self.left_out: set[str] = set()
         self.waiting: list[Any] = []
         if isinstance(step, MethodType):
@@ -131,11 +134,14 @@ class Dependencies:
             if not self.waiting and self.names & CONSTRUCTING:
                 self.waiting += [one for found in self.constructors.values() for one in found]
                 self.constructors.clear()
+            for name in self.aside.keys() & self.names:
+                self.waiting += self.aside.pop(name)
             if not self.waiting:
                 self._take_from_modules()
         suspects = HIDDEN | self.left_out
         if BY_NAME & self.names:
             self.names |= self.strings
+            suspects |= self.aside.keys()
             if not all(library(module.__name__) for module, _ in self.modules):
                 suspects |= BY_NAME
         if suspects & self.names:
@@ -280,6 +286,8 @@ class Dependencies:
             for name, value in vars(one).items():
                 if name in ("__init__", "__new__"):
                     self.constructors.setdefault(id(one), []).append(value)
+                elif name in ASIDE:
+                    self.aside.setdefault(name, []).append(value)
                 elif callable(value) or constant(value) or not name.startswith("__"):
                     self.waiting.append(value)
 
