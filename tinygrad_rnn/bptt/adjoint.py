@@ -77,7 +77,7 @@ class _Walk:
 
     def run(self, values: list[Value], terms: list[int], single: set[int]) -> Adjoint:
         body = self.body
-        self.leads = _leading(body, values)
+        self.leads, self.activated = _leading(body, values), _activated(values)
         result = Adjoint([], [], self.tracer.body.values)
         carries = [
             [self._input("carry", state, state.attrs["index"], k) for k in range(count)]
@@ -99,11 +99,12 @@ class _Walk:
                 arrived = outputs.pop(value, None) if value.op != "part" else None
                 if arrived is None and value not in self.parts:
                     continue
-                self.tracer.eq = f"∂{value.eq}" if value.eq else ""
                 if value.op == "part":
                     outputs.setdefault(value.inputs[0], {})[value.attrs["index"]] = self._total(value)
-                else:
-                    self._through(value, arrived if arrived is not None else self._total(value))
+                    continue
+                g = self._total(value) if arrived is None else arrived
+                self.tracer.eq = ", ".join([f"∂{e}" for e in value.eq.split(", ") if e])
+                self._through(value, g)
         result.xs = []
         with switched(grad=False, monitor=self.tracer):
             for j, state in enumerate(body.states):
@@ -129,11 +130,13 @@ class _Walk:
         """The sum of what has arrived, in the order of arrival."""
         parts = self.parts.pop(value)
         total = self.body.tensors[parts[0]]
+        self.tracer.eq = parts[-1].eq
         for part in parts[1:]:
             total = total + self.body.tensors[part]
         found: Value = self.tracer.lookup(total)
-        if value.label and not found.label:
-            found.label = f"d{value.label}"
+        label = value.label or self.activated.get(value, "")
+        if label and not found.label:
+            found.label = f"d{label}"
         return found
 
     def _through(self, value: Value, g: Any) -> None:
@@ -201,6 +204,28 @@ class _Walk:
         self.tracer.body.values.append(zeros)
         self.tracer.bind(np.zeros(zeros.shape, zeros.dtype), zeros)
         return self.body.tensors[zeros]
+
+
+def _activated(values: list[Value]) -> dict[Value, str]:
+    """Names for what has none: `pre_i` if `i` is its activation, `i_f` if `i` and `f` are its parts."""
+    found: dict[Value, str] = {}
+    users = users_of(values, [])
+    for v in reversed(values):
+        only = users.get(v, [])
+        if v.label or len(only) != 1 or v.op == "part":
+            continue
+        (user,) = only
+        if user.op in ("split", "unstack"):
+            parts = [p.label for p in users.get(user, [])]
+            label = "_".join(parts) if all(parts) else ""
+        elif user.op in OPS and OPS[user.op].broadcasts and len(user.args) == 1:
+            label = user.label or found.get(user, "")
+            label = label and f"pre_{label.removeprefix('pre_')}"
+        else:
+            continue
+        if label:
+            found[v] = label
+    return found
 
 
 def _leading(body: Body, values: list[Value]) -> set[Value]:

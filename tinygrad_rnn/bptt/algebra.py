@@ -122,14 +122,15 @@ class _Factors:
             factors = self._cut(args[1], sides[0], value)
             if factors is not None:
                 return [
-                    (b, self._op("multiply", f, g), n) for (b, f, n), g in zip(sides[0], factors, strict=True)
+                    (b, self._op("multiply", f, g), _before(n))
+                    for (b, f, n), g in zip(sides[0], factors, strict=True)
                 ]
         if op == "negative" and sides[0] is not None:
-            return [(b, self._op("negative", f), n) for b, f, n in sides[0]]
+            return [(b, self._op("negative", f), _before(n)) for b, f, n in sides[0]]
         if op in ("add", "subtract") and sides[0] is not None and sides[1] is not None:
             if [b for b, *_ in sides[0]] == [b for b, *_ in sides[1]]:
                 return [
-                    (b, self._op(op, f, g), n)
+                    (b, self._op(op, f, g), _before(n))
                     for (b, f, n), (_, g, _) in zip(sides[0], sides[1], strict=True)
                 ]
         return None
@@ -257,6 +258,11 @@ class _Factors:
 
     def _dtype(self) -> Any:
         return next(v.dtype for v in self.linear if v.dtype.kind == "f")  # a state may be a count
+
+
+def _before(label: str) -> str:
+    """The name of the gradient of what a quantity is the activation of, from that of its own."""
+    return label and f"dpre_{label.removeprefix('dpre_').removeprefix('d')}"
 
 
 def number_apart(a: Any) -> tuple[Any, float]:

@@ -39,7 +39,7 @@ class Value:
         self.active = active  # a gradient can flow through it
         self.label = ""  # the user's name for it
         self.site = ""  # file and line that computed it
-        self.eq = ""  # the number of the equation that it belongs to
+        self.eq = ""  # the numbers of the equations that it belongs to
         self.wanted = active  # its gradient is asked for (inputs)
 
     @property
@@ -50,6 +50,16 @@ class Value:
     def __repr__(self) -> str:
         """For debugging."""
         return f"<{self.label or '?'} = {self.op} {self.shape}>"
+
+
+def equations(*numbers: str) -> str:
+    """The numbers of all equations that some values belong to.
+
+    >>> equations("(2)", "(1), (2)", "")
+    '(1), (2)'
+    """
+    found = {e for several in numbers for e in several.split(", ") if e}
+    return ", ".join(sorted(found, key=lambda e: (e.startswith("∂"), int(e.strip("∂()")))))
 
 
 class Made(list[Value]):

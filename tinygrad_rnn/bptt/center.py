@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .body import Value
+from .body import Value, equations
 from .sums import computed
 from .tracer import Tracer
 from .walks import ancestors, dependents, users_of
@@ -33,6 +33,7 @@ class _Center:
             z = self._with_mean(value)
             if z is not None and self._possible(z, self.users[z]):
                 first = len(self.made)
+                value.eq = equations(value.eq, *[v.eq for v in self._terms_of(z)])
                 value.op, value.args, value.attrs = self._without(z)
                 for new in self.made[first:]:
                     new.eq = value.eq
@@ -65,6 +66,11 @@ class _Center:
             return same and all(self._possible(a, [z]) for a in z.args)
         right = z.args[1] if z.op == "matmul" else None
         return isinstance(right, Value) and len(right.shape) == 2 and right not in self.varying
+
+    def _terms_of(self, z: Value) -> list[Value]:
+        """A sum of products, and all that it is made of."""
+        inner = [t for a in z.inputs if a in self.varying for t in self._terms_of(a)] if z.op == "add" else []
+        return [*inner, z]
 
     def _without(self, z: Value) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
         """Op, arguments and attributes of `z` without its mean."""

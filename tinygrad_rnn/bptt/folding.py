@@ -82,6 +82,8 @@ class Folding:
             value.args = tuple(
                 [self.fold(a, order, scales, width, new) if j == i else a for j, a in enumerate(value.args)]
             )
+            for factor in value.inputs:
+                factor.eq = value.eq if factor.op == "fold" else factor.eq
             return value
         if value.op == "add":
             args = tuple([self.fold(a, order, scales, width, new) for a in value.args])

@@ -14,6 +14,7 @@ class Naming:
         self.layout, self.names = layout, names
         self.members: dict[Value, list[Value]] = {}  # what each buffer holds, one after the other
         self.roots: dict[Value, Value] = {}
+        self.gradients = self._gradients()
         for v in layout.order:
             root = layout._buffer(v)
             while is_whole(root):
@@ -35,9 +36,30 @@ class Naming:
         if named.label and len(named.args) == 1 and named.inputs and named.inputs[0].label == named.label:
             wish = f"{KIN.get(named.op, named.op)}_{named.label}"
             return self.names.new(f"{wish}_block" if wish in self.names.owners else wish)
+        if named.label and here[-1] is not named and not here[-1].label:  # what was written over it has the last word
+            return self.names.new(self._afterwards(named.label, here[-1]))
+        gradient = next((self.gradients[u] for u in here if u in self.gradients), "")
         return self.names.of(
-            named, self._parts(here[-1]) or description(named) or self._term(here[-1]) or "tmp"
+            named, self._parts(here[-1]) or description(named) or gradient or self._term(here[-1]) or "tmp"
         )
+
+    def _gradients(self) -> dict[Value, str]:
+        """Names for what is returned, or is added up to it."""
+        program = self.layout.program
+        found: dict[Value, str] = {}
+        if program.adjoint is None:
+            return found
+        for state, parts in zip(program.body.states, program.adjoint.states, strict=True):
+            found |= dict.fromkeys(parts, f"d{state.label}_before")
+        for name, parts in zip(self.names.constants, program.adjoint.constants, strict=True):
+            found |= dict.fromkeys(parts, f"d{name}" if len(parts) == 1 else f"d{name}_part")
+        return found
+
+    def _afterwards(self, label: str, v: Value) -> str:
+        """A name for what an op without a name has made of a quantity with one, in its place."""
+        if v in self.layout.forward_set:
+            return f"{KIN.get(v.op, v.op)}_{label}" if len(v.args) == 1 else f"{label}_{v.op}"
+        return f"dpre_{label.removeprefix('d')}" if label.startswith("d") else f"{label}_{v.op}"
 
     def of_view(self, v: Value, base: Place) -> str:
         """A name for what shows the buffer `base` in another way."""
@@ -61,13 +83,22 @@ class Naming:
         """The name of one of two terms of a gradient, or of its factor: `dh_part`, `dc_by_dh`."""
         total, base = self._only_user(v), ""
         if total is not None and total.op == "multiply" and not total.label:
-            base = "".join(a.label for a in total.inputs if a is not v)
+            base = "".join(self._shown(a) for a in total.inputs if a is not v)
             total = self._only_user(total) if base else None
+        while total is not None and total.op == "add" and not total.label:
+            outer = self._only_user(total)
+            if outer is None or outer.op != "add":
+                break
+            total = outer
         if total is None or total.op not in ("add", "concatenate") or total in self.layout.forward_set:
             return ""
-        buffer = self.layout._buffer(total)
-        label = total.label or self.layout.carry_of.get(buffer, buffer).label
+        label = self._shown(total)
         return label and (f"{label}_by_{base}" if base else f"{label}_part")
+
+    def _shown(self, v: Value) -> str:
+        """The label of a value, or of the carry in whose memory it lies."""
+        buffer = self.layout._buffer(v)
+        return v.label or self.layout.carry_of.get(buffer, buffer).label
 
     def _only_user(self, v: Value) -> Value | None:
         users = self.layout.users.get(v, [])

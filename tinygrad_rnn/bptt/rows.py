@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .adjoint import Adjoint, users_in
-from .body import Body, Made, Value
+from .body import Body, Made, Value, equations
 from .walks import dependents
 
 ONE = 1.0  # in a row: what the bias is multiplied with
@@ -135,6 +135,7 @@ class _Sum:
     def joined(self, known: dict[tuple[Any, ...], Value]) -> list[Value]:
         """The ops that take the place of the sum, which keeps its identity."""
         total = self.total
+        total.eq = equations(*[v.eq for v in (*self.replaced, total)])
         made = Made(total.dtype, total.eq)
         new = made.new
         parts, (batch, width) = self.parts, total.shape
@@ -183,7 +184,8 @@ def _gradients(row: Value, values: list[Value]) -> None:
             continue
         first = min(values.index(v) for same in found.values() for v in same)
         total = Value("time_sum", (row, dz), {"product": True}, (row.shape[1], dz.shape[1]), dz.dtype)
-        total.eq, total.label = values[first].eq, "drows"
+        total.eq = equations(*[v.eq for same in found.values() for v in same])
+        total.label = "dweights"
         values.insert(first, total)
         for part, a, b in columns(row):
             for value in found.get(part, ()):

@@ -98,6 +98,7 @@ def _unjoin(tracer: Tracer) -> None:
             and all(isinstance(a, Value) and a.shape[0] == left.shape[0] for a in left.args)
         ):
             cuts = [int(n) for n in np.cumsum([a.shape[1] for a in left.args])[:-1]]
+            first = len(made)
             blocks = _several(tracer, made, "split", right, at=tuple(cuts), axis=0)
             products = [
                 computed(tracer, made, "matmul", a, w) for a, w in zip(left.args, blocks, strict=True)
@@ -106,6 +107,8 @@ def _unjoin(tracer: Tracer) -> None:
             total = products[0]
             for p in products[1:-1]:
                 total = computed(tracer, made, "add", total, p)
+            for v in made[first:]:
+                v.eq = value.eq
             value.op, value.args = "add", (total, products[-1])
             if any(p in carried or p.args[0] in carried for p in products):
                 carried |= {p for p in products if p.args[0] in carried}

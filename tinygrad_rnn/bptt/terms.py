@@ -9,7 +9,7 @@ import numpy as np
 
 from .adjoint import Adjoint
 from .algebra import number_apart, resolve
-from .body import Value
+from .body import Value, equations
 from .walks import dependents, users_of
 
 Term = tuple[Value, Any]  # base and factor; 1.0: the base itself
@@ -106,15 +106,17 @@ class _Terms:
 
     def _products(self, summands: list[Value], like: Value) -> list[Value]:
         """One product for each base, in the order in which they came; equal summands are counted."""
-        found: dict[Value, tuple[Any, Value | None]] = {}  # its factor, and the summand if there is only one
+        found: dict[Value, tuple[Any, Value | None, str]] = {}  # its factor, the only summand, and equations
         for v, count in Counter(summands).items():
             summand = v if count == 1 else self._times(v, count)
             base, factor = self._term(summand)
             if base in found:
-                found[base] = (self._plus(found[base][0], factor, base), None)
+                before, _, eq = found[base]
+                eq = equations(eq, v.eq)
+                found[base] = (self._plus(before, factor, base, eq), None, eq)
             else:
-                found[base] = (factor, summand)
-        return [v or self._product(base, factor, like) for base, (factor, v) in found.items()]
+                found[base] = (factor, summand, v.eq)
+        return [v or self._product(base, factor, like, eq) for base, (factor, v, eq) in found.items()]
 
     def _times(self, v: Value, count: int) -> Value:
         """A multiple; of a product with a repeated value, that before it is repeated."""
@@ -132,20 +134,20 @@ class _Terms:
         count *= number
         return self._new("multiply", (factor, count), like) if isinstance(factor, Value) else count
 
-    def _plus(self, a: Any, b: Any, base: Value) -> Any:
+    def _plus(self, a: Any, b: Any, base: Value, eq: str) -> Any:
         if not isinstance(a, Value) and not isinstance(b, Value):
             return a + b
-        return self._new("add", (a, b), base)
+        return self._new("add", (a, b), base, eq)
 
-    def _product(self, base: Value, factor: Any, like: Value) -> Value:
+    def _product(self, base: Value, factor: Any, like: Value, eq: str = "") -> Value:
         if isinstance(factor, Value) and not factor.label and base.label and like.label:
             factor.label = f"{like.label}_by_{base.label}"
-        return self._new("multiply", (base, factor), base)
+        return self._new("multiply", (base, factor), base, eq)
 
-    def _new(self, op: str, args: tuple[Any, ...], like: Value) -> Value:
+    def _new(self, op: str, args: tuple[Any, ...], like: Value, eq: str = "") -> Value:
         values = [a for a in args if isinstance(a, Value)]
         value = Value(op, args, {}, np.broadcast_shapes(*[v.shape for v in values]), like.dtype)
-        value.eq = next((v.eq for v in values if v.eq.startswith("∂")), like.eq)
+        value.eq = eq or next((v.eq for v in values if v.eq.startswith("∂")), like.eq)
         if any(v in self.linear for v in values):
             self.linear.add(value)
             value.active = True
