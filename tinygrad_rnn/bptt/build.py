@@ -31,6 +31,7 @@ from . import (
     spread,
     sums,
     terms,
+    tidy,
 )
 from .adjoint import derive
 from .body import Body, Underivable, Value
@@ -232,7 +233,7 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
         guarded = algebra.guards(adjoint) or masked
     if "factors" not in off:
         algebra.factors(adjoint)
-        algebra.tidy(body, adjoint)
+        tidy.tidy(body, adjoint)
     if "terms" not in off:
         terms.terms(adjoint)
     if "dots" not in off:
@@ -241,7 +242,7 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
         schedule.defer(adjoint, fixed, schedule.largest(body))
     if "pieces" not in off:
         pieces.pieces(adjoint)
-    algebra.resolve(adjoint)
+    tidy.resolve(adjoint)
     if "rows" not in off:
         rows.rows(body, adjoint)
     if "merge" not in off:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import FunctionType, MethodType
@@ -13,6 +14,7 @@ from ..ops.creation import convert_to_tensor
 from .build import NEED_HOIST, PASSES, examine
 from .printing import written
 from .source import laid_out
+from .text import VIEWS
 
 layer_of_cell: list[Callable[[Any], Any]] = []  # what makes a layer of a cell; the layers enter it
 
@@ -104,7 +106,9 @@ def _written(step: Any, x: Any, states: Any, constants: Any, caller: str) -> str
     inputs = [pairs(xs), pairs(given)]
     with switched(grad=True, monitor=None):
         examine(step, inputs, constants, several)
-        return written(step, inputs, constants, several, getattr(layer, "weights", ()))
+        text = written(step, inputs, constants, several, getattr(layer, "weights", ()))
+    first, rest = text.split("\n", 1)
+    return "\n".join([first, *([""] + notes if (notes := getattr(layer, "source_notes", [])) else []), rest])
 
 
 def explain(
@@ -139,19 +143,29 @@ def _sentence(function: Callable[..., Any] | None) -> str:
 
 
 def calls_in_loops(text: str) -> tuple[int, int]:
-    """The statements inside the forward and the backward loop."""
-    counts = []
-    for part in text.split("\ndef ")[1:]:
-        inside, count = False, 0
-        for line in part.splitlines():
-            if line.startswith("    for t in range"):
-                inside = True
-            elif inside and not line.startswith("        "):
-                break
-            elif inside and not line.strip().startswith(("#", "pass")):
-                count += 1
-        counts.append(count)
-    return counts[0], counts[1] if len(counts) > 1 else 0
+    """The calls of NumPy inside the forward and the backward loop, with those of operators and assignments.
+
+    >>> calls_in_loops("def forward():\\n    for t in range(T):\\n        y[t + 1][...] = a + np.exp(b)")
+    (3, 0)
+    """
+    counts = {"forward": 0, "backward": 0}
+    for function in ast.parse(text).body:
+        for loop in (
+            function.body if isinstance(function, ast.FunctionDef) and function.name in counts else ()
+        ):
+            if isinstance(loop, ast.For):
+                counts[function.name] += sum(map(_calls, loop.body))
+    return counts["forward"], counts["backward"]
+
+
+def _calls(node: ast.AST) -> int:
+    """How often NumPy computes or copies something in a statement; views and indices are not counted."""
+    if isinstance(node, ast.Subscript):
+        return _calls(node.value)
+    view = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in VIEWS
+    number = isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant)
+    own = isinstance(node, (ast.Call, ast.BinOp, ast.UnaryOp, ast.Assign, ast.AugAssign))
+    return int(own and not view and not number) + sum(map(_calls, ast.iter_child_nodes(node)))
 
 
 def without(*passes: str) -> switched:

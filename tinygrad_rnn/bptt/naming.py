@@ -6,6 +6,8 @@ from .body import Value
 from .layout import Layout, Place, is_whole
 from .names import KIN, Names, description
 
+WORDS = {"add": "plus", "subtract": "minus", "multiply": "times", "divide": "over"}
+
 
 class Naming:
     """Names what a layout has made."""
@@ -36,7 +38,9 @@ class Naming:
         if named.label and len(named.args) == 1 and named.inputs and named.inputs[0].label == named.label:
             wish = f"{KIN.get(named.op, named.op)}_{named.label}"
             return self.names.new(f"{wish}_block" if wish in self.names.owners else wish)
-        if named.label and here[-1] is not named and not here[-1].label:  # what was written over it has the last word
+        if (
+            named.label and here[-1] is not named and not here[-1].label
+        ):  # what was written over it has the last word
             return self.names.new(self._afterwards(named.label, here[-1]))
         gradient = next((self.gradients[u] for u in here if u in self.gradients), "")
         return self.names.of(
@@ -57,16 +61,19 @@ class Naming:
 
     def _afterwards(self, label: str, v: Value) -> str:
         """A name for what an op without a name has made of a quantity with one, in its place."""
-        if v in self.layout.forward_set:
-            return f"{KIN.get(v.op, v.op)}_{label}" if len(v.args) == 1 else f"{label}_{v.op}"
-        return f"dpre_{label.removeprefix('d')}" if label.startswith("d") else f"{label}_{v.op}"
+        if label.startswith("d") and not label.startswith("dpre_") and v not in self.layout.forward_set:
+            return f"dpre_{label.removeprefix('d')}"
+        if len(v.args) == 1:
+            return f"{KIN.get(v.op, v.op)}_{label}"
+        others = [a.label for a in v.inputs if a.label and a.label != label]
+        return "_".join([label, WORDS.get(v.op, v.op), *others[:1]])
 
     def of_view(self, v: Value, base: Place) -> str:
         """A name for what shows the buffer `base` in another way."""
         held = [u for u in self.members.get(v, [v]) if u.label]
         if v.op == "transpose" and v.label and v.label in [a.label for a in v.args[0].inputs]:
             return self.names.new(f"{v.label}_blocks")
-        return self.names.of(held[-1] if held else v, f"{base.name}_{'T' if v.op == 'transpose' else 'part'}")
+        return self.names.of(held[-1] if held else v, f"{base.name}_{'T' if v.op == 'transpose' else 'view'}")
 
     def _parts(self, v: Value) -> str:
         """The names of the parts into which a value is split, or of which it is made, if they are short."""

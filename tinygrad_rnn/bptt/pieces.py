@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from .adjoint import Adjoint
-from .algebra import resolve
 from .body import Value
+from .tidy import resolve
 from .walks import ancestors, in_order
 
 

@@ -16,18 +16,22 @@ NOTATION = (  # what has to be explained: a pattern that finds it, the term and 
     (
         r"\brows\b",
         "rows[t]",
-        "states before step t, inputs of step t, and 1 for a bias, side by side for one product",
+        "side by side for one product: states before step t, 1 for the bias, inputs of step t, as far as it takes them",
     ),
     (
         r"\bweights\b",
         "weights",
         "what belongs to rows, below each other: weights of states, bias, weights of inputs",
     ),
-    (r"\b(\w+)_folded\b", "{0}", "{1} gate by gate in the order of activation, times the factor of z below"),
+    (
+        r"\b(?!all_)(\w+)_folded\b",
+        "{0}",
+        "{1}, gate by gate in the order and with the factors that activations need",
+    ),
     (
         r"\breciprocal\((?s:.)*_folded\b|_folded\b(?s:.)*\breciprocal\(",
         "reciprocal",
-        "ends sigmoid(z) = 1 / (1 + exp(−z)); the −1 is in what was folded",
+        "ends a sigmoid, 1 / (1 + exp(−a)); the −1 is in what was folded",
     ),
     (
         r"\bjoined\b",
@@ -36,13 +40,27 @@ NOTATION = (  # what has to be explained: a pattern that finds it, the term and 
     ),
     (r"\b(\w+)_spread\b", "{0}", "{1} once for each example: NumPy is faster with two matrices"),
     (
+        r"\b(\w+)_centred\b",
+        "{0}",
+        "{1} less the mean of each row, which normalization would take out of the product",
+    ),
+    (r"\b(?:all_)?((\w+?)_blocks)\b", "{1}", "{2} seen gate by gate: (gates, batch, units)"),
+    (
         r"\b(?:all_)?((\w+?)_beside_(\w+))\b",
         "{1}[t]",
         "{2} of step t and, behind it, the state {3} before this step, for one product",
     ),
     (r"\bcolumns\b", "columns", "(units, batch): a product with the weight in front, which is faster here"),
     (r"out=", "out=", "where a result goes, often over what has just been read"),
-    (r"\b(?:all_)?((d\w+?)_by_(d\w+))\b", "{1}", "the factor of {3} in {2}"),
+    (r"\b(?:all_)?d(pre_(\w+?))(?:_by_d\w+)?\b", "{1}", "what {2} is the activation of"),
+    (r"\b(?:all_)?((d\w+?)_by_(?!\2\b)(d\w+))\b", "{1}", "the factor of {3} in {2}"),
+    (r"\b(?:all_)?((d\w+?)_by_\2)\b", "{1}", "the factor of {2} of step t in {2} of step t − 1"),
+    (
+        r"\b(?:all_)?((d\w+?)_part)\b",
+        "{1}",
+        "a part of {2}: one of the terms that are added, or some of its columns",
+    ),
+    (r"\b((d\w+?)_before)\b", "{1}", "what step t sends back to step t − 1 as its {2}"),
     (r"\b(d(\w+)_next)\b", "{1}", "what step t + 1 sends back to {2}"),
     (r"# ", "(1), ∂(1)", "the equation that a line computes, a part of its derivative"),
 )
@@ -149,6 +167,7 @@ class _Writer(Sections):
             "    Arguments:",
             *(f"        {n}: {self.shape_text(s)}" for n, s in shapes.items()),
             "        cache: of an earlier call with these shapes, to compute in its memory",
+            "    all of one float type. What does not fit in shape is not looked for.",
             "",
             *_wrapped(f"Returns {', '.join(results)}; outputs are (batch, T, ...).", "    "),
             '    """',
@@ -159,7 +178,10 @@ class _Writer(Sections):
             '    """Back-propagation through time: the gradients of a loss from those of the outputs and last states.',
             "",
             "    Arguments: those of forward, and",
-            *(f"        {n}: the gradient of {what}" for n, what in self._cotangent_arguments()),
+            *(
+                f"        {n}: the gradient of {what}, an array of its shape"
+                for n, what in self._cotangent_arguments()
+            ),
             "        cache: the last result of forward",
             "",
             *_wrapped(f"Returns a dict: {', '.join(self._gradient_names())}.", "    "),

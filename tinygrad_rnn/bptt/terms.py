@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from .adjoint import Adjoint
-from .algebra import number_apart, resolve
+from .algebra import number_apart
 from .body import Value, equations
+from .tidy import resolve
 from .walks import dependents, users_of
 
 Term = tuple[Value, Any]  # base and factor; 1.0: the base itself

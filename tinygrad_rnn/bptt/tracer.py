@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import lru_cache
@@ -205,10 +206,15 @@ class Tracer(Monitor):
             if name == "self":
                 found = [(k, v) for k, v in getattr(item, "__dict__", {}).items() if isinstance(v, Tensor)]
             for label, tensor in found:
-                if isinstance(tensor, Tensor):
+                constant = (
+                    isinstance(tensor, np.ndarray)
+                    and getattr(self.known.get(id(tensor)), "op", "") == "constant"
+                )
+                if isinstance(tensor, Tensor) or constant:
                     weak = int(label in parameters or label.startswith("_") or label in ("inputs", "z"))
-                    if self.names.get(id(tensor._data), (2, ""))[0] > weak:
-                        self.names[id(tensor._data)] = (weak, label)
+                    number = id(getattr(tensor, "_data", tensor))
+                    if self.names.get(number, (2, ""))[0] > weak:
+                        self.names[number] = (weak, label)
         for name in code.co_names:
             item = frame.f_globals.get(name)
             if isinstance(item, Tensor):
@@ -242,8 +248,13 @@ def _shortest(args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _identifier(name: str) -> str:
-    """Letters, digits and underscores: names go into source, and nothing else of what a user writes does."""
-    return re.sub(r"\W", "_", name, flags=re.ASCII)[:40]
+    """Letters, digits and underscores: names go into source, and nothing else of what a user writes does.
+
+    >>> _identifier("α_t"), _identifier("W/k")
+    ('alpha_t', 'W_k')
+    """
+    plain = "".join(c if c.isascii() else unicodedata.name(c, "_").split()[-1].lower() for c in name)
+    return re.sub(r"\W", "_", plain, flags=re.ASCII)[:40]
 
 
 def trace(

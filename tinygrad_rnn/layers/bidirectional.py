@@ -125,6 +125,11 @@ class Bidirectional(Recurrent):
         """The derived source of the forward direction; that of the other is the same on the reversed sequence."""
         return bptt_source(self)
 
+    @property
+    def source_notes(self) -> list[str]:
+        """Which direction the source is."""
+        return [*self.forward_layer.source_notes, "It is the forward direction; the other takes X[:, ::-1]."]
+
     def derivable_step(self, x: Any, states: Any, caller: str) -> Any:
         """The step of the forward direction: `RNN.derivable_step`."""
         return self.forward_layer.derivable_step(x, states, caller)

@@ -208,6 +208,14 @@ class RNN(Recurrent):
         """
         return bptt_source(self)
 
+    @property
+    def source_notes(self) -> list[str]:
+        """What the source of a step does not tell about the layer."""
+        notes = ["This is the layer without a mask, and without dropout."]
+        if self.go_backwards:
+            notes.append("It goes backwards: give X[:, ::-1]; Y and dX come in that order, too.")
+        return notes
+
     def derivable_step(self, x: Any, states: Any, caller: str) -> tuple[Any, Any, list[Any], Any]:
         """The step for `bptt_source` and `explain`, its input and states in the layer's type, and its constants.
 
