@@ -54,7 +54,7 @@ def test_what_stands_in_a_row(name: str) -> None:
     text = source(problem(name))
     found = re.findall(r"all_rows\w* = np.empty\(\(T \+ 1, N, (\d+)\)", text)
     assert [int(n) for n in found] == widths
-    assert len(re.findall(r"drows\w* = np.matmul\(all_rows", text)) == gradients
+    assert len(re.findall(r"dweights\w* = np.matmul\(all_rows", text)) == gradients
     assert "rows" not in source(problem(name), "rows")
 
 
@@ -82,7 +82,11 @@ def test_without_copies_and_with_one_product_for_all_gradients() -> None:
     assert not any("[...] =" in line for line in loop_of(backward))
     after = backward.partition("# after the loop")[2]
     assert after.count("np.matmul(") == 2 and "reduce" not in after  # all weights, and x
-    assert sorted(re.findall(r": (drows\[.*\]),", after)) == ["drows[0:4]", "drows[4]", "drows[5:8]"]
+    assert sorted(re.findall(r": (dweights\[.*\]),", after)) == [
+        "dweights[0:4]",
+        "dweights[4]",
+        "dweights[5:8]",
+    ]
 
 
 @every_row

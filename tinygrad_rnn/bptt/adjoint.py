@@ -103,7 +103,7 @@ class _Walk:
                     outputs.setdefault(value.inputs[0], {})[value.attrs["index"]] = self._total(value)
                     continue
                 g = self._total(value) if arrived is None else arrived
-                self.tracer.eq = ", ".join([f"∂{e}" for e in value.eq.split(", ") if e])
+                self.tracer.eq = _derivative_of(value.eq)
                 self._through(value, g)
         result.xs = []
         with switched(grad=False, monitor=self.tracer):
@@ -130,13 +130,13 @@ class _Walk:
         """The sum of what has arrived, in the order of arrival."""
         parts = self.parts.pop(value)
         total = self.body.tensors[parts[0]]
-        self.tracer.eq = parts[-1].eq
+        self.tracer.eq = next((p.eq for p in parts[::-1] if p.eq), _derivative_of(value.eq))
         for part in parts[1:]:
             total = total + self.body.tensors[part]
         found: Value = self.tracer.lookup(total)
         label = value.label or self.activated.get(value, "")
-        if label and not found.label:
-            found.label = f"d{label}"
+        if label and (not found.label or value.label and found.label.startswith("dpre_")):
+            found.label = f"d{label}"  # the user's name, if there is one
         return found
 
     def _through(self, value: Value, g: Any) -> None:
@@ -206,8 +206,13 @@ class _Walk:
         return self.body.tensors[zeros]
 
 
+def _derivative_of(eq: str) -> str:
+    """`∂(1), ∂(2)` for `(1), (2)`."""
+    return ", ".join([f"∂{e}" for e in eq.split(", ") if e])
+
+
 def _activated(values: list[Value]) -> dict[Value, str]:
-    """Names for what has none: `pre_i` if `i` is its activation, `i_f` if `i` and `f` are its parts."""
+    """Names for what has none: `pre_i` if `i` is its activation."""
     found: dict[Value, str] = {}
     users = users_of(values, [])
     for v in reversed(values):
@@ -215,16 +220,9 @@ def _activated(values: list[Value]) -> dict[Value, str]:
         if v.label or len(only) != 1 or v.op == "part":
             continue
         (user,) = only
-        if user.op in ("split", "unstack"):
-            parts = [p.label for p in users.get(user, [])]
-            label = "_".join(parts) if all(parts) else ""
-        elif user.op in OPS and OPS[user.op].broadcasts and len(user.args) == 1:
-            label = user.label or found.get(user, "")
-            label = label and f"pre_{label.removeprefix('pre_')}"
-        else:
-            continue
-        if label:
-            found[v] = label
+        label = user.label or found.get(user, "")
+        if label and user.op in OPS and OPS[user.op].broadcasts and len(user.args) == 1:
+            found[v] = f"pre_{label.removeprefix('pre_')}"
     return found
 
 

@@ -21,24 +21,25 @@ from .walks import ancestors, dependents, users_of
 def guards(adjoint: Adjoint) -> bool:
     """Leave out `where(g == 0, 0, x)`, which keeps `0 · ∞` out of a gradient.
 
-    Tells whether there was any.
-
-    If a gradient is not finite after all, the recorded steps decide (see `derived`).
+    Tells whether there was any. Only tests of a gradient `g` are meant: those that the step makes of its own values
+    stay. If a gradient is not finite after all, the recorded steps decide (see `Plan.checked`).
     """
-    found = False
+    gradients, found = linear(adjoint), False
     for value in adjoint.values:
         if value.op == "where" and value.args[1] == 0 and isinstance(value.args[0], Value):
-            test = value.args[0]
-            if (
-                test.op == "equal"
-                and test.args[1] == 0
-                and isinstance(value.args[2], Value)
-                and value.args[2].shape == value.shape
-            ):
-                value.op, value.args = "alias", (value.args[2],)
-                found = True
+            test, _, kept = value.args
+            if test.op == "equal" and test.args[0] in gradients and test.args[1] == 0:
+                if isinstance(kept, Value) and kept.shape == value.shape:
+                    value.op, value.args = "alias", (kept,)
+                    found = True
     resolve(adjoint)
     return found
+
+
+def linear(adjoint: Adjoint) -> set[Any]:
+    """The gradients: what depends on those that arrive."""
+    sources = [c for c in adjoint.cotangents if c] + [c for cs in adjoint.carries for c in cs]
+    return dependents(adjoint.values, sources) | set(sources)
 
 
 def factors(adjoint: Adjoint) -> None:
@@ -56,8 +57,7 @@ def factors(adjoint: Adjoint) -> None:
 class _Factors:
     def __init__(self, adjoint: Adjoint) -> None:
         self.adjoint = adjoint
-        sources = [c for c in adjoint.cotangents if c] + [c for cs in adjoint.carries for c in cs]
-        self.linear = dependents(adjoint.values, sources) | set(sources)
+        self.linear = linear(adjoint)
         self.users = users_of(adjoint.values, [])
         self.inside = ancestors([v for parts in adjoint.states for v in parts])  # what the step before needs
         self.form: dict[Value, tuple[Value, Any]] = {}  # base and factor (1.0: none)

@@ -112,6 +112,7 @@ def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
     except Exception as error:
         if surroundings is not None and not surroundings.built():  # weights that were made stay
             surroundings.undo()
+            surroundings.rewind()
         if not isinstance(error, Underivable):
             raise Underivable(f"the step raised {type(error).__name__}: {error}") from error
         _examined[key] = str(error)
@@ -170,13 +171,14 @@ def _check_pure(
             )
     if drawn := around.drawn(tracer):
         raise Underivable(f"the step draws from {drawn}")
-    changed, looks = around.undo(), 1
-    while changed:
+    changed, drawn, looks, first = around.undo(), around.moved(), 1, around
+    while changed or drawn:
         if looks == LOOKS:
-            raise Underivable(f"the step changes {changed}")
+            first.rewind()
+            raise Underivable(f"the step changes {changed}" if changed else f"the step draws from {drawn}")
         around = Surroundings(step, constants)
         trace(step, other[0], other[1], constants, several_in)
-        changed, looks = around.undo(), looks + 1
+        changed, drawn, looks = around.undo(), around.moved(), looks + 1
     outside = {id(getattr(b, "_data", b)) for b in again.body.bound}
     arrays = [(v.site, t._data) for v, t in again.body.tensors.items() if id(t._data) not in outside]
     computed = [(site, weakref.ref(a)) for site, a in arrays if isinstance(a, np.ndarray)]

@@ -150,11 +150,9 @@ def calls_in_loops(text: str) -> tuple[int, int]:
     """
     counts = {"forward": 0, "backward": 0}
     for function in ast.parse(text).body:
-        for loop in (
-            function.body if isinstance(function, ast.FunctionDef) and function.name in counts else ()
-        ):
-            if isinstance(loop, ast.For):
-                counts[function.name] += sum(map(_calls, loop.body))
+        if isinstance(function, ast.FunctionDef) and function.name in counts:
+            loops = [node for node in function.body if isinstance(node, ast.For)]
+            counts[function.name] = sum(_calls(node) for loop in loops for node in loop.body)
     return counts["forward"], counts["backward"]
 
 

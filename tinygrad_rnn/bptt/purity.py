@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import random
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,11 +15,15 @@ import numpy as np
 from ..config import SeedGenerator, generator
 from ..core.tensor import Tensor
 from .body import Underivable
-from .kinds import OF_CALLS, is_layer
+from .kinds import OF_CALLS, is_layer, library
 from .tracer import PACKAGE, Tracer
 
 LARGE_ARRAY = 1_000_000  # elements; larger ones are not watched
 CONTAINERS = (list, dict, set, deque)
+SHARED: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {  # random streams, read and put back
+    "Python's random stream": (random.getstate, random.setstate),
+    "NumPy's random stream": (lambda: np.random.get_state(), lambda state: np.random.set_state(state)),
+}
 
 
 class Traces(dict[Any, Any]):
@@ -48,12 +53,15 @@ class Surroundings:
         self.found: list[tuple[str, Any, Any, Callable[[Any], None]]] = []
         self.seen: set[int] = set()
         self.streams = {id(generator()): "the package's random stream"}
+        self.shared = {name: read() for name, (read, _) in SHARED.items()}
+        self.classes: set[type] = set()
         functions: list[Any] = []
         for name, value in _reached(step, functions):
             self._enter(name, value, 0)
         self._enter("constants", constants, 0)
         for function in functions:
             self._names_of_numbers(function)
+            self._enter_object(function.__name__, function, 0)
         for cell_name, cell in [pair for function in functions for pair in _cells(function)]:
             if isinstance(content(cell), (int, float, str, Tensor)):
                 self._note(
@@ -101,8 +109,17 @@ class Surroundings:
             )
         elif isinstance(value, (BuiltinFunctionType, MethodType)):
             self._enter(name, value.__self__, depth)
-        elif not isinstance(value, (type, Tensor, ModuleType, FunctionType)):
+        elif isinstance(value, type):
+            self._enter_class(value)
+        elif not isinstance(value, (Tensor, ModuleType, FunctionType)):
             self._enter_object(name, value, depth)
+
+    def _enter_class(self, kind: type) -> None:
+        """Numbers in a class that is not a library's."""
+        if kind not in self.classes and not library(kind.__module__):
+            self.classes.add(kind)
+            read, write = functools.partial(_numbers, kind), functools.partial(_set_numbers, kind)
+            self._note(f"an attribute of the class {kind.__name__!r}", read, write)
 
     def _enter_object(self, name: str, value: Any, depth: int) -> None:
         slots = [s for c in type(value).__mro__ for s in vars(c).get("__slots__", ()) if isinstance(s, str)]
@@ -120,6 +137,7 @@ class Surroundings:
             get, put = functools.partial(getattr, value, slot), functools.partial(setattr, value, slot)
             self._note(f"the attribute {slot!r} of {name!r}", get, put)
         for one in type(value).__mro__:
+            self._enter_class(one)
             held |= {k: v for k, v in vars(one).items() if isinstance(v, CONTAINERS) and k not in held}
         deeper = depth + (not is_layer(value))  # layers in layers are looked into at any depth
         for key, item in held.items():
@@ -135,6 +153,15 @@ class Surroundings:
     def drawn(self, tracer: Tracer) -> str:
         """From which of this package's random streams a trace drew, or nothing."""
         return next((self.streams.get(i, "a random stream") for i in tracer.drawn()), "")
+
+    def moved(self) -> str:
+        """Which of the random streams that all code shares stands elsewhere now, or nothing."""
+        return next((name for name, (read, _) in SHARED.items() if not _same(read(), self.shared[name])), "")
+
+    def rewind(self) -> None:
+        """Put these back: whatever other threads drew meanwhile comes again, so it is done for a reason only."""
+        for name, (_, write) in SHARED.items():
+            write(self.shared[name])
 
     def undo(self) -> str:
         """Put back what has changed since; say what it was, or nothing."""
@@ -236,13 +263,26 @@ def _restore(value: Any, old: Any) -> None:
 def _attributes(value: Any) -> dict[str, Any]:
     """What hangs on an object, without what every call of a layer sets: another thread may be in one."""
     left_out = OF_CALLS if is_layer(value) else ()
-    return {name: item for name, item in value.__dict__.copy().items() if name not in left_out}
+    inner = value.__dict__.copy().items()
+    return {name: item for name, item in inner if name not in left_out and not isinstance(item, Traces)}
 
 
 def _set_attributes(value: Any, old: dict[str, Any]) -> None:
     for name in _attributes(value).keys() - old.keys():
         del value.__dict__[name]
     value.__dict__.update(old)
+
+
+def _numbers(kind: type) -> dict[str, Any]:
+    """The numbers in a class."""
+    return {name: item for name, item in vars(kind).items() if isinstance(item, (int, float, str))}
+
+
+def _set_numbers(kind: type, old: dict[str, Any]) -> None:
+    for name in _numbers(kind).keys() - old.keys():
+        delattr(kind, name)
+    for name, item in old.items():
+        setattr(kind, name, item)
 
 
 def _same(a: Any, b: Any) -> bool:

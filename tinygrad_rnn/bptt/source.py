@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from textwrap import fill
+from textwrap import fill, wrap
 
 from .memory import WIDTH, listed
 from .names import Names
@@ -58,13 +58,14 @@ NOTATION = (  # what has to be explained: a pattern that finds it, the term and 
     (
         r"\b(?:all_)?((d\w+?)_part)\b",
         "{1}",
-        "a part of {2}: one of the terms that are added, or some of its columns",
+        "one of the terms of {2}, or a piece of it",
     ),
     (r"\b((d\w+?)_before)\b", "{1}", "what step t sends back to step t − 1 as its {2}"),
     (r"\b(d(\w+)_next)\b", "{1}", "what step t + 1 sends back to {2}"),
     (r"# ", "(1), ∂(1)", "the equation that a line computes, a part of its derivative"),
 )
 COMMENTS = 78  # the column in which they begin
+LONGEST = 120  # characters of a line
 
 
 def write(program: Program, names: Names) -> str:
@@ -79,6 +80,7 @@ def laid_out(text: str) -> str:
     """
     numbered = re.compile(r"^(.*\S)  (# ∂?\(\d.*)$", re.M)
     text = numbered.sub(lambda m: f"{m[1]:<{COMMENTS - 2}}  {m[2]}", text)
+    text = re.sub(rf"^( *)(?=.{{{LONGEST + 1},}}$)(.*), (out=\S+\).*)$", r"\1\2,\n\1    \3", text, flags=re.M)
     equations = re.compile(rf"^    \(\d+\) .{{{WIDTH - 8},}}$", re.M)
     return equations.sub(
         lambda m: fill(m[0], WIDTH, subsequent_indent=" " * 12, break_long_words=False), text
@@ -111,9 +113,8 @@ class _Writer(Sections):
         for pattern, term, meaning in NOTATION:
             if found := re.search(pattern, statements):
                 parts = (found[0], *found.groups())
-                lines.append(
-                    f"    {term.format(*parts):<16}{' ' * (len(term.format(*parts)) > 15)}{meaning.format(*parts)}"
-                )
+                entry = f"    {term.format(*parts):<15} {meaning.format(*parts)}"
+                lines += wrap(entry, WIDTH, subsequent_indent=" " * 20, replace_whitespace=False)
         return [*lines, '"""']
 
     # --- the functions ------------------------------------------------------------------------------

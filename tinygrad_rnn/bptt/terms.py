@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from .adjoint import Adjoint
-from .algebra import number_apart
+from .algebra import linear, number_apart
 from .body import Value, equations
 from .tidy import resolve
-from .walks import dependents, users_of
+from .walks import users_of
 
 Term = tuple[Value, Any]  # base and factor; 1.0: the base itself
 
@@ -29,8 +29,7 @@ class _Terms:
     def __init__(self, adjoint: Adjoint) -> None:
         self.adjoint = adjoint
         self.carries = [c for cs in adjoint.carries for c in cs]
-        sources = [c for c in adjoint.cotangents if c] + self.carries
-        self.linear = dependents(adjoint.values, sources) | set(sources)
+        self.linear = linear(adjoint)
         self.made: list[Value] = []
 
     def run(self) -> None:

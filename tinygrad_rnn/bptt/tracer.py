@@ -166,6 +166,10 @@ class Tracer(Monitor):
                 f"{self._here()} reads the value of a tensor (a branch, an index, a number, assign)"
             )
 
+    def assigned(self, variable: Any, value: Any) -> None:
+        """A step that changes a variable does so at every step."""
+        raise Underivable(f"{self._here()} assigns to the variable {variable.path!r}")
+
     # --- places and names ---------------------------------------------------------------------------
 
     def _here(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import enable_grad, switched
+from ..config import enable_grad, mode, switched
 from ..core.autodiff import grad
 from ..core.op import Array, GradSlot, Leaf
 from ..core.tensor import Tensor
@@ -33,13 +33,21 @@ def try_out(
 ) -> None:
     """Run three steps both ways; raises `Underivable` if they differ.
 
-    The values are like those of the first step, times `scale`. If weights moved meanwhile, as another thread trains
-    them, it is tried again.
+    The values are like those of the first step, times `scale`. Where these leave no digits, as behind a gate that is
+    saturated, float64 decides. If weights moved meanwhile, as another thread trains them, it is tried again.
     """
     for _ in range(TRIALS):
         before = [np.array(getattr(b, "_data", b)) for b in bound]
         try:
-            return _try_out(built, functions, inputs, bound, again, scale)
+            try:
+                return _try_out(built, functions, inputs, bound, again, scale)
+            except Underivable as error:
+                if not any(a.dtype in (np.float16, np.float32) for group in inputs for a, _ in group):
+                    raise
+                try:
+                    return _try_out(built, functions, inputs, bound, again, scale, wide=True)
+                except Exception:
+                    raise error from None
         except Underivable:
             after = [getattr(b, "_data", b) for b in bound]
             if all(
@@ -57,19 +65,20 @@ def _try_out(
     bound: list[Any],
     again: Unrolled,
     scale: float,
+    wide: bool = False,
 ) -> None:
     rng = np.random.default_rng(0)
-    xs = [_leaf(np.stack([_near(a, rng, scale) for _ in range(STEPS)], axis=1)) for a, _ in inputs[0]]
-    states = [_leaf(_near(a, rng, scale)) for a, _ in inputs[1]]
-    arrays = (
-        [t._data for t in (*xs, *states)] + [np.asarray(getattr(b, "_data", b)) for b in bound] + built.static
-    )
+    typed = _widened if wide else np.asarray
+    xs = [_leaf(typed(np.stack([_near(a, rng, scale) for _ in range(STEPS)], axis=1))) for a, _ in inputs[0]]
+    states = [_leaf(typed(_near(a, rng, scale))) for a, _ in inputs[1]]
+    arrays = [t._data for t in (*xs, *states)]
+    arrays += [typed(getattr(b, "_data", b)) for b in (*bound, *built.static)]
     with np.errstate(all="ignore"):
         *results, cache = functions["forward"](*arrays)
-    with enable_grad(), switched(derive=False, monitor=None), _cut(bound):
+    with enable_grad(), switched(derive=False, monitor=None, wide=wide or mode().wide), _cut(bound):
         outputs, last = again(xs, states)
         expected = [*(outputs if isinstance(outputs, tuple) else (outputs,)), *last]
-        _agree([e._data for e in expected], results, "values")
+        _agree([e._data for e in expected], results, "values", wide)
         if not built.gradients:
             return
         cotangents = [rng.standard_normal(r.shape).astype(r.dtype) for r in results]
@@ -86,9 +95,14 @@ def _try_out(
         return  # such gradients are not used
     of = {id(t): g for t, g in zip(recorded, found, strict=True)}
     known = [(of[id(t)], g) for t, g in zip(targets, gradients, strict=True) if id(t) in of]
-    _agree(
-        [np.zeros(g.shape) if e is None else e._data for e, g in known], [g for _, g in known], "gradients"
-    )
+    given = [np.zeros(g.shape) if e is None else e._data for e, g in known]
+    _agree(given, [g for _, g in known], "gradients", wide)
+
+
+def _widened(array: Any) -> Array:
+    """In float64, if it holds floats."""
+    found: Array = np.asarray(array)
+    return found.astype(np.float64) if found.dtype.kind == "f" else found
 
 
 @contextmanager
@@ -135,14 +149,14 @@ def _size(array: Any) -> float:
     return float(np.abs(finite).max(initial=0))
 
 
-def _agree(expected: list[Any], found: list[Any], what: str) -> None:
+def _agree(expected: list[Any], found: list[Any], what: str, wide: bool) -> None:
     sizes = [_size(e) for e in expected]
     for e, f, size in zip(expected, found, sizes, strict=True):
         if np.shape(e) != np.shape(f):
             raise Underivable(
                 f"derived {what} have shape {np.shape(f)}, not {np.shape(e)}; please report this step"
             )
-        bar = TOLERANCE.get(str(np.asarray(f).dtype), 0)
+        bar = TOLERANCE["float32"] if wide else TOLERANCE.get(str(np.asarray(f).dtype), 0)
         noise = ROUNDING * np.finfo(np.asarray(f).dtype).eps * max(sizes) if bar else 0.0
         if not _close(f, e, bar, max(bar * max(size, NEGLIGIBLE * max(sizes)), noise) + 1e-30):
             raise Underivable(

@@ -317,6 +317,8 @@ class Variable(Tensor):
         data = np.array(value, dtype=self.dtype)
         if data.shape != self.shape:
             raise ValueError(f"assign to {self.path!r}: expected shape {self.shape}, received {data.shape}")
+        if (monitor := mode().monitor) is not None:
+            monitor.assigned(self, data)
         self.replace(data)
         return self
 
