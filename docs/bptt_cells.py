@@ -150,7 +150,7 @@ RNN = Cell(
             [r"b after .*all_a\[1:\]", r"b after .*reduce\(all_dy"],
             "All steps in one product, one sum."),
         Row(['"dWax":', '"dWaa":', '"dba":'],
-            [r"b after drows ="],
+            [r"b after dweights ="],
             "And one product for all three, whose rows are their gradients."),
         Row(['"dx":'],
             [r"b after .*Wax\.T"],
@@ -164,7 +164,8 @@ RNN = Cell(
 
 LSTM = Cell(
     title="The LSTM",
-    intro="Gates in Keras's order i, f, c~, o. `layers.LSTM` reads the same, with Keras's names.",
+    intro="Gates in Keras's order i, f, c~, o. `layers.LSTM` has the same loops; its four equations "
+    "activate the gates where they are used, so there `i`, `f` and `o` are what the sigmoids are taken of.",
     step=lstm_step,
     weights=lstm_weights,
     states=2,
@@ -224,7 +225,7 @@ LSTM = Cell(
             [r"b inside dot\("],
             "The one product that cannot leave the loop."),
         Row(['"dWx":', '"dWh":', '"db":'],
-            [r"b after drows ="],
+            [r"b after dweights ="],
             "One product over all steps, whose rows are the three gradients."),
         Row(['"dx":'],
             [r"b after .*Wx\.T"],

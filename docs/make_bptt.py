@@ -163,10 +163,11 @@ How to read it:
   states before each step, `all_h[1:]` those after it. `dh`, without `[t]`, is written over at every step.
 - `rows[t]` has states before step t, 1 and inputs of step t side by side, a row for each example; `all_h` and `all_x`
   are columns of `all_rows`.
+- `dv` is the gradient of `v`, `dpre_v` that of what `v` is the activation of, `dweights` that of all that is in `weights`.
 - `dz_by_dh` is the factor of dh in dz, where it is known before the loop. `dh_next` is what step t + 1 sends back to h.
 - `out=` says where a result goes. A statement often writes over what it has just read.
 - Comments name the equation that a line computes; `∂(2)` belongs to the derivative of equation (2). The numbers in
-  the left columns are those of `tinygrad_rnn/manual`.
+  the left columns are those of `tinygrad_rnn/manual`, where the vanilla RNN's cell and network each count from (1).
 - All arrays are made by `new_cache`, once for sequences of one shape, and used again from call to call. Every function
   takes out of the cache what it reads.
 

@@ -168,7 +168,7 @@ class _Writer(Sections):
             "    Arguments:",
             *(f"        {n}: {self.shape_text(s)}" for n, s in shapes.items()),
             "        cache: of an earlier call with these shapes, to compute in its memory",
-            "    all of one float type. What does not fit in shape is not looked for.",
+            "    All are of one float type, and their shapes are not checked.",
             "",
             *_wrapped(f"Returns {', '.join(results)}; outputs are (batch, T, ...).", "    "),
             '    """',
