@@ -163,7 +163,7 @@ How to read it:
   states before each step, `all_h[1:]` those after it. `dh`, without `[t]`, is written over at every step.
 - `rows[t]` has states before step t, 1 and inputs of step t side by side, a row for each example; `all_h` and `all_x`
   are columns of `all_rows`.
-- `dv` is the gradient of `v`, `dpre_v` that of what `v` is the activation of, `dweights` that of all that is in `weights`.
+- `dv` is the gradient of `v`, `dpre_v` that of what `v` is the activation of, `dweights` that of all in `weights`.
 - `dz_by_dh` is the factor of dh in dz, where it is known before the loop. `dh_next` is what step t + 1 sends back to h.
 - `out=` says where a result goes. A statement often writes over what it has just read.
 - Comments name the equation that a line computes; `∂(2)` belongs to the derivative of equation (2). The numbers in
