@@ -10,7 +10,7 @@ import pytest
 from compare.networks import Rnn
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import Variable
+from tinygrad_rnn import Variable, layers
 from tinygrad_rnn.compare import GradReport, compare_gradients, compare_three, numeric_gradients
 
 
@@ -45,6 +45,34 @@ def test_a_chaotic_network_is_inconclusive() -> None:
     report = compare_gradients(rnn.by_hand(), rnn.params, loss_fn=rnn.loss)
     assert report and rows(report)["Wh"].verdict == "inconclusive"
     assert "chaotic" in rows(report)["Wh"].diagnosis
+
+
+@pytest.mark.parametrize("stream", ["numpy", "layer"])
+def test_a_random_loss_is_refused(stream: str) -> None:
+    rnn, dropout = differentiated(0, 6), layers.Dropout(0.5, seed=1)
+
+    def loss() -> Any:
+        keep = np.random.rand(5, 4) > 0.5 if stream == "numpy" else dropout(np.ones((5, 4)), training=True)
+        return rnn.loss() * (keep * np.sqrt(np.arange(20.0)).reshape(5, 4)).sum()
+
+    before = [v._data for v in rnn.params.values()]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="not deterministic.*training=False.*seed"):
+            compare_gradients(rnn.by_hand(), rnn.params, loss_fn=loss)
+    assert all(v._data is data for v, data in zip(rnn.params.values(), before, strict=True))
+
+    def seeded() -> Any:
+        return rnn.loss() * float(np.random.default_rng(1).random() > 0)
+
+    assert compare_gradients(rnn.by_hand(), rnn.params, loss_fn=seeded)
+
+
+def test_a_random_function_is_refused() -> None:
+    def noisy(x: Any) -> Any:
+        return {"x": 2 * x * np.random.rand()}
+
+    with pytest.raises(ValueError, match="auto is not deterministic.*'x'.*seed"):
+        compare_gradients({"x": np.zeros(3)}, noisy, inputs={"x": np.ones(3)})
 
 
 @pytest.mark.parametrize("k", [15, 20])

@@ -258,7 +258,8 @@ def test_a_chaotic_network_is_inconclusive_step_by_step() -> None:
     rnn.by_hand(rec=lambda t, **q: rec(t, dz=q["dz"]) if t % 40 == 0 else None)
     report = tg.compare_gradients(rec, rnn.params, loss_fn=rnn.loss)
     verdicts = {row.t: row.verdict for row in report.rows}
-    assert report and verdicts[0] == "inconclusive" and "chaotic" in str(report), str(report)
+    assert verdicts[0] == "inconclusive" and "chaotic" in str(report), str(report)
+    assert not report and str(report).endswith("10 inconclusive: nothing could be said"), str(report)
 
 
 @pytest.mark.parametrize("recorded", [True, False])

@@ -79,6 +79,11 @@ def test_truth_and_errors() -> None:
     good = GradReport([Row("a", verdict=verdict) for verdict in passing])
     good.raise_if_bad()
     assert good and "passed" in repr(good)
+    unknown = GradReport([Row("a", verdict="inconclusive"), Row("b", verdict="missing", extra=True)])
+    assert not unknown and repr(unknown).endswith("nothing could be said>")
+    with pytest.raises(AssertionError, match="nothing could be said"):
+        unknown.raise_if_bad()
+    assert GradReport([Row("a", verdict="inconclusive"), Row("b", verdict="rounding")])
     for verdict in ("bad", "differs", "missing", "shape", "non-finite"):
         assert not GradReport([Row("a", verdict=verdict)])
 

@@ -59,8 +59,9 @@ def compare_gradients(
     "non-finite". A gradient that only the hand derivation has is reported, but is no failure.
 
     Costs at most 6 backward passes. Nothing is changed by the measurement. Raises `TypeError` for another kind
-    of `manual` or `auto`, and `ValueError` for a transformation in `map` other than "T" or a function, and for
-    quantities by step without a recorded loss.
+    of `manual` or `auto`, and `ValueError` for a transformation in `map` other than "T" or a function, for
+    quantities by step without a recorded loss, and for a loss (or a function `auto`) that gives something else
+    the second time, as with dropout: no hand derivation has its gradient.
 
     >>> import numpy as np
     >>> from tinygrad_rnn import Variable

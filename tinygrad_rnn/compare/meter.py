@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..core.op import Array
 from ..core.tensor import Tensor
 from ..core.trace import trace
 from .numeric import FLOORS
-from .parameters import ROUNDS, Carried, Probe, jitter, untouched
+from .parameters import ROUNDS, Carried, Probe, jitter, require_same, untouched
 from .recorded import Recorded
 from .verdict import Reference, eps_of, floor_of, size_of
 
@@ -47,21 +48,26 @@ class Meter:
     def measure(self, references: dict[str, Reference], traced: bool) -> tuple[list[Recorded], list[str]]:
         """Fill in the floors, and the gradients that nobody has computed; return what was recorded, and notes.
 
-        The loss as it is comes first; with `traced` the moved ones follow.
+        The loss as it is comes first; with `traced` the moved ones follow. Raises `ValueError` for a loss that
+        has another value when it is computed again.
         """
         recorded: list[Recorded] = []
         runs: list[dict[str, Array | None]] = []
 
-        def once(arrays: Mapping[str, Array], traced: bool) -> None:
+        def evaluated(arrays: Mapping[str, Array], traced: bool) -> Tensor:
+            with trace() if traced else nullcontext():
+                return self.probe.record(arrays)
+
+        def once(arrays: Mapping[str, Array], traced: bool) -> Tensor:
+            loss = evaluated(arrays, traced)
             if not traced:
-                runs.append(self.probe.gradients(self.probe.record(arrays)))
-                return
-            with trace():
-                loss = self.probe.record(arrays)
+                runs.append(self.probe.gradients(loss))
+                return loss
             recorded.append(Recorded(loss))
             nodes = {name: tensor._node for name, tensor in self.tensors.items()}
             rows = {name: recorded[-1].row.get(node) for name, node in nodes.items() if node is not None}
             runs.append({n: None if i is None else recorded[-1].grads.get(i) for n, i in rows.items()})
+            return loss
 
         rng = np.random.default_rng(0)
 
@@ -70,7 +76,9 @@ class Meter:
 
         with self.untouched():
             originals = [x.copy() for x in self.arrays], [t._data for t in self.moving]
-            once(self.base, traced or not mode().derive)  # derived mode has no steps that could be looked at
+            unrolled = traced or not mode().derive  # derived mode has no steps that could be looked at
+            loss, again = once(self.base, unrolled), evaluated(self.base, unrolled)
+            require_same(float(loss.item()), float(again.item()), eps_of(loss._data))
             for _ in range(ROUNDS):
                 for array, original in zip(self.arrays, originals[0], strict=True):
                     array[...] = jittered(original)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.op import Array
 from ..core.tensor import Tensor
-from .parameters import ROUNDS, Carried, Probe, ancestors, distance, jitter
+from .parameters import ROUNDS, Carried, Probe, ancestors, distance, jitter, require_same
 
 TINY = 1e-30  # the complex step: no difference is taken, so nothing cancels
 CLOSER = 0.01  # a suspicious place is looked at again with a step this much smaller
@@ -117,11 +117,7 @@ class Trial:
         first, second = (float(self.probe.value(self.base)) for _ in range(2))
         if not math.isfinite(first):
             raise ValueError(f"the loss function returned {first}: there is no gradient to look at")
-        if not abs(first - second) <= 16 * self.eps * max(abs(first), abs(second)):
-            raise ValueError(
-                f"the loss function is not deterministic: it returned {first!r}, then {second!r} for the "
-                "same parameters. Switch dropout off, or give it a fixed seed inside the function"
-            )
+        require_same(first, second, self.eps)
         return first
 
     # --- the gradients of autodiff, and what rounding does to them ------------------------------------

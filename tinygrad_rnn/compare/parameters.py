@@ -226,6 +226,16 @@ class Probe:
         return {name: None if g is None else g._data for name, g in zip(self.tensors, found, strict=True)}
 
 
+def require_same(first: float, second: float, eps: float) -> None:
+    """Raise `ValueError` if a loss has two values, beyond rounding, for the same parameters and inputs."""
+    if not np.isclose(first, second, rtol=16 * eps, atol=0, equal_nan=True):
+        raise ValueError(
+            f"the loss function is not deterministic: it returned {first!r}, then {second!r} for the same "
+            "parameters and inputs, so its gradient is another one each time. Switch dropout off "
+            "(training=False), seed what is random inside the function, and reset states there"
+        )
+
+
 def distance(a: Array | None, b: Array | None) -> float:
     """`max |a − b|` of two gradients, of which None stands for zero.
 

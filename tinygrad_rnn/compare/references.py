@@ -13,9 +13,9 @@ from ..core.autodiff import grad
 from ..core.op import Array, Leaf
 from ..core.tensor import Tensor
 from .names import flatten, match
-from .parameters import ROUNDS, jitter, leaves_of, named
+from .parameters import ROUNDS, distance, jitter, leaves_of, named
 from .report import Row
-from .verdict import Reference, eps_of, floor_of
+from .verdict import Reference, eps_of, floor_of, size_of
 
 
 def manual_gradients(manual: Any, inputs: Any = None) -> dict[str, Any]:
@@ -71,8 +71,10 @@ def call(function: Callable[..., Any], inputs: Any = None) -> Any:
 
 def function_references(function: Callable[..., Any], inputs: Any) -> tuple[dict[str, Reference], list[str]]:
     """The gradients that a function gives, with their noise floors if it has inputs that can be moved."""
-    given = manual_gradients(function, inputs)
+    given, again = (manual_gradients(function, inputs) for _ in range(2))
     first = {name: array_of(value) for name, value in given.items() if value is not None}
+    for name, g in first.items():
+        _require_same(name, g, array_of(again.get(name)))
     items = list(inputs.items()) if isinstance(inputs, Mapping) else list(enumerate(inputs or ()))
     arrays = {key: np.array(value) for key, value in items}
     if not any(a.dtype.kind == "f" for a in arrays.values()):
@@ -91,6 +93,18 @@ def function_references(function: Callable[..., Any], inputs: Any) -> tuple[dict
         others = [a for a in (array_of(run.get(name)) for run in runs) if a is not None]
         found[name] = Reference(g, None if g is None else floor_of(g, others, coarsest))
     return found, []
+
+
+def _require_same(name: str, g: Array | None, again: Array | None) -> None:
+    """Raise `ValueError` if a function gives two gradients for the same inputs; rounding may be its own."""
+    if g is None or again is None or g.shape != again.shape or not np.isfinite(g).all():
+        return
+    if not distance(g, again) <= np.sqrt(eps_of(g)) * size_of(g):
+        raise ValueError(
+            f"compare_gradients: the function auto is not deterministic: called twice with the same inputs, its "
+            f"gradient {name!r} differs by {distance(g, again):.3g}. Switch dropout off, or seed what is random "
+            "inside the function"
+        )
 
 
 def references_of(auto: Any, owners: bool = False) -> tuple[dict[str, Reference], dict[str, Tensor]]:

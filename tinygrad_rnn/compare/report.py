@@ -178,11 +178,12 @@ _LEFT = ("parameter", "shape", "verdict")  # the other columns are aligned on th
 
 
 class GradReport:
-    """The rows of a comparison, with a heading and notes; true unless a row failed.
+    """The rows of a comparison, with a heading and notes; true unless a row failed, or none could be decided.
 
     `str(report)` and `print(report)` give an aligned table in plain text, at most 100 characters wide;
     `report.print()` the same in colour (rich); a notebook shows it as HTML. Rows fail with the verdicts
-    "bad", "differs", "missing", "shape" and "non-finite"; "kink", "inconclusive" and "unused" do not.
+    "bad", "differs", "missing", "shape" and "non-finite"; "kink", "inconclusive" and "unused" do not; if all are
+    "inconclusive", nothing is known.
 
     >>> bool(GradReport([Row("W", verdict="ok")]))
     True
@@ -199,8 +200,12 @@ class GradReport:
             self.notes.append("* a float32 (or float16) parameter, evaluated in a float64 copy")
 
     def __bool__(self) -> bool:
-        """Whether no row failed."""
-        return not any(row.failed for row in self.rows)
+        """Whether no row failed, and not all of them are inconclusive."""
+        return not self._undecided and not any(row.failed for row in self.rows)
+
+    @property
+    def _undecided(self) -> bool:
+        return {row.verdict for row in self.rows if not row.extra} == {"inconclusive"}
 
     def __repr__(self) -> str:
         """Heading and summary, in one line."""
@@ -209,7 +214,8 @@ class GradReport:
     def _summary(self) -> str:
         verdicts = [row.verdict for row in self.rows]
         counts = ", ".join(f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts))
-        return f"{counts or 'no parameters'}: {'passed' if self else 'FAILED'}"
+        result = "nothing could be said" if self._undecided else "passed" if self else "FAILED"
+        return f"{counts or 'no parameters'}: {result}"
 
     def _columns(self) -> tuple[Column, ...]:
         if any(row.derived is not None for row in self.rows):
@@ -316,7 +322,7 @@ class GradReport:
         return pandas.DataFrame([dataclasses.asdict(row) for row in self.rows])
 
     def raise_if_bad(self) -> None:
-        """Raise `AssertionError` with the whole table if a row failed."""
+        """Raise `AssertionError` with the whole table unless the report is true."""
         if not self:
             raise AssertionError(str(self))
 
