@@ -44,6 +44,14 @@ def test_files_that_are_named_exist(page):
         assert (page.parent / link).exists(), link
 
 
+def test_the_equation_that_comparing_cites_is_the_one_with_the_state_before():
+    page, derivation = (
+        (ROOT / "docs" / name).read_text("utf-8") for name in ("comparing.md", "derivations_rnn.md")
+    )
+    (number,) = re.findall(r"equation \((\d+)\) of \[the derivation\]", page)
+    assert f"({number}) dWaa = Σ_t dz_t a_{{t−1}}ᵀ" in derivation
+
+
 def script(name):
     """A script of docs as a module."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
