@@ -120,6 +120,91 @@ def test_mistakes_are_named(
     assert cause in first.diagnosis, str(first)
 
 
+GRU_AFTER = """
+import numpy as np
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+def forward(X, h0, params):
+    W, U, (bx, bh) = params["kernel"].T, params["recurrent_kernel"].T, params["bias"][:, :, None]
+    h, H, cache = h0, [], []
+    for t in range(X.shape[2]):
+        p_z, p_r, p_n = np.split(W @ X[:, :, t] + bx, 3)
+        q_z, q_r, q_n = np.split(U @ h + bh, 3)
+        z, r = sigmoid(p_z + q_z), sigmoid(p_r + q_r)
+        n = np.tanh(p_n + r * q_n)
+        cache.append((X[:, :, t], h, z, r, n, q_n, W, U))
+        h = z * h + (1 - z) * n
+        H.append(h)
+    return np.stack(H, axis=2), cache
+
+def backward(dH, cache):
+    W, U = cache[0][-2:]
+    dW, dU, dbx, dbh = np.zeros_like(W), np.zeros_like(U), np.zeros(len(W)), np.zeros(len(W))
+    dh_next = np.zeros_like(dH[:, :, 0])
+    for t in reversed(range(len(cache))):
+        x, h_prev, z, r, n, q_n, W, U = cache[t]
+        dh = dH[:, :, t] + dh_next
+        dz = dh * (h_prev - n)
+        dn = dh * (1 - z)
+        dp_n = dn * (1 - n**2)
+        dr = dp_n * q_n
+        dq_n = dp_n * r
+        dp_z = dz * z * (1 - z)
+        dp_r = dr * r * (1 - r)
+        dp = np.concatenate([dp_z, dp_r, dp_n])
+        dq = np.concatenate([dp_z, dp_r, dq_n])
+        dW += dp @ x.T
+        dU += dq @ h_prev.T
+        dbx += dp.sum(axis=1)
+        dbh += dq.sum(axis=1)
+        dh_next = dh * z + U.T @ dq
+    return {"dkernel": dW.T, "drecurrent_kernel": dU.T, "dbias": np.stack([dbx, dbh])}
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "quantity", "cause"),
+    [
+        ("dq_n = dp_n * r", "dq_n = dp_n * z", "dq_n", "z instead of r"),
+        ("dq_n = dp_n * r", "dq_n = dp_n", "dq_n", "the other factor is missing"),
+        ("dq = np.concatenate([dp_z, dp_r, dq_n])", "dq = np.concatenate([dp_z, dp_r, dp_n])", "dq", ""),
+        (
+            "dp = np.concatenate([dp_z, dp_r, dp_n])",
+            "dp = np.concatenate([dp_r, dp_z, dp_n])",
+            "dp",
+            "permuted",
+        ),
+        ("dbh += dq.sum", "dbh += dp.sum", "dbh", ""),
+        ("dbx += dp.sum", "dbx = dp.sum", "dbx", "the sum over time is missing"),
+    ],
+)
+def test_the_names_of_the_manual_gru_are_known(
+    tmp_path: Path, right: str, wrong: str, quantity: str, cause: str
+) -> None:
+    assert GRU_AFTER.count(right) == 1
+    report = checked(tmp_path, GRU_AFTER)
+    assert report and len({row.parameter for row in report.rows}) == 19, str(report)
+    report = checked(tmp_path, GRU_AFTER.replace(right, wrong))
+    first = report.first_divergence
+    assert not report and first is not None and first.quantity == quantity, str(report)
+    assert first.line == GRU_AFTER[: GRU_AFTER.index(right)].count("\n") + 1
+    assert cause in first.diagnosis and not first.unseen, str(first)
+
+
+@pytest.mark.parametrize("wrong", ["dp_n * z", "dp_n * r"])
+def test_a_line_that_may_be_right_is_not_presented_as_wrong(tmp_path: Path, wrong: str) -> None:
+    source = GRU_AFTER.replace("dq_n", "dmy_n").replace("dq", "dmine").replace("dp_n * r", wrong)
+    report = checked(tmp_path, source)
+    assert bool(report) is (wrong == "dp_n * r"), str(report)
+    if not report:
+        at = source[: source.index("dmine = ")].count("\n") + 1
+        text = str(report.first_divergence)
+        assert text.startswith("t=5, dU, first seen in your line mine.py:"), text
+        assert f"not compared, so perhaps the mistake is there: dmine (line {at}); unexplained" in text
+
+
 def test_a_mistake_in_the_totals_and_in_the_forward_pass(tmp_path: Path) -> None:
     report = checked(tmp_path, LSTM.replace('"db": db}', '"db": db / dH.shape[1]}'))
     found = {row.parameter: row.diagnosis for row in report.rows if row.failed}

@@ -2,8 +2,9 @@
 
 from .check import check_gradients, numeric_gradients
 from .compare import compare_gradients
+from .divergence import Divergence
 from .recorder import ManualRecorder
-from .report import Divergence, GradReport, Row, Worst
+from .report import GradReport, Row, Worst
 from .three import compare_three
 from .twin import Twin
 from .twins import TWINS, compare_twins

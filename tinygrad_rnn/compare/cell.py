@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..core.op import Array, Port
+from .divergence import Divergence
 from .names import bare_name
 from .parameters import jitter
 from .recorded import Quantity, Recorded
 from .recorder import Entry, ManualRecorder
 from .references import array_of
-from .report import Divergence, Row
+from .report import Row
 from .sites import returned
 from .steps import Steps, compare_steps
 from .verdict import Reference, eps_of, floor_of

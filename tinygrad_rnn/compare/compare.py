@@ -7,12 +7,13 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from .cell import CellBackward, compare_cells
+from .divergence import Divergence
 from .meter import Meter
 from .parameters import Carried
 from .recorded import Recorded
 from .recorder import ManualRecorder, by_steps
 from .references import array_of, function_references, is_function, manual_gradients, references_of
-from .report import Divergence, GradReport, Row
+from .report import GradReport, Row
 from .steps import Steps, compare_steps
 from .totals import compare_totals
 from .verdict import eps_of

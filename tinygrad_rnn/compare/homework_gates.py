@@ -57,9 +57,20 @@ _LSTM_NAMES = _names({
     "dz_c dzc dz_g dzg dg_raw dg_input": "z_g",
 })  # fmt: skip
 _GRU_NAMES = _names({
-    **_STATE, "dz": "z|s_z", "dr": "r|s_r", "dn dh_tilde dh_hat dcandidate": "n|s_n",
-    "dz_raw dp_z ds_z dzz": "s_z", "dr_raw dp_r ds_r dzr": "s_r", "dn_raw dp_n ds_n dzn": "s_n",
+    **_STATE, "dz": "z|s_z", "dr": "r|s_r", "dn dh_tilde dh_hat dcandidate": "n|s_n", "dp": "p", "dq": "q",
+    "dz_raw dpz dp_z ds_z dzz": "s_z", "dr_raw dpr dp_r ds_r dzr": "s_r", "dn_raw dpn dp_n ds_n dzn": "s_n",
+    "dqz dq_z": "s_z", "dqr dq_r": "s_r",
 })  # fmt: skip
+_AFTER = _names({"dqn dq_n dn_q": "q_n"}) | {
+    name: (row, np.ravel) for row in ("bx", "bh") for name in (f"d{row}", f"db_{row[1]}", f"dbias_{row[1]}")
+}  # fmt: skip
+_BEFORE = _names({"ds drh": "s"})
+_KEEPS = _names({"dkeep": "z|s_z"})
+
+
+def _gru_names(after: bool, keeps: bool) -> dict[str, Any]:
+    """The names of one variant: those that mean something else, or nothing, in another one are left out."""
+    return _GRU_NAMES | (_AFTER if after else _BEFORE) | (_KEEPS if keeps else {})
 
 
 class _Variant(NamedTuple):
@@ -91,20 +102,34 @@ def _lstm(p: dict[str, Any], X: Array, start: list[Array], kept: list[Any]) -> I
 
 
 def _gru(reset_after: bool, keeps: bool) -> Network:
-    """The states h of a GRU; `keeps`: z multiplies the old state."""
+    """The states h of a GRU; `keeps`: z multiplies the old state. The names are those of `manual.gru`."""
 
-    def states(p: dict[str, Any], X: Array, start: list[Array], kept: list[Any]) -> Iterator[Any]:
+    def states(weights: dict[str, Any], X: Array, start: list[Array], kept: list[Any]) -> Iterator[Any]:
         h: Any = start[0]
+        if reset_after:
+            bx = weights["bias"][0]
+            bh = weights["bias"][1]
+        else:
+            bx = weights["bias"]
         for t in range(X.shape[2]):
-            bias = p["bias"][0 if reset_after else slice(None)][:, np.newaxis]
-            U_z, U_r, U_n = split(p["recurrent_kernel"].T, 3)
-            p_z, p_r, p_n = split(p["kernel"].T @ X[:, :, t] + bias, 3)
-            b_z, b_r, b_n = split(p["bias"][1][:, np.newaxis], 3) if reset_after else (0.0, 0.0, 0.0)
-            s_z = p_z + U_z @ h + b_z
-            s_r = p_r + U_r @ h + b_r
+            U = weights["recurrent_kernel"].T
+            p = weights["kernel"].T @ X[:, :, t] + bx[:, np.newaxis]
+            p_z, p_r, p_n = split(p, 3)
+            if reset_after:
+                q = U @ h + bh[:, np.newaxis]
+                q_z, q_r, q_n = split(q, 3)
+            else:
+                q = U[: 2 * len(h)] @ h
+                q_z, q_r = split(q, 2)
+            s_z = p_z + q_z
+            s_r = p_r + q_r
             z = sigmoid(s_z)
             r = sigmoid(s_r)
-            s_n = p_n + (r * (U_n @ h + b_n) if reset_after else U_n @ (r * h))
+            if reset_after:
+                s_n = p_n + r * q_n
+            else:
+                s = r * h
+                s_n = p_n + U[2 * len(h) :] @ s
             n = tanh(s_n)
             h = z * h + (1 - z) * n if keeps else (1 - z) * h + z * n
             yield h
@@ -116,7 +141,7 @@ _LSTM = [_Variant("LSTM", 4, (), ("h0", "c0"), _LSTM_NAMES, _lstm)]
 _GRU = [
     _Variant(
         f"GRU, reset {'after' if after else 'before'} the product, z {'keeps the old' if keeps else 'takes the new'} "
-        "state", 3, (2,) if after else (), ("h0",), _GRU_NAMES, _gru(after, keeps),
+        "state", 3, (2,) if after else (), ("h0",), _gru_names(after, keeps), _gru(after, keeps),
     )
     for keeps in (True, False) for after in (True, False)
 ]  # fmt: skip

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..core.op import Array
 from ..files import replacing
+from .divergence import Divergence
 
 WIDTH = 100  # of the plain table
 SMALL = 1e-8  # elements below this share of the largest say nothing about relative errors
@@ -67,26 +68,6 @@ class Row:
     def failed(self) -> bool:
         """Whether this row is a finding: bad, differs, missing, shape or non-finite."""
         return self.verdict in FAILED and not self.extra
-
-
-@dataclasses.dataclass(frozen=True)
-class Divergence:
-    """The first quantity of a hand-written loop that differs: step, name, and the line that computed it."""
-
-    t: int
-    quantity: str
-    file: str
-    line: int
-    source: str
-    inputs: tuple[str, ...] = ()  # what that line reads, and whether it agrees
-    diagnosis: str = ""
-    place: str = ""
-
-    def __str__(self) -> str:
-        """`t=11, dz, your line bptt.py:63: dz = (1 - a) * da; its input da agrees (2 ulp); …`."""
-        where = f", your line {self.place}: {self.source}" if self.place else ""
-        inputs = f"; its input {', '.join(self.inputs)}" if self.inputs else ""
-        return f"t={self.t}, {self.quantity}{where}{inputs}; {self.diagnosis}"
 
 
 def measure(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import functools
 import linecache
+from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-from ..core.sites import expressions, label, position, targets_of, tree_of
+from ..core.sites import expressions, label, parsed, position, targets_of, tree_of
+from .names import bare_name
 
 
 class Source(NamedTuple):
@@ -88,6 +90,35 @@ def function_at(tree: ast.Module, line: int) -> ast.AST:
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     around = [n for n in ast.walk(tree) if isinstance(n, kinds) and n.lineno <= line <= (n.end_lineno or 0)]
     return max(around, key=lambda n: n.lineno, default=tree)
+
+
+def computed_around(file: str, line: int) -> dict[str, int]:
+    """What the loop around a line computes (outside loops, the function): for every name its line.
+
+    Parts of other values, as in `a = cache[t]`, are not computed; and for a name without a leading `d` only
+    arithmetic counts: values of the forward pass come from anywhere.
+    """
+    tree = parsed(file)
+    function = function_at(tree, line)
+    loops = [n for n in ast.walk(function) if isinstance(n, (ast.For, ast.While))]
+    around = [n for n in loops if n.lineno <= line <= (n.end_lineno or 0)]
+    scope = max(around, key=lambda n: n.lineno, default=function)
+    found: dict[str, int] = {}
+    for node in ast.walk(scope) if scope is not tree else ():
+        for target, made, _ in targets_of(node):
+            for part in target.elts if isinstance(target, ast.Tuple) else [target]:
+                name = label(part) or ""
+                kinds = (ast.BinOp, ast.Call) if bare_name(name)[1] else ast.BinOp
+                if any(isinstance(inside, kinds) for inside in _outside_of_indices(made)):
+                    found[name] = part.lineno
+    return found
+
+
+def _outside_of_indices(made: ast.AST) -> Iterator[ast.AST]:
+    yield made
+    for child in ast.iter_child_nodes(made):
+        if not (isinstance(made, ast.Subscript) and child is made.slice):
+            yield from _outside_of_indices(child)
 
 
 def _origin(value: Any, scope: ast.AST, line: int, quantity: str, frame: Any, depth: int) -> Any:

@@ -13,12 +13,14 @@ import numpy as np
 
 from ..core.op import Array, Leaf, Port
 from .diagnose import diagnose
+from .divergence import Divergence
 from .mutations import explanations
 from .names import bare_name
 from .recorded import Quantity, Recorded, spellings
 from .recorder import Entry, ManualRecorder
 from .references import array_of, check_operation, laid_out
-from .report import Divergence, Row, number
+from .report import Row, number
+from .sites import computed_around
 from .verdict import Reference, floor_of, judge, tolerance
 
 
@@ -101,6 +103,9 @@ class Steps:
             return found + self._gradients(variable, t, -1)
         for row in base.at(variable, t + shift):
             uses = base.uses_at(row, t)
+            if base.times[row] is None and not shift and uses:  # made before the loop: as a parameter
+                found += self._of_parameter(row, t)
+                continue
             if shift and (uses or t + shift < 0):
                 found.append(("carried", Quantity("part", row, uses)))
             found.append((f"gradient {shift}" if shift else "gradient", Quantity("gradient", row)))
@@ -255,19 +260,23 @@ def _divergence(steps: Steps, found: list[Judged], first: Judged) -> Divergence:
             cause = next((c for c in causes if c != "unexplained"), "unexplained")
             if j is first or cause != "unexplained":
                 j.row.diagnosis = cause
+    entry, source = first.entry, first.entry.source
+    around = computed_around(source.file, source.line)
+    inputs, unseen = [], []
     position = next(i for i, j in enumerate(found) if j is first)
-    entry = first.entry
-    inputs = []
-    for name in sorted(entry.source.reads):
-        earlier = [j for j in found[:position] if name in (j.entry.name, j.entry.source.variable)]
-        if earlier and earlier[-1].row.verdict in ("rounding", "close", "differs"):
-            state = "agrees" if not earlier[-1].row.failed else "differs"
-            inputs.append(f"{name} {state} ({number(earlier[-1].row.ulp)} ulp)")
-    source = entry.source
+    for name in sorted(source.reads):
+        same = [i for i, j in enumerate(found) if name in (j.entry.name, j.entry.source.variable)]
+        compared = [i for i in same if found[i].row.verdict in ("rounding", "close", "differs")]
+        earlier = [found[i].row for i in compared if i < position]
+        if earlier:
+            state = "differs" if earlier[-1].failed else "agrees"
+            inputs.append(f"{name} {state} ({number(earlier[-1].ulp)} ulp)")
+        elif name in around and not compared and position not in same:
+            unseen.append(f"{name} (line {around[name]})")
     return Divergence(
         t=int(entry.t or 0), quantity=entry.name, file=source.file, line=source.line, source=source.text,
         inputs=tuple(inputs), diagnosis=first.row.diagnosis or first.row.verdict,
-        place=f"{os.path.basename(source.file)}:{source.line}" if source.file else "",
+        place=f"{os.path.basename(source.file)}:{source.line}" if source.file else "", unseen=tuple(unseen),
     )  # fmt: skip
 
 

@@ -21,10 +21,15 @@ def _parsed(text: str) -> ast.Module:
         return ast.Module([], [])
 
 
+def parsed(file: str) -> ast.Module:
+    """A file's syntax tree; empty if there is none."""
+    return _parsed("".join(linecache.getlines(file)))
+
+
 @functools.lru_cache(maxsize=256)
 def tree_of(code: CodeType) -> ast.Module:
     """The parsed file that a function stands in; empty if there is none."""
-    return _parsed("".join(linecache.getlines(code.co_filename)))
+    return parsed(code.co_filename)
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,0 +1,85 @@
+"""What the first divergence says, and what it does not: unseen inputs, no source, steps that are not there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import Variable, ops
+
+STEPS = 5
+
+
+def by_hand(w: Any, b: Any, x: Any, rec: Any, factor: float = 1.0) -> None:
+    """The gradients of `Loss`, of which `dz` may be wrong by a factor."""
+    h = [np.zeros(3)]
+    for t in range(STEPS):
+        h.append(np.tanh(w @ h[-1] + x[t] + 2 * b))
+    dh_next, db2 = np.zeros(3), np.zeros(3)
+    for t in reversed(range(STEPS)):
+        dh = 2 * h[t + 1] + dh_next
+        dz = factor * (1 - h[t + 1] ** 2) * dh
+        db2 += dz
+        dh_next = w.T @ dz
+        rec(t, dh=dh, dz=dz, db2=db2)
+
+
+class Loss:
+    """A recurrence that reads `b2`, a value made before the loop."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self.W = Variable(rng.standard_normal((3, 3)) * 0.6, name="W")
+        self.b, self.x = Variable(rng.standard_normal(3), name="b"), rng.standard_normal((STEPS, 3))
+
+    def __call__(self) -> Any:
+        h, total = np.zeros(3), 0.0
+        b2 = 2 * self.b
+        for t in range(STEPS):
+            z = self.W @ h + self.x[t] + b2
+            h = ops.tanh(z)
+            total = total + (h * h).sum()
+        return total
+
+    def report(self, keep: Any, factor: float = 1.0) -> Any:
+        rec = tg.ManualRecorder()
+
+        def record(t: int, **q: Any) -> None:
+            rec(t, **{name: value for name, value in q.items() if name in keep})
+
+        by_hand(self.W.numpy(), self.b.numpy(), self.x, record, factor)
+        return tg.compare_gradients(rec, [self.W, self.b], loss_fn=self, inputs=[self.x])
+
+
+def test_a_value_made_before_the_loop_is_summed_over_the_steps() -> None:
+    report = Loss().report({"dz", "db2"})
+    assert report and len(report.rows) == 2 * STEPS, str(report)
+    assert not Loss().report({"db2"}, factor=1.5)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_what_was_not_compared_is_named(seen: bool) -> None:
+    loss, rec = Loss(), tg.ManualRecorder()
+    w, h = loss.W.numpy(), [np.zeros(3)]
+    for t in range(STEPS):
+        h.append(np.tanh(w @ h[-1] + loss.x[t] + 2 * loss.b.numpy()))
+    dh_next = np.zeros(3)
+    for t in reversed(range(STEPS)):
+        dh = 2 * h[t + 1] + dh_next + 0.1
+        dz = (1 - h[t + 1] ** 2) * dh
+        dh_next = w.T @ dz
+        if seen:
+            rec(t, dh=dh)
+        rec(t, dz=dz, dh_prev=dh_next)
+    first = tg.compare_gradients(rec, [loss.W, loss.b], loss_fn=loss, inputs=[loss.x]).first_divergence
+    assert first is not None and first.quantity == ("dh" if seen else "dz")
+    if seen:  # `dh_next` is recorded, as dh_prev; before the first pass of the loop it is zero
+        assert not first.unseen and "first seen in your line" in str(first)
+    else:
+        assert [text.split()[0] for text in first.unseen] == ["dh"], str(first)
+        assert "perhaps the mistake is there: dh (line" in str(first) and "first seen in your line" in str(
+            first
+        )

@@ -1,0 +1,39 @@
+"""Where a hand derivation goes wrong first: `Divergence`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first quantity of a hand-written loop that differs: step, name, and the line that computed it.
+
+    The line is wrong if the diagnosis explains it; else what it reads may be, above all what is `unseen`.
+
+    >>> print(Divergence(3, "dz", "/my/bptt.py", 7, "dz = da", place="bptt.py:7", diagnosis="unexplained"))
+    t=3, dz, first seen in your line bptt.py:7: dz = da; unexplained
+    """
+
+    t: int
+    quantity: str
+    file: str
+    line: int
+    source: str
+    inputs: tuple[str, ...] = ()  # what that line reads, and whether it agrees
+    diagnosis: str = ""
+    place: str = ""
+    unseen: tuple[str, ...] = ()  # what it reads and the derivation computes, but was not compared
+
+    def __str__(self) -> str:
+        """`t=11, dz, your line bptt.py:63: dz = (1 - a) * da; its input da agrees (2 ulp); …`."""
+        shown = self.diagnosis != "unexplained" and not self.unseen
+        where = (
+            f", {'' if shown else 'first seen in '}your line {self.place}: {self.source}"
+            if self.place
+            else ""
+        )
+        inputs = f"; its input {', '.join(self.inputs)}" if self.inputs else ""
+        if self.unseen:
+            inputs += f"; not compared, so perhaps the mistake is there: {', '.join(self.unseen)}"
+        return f"t={self.t}, {self.quantity}{where}{inputs}; {self.diagnosis}"
