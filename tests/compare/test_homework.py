@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_rnn.compare.homework import Unusable, check
+from tinygrad_rnn.compare.homework import Unusable, check, compare_file
 from tinygrad_rnn.compare.homework_gates import _GRU, _lstm, _variables
 from tinygrad_rnn.compare.report import GradReport
 from tinygrad_rnn.manual import gru, lstm
@@ -258,6 +258,28 @@ def test_the_reference_is_that_of_the_hand_derivations(batch: int) -> None:
 def test_unusable_files(tmp_path: Path, source: str, said: str) -> None:
     with pytest.raises(Unusable, match=said):
         checked(tmp_path, source)
+
+
+def test_neighbours_are_imported_but_stand_in_nobodys_way(tmp_path: Path, monkeypatch: Any) -> None:
+    for name in ("html", "json", "random", "ast", "secrets", "linecache", "typing", "threading", "textwrap"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('shadowed')", encoding="utf-8")
+    (tmp_path / "gates.py").write_text("import numpy as np\n", encoding="utf-8")
+    (tmp_path / "mine.py").write_text(LSTM.replace("import numpy as np", "from gates import np"), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    for path in ("mine.py", str(tmp_path / "mine.py")):
+        code, text = compare_file(path)
+        assert code == 0 and "passed" in text, text
+
+
+def test_the_last_words_of_a_program_that_ends_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    words = "import os, sys\nprint('a' * 10**6, 'no more memory', file=sys.stderr, flush=True)\nos._exit(3)"
+    path.write_text(words, encoding="utf-8")
+    code, text = compare_file(str(path))
+    assert code == 2 and "(exit code 3): its last words: aaa" in text and text.endswith(" no more memory")
+    assert len(text) < 2500 and "\n" not in text
+    path.write_text("import os; os._exit(3)", encoding="utf-8")
+    assert compare_file(str(path))[1].endswith("(exit code 3): does it call exit?")
 
 
 def test_a_name_with_another_meaning_is_no_failure_if_all_totals_are_right(tmp_path: Path) -> None:

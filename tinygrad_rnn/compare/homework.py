@@ -13,7 +13,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +69,16 @@ def compare_file(path: str, seconds: float = 60.0) -> tuple[int, str]:
         known = os.environ.get("PYTHONPATH")
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([package, known] if known else [package])}
         command = [
-            sys.executable,
-            "-m",
-            "tinygrad_rnn.compare.homework",
-            str(Path(path).resolve()),
-            str(answer),
-        ]
+            sys.executable, "-P",  # a file html.py beside the user's is not the html that we import
+            "-m", "tinygrad_rnn.compare.homework", str(Path(path).resolve()), str(answer),
+        ]  # fmt: skip
         process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True,
+            stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
+        said: deque[bytes] = deque(maxlen=3)
+        reader = threading.Thread(target=_read, args=(process.stderr, said), daemon=True)
+        reader.start()
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -85,12 +88,18 @@ def compare_file(path: str, seconds: float = 60.0) -> tuple[int, str]:
                 os.killpg(process.pid, signal.SIGKILL)  # with what it may have started itself
             process.kill()
             process.wait()
+            reader.join(1.0)  # what it has started may hold the pipe open
         if not answer.exists():
-            return (
-                2,
-                f"{path}: the program ended by itself (exit code {process.returncode}): does it call exit?",
-            )
+            last = " ".join(b" ".join(said).decode(errors="replace").split())
+            why = f"its last words: {last}" if last else "does it call exit?"
+            return 2, f"{path}: the program ended by itself (exit code {process.returncode}): {why}"
         return told(path, answer)
+
+
+def _read(stream: Any, kept: deque[bytes]) -> None:
+    """Keep the last pieces of what a program writes."""
+    with stream:
+        kept.extend(iter(partial(stream.readline, 500), b""))
 
 
 def told(path: str, answer: Path) -> tuple[int, str]:
