@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import linecache
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +14,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import Variable, ops
+from tinygrad_rnn.core.sites import assigned
 
 STEPS = 5
 
@@ -83,3 +89,48 @@ def test_what_was_not_compared_is_named(seen: bool) -> None:
         assert "perhaps the mistake is there: dh (line" in str(first) and "first seen in your line" in str(
             first
         )
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_code_from_a_prompt_has_no_lines_but_names(tmp_path: Path, saved: bool) -> None:
+    page = ["import numpy as np", "from typing import Any", "import tinygrad_rnn as tg"]
+    page += ["from tinygrad_rnn import Variable, ops", "STEPS = 5"]
+    page += [inspect.getsource(by_hand), inspect.getsource(Loss)]
+    page += ['report = Loss().report({"dh", "dz", "db2"}, factor=2.0)']
+    page += [
+        "print(report.first_divergence)",
+        "assert not any(row.verdict == 'missing' for row in report.rows)",
+    ]
+    text = "\n".join(page)
+    path = tmp_path / "mine.py"
+    path.write_text(text, encoding="utf-8")
+    given = [str(path)] if saved else ["-"]
+    done = subprocess.run([sys.executable, *given], input=text, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("t=4, dz, ") and not done.stderr, done.stdout + done.stderr
+    assert "constant factor 2" in done.stdout
+    if saved:
+        assert "your line mine.py:" in done.stdout
+    else:
+        assert "your line" not in done.stdout
+        assert "at <stdin>:" in done.stdout and "not available: save it as a file" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "statement", ["z = f(x)", "a, b = f(x)", "a = b = f(x)", "z = y = [f(x)]", "g(f(x))", "f(x)"]
+)
+@pytest.mark.parametrize("place", ["global", "local", "closure"])
+def test_names_without_a_source_are_those_with_it(statement: str, place: str, monkeypatch: Any) -> None:
+    inner = f"\n  def inner(): return {', '.join('abyz')}" if place == "closure" else ""
+    code = statement if place == "global" else f"def run():\n  {statement}{inner}\nrun()"
+    found: list[tuple[str, ...]] = []
+
+    def f(x: Any) -> Any:
+        frame = sys._getframe(1)
+        found.append(assigned(frame.f_code, frame.f_lasti))
+        return x, x
+
+    lines = [line + "\n" for line in code.splitlines()]
+    monkeypatch.setitem(linecache.cache, "<with>", (len(code), None, lines, "<with>"))
+    for filename in ("<with>", "<without>"):
+        exec(compile(code, filename, "exec"), dict.fromkeys("abyz") | {"f": f, "g": print, "x": 0})
+    assert len(found) == 2 and found[0] == found[1]

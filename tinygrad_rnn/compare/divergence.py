@@ -28,12 +28,10 @@ class Divergence:
     def __str__(self) -> str:
         """`t=11, dz, your line bptt.py:63: dz = (1 - a) * da; its input da agrees (2 ulp); …`."""
         shown = self.diagnosis != "unexplained" and not self.unseen
-        where = (
-            f", {'' if shown else 'first seen in '}your line {self.place}: {self.source}"
-            if self.place
-            else ""
-        )
+        where = f"{'' if shown else 'first seen in '}your line {self.place}: {self.source}"
+        if not self.source:
+            where = f"at {self.place}, whose source is not available: save it as a file to see the line"
         inputs = f"; its input {', '.join(self.inputs)}" if self.inputs else ""
         if self.unseen:
             inputs += f"; not compared, so perhaps the mistake is there: {', '.join(self.unseen)}"
-        return f"t={self.t}, {self.quantity}{where}{inputs}; {self.diagnosis}"
+        return f"t={self.t}, {self.quantity}{', ' + where if self.place else ''}{inputs}; {self.diagnosis}"

@@ -106,8 +106,32 @@ def label(target: ast.expr) -> str | None:
 
 def assigned(code: CodeType, offset: int) -> tuple[str, ...]:
     """The variables that the result of an instruction was assigned to; none if it was used otherwise."""
+    if not tree_of(code).body:  # code from a prompt: the instructions know the names as well
+        return _stored(code).get(offset, ())
     where = position(code, offset)
     return _names(tree_of(code)).get(where, ()) if where else ()
+
+
+@functools.lru_cache(maxsize=256)
+def _stored(code: CodeType) -> dict[int, tuple[str, ...]]:
+    """For every instruction whose result goes into variables at once, their names; known without the source."""
+    found: dict[int, tuple[str, ...]] = {}
+    steps = [step for step in dis.get_instructions(code) if step.opname != "COPY"]  # as in a = b = f()
+    for i, step in enumerate(steps[:-1]):
+        unpacks = steps[i + 1].opname == "UNPACK_SEQUENCE"
+        count = steps[i + 1].argval if unpacks else 1
+        names: list[str] = []
+        for after in steps[i + 1 + unpacks :]:
+            if len(names) >= count or not after.opname.startswith(_STORES):
+                break
+            names += [after.argval] if isinstance(after.argval, str) else after.argval
+        if names and len(names) >= count:
+            inside = range(step.offset, steps[i + 1].offset, 2)  # a call stands at one of its caches
+            found |= dict.fromkeys(inside, tuple(names[:count]))
+    return found
+
+
+_STORES = ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF")
 
 
 class Spot(NamedTuple):
