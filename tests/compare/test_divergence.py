@@ -134,3 +134,25 @@ def test_names_without_a_source_are_those_with_it(statement: str, place: str, mo
     for filename in ("<with>", "<without>"):
         exec(compile(code, filename, "exec"), dict.fromkeys("abyz") | {"f": f, "g": print, "x": 0})
     assert len(found) == 2 and found[0] == found[1]
+
+
+@pytest.mark.parametrize(("t", "said"), [(7, "one step, t=0"), (-1, "one step, t=0"), (0, "")])
+def test_a_step_that_a_loss_without_a_loop_does_not_have(t: int, said: str) -> None:
+    x, W = np.ones((5, 3)), Variable(np.full((3, 4), 0.2), name="W")
+    y, rec = np.tanh(x @ W.numpy()), tg.ManualRecorder()
+    rec(t, dW=x.T @ (2 * y * (1 - y**2)))
+    report = tg.compare_gradients(rec, [W], loss_fn=lambda: (ops.tanh(x @ W) ** 2).sum(), inputs=[x])
+    assert bool(report) is (t == 0), str(report)
+    if said:
+        assert f"dW t={t}: recorded at t={t}, but the loss has {said}" in str(report)
+        assert report.first_divergence.quantity == "dW" and report.rows[0].verdict == "missing"
+
+
+def test_a_step_that_a_loop_does_not_have() -> None:
+    loss, rec = Loss(), tg.ManualRecorder()
+    by_hand(loss.W.numpy(), loss.b.numpy(), loss.x, lambda t, **q: rec(t + 2, dz=q["dz"]))
+    report = tg.compare_gradients(rec, [loss.W, loss.b], loss_fn=loss, inputs=[loss.x])
+    assert not report and "dz t=6: recorded at t=6, but the loss has steps 0 to 4" in str(report), str(report)
+    rec = tg.ManualRecorder()
+    by_hand(loss.W.numpy(), loss.b.numpy(), loss.x, lambda t, **q: rec(t + 1, dz=q["dz"]))
+    assert tg.compare_gradients(rec, [loss.W, loss.b], loss_fn=loss, inputs=[loss.x])  # counted from 1

@@ -49,6 +49,7 @@ class Steps:
         times = [entry.t for entry in self.entries if entry.t is not None]
         one_based = bool(times) and min(times) == 1 and max(times) == self.base.length
         self.first = 1 if one_based else 0  # the number of the first step
+        self.last = max([self.base.length - 1, *(t for t in self.base.times if t is not None)])
         self.same = all(len(run.nodes) == len(self.base.nodes) for run in self.others)
         self.references: dict[Quantity, Reference] = {}
 
@@ -184,6 +185,10 @@ class Steps:
         operation = list(target[1:]) if isinstance(target, (tuple, list)) else []
         check_operation(entry.name, target, operation)
         m = laid_out(array_of(entry.value), operation)
+        if not 0 <= t <= self.last:
+            steps = f"steps {self.first} to {self.first + self.last}" if self.last else "one step, t=0"
+            why = f"recorded at t={entry.t}, but the loss has {steps}"
+            return [("", Judged(entry, Row(entry.name, verdict="missing", diagnosis=why, t=entry.t)))]
         found = []
         for label, quantity in self.candidates(entry.name, t):
             reference = self.reference(quantity)
