@@ -14,6 +14,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import Variable, ops
+from tinygrad_rnn.compare import compare_three, numeric_gradients
 from tinygrad_rnn.core.sites import assigned
 
 STEPS = 5
@@ -156,3 +157,30 @@ def test_a_step_that_a_loop_does_not_have() -> None:
     rec = tg.ManualRecorder()
     by_hand(loss.W.numpy(), loss.b.numpy(), loss.x, lambda t, **q: rec(t + 1, dz=q["dz"]))
     assert tg.compare_gradients(rec, [loss.W, loss.b], loss_fn=loss, inputs=[loss.x])  # counted from 1
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_beside_other_columns_steps_explain_what_totals_cannot(recorded: bool) -> None:
+    loss, rec = Loss(), tg.ManualRecorder()
+    params, sums = [loss.W, loss.b], []
+
+    def record(t: int, **q: Any) -> None:
+        rec(t, dh=q["dh"], dz=q["dz"])
+        sums.append(2 * q["db2"])
+
+    by_hand(loss.W.numpy(), loss.b.numpy(), loss.x, record, factor=2.0)
+    rec(None, db=sums[-1])
+    numbers = numeric_gradients(loss, params)
+    with tg.derived():
+        derived = {v.name: g.numpy() for v, g in zip(params, tg.grad(loss(), params), strict=True)}
+    loss().backward()
+    manual = rec if recorded else {"db": sums[-1]}
+    report = compare_three(manual, params, numbers, derived=derived, loss_fn=loss, inputs=[loss.x])
+    (total,) = [row for row in report.rows if row.parameter == "b"]
+    assert total.verdict == "differs" and total.numeric[1] < 1e-4 and total.derived[1] < 1e-10, str(report)
+    if recorded:
+        assert "t=4, dz, " in str(report.first_divergence) and "factor 2" in str(report.first_divergence)
+        assert all(row.numeric is row.derived is None for row in report.rows if row.t is not None)
+    else:
+        assert total.diagnosis == "unexplained by the total alone"
+        assert any("ManualRecorder" in note for note in report.notes), str(report)

@@ -15,7 +15,7 @@ from .recorder import ManualRecorder, by_steps
 from .references import array_of, function_references, is_function, manual_gradients, references_of
 from .report import GradReport, Row
 from .steps import Steps, compare_steps
-from .totals import compare_totals
+from .totals import BY_TOTALS, STEPWISE, compare_totals
 from .verdict import eps_of
 
 
@@ -117,4 +117,6 @@ def compare_gradients(
         alone, wrong = compare_cells(cell_backward, runs[0], map or {})
         rows, first = rows + alone, first or wrong
     rows += compare_totals(ours, references, map or {}, runs, partial)
+    if recorder is None and (tensors or runs) and any(BY_TOTALS in row.diagnosis for row in rows):
+        notes.append(STEPWISE)
     return GradReport(rows, "hand-written gradients against autodiff", notes, first)

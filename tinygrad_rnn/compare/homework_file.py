@@ -20,6 +20,7 @@ from .compare import compare_gradients
 from .recorder import Entry
 from .report import GradReport, Row, measure
 from .sites import Source
+from .totals import STEPWISE
 from .watch import Watch
 
 N_X, N_A, N_Y, M, T = 4, 5, 3, 2, 6  # all different, so that a wrong axis does not fit by accident
@@ -187,6 +188,6 @@ def compared(
         found = [row for row in found if not row.failed]
         report.first_divergence = None
     report.rows = rows + found
-    report.notes = notes + [note for note in report.notes if "recorded as" not in note]
+    report.notes = notes + [note for note in report.notes if "recorded as" not in note and note != STEPWISE]
     report.title = f"{os.path.basename(path)}: gradients by hand against autodiff, T = {T}, m = {M}"
     return report

@@ -31,7 +31,8 @@ def compare_three(
 
     Rows are those of `compare_gradients`, which also takes `options`; they gain the largest difference of
     the numerical gradient from autodiff, absolute and relative to the largest element. Above `tolerance`
-    the verdict is "differs".
+    the verdict is "differs". A `ManualRecorder` for `manual` adds the rows of single steps, and where the derivation
+    goes wrong first; its totals, `rec(None, dW=dW)`, are the rows beside the other columns.
 
     >>> three = {"w": np.array([1.0, 2.0])}
     >>> print(compare_three(three, three, {"w": np.array([1.0, 2.0 + 1e-9])}))
@@ -46,6 +47,8 @@ def compare_three(
     references, _ = references_of(auto)
     numbers, others = (pair(flatten(g), list(references), {})[0] for g in (numeric, derived or {}))
     for row in report.rows:
+        if row.t is not None:
+            continue
         reference = references.get(row.parameter)
         g = None if reference is None else reference.gradient
         row.numeric, row.derived = _gap(numbers.get(row.parameter), g), _gap(others.get(row.parameter), g)

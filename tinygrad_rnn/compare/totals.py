@@ -15,6 +15,12 @@ from .references import array_of, pair
 from .report import Row
 from .verdict import Reference, judge, size_of, tolerance
 
+BY_TOTALS = "unexplained by the total alone"
+STEPWISE = (
+    "what totals do not explain, single steps do: rec(t, dz=dz, ...) of a tg.ManualRecorder in the loop of the "
+    "derivation, or `tinygrad-rnn compare FILE` for an RNN, LSTM or GRU in a file, find the step and the line"
+)
+
 
 def compare_totals(
     ours: Mapping[str, Any],
@@ -48,6 +54,8 @@ def compare_totals(
         if steps is not None:
             size = f"what is missing has the size of what flows back more than about {steps} steps"
             row.diagnosis = f"perhaps truncated: {size}"
+    for row in rows if not partial else ():
+        row.diagnosis = row.diagnosis.replace("unexplained", BY_TOTALS)
     return rows + extra
 
 
