@@ -191,6 +191,7 @@ def test_the_names_of_the_manual_gru_are_known(
     assert not report and first is not None and first.quantity == quantity, str(report)
     assert first.line == GRU_AFTER[: GRU_AFTER.index(right)].count("\n") + 1
     assert cause in first.diagnosis and not first.unseen, str(first)
+    assert f"{quantity}, your line mine.py:{first.line}: " in str(first)
 
 
 @pytest.mark.parametrize("wrong", ["dp_n * z", "dp_n * r"])

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Divergence:
     """The first quantity of a hand-written loop that differs: step, name, and the line that computed it.
 
-    The line is wrong if the diagnosis explains it; else what it reads may be, above all what is `unseen`.
+    The line is wrong if the diagnosis explains it, or if its inputs agree. Else, and where it reads what was not
+    compared, the mistake may be in something that it reads: "first seen in your line".
 
     >>> print(Divergence(3, "dz", "/my/bptt.py", 7, "dz = da", place="bptt.py:7", diagnosis="unexplained"))
     t=3, dz, first seen in your line bptt.py:7: dz = da; unexplained
@@ -27,7 +28,7 @@ class Divergence:
 
     def __str__(self) -> str:
         """`t=11, dz, your line bptt.py:63: dz = (1 - a) * da; its input da agrees (2 ulp); …`."""
-        shown = self.diagnosis != "unexplained" and not self.unseen
+        shown = not self.unseen and (self.diagnosis != "unexplained" or self.inputs)
         where = f"{'' if shown else 'first seen in '}your line {self.place}: {self.source}"
         if not self.source:
             where = f"at {self.place}, whose source is not available: save it as a file to see the line"
