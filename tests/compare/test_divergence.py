@@ -67,6 +67,40 @@ def test_a_value_made_before_the_loop_is_summed_over_the_steps() -> None:
     assert not Loss().report({"db2"}, factor=1.5)
 
 
+@pytest.mark.parametrize("said", ["", "the sum over time is missing", "constant factor 3"])
+def test_a_parameter_that_is_transposed_before_the_loop(said: str) -> None:
+    rng = np.random.default_rng(0)
+    W, x = Variable(rng.standard_normal((3, 3)) * 0.6, name="W"), rng.standard_normal((STEPS, 3))
+
+    def loss() -> Any:
+        h, total = np.zeros(3), 0.0
+        transposed = 2 * W.T
+        for t in range(STEPS):
+            h = ops.tanh(h @ transposed + x[t])
+            total = total + (h * h).sum()
+        return total
+
+    def cell(t: int, upstream: Any, cache: Any) -> dict[str, Any]:
+        dz = (1 - cache["h"] ** 2) * upstream["dh"]
+        return {"dW": 2 * np.outer(dz, cache["h_prev"]) * (3 if "factor" in said else 1)}
+
+    w, h = 2 * W.numpy(), [np.zeros(3)]
+    for t in range(STEPS):
+        h.append(np.tanh(w @ h[-1] + x[t]))
+    rec, dh_next, dW = tg.ManualRecorder(), np.zeros(3), np.zeros((3, 3))
+    for t in reversed(range(STEPS)):
+        dz = (1 - h[t + 1] ** 2) * (2 * h[t + 1] + dh_next)
+        own = 2 * np.outer(dz, h[t]) * (3 if "factor" in said else 1)
+        dW = own if "sum" in said else dW + own
+        dh_next = w.T @ dz
+        rec(t, dW=dW)
+    report = tg.compare_gradients(rec, [W], loss_fn=loss, inputs=[x])
+    assert bool(report) is (not said) and said in " ".join(str(report).split()), str(report)
+    if "sum" not in said:
+        alone = tg.compare_gradients(None, [W], loss_fn=loss, inputs=[x], cell_backward=cell)
+        assert bool(alone) is (not said) and said in str(alone), str(alone)
+
+
 @pytest.mark.parametrize("seen", [True, False])
 def test_what_was_not_compared_is_named(seen: bool) -> None:
     loss, rec = Loss(), tg.ManualRecorder()

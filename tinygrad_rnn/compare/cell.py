@@ -119,7 +119,7 @@ def _at(base: Recorded, quantity: Quantity, grads: dict[int, Any]) -> Array | No
         return grads.get(quantity.row)
     if quantity.kind == "value" or not all(row in grads for row, _ in quantity.uses):
         return None
-    return np.asarray(sum(base.pull((row, k), grads[row]) for row, k in quantity.uses))
+    return base.along(quantity.path, sum(base.pull((row, k), grads[row]) for row, k in quantity.uses))
 
 
 def _step_moved(base: Recorded, t: int, rng: np.random.Generator) -> dict[int, Any]:

@@ -21,12 +21,14 @@ Use = tuple[int, int]  # row of the op that reads a value, and the number of the
 class Quantity(NamedTuple):
     """Something of a recorded loss that a hand derivation may compute.
 
-    `kind` is "gradient" of `row`, "value" of it, or "part": the sum of what `uses` send back to it.
+    `kind` is "gradient" of `row`, "value" of it, or "part": the sum of what `uses` send back to it, where they
+    read what was made of it before the loop through the uses of `path`.
     """
 
     kind: str
     row: int
     uses: tuple[Use, ...] = ()
+    path: tuple[Use, ...] = ()  # the last one made first
 
 
 class Recorded:
@@ -125,7 +127,13 @@ class Recorded:
             return np.asarray(self.value(quantity.row))
         if not quantity.uses:
             return np.zeros_like(self.gradient(quantity.row))
-        return np.asarray(sum(self.part(use) for use in quantity.uses))
+        return self.along(quantity.path, sum(self.part(use) for use in quantity.uses))
+
+    def along(self, path: tuple[Use, ...], g: Any) -> Array:
+        """A gradient, sent back through several uses, one after the other."""
+        for use in path:
+            g = self.pull(use, g)
+        return np.asarray(g)
 
     # --- names and steps ----------------------------------------------------------------------------
 

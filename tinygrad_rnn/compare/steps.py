@@ -16,7 +16,7 @@ from .diagnose import diagnose
 from .divergence import Divergence
 from .mutations import explanations
 from .names import bare_name
-from .recorded import Quantity, Recorded, spellings
+from .recorded import Quantity, Recorded, Use, spellings
 from .recorder import Entry, ManualRecorder
 from .references import array_of, check_operation, laid_out
 from .report import Row, number
@@ -124,20 +124,20 @@ class Steps:
         return found
 
     def _of_parameter(self, leaf: int, t: int) -> list[tuple[str, Quantity]]:
-        base = self.base
-        uses = base.uses[leaf]
-        timed = [use for use in uses if base.times[use[0]] is not None]
+        base, row, path = self.base, leaf, tuple[Use, ...]()
+        while (
+            len(base.uses[row]) == 1 and base.times[base.uses[row][0][0]] is None
+        ):  # W.T, made before the loop
+            path = (base.uses[row][0], *path)
+            row = path[0][0]
+        timed = [use for use in base.uses[row] if base.times[use[0]] is not None]
         found = []
         if timed:
             late = tuple(use for use in timed if base.times[use[0]] >= t)  # type: ignore[operator]
             early = tuple(use for use in timed if base.times[use[0]] <= t)  # type: ignore[operator]
-            found = (
-                [("of this step", Quantity("part", leaf, base.uses_at(leaf, t)))]
-                if base.uses_at(leaf, t)
-                else []
-            )
-            found += [("so far", Quantity("part", leaf, late))] if late else []
-            found += [("so far, forward", Quantity("part", leaf, early))] if early else []
+            own = base.uses_at(row, t)
+            parts = (("of this step", own), ("so far", late), ("so far, forward", early))
+            found = [(label, Quantity("part", leaf, uses, path)) for label, uses in parts if uses]
         return [*found, ("total", Quantity("gradient", leaf))]
 
     # --- the comparison -------------------------------------------------------------------------------
@@ -295,17 +295,18 @@ def _cause(steps: Steps, found: list[Judged], judged: Judged, right: set[int]) -
     base, t = steps.base, (judged.entry.t or 0) - steps.first
     uses = quantity.uses if quantity.kind == "part" else tuple(base.uses[quantity.row])
     if judged.label.startswith("so far"):
-        own = base.uses_at(quantity.row, t)
+        own = tuple(use for use in quantity.uses if base.times[use[0]] == t)
         earlier = [j for j in found if j.entry.name == judged.entry.name and j.label == judged.label]
         before = earlier[: next((i for i, j in enumerate(earlier) if j.entry is judged.entry), 0)][-1:]
-        step = base.evaluate(Quantity("part", quantity.row, own))
+        step = base.evaluate(quantity._replace(uses=own))
         if m.shape == step.shape and np.abs(m - step).max(initial=0) <= bar:
             return f"the sum over time is missing: this is what step t={judged.entry.t} alone contributes"
         if before and before[0].m is not None and own and before[0].m.shape == m.shape:
             m = m - before[0].m
         r, uses = step, own
     general = diagnose(m, r, bar, base.length)
-    special = explanations(base, uses, m, r, bar, right - {quantity.row}) if uses else []
+    searched = uses and not quantity.path
+    special = explanations(base, uses, m, r, bar, right - {quantity.row}) if searched else []
     if general == "zero everywhere":
         cut = judged.label in ("carried", "arrived")
         general = (
