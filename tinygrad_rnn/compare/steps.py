@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -20,7 +20,7 @@ from .recorded import Quantity, Recorded, Use, spellings
 from .recorder import Entry, ManualRecorder
 from .references import array_of, check_operation, laid_out
 from .report import Row, number
-from .sites import computed_around
+from .sites import Source, computed_around
 from .verdict import Reference, floor_of, judge, tolerance
 
 
@@ -188,7 +188,9 @@ class Steps:
         if not 0 <= t <= self.last:
             steps = f"steps {self.first} to {self.first + self.last}" if self.last else "one step, t=0"
             why = f"recorded at t={entry.t}, but the loss has {steps}"
-            return [("", Judged(entry, Row(entry.name, verdict="missing", diagnosis=why, t=entry.t)))]
+            shape = () if m is None else m.shape
+            row = Row(entry.name, shape, verdict="missing", diagnosis=why, t=entry.t)
+            return [("", Judged(replace(entry, source=Source("", 0, "")), row))]  # no line of it is wrong
         found = []
         for label, quantity in self.candidates(entry.name, t):
             reference = self.reference(quantity)
