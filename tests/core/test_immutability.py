@@ -43,6 +43,23 @@ def test_assign_checks_and_copies() -> None:
     assert w.numpy().tolist() == [3.0, 4.0] and w.dtype == np.float64
 
 
+def test_assign_add_and_sub() -> None:
+    w = tg.Variable(np.array([1.0, 2.0]), name="w")
+    before = w.numpy()
+    assert w.assign_add([0.5, 1.0]) is w and w.tolist() == [1.5, 3.0] and w.dtype == np.float64
+    assert w.assign_sub(tg.tensor([1.0, 1.0])) is w and w.tolist() == [0.5, 2.0] and before.tolist() == [1, 2]
+    count = tg.Variable(0, trainable=False, dtype="int32")
+    assert count.assign_add(2).dtype == np.int32 and count.assign_sub(1).item() == 1
+    for change in (w.assign_add, w.assign_sub):
+        with pytest.raises(ValueError, match=r"assign to 'w': expected shape \(2,\), received \(3, 2\)"):
+            change(np.ones((3, 2)))
+    assert w.value is w and w.tolist() == [0.5, 2.0]
+    y = (w * w).sum()
+    w.assign_add(w)
+    with pytest.raises(RuntimeError, match="w was assigned"):
+        y.backward()
+
+
 def test_trainable() -> None:
     w = tg.Variable([1.0], name="w")
     assert w.trainable and w.requires_grad and w.dtype == np.float32 and w.path == "w"

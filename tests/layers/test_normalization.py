@@ -136,6 +136,7 @@ def test_moving_averages() -> None:
             layer(x, training=False)
     assert layer.moving_mean.dtype == np.float32
     assert len(layer.trainable_weights) == len(layer.non_trainable_weights) == 2
+    assert layer.non_trainable_variables == layer.non_trainable_weights
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -84,7 +84,7 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
             slot.value += value
 
 
-Tensor.backward = backward  # type: ignore[method-assign]
+Tensor.backward = backward  # type: ignore[assignment, method-assign]
 
 
 def _target(x: Any) -> Node:

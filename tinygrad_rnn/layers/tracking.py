@@ -179,6 +179,11 @@ class Tracked:
         return [v for v in self.weights if not v.trainable]
 
     @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """The same as `non_trainable_weights`."""
+        return self.non_trainable_weights
+
+    @property
     def trainable(self) -> bool:
         """Whether the weights take part in training; setting it reaches all sublayers."""
         return self._trainable
