@@ -164,6 +164,11 @@ def test_conversion() -> None:
     assert ops.convert_to_numpy(x).flags.writeable is False
     assert ops.convert_to_numpy([1, 2]).tolist() == [1, 2]
     assert ops.cast(x, "int64").dtype == np.int64 and not ops.cast(x, "int64").requires_grad
+    for value, dtype, expected in (
+        (5, "float32", 5.0), (1.9, "int32", 1), (True, "float64", 1.0), ([[1], [0]], "bool", [[True], [False]]),
+    ):  # fmt: skip
+        cast = ops.cast(value, dtype)
+        assert isinstance(cast, tg.Tensor) and cast.dtype == dtype and cast.tolist() == expected
     assert ops.shape([[1, 2, 3]]) == ops.shape(tg.tensor([[1, 2, 3]])) == (1, 3)
     assert (ops.ndim([[1]]), ops.size([[1, 2]]), ops.size(tg.tensor(1.0))) == (2, 2, 1)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..config import mode
+from ..core.arrays import to_array
 from ..core.op import Array
 from ..core.record import elementwise, kernel, primitive, quiet
 from ..core.tensor import Tensor
@@ -252,12 +253,14 @@ def clip(x: Any, x_min: Any = None, x_max: Any = None) -> Any:
 
 
 def cast(x: Any, dtype: Any) -> Any:
-    """Convert to another dtype; between float types the gradient is converted back.
+    """Convert to another dtype; between float types the gradient is converted back. Numbers and lists give a Tensor.
 
-    >>> cast(np.array([1.9]), "int64").tolist()
-    [1]
+    >>> cast(np.array([1.9]), "int64").tolist(), cast([True, False], "float32").tolist()
+    ([1], [1.0, 0.0])
     """
     dtype = np.dtype(dtype)
+    if not hasattr(x, "dtype"):
+        return Tensor(to_array(x, dtype), None)
     if x.dtype == dtype or (mode().wide and dtype.kind in "fc" and np.result_type(x.dtype, dtype) != dtype):
         return x
     if isinstance(x, Tensor) and dtype.kind not in "fc":
