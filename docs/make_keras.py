@@ -3,11 +3,13 @@
 # ruff: noqa: E501
 from __future__ import annotations
 
-import importlib
+import functools
 import inspect
 import json
 from pathlib import Path
 from typing import Any
+
+import tinygrad_rnn
 
 PAGE = Path(__file__).parent / "keras.md"
 NAMES: dict[str, dict[str, Any]] = json.loads(
@@ -105,8 +107,14 @@ def differences(member: Any, theirs: list[str] | None) -> str:
     )  # fmt: skip
 
 
-def reason(name: str) -> str:
-    """Why a name is left out."""
+def reason(module: str, name: str) -> str:
+    """Why a name of a module is left out."""
+    if module == "ops":
+        return (
+            "under `tg.activations`"
+            if hasattr(tinygrad_rnn.activations, name)
+            else "nothing here needs it yet"
+        )
     for parts, why in REASONS.items():
         if any(part in name for part in parts.split()):
             return why
@@ -115,12 +123,7 @@ def reason(name: str) -> str:
 
 def section(module: str) -> str:
     """The table of one module: what is here, and below it what is left out."""
-    path, _, name = f"tinygrad_rnn.{module}".rpartition(".")
-    ours = (
-        getattr(importlib.import_module(path), name)
-        if module == "Model"
-        else importlib.import_module(f"{path}.{name}")
-    )
+    ours = functools.reduce(getattr, module.split("."), tinygrad_rnn)
     theirs = NAMES[module]
     rows: list[str] = []
     same: list[str] = []
@@ -128,7 +131,7 @@ def section(module: str) -> str:
     for member, args in theirs.items():
         own = getattr(ours, member, None)
         if own is None:
-            left.setdefault(reason(member), []).append(f"`{member}`")
+            left.setdefault(reason(module, member), []).append(f"`{member}`")
         elif differs := differences(own, args):
             rows.append(f"| `{member}` | {differs} |")
         else:

@@ -11,7 +11,7 @@ from typing import Any
 FILE = Path(__file__).resolve().parent.parent / "docs" / "keras_names.json"
 MODULES = (
     "layers losses metrics optimizers optimizers.schedules initializers regularizers constraints activations callbacks "
-    "utils models Model"
+    "utils models Model random ops"
 ).split()
 
 

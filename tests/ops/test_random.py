@@ -27,7 +27,7 @@ DRAWS: dict[str, Callable[[Any], Any]] = {
 def test_seeds(name: str) -> None:
     draw = DRAWS[name]
     assert same_bits(draw(5), draw(5)) and not same_bits(draw(5), draw(6))
-    stream = tg.config.SeedGenerator(5)
+    stream = tg.random.SeedGenerator(5)
     first, second = draw(stream), draw(stream)
     assert same_bits(first, draw(5)) and not same_bits(first, second)
     kept = stream.state

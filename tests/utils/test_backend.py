@@ -17,7 +17,7 @@ def test_settings_are_the_settings() -> None:
 
 def test_clear_session_counts_anew() -> None:
     for _ in range(2):
-        backend.clear_session()
+        utils.clear_session()
         first, second = tg.layers.Dense(1), tg.layers.Dense(1)
         assert (first.name, second.name) == ("dense", "dense_1")
 

@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ..config import floatx, generator
+from ..config import SeedGenerator, floatx, generator
 from ..core.op import Array
 from ..core.record import repeatable
 from ..core.tensor import Tensor
 from .indexing import take
+
+__all__ = [
+    "SeedGenerator", "categorical", "dropout", "normal", "randint", "shuffle", "truncated_normal", "uniform",
+]  # fmt: skip
 
 
 def normal(shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None) -> Tensor:

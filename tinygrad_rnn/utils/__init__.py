@@ -21,6 +21,7 @@ from .custom_objects import (
 from .packing import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 if TYPE_CHECKING:
+    from ..backend import clear_session
     from .data import PyDataset, Sequence, split_dataset
     from .labels import normalize, to_categorical
     from .plotting import plot_model
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .timeseries import TimeseriesDataset, timeseries_dataset_from_array
 
 _NAMES = {  # public name -> module it comes from
+    "clear_session": ".backend",
     "PyDataset": "data", "Sequence": "data", "split_dataset": "data",
     "normalize": "labels", "to_categorical": "labels",
     "pad_sequences": "sequences",
@@ -48,7 +50,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "CustomObjectScope", "PyDataset", "Sequence", "TimeseriesDataset", "custom_object_scope",
+    "CustomObjectScope", "PyDataset", "Sequence", "TimeseriesDataset", "clear_session", "custom_object_scope",
     "get_custom_objects", "get_registered_name", "get_registered_object", "normalize",
     "pack_x_y_sample_weight", "pad_sequences",
     "plot_model", "register_keras_serializable", "register_serializable", "set_random_seed", "split_dataset",
