@@ -44,6 +44,32 @@ def test_sequential_builds_by_first_call_add_and_pop():
         tg.Sequential([layers.Dense(1), tg.Input((2,))])
 
 
+def test_shapes_of_outputs_are_known_where_symbols_are():
+    stack = [layers.LSTM(4, return_sequences=True), layers.Dense(1)]
+    model = tg.Sequential([tg.Input((None, 3)), *stack])
+    assert model.output_shape == (None, None, 1)
+    model(np.ones((2, 5, 3)))
+    assert model.output_shape == (None, None, 1)
+    model.pop()
+    assert model.output_shape == (None, None, 4)
+    x = tg.Input((5, 3), batch_size=2)
+    several = tg.Model(x, {"a": layers.Dense(1)(x), "b": [layers.Flatten()(x)]})
+    assert several.output_shape == {"a": (2, 5, 1), "b": [(2, 15)]}
+    late = tg.Sequential([layers.Dense(2)])
+    assert late.output_shape is None
+    late(np.ones((4, 3)))
+    assert late.output_shape == (None, 2)
+
+    class Own(tg.Model):
+        def call(self, inputs):
+            return inputs[:, 0]
+
+    own = Own()
+    assert own.output_shape is None
+    own(np.ones((4, 3)))
+    assert own.output_shape == (None,)
+
+
 def test_functional_shares_layers():
     a, b = tg.Input((3,)), tg.Input((3,))
     shared = layers.Dense(2)

@@ -195,6 +195,23 @@ class Model(Trainer, Layer):
         return map_nested(lambda symbol: symbol.shape, self.input)
 
     @property
+    def output_shape(self) -> Any:
+        """Shape of the output (or shapes of the outputs), None for unknown axes; without symbols that of the last call.
+
+        >>> from tinygrad_rnn.layers import Dense, Input, LSTM
+        >>> x = Input((None, 4))
+        >>> Model(x, Dense(2)(LSTM(3, return_sequences=True)(x))).output_shape
+        (None, None, 2)
+        """
+        if self._output is not None:
+            return map_nested(lambda symbol: symbol.shape, self._output)
+        return vars(self)["output_shape"]
+
+    @output_shape.setter
+    def output_shape(self, value: Any) -> None:
+        vars(self)["output_shape"] = value
+
+    @property
     def layers(self) -> list[Layer]:
         """The layers: those farthest from the outputs first (functional), or as they were assigned."""
         return list(self.sublayers())
