@@ -370,6 +370,20 @@ def test_a_subclass_keeps_its_own_arguments():
         (lambda: layers.LSTM(3, units=3), "'units' is given by position and by name"),
         (lambda: layers.GRU(*range(40)), "by position"),
         (lambda: layers.LSTM(3, implementation=3), "implementation must be 1 or 2"),
+        (
+            lambda: tg.Sequential([tg.Input((5, 3)), layers.LSTM(4), layers.LSTM(4, name="m")]),
+            r"m: .*received shape \(None, 4\): two axes. .*\(return_sequences=True\)(?!.*initial_state)",
+        ),
+        (
+            lambda: layers.Bidirectional(layers.GRU(2))(layers.GRU(4)(X)),
+            r"received shape \(None, 4\): two axes. .*return_sequences=True",
+        ),
+        (
+            lambda: layers.GRU(4)(X[0]),
+            r"received shape \(5, 4\): two axes. .*x\[..., None\](?!.*initial_state)",
+        ),
+        (lambda: layers.GRU(4)(tg.Input((None, None))), r"received shape \(None, None, None\)$"),
+        (lambda: layers.GRU(4)([[1.0, 2.0]]), "received a list$"),
         (lambda: layers.LSTM(3)([X, X]), r"received a list; states go into initial_state"),
         (lambda: layers.LSTM(3)([tg.Input((2, 3)), tg.Input((3,))]), r"states go into initial_state"),
         (

@@ -77,7 +77,7 @@ class RNN(Recurrent):
         if len(input_shape) != 3 or not isinstance(input_shape[2], (int, np.integer)):
             raise ValueError(
                 f"{self.name}: expected one sequence (batch, time, features) with a known number of features, "
-                f"received shape {input_shape}; states go into initial_state=[...]"
+                f"received shape {input_shape}{_remedy(input_shape)}"
             )
         self._features = int(input_shape[2])
         self.cell.build_at(f"{self.path}/{self.cell.name}", (input_shape[0], *input_shape[2:]))
@@ -87,11 +87,12 @@ class RNN(Recurrent):
         if not isinstance(inputs, Tensor):
             raise ValueError(
                 f"{self.name}: expected one sequence (batch, time, features), an array or tensor, received a "
-                f"{type(inputs).__name__}; states go into initial_state=[...]"
+                f"{type(inputs).__name__}{_remedy(inputs)}"
             )
         if inputs.ndim != 3:
             raise ValueError(
                 f"{self.name}: expected inputs (batch, time, features), received shape {inputs.shape}"
+                f"{_remedy(inputs.shape)}"
             )
         if inputs.shape[1] == 0:
             raise ValueError(f"{self.name}: the sequence has no time steps (shape {inputs.shape})")
@@ -290,6 +291,19 @@ class RNN(Recurrent):
         if mask is None or not self.return_sequences:
             return None
         return valid_steps(mask, True) if self.go_backwards else mask
+
+
+def _remedy(received: Any) -> str:
+    """What to do about inputs, or their shape, that are no sequence."""
+    parts = received if isinstance(received, (list, tuple)) else ()
+    if len(parts) > 1 and isinstance(parts[0], (Tensor, tuple)):
+        return "; states go into initial_state=[...]"
+    if isinstance(received, tuple) and len(received) == 2:
+        return (
+            ": two axes. A recurrent layer in front of it must return its whole sequence (return_sequences=True); a "
+            "sequence of numbers needs an axis of features, x[..., None]"
+        )
+    return ""
 
 
 layer_of_cell.append(RNN)
