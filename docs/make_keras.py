@@ -73,7 +73,7 @@ MASKS = {  # what happens to the mask, and layers of which it is true
     "LeakyReLU ELU PReLU ReLU",
     "goes on if all inputs have one: steps that count in any": "Add Multiply Average Maximum Minimum Subtract",
     "steps that count in any; no mask counts as all": "Concatenate",
-    "ends": "Conv1D MaxPooling1D AveragePooling1D Flatten Reshape RMSNormalization",
+    "ends, with a warning": "Conv1D MaxPooling1D AveragePooling1D Flatten Reshape RMSNormalization",
 }
 REASONS = {  # a part of the names left out -> why; the first that fits
     "2D 3D Conv Pool Image Random Mix Flip Crop Hue Equalization Solar Augment Resizing Zoom Contrast Bright Blur Auto Aug Box "

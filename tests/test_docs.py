@@ -78,7 +78,9 @@ def test_the_list_of_keras_names_is_that_of_the_installed_keras(keras):
     assert script("make_keras").NAMES == names(keras), "run `python tests/keras_names.py`"
 
 
-@pytest.mark.parametrize(("what", "stays"), [("goes on", True), ("ends", False), ("is used and ends", False)])
+@pytest.mark.parametrize(
+    ("what", "stays"), [("goes on", True), ("ends, with a warning", False), ("is used and ends", False)]
+)
 def test_the_mask_table(what, stays):
     x = tg.tensor(np.ones((2, 4, 3), np.float32))
     x._mask = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool)

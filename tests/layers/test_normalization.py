@@ -109,6 +109,7 @@ def test_configuration(name: str, options: dict[str, Any], _: Any) -> None:
     check_config(getattr(layers, name)(**options))
 
 
+@pytest.mark.filterwarnings("ignore:.*does not support masking")
 @pytest.mark.parametrize("name", sorted({name for name, _, _ in KERAS}))
 def test_masks_go_on_as_in_keras(name: str) -> None:
     options = {"groups": 2} if name == "GroupNormalization" else {}

@@ -65,6 +65,7 @@ def test_the_mean_over_nothing_is_zero_and_so_is_its_gradient() -> None:
         np.testing.assert_array_equal(g[1], np.repeat([[0.5], [0.5], [0.0]], 4, axis=1))
 
 
+@pytest.mark.filterwarnings("ignore:.*does not support masking")
 def test_masks_are_used_and_end() -> None:
     ids = np.array([[1, 2, 0], [3, 0, 0], [0, 0, 0]])
     x = layers.Embedding(5, 2, mask_zero=True)(ids)

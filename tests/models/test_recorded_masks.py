@@ -193,6 +193,7 @@ WITH_MASKS = [
 NOT_RECORDED = {"Lambda", "ActivityRegularization"}  # a function of the user, a penalty of outputs
 
 
+@pytest.mark.filterwarnings("ignore:.*does not support masking")
 @pytest.mark.parametrize(("name", "k"), WITH_MASKS)
 def test_every_simple_layer_behind_masks(name: str, k: int) -> None:
     case = SIMPLE[name][k]
@@ -361,6 +362,7 @@ def turned(model: Any) -> None:
     model.layers[1].go_backwards = True
 
 
+@pytest.mark.filterwarnings("ignore:.*does not support masking")
 @pytest.mark.parametrize(
     "change", [unmasked, unsupported, own_mask, random_mask, zeroed, turned], ids=lambda f: f.__name__
 )

@@ -102,6 +102,7 @@ def test_a_model_trains_to_the_same_bits(name: str) -> None:
     assert history["loss"][2] != history["loss"][0]
 
 
+@pytest.mark.filterwarnings("ignore:.*does not support masking")
 @pytest.mark.parametrize(("name", "k"), [(n, k) for n, cases in SIMPLE.items() for k in range(len(cases))])
 def test_every_simple_layer_in_a_functional_model(name: str, k: int) -> None:
     """Not all are recorded; what is, gives the same bits."""

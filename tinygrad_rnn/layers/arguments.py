@@ -37,6 +37,20 @@ RETIRED_FROM_RNN = {
     "quantization_config": "not offered; the weights are floats",
 }
 
+# Methods of layers and models that Keras 2 had, and what takes their place.
+RENAMED = {
+    "add_metric": "make a metric in __init__ and update it in call or train_step; model.metrics finds it",
+    "add_update": "assign to the variable in call",
+    "get_output_at": "output",
+    "get_input_at": "input",
+    "reset_states": "reset_state()",
+    "fit_generator": "fit",
+    "evaluate_generator": "evaluate",
+    "predict_generator": "predict",
+    "predict_classes": "predict(x).argmax(-1)",
+    "predict_proba": "predict",
+}
+
 
 def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Raise `TypeError` for the first argument that is not known, with its successor or the nearest known name.

@@ -150,6 +150,9 @@ class Lambda(Layer, MaskSource):
         given = {"mask": mask, "training": training}
         return self.function(inputs, **self.function_arguments, **{k: given[k] for k in self._wanted})
 
+    def _drops_masks(self) -> bool:
+        return self.mask is None and "mask" not in self._wanted
+
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """What the argument `mask` says."""
         return self.mask(inputs, mask) if callable(self.mask) else self.mask

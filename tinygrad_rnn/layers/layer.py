@@ -20,23 +20,11 @@ from .. import constraints, initializers, regularizers
 from ..config import Scope, floatx, mode, switched
 from ..core.tensor import Tensor, Variable
 from ..utils.registry import parameters, snake_case
-from .arguments import RETIRED, bound
+from .arguments import RENAMED, RETIRED, bound
 from .symbolic import Call, Symbol, flatten, map_nested, probe
 from .tracking import Tracked, building, check_size
 
 name_counts: Counter[str] = Counter()
-_RENAMED = {  # methods that Keras 2 had, and what takes their place
-    "add_metric": "make a metric in __init__ and update it in call or train_step; model.metrics finds it",
-    "add_update": "assign to the variable in call",
-    "get_output_at": "output",
-    "get_input_at": "input",
-    "reset_states": "reset_state()",
-    "fit_generator": "fit",
-    "evaluate_generator": "evaluate",
-    "predict_generator": "predict",
-    "predict_classes": "predict(x).argmax(-1)",
-    "predict_proba": "predict",
-}
 _with_losses: WeakSet[Layer] = WeakSet()  # layers that hold penalties: mostly there are none to look for
 _one_at_a_time = threading.RLock()  # builds: two threads may call a new layer
 
@@ -121,6 +109,11 @@ class Layer(Tracked):
         """The mask of the outputs: that of the inputs if the layer passes masks on."""
         return mask if self.supports_masking else None
 
+    def _drops_masks(self) -> bool:
+        """Whether a mask is neither used nor passed on; layers inside speak for themselves."""
+        used = self.supports_masking or "mask" in self._call_arguments() or self._look().layers
+        return not used and getattr(self.compute_mask, "__func__", None) is Layer.compute_mask
+
     def add_weight(
         self,
         shape: Any = (),
@@ -203,6 +196,11 @@ class Layer(Tracked):
             for out, own in zip(flatten(outputs), flatten(out_mask), strict=False):  # one mask: of the first
                 if own is not None and isinstance(out, Tensor):
                     out._mask = own
+            if mask is not None and self._drops_masks():
+                self._warn_once(
+                    f"{self.name} ({type(self).__name__}) does not support masking: masked steps count in it, "
+                    "and behind it. In a layer of your own, take an argument mask in call, or set supports_masking"
+                )
         if self.activity_regularizer is not None:
             for out in flatten(outputs):
                 self.add_loss(self.activity_regularizer(out) / float(max(out.shape[0], 1)))
@@ -314,8 +312,8 @@ class Layer(Tracked):
             kind = type(self).__name__
             if hasattr(type(self), name):  # a property raised: once more, with its own message
                 return object.__getattribute__(self, name)
-            if name in _RENAMED:
-                raise AttributeError(f"{kind} has no {name!r} any more; instead: {_RENAMED[name]}")
+            if name in RENAMED:
+                raise AttributeError(f"{kind} has no {name!r} any more; instead: {RENAMED[name]}")
             if "_losses" not in vars(self) and not name.startswith("__"):
                 raise AttributeError(
                     f"{kind} has no {name!r} yet: {kind}.__init__ must call super().__init__() first"

@@ -40,6 +40,9 @@ class Operation(Layer):
             return x[tuple([_as_index(p) for p in parts])]
         return getattr(ops, self.function)(*args, **kwargs)
 
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """None."""
+
 
 # An index is written down as lists and dicts, so that a model that holds it can be saved.
 def _as_data(part: Any) -> Any:

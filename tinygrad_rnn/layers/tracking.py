@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from itertools import chain
 from operator import is_
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from .symbolic import flatten
 
 largest_weight: ContextVar[float] = ContextVar("tinygrad_rnn_largest_weight", default=math.inf)
 changes = [0]  # how often an attribute of a layer was set, in this process
+_said: WeakKeyDictionary[Tracked, set[str]] = WeakKeyDictionary()  # warnings
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
@@ -141,6 +144,13 @@ class Tracked:
             for layer in self.all_layers()
             if "_states" in vars(layer) or hasattr(type(layer), "_states")  # to miss an attribute takes long
         ]
+
+    def _warn_once(self, message: str) -> None:
+        """Warn, unless this layer did so before."""
+        said = _said.setdefault(self, set())
+        if message not in said:
+            said.add(message)
+            warnings.warn(message, UserWarning, stacklevel=3)
 
     def _look(self) -> Contents:
         """What the attributes hold."""
