@@ -253,6 +253,7 @@ def test_a_subclass_that_is_not_registered_is_refused_and_saves_weights(tmp_path
     assert same(load_model(tmp_path / "m.tgr", {"Own": Own}).predict(X), model.predict(X))
 
 
+@pytest.mark.filterwarnings("ignore:.*does not have any trainable weights")
 def test_a_class_named_like_one_of_ours(tmp_path: Path) -> None:
     """It is not saved as ours: it must be registered."""
 

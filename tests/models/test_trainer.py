@@ -129,8 +129,32 @@ def test_iterables_and_steps():
     endless = iter(batches * 2)
     model.fit(endless, epochs=2, verbose=0, steps_per_epoch=3)
     assert len(list(endless)) == 4  # none was pulled and thrown away
-    with pytest.raises(ValueError, match="one epoch only"):
-        model.fit((b for b in batches), epochs=2, verbose=0)
+
+
+def test_data_that_runs_out_ends_the_training():
+    """As in Keras, the history is that of the epochs that were trained."""
+    x, y = regression()
+    model, calls = small_model(), []
+
+    def batches(n):
+        return ((x[i : i + 8], y[i : i + 8]) for i in range(0, 8 * n, 8))
+
+    ends = LambdaCallback(
+        on_epoch_end=lambda epoch, logs: calls.append(epoch),
+        on_train_end=lambda logs: calls.append(dict(logs)),
+    )
+    with pytest.warns(UserWarning, match="ran out before epoch 2 of 3.*steps_per_epoch.*Sequence"):
+        history = model.fit(batches(2), epochs=3, verbose=0, callbacks=[ends], validation_data=(x, y))
+    assert history is model.history and history.epoch == [0]
+    assert calls == [0, {name: values[0] for name, values in history.history.items()}]
+    with pytest.warns(UserWarning, match="ran out before epoch 3 of 4"):
+        history = model.fit(batches(4), epochs=4, steps_per_epoch=2, verbose=0)
+    assert history.epoch == [0, 1] and len(history.history["loss"]) == 2
+    kept, steps = model.get_weights(), model.optimizer.iterations
+    with pytest.raises(ValueError, match="fit: the data gave no batches"):
+        model.fit(batches(0), epochs=2, verbose=0)
+    assert steps == model.optimizer.iterations == 6
+    assert all(map(np.array_equal, kept, model.get_weights()))
 
 
 def test_callbacks_run_in_order_and_can_stop():
@@ -307,6 +331,21 @@ def test_regularizers_join_the_loss():
     kernel = model.layers[0].kernel.numpy()
     plain = float(((model.predict(x)[:, 0] - y) ** 2).mean())
     assert loss == pytest.approx(plain + 0.01 * float((kernel**2).sum()), rel=1e-5)
+
+
+def test_nothing_to_train_is_said_once():
+    x, y = regression(16)
+    model = small_model()
+    model.trainable = False
+    before = model.get_weights()
+    with pytest.warns(UserWarning, match="does not have any trainable weights") as caught:
+        model.fit(x, y, batch_size=8, epochs=2, verbose=0)
+        model.train_on_batch(x, y)
+    assert len(caught) == 1 and same_weights(before, model.get_weights())
+    model.evaluate(x, y)
+    model.layers[-1].trainable = True
+    model.fit(x, y, verbose=0)
+    assert not same_weights(before, model.get_weights())
 
 
 def test_frozen_layers_stay():

@@ -6,7 +6,7 @@ An update happens as a whole or not at all: gradients are checked before any wei
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,13 @@ from .. import optimizers
 from ..config import debug_nans, mode, switched
 from ..core.autodiff import leaf_gradients
 from ..core.tensor import Tensor, Variable
-from ..layers.symbolic import flatten
+from ..layers.symbolic import flatten, map_nested
 from ..layers.tracking import put_back
 from ..metrics import Metric
 from ..utils.packing import unpack_x_y_sample_weight
 from .compiled import CompileLoss, CompileMetrics, RunningMean
-from .data import Batch
-from .loop import bad_input
+from .data import Batch, one_batch, weighted
+from .loop import bad_input, places_of
 from .recordings import Recordings
 
 LONG = 1.0  # seconds; in a batch that takes longer, what a recording saves is little
@@ -72,6 +72,7 @@ class Steps:
     __call__: Callable[..., Any]
     name: str
     _look: Callable[[], Any]
+    _warn_once: Callable[[str], None]
     _held_states: Callable[[], list[tuple[Any, Any]]]
 
     # --- what subclasses may override -------------------------------------------------------------------
@@ -83,6 +84,11 @@ class Steps:
         variables, gradients = self._gradients(found)
         if any(g is not None for g in gradients):
             self.optimizer.apply(gradients, variables)
+        elif not self.trainable_weights:
+            self._warn_once(
+                f"{self.name} does not have any trainable weights: nothing is trained. Set trainable = True on it, or "
+                "on the layers that should be"
+            )
         self._record(loss, x)
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
@@ -159,6 +165,44 @@ class Steps:
             self._loss_tracker.update_state(loss, size)
         if self._compile_loss is not None:
             self._compile_loss.record(size)
+
+    # --- single batches ---------------------------------------------------------------------------------
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for one batch, as arrays."""
+        with self._mode(training=False, grad=False):
+            return map_nested(np.asarray, self.predict_step(one_batch(x).data))
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One update on one batch: the loss before it, or a list or dict with the metrics."""
+        self._require_compiled("train_on_batch")
+        self.reset_metrics()
+        batch = one_batch(x, y, sample_weight)
+        with places_of(batch):
+            logs = self._train_batch(batch if class_weight is None else weighted(batch, class_weight))
+        return plain(logs, return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Loss and metrics on one batch."""
+        self._require_compiled("test_on_batch")
+        self.reset_metrics()
+        batch = one_batch(x, y, sample_weight)
+        with places_of(batch):
+            logs = self._test_batch(batch)
+        return plain(logs, return_dict)
+
+    def _require_compiled(self, caller: str) -> None:
+        if self.optimizer is None:
+            raise ValueError(f"{self.name}.{caller}: call compile(optimizer=..., loss=...) first")
 
     # --- how they are run ---------------------------------------------------------------------------------
 
@@ -269,3 +313,9 @@ def _number(value: Any) -> Any:
         return value
     array = np.asarray(value)
     return float(array) if array.size == 1 else array
+
+
+def plain(logs: dict[str, float], return_dict: bool) -> Any:
+    """Loss and metrics as Keras returns them: a float, a list, or a dict."""
+    values = list(logs.values())
+    return logs if return_dict else values[0] if len(values) == 1 else values

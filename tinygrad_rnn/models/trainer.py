@@ -19,11 +19,11 @@ from ..layers.states import set_kept_states
 from ..layers.symbolic import flatten, map_nested
 from ..utils.threads import blas_threads_for
 from .compiled import CompileLoss, CompileMetrics, RunningMean
-from .data import ArrayData, Batch, Data, adapt, forever, one_batch, validation_parts, weighted
+from .data import ArrayData, Batch, Data, adapt, forever, validation_parts
 from .loop import Hooks, Snapshot, due, interrupt_between_batches, places_of
 from .progress import ProgressBar
 from .recordings import Recordings
-from .steps import Steps
+from .steps import Steps, plain
 
 
 class Trainer(Steps):
@@ -170,11 +170,21 @@ class Trainer(Steps):
                 for epoch in range(initial_epoch, epochs):
                     hooks.call("on_epoch_begin", epoch)
                     batches = data.batches(shuffle) if stream is None else itertools.islice(stream, steps)
-                    logs = self._epoch(batches, steps, hooks, interrupted, done)
-                    done = 0
+                    found = self._epoch(batches, steps, hooks, interrupted, done)
+                    if found is None and before is not None:
+                        raise ValueError("fit: the data gave no batches")
+                    if found is None:
+                        warnings.warn(
+                            f"fit: the data ran out before epoch {epoch + 1} of {epochs}; training ends here. A "
+                            "generator serves one pass: let it give enough batches for all epochs, with "
+                            "steps_per_epoch, or give a Sequence (PyDataset), which serves many",
+                            stacklevel=2,
+                        )
+                        break
+                    logs, done = found, 0
                     if held_out is not None and due(epoch, validation_freq):
-                        found = self._evaluate(held_out, validation_steps, hooks)
-                        logs = {**logs, **{f"val_{name}": value for name, value in found.items()}}
+                        results = self._evaluate(held_out, validation_steps, hooks)
+                        logs = {**logs, **{f"val_{name}": value for name, value in results.items()}}
                     before = None  # every example has been seen, and fits
                     hooks.call("on_epoch_end", epoch, logs)
                     if self.stop_training:
@@ -190,8 +200,8 @@ class Trainer(Steps):
 
     def _epoch(
         self, batches: Iterator[Batch], steps: int | None, hooks: Hooks, interrupted: Any, done: int
-    ) -> dict[str, Any]:
-        """One pass over the batches but the first `done`, which an interrupted run had finished."""
+    ) -> dict[str, Any] | None:
+        """One pass over the batches but the first `done`, which an interrupted run had finished; None without any."""
         self.reset_metrics()
         logs = self._resume(batches, done, hooks) if done else {}
         seen = done
@@ -206,7 +216,7 @@ class Trainer(Steps):
             if self.stop_training:
                 return dict(logs)
         if not seen:
-            raise ValueError("fit: the data gave no batches (a generator serves one epoch only)")
+            return None
         if steps is not None and seen < steps:
             warnings.warn(f"fit: the data ran out after {seen} of {steps} batches of an epoch", stacklevel=3)
         return dict(logs)
@@ -234,7 +244,7 @@ class Trainer(Steps):
             logs = self._evaluate(data, steps, hooks)
         if verbose not in (0, "0", "auto"):
             print("  ".join(f"{k}: {v:.4f}" for k, v in logs.items()))
-        return _plain(logs, return_dict)
+        return plain(logs, return_dict)
 
     def _evaluate(self, data: Data, steps: int | None, hooks: Hooks) -> dict[str, Any]:
         logs: dict[str, Any] = {}
@@ -282,40 +292,6 @@ class Trainer(Steps):
         hooks.call("on_predict_end")
         return map_nested(lambda _: next(joined), results[0])
 
-    # --- single batches -------------------------------------------------------------------------------
-
-    def predict_on_batch(self, x: Any) -> Any:
-        """The outputs for one batch, as arrays."""
-        with self._mode(training=False, grad=False):
-            return map_nested(np.asarray, self.predict_step(one_batch(x).data))
-
-    def train_on_batch(
-        self,
-        x: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        class_weight: Mapping[int, float] | None = None,
-        return_dict: bool = False,
-    ) -> Any:
-        """One update on one batch: the loss before it, or a list or dict with the metrics."""
-        self._require_compiled("train_on_batch")
-        self.reset_metrics()
-        batch = one_batch(x, y, sample_weight)
-        with places_of(batch):
-            logs = self._train_batch(batch if class_weight is None else weighted(batch, class_weight))
-        return _plain(logs, return_dict)
-
-    def test_on_batch(
-        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
-    ) -> Any:
-        """Loss and metrics on one batch."""
-        self._require_compiled("test_on_batch")
-        self.reset_metrics()
-        batch = one_batch(x, y, sample_weight)
-        with places_of(batch):
-            logs = self._test_batch(batch)
-        return _plain(logs, return_dict)
-
     # --- checks ---------------------------------------------------------------------------------------
 
     def _keeps_states(self) -> bool:
@@ -338,13 +314,3 @@ class Trainer(Steps):
                 stacklevel=3,
             )
             data.whole_batches = True
-
-    def _require_compiled(self, caller: str) -> None:
-        if self.optimizer is None:
-            raise ValueError(f"{self.name}.{caller}: call compile(optimizer=..., loss=...) first")
-
-
-def _plain(logs: dict[str, float], return_dict: bool) -> Any:
-    """Loss and metrics as Keras returns them: a float, a list, or a dict."""
-    values = list(logs.values())
-    return logs if return_dict else values[0] if len(values) == 1 else values
