@@ -72,6 +72,33 @@ def test_weights_alone(tmp_path):
     assert all(np.array_equal(x, y) for x, y in zip(before, other.get_weights(), strict=True))
 
 
+def test_the_arguments_of_keras(tmp_path):
+    model = tg.Sequential([tg.Input((None, 3)), layers.GRU(2), layers.Dense(1)])
+    path, weights = tmp_path / "m.tgr", tmp_path / "m.weights.tgr"
+    model.save(filepath=path, overwrite=False, zipped=True)
+    model.save_weights(filepath=weights, overwrite=False, max_shard_size=None)
+    kept, held = path.read_bytes(), weights.read_bytes()
+    model.layers[1].kernel.assign_add(1.0)
+    for save in (model.save, model.save_weights):
+        with pytest.raises(FileExistsError, match=r"m\..*tgr exists, and overwrite is False.*overwrite=True"):
+            save(path if save is model.save else weights, overwrite=False)
+    with pytest.raises(ValueError, match="one archive; leave out zipped"):
+        model.save(path, zipped=False)
+    with pytest.raises(ValueError, match="one file; leave out max_shard_size"):
+        model.save_weights(weights, max_shard_size=1)
+    assert kept == path.read_bytes() and held == weights.read_bytes()
+    now = model.get_weights()
+    with pytest.raises(ValueError, match="all or not at all; leave out skip_mismatch"):
+        model.load_weights(weights, skip_mismatch=True)
+    assert all(map(np.array_equal, now, model.get_weights()))
+    again = tg.models.load_model(filepath=path, custom_objects=None, compile=False, safe_mode=False)
+    model.load_weights(filepath=weights, skip_mismatch=False)
+    assert all(map(np.array_equal, again.get_weights(), model.get_weights()))
+    model.save(path)
+    tg.models.save_model(model, filepath=path, overwrite=True)
+    assert path.read_bytes() != kept
+
+
 def test_functions_are_saved_by_name_and_lambdas_refused(tmp_path):
     model = tg.Sequential([tg.Input((3,)), layers.Dense(2, activation=swish_twice)])
     model.save(tmp_path / "m.tgr")

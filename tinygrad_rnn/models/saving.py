@@ -23,14 +23,19 @@ from .model import Model
 from .plain import Reader, Writer
 
 
-def save_model(model: Model, path: str | Path) -> None:
-    """Write a model to `path` (`.tgr`), atomically: the old file stays whole until the new one is.
+def save_model(
+    model: Model, filepath: str | Path, overwrite: bool = True, zipped: bool | None = None
+) -> None:
+    """Write a model to `filepath` (`.tgr`), atomically: the old file stays whole until the new one is.
 
     Saved are the architecture, the weights, kept states, the optimizer with its state, loss and metrics, the
     history, all random streams, and `model.extra`. Raises `ValueError` for a model that is not built, for a
-    subclass that is not registered, and for functions without a name; then nothing is written.
+    subclass that is not registered, for functions without a name, and for `zipped=False` (it is always one file);
+    `FileExistsError` if there is a file and `overwrite` is False. Then nothing is written.
     """
-    target = _with_ending(path, ".tgr")
+    if zipped is False:
+        raise ValueError("save: a model is always saved as one archive; leave out zipped=False")
+    target = _target(filepath, ".tgr", overwrite)
     if not model.built:
         raise ValueError(
             f"save: {model.name} has no weights yet; call it on data (or give it an Input) first"
@@ -59,16 +64,21 @@ def save_model(model: Model, path: str | Path) -> None:
     write_archive(target, manifest, arrays | constants)
 
 
-def load_model(path: str | Path, custom_objects: dict[str, Any] | None = None, compile: bool = True) -> Model:
+def load_model(
+    filepath: str | Path,
+    custom_objects: dict[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Model:
     """Read a model that `save_model` wrote; `fit(initial_epoch=k, epochs=n)` goes on after its k epochs, bit for bit.
 
     Raises `CheckpointError` for a damaged or foreign file, or classes that are not known (register your own
     with `utils.register_serializable`, or hand them over in `custom_objects`), `FileNotFoundError` for a
-    missing one.
+    missing one. `safe_mode` is accepted as in Keras, and has nothing to do: a file never holds code.
     """
-    manifest, arrays = read_archive(path)
-    _check_kind(path, manifest, ("tinygrad_rnn model",))
-    with _damage_in(path), custom_object_scope(custom_objects or {}):
+    manifest, arrays = read_archive(filepath)
+    _check_kind(filepath, manifest, ("tinygrad_rnn model",))
+    with _damage_in(filepath), custom_object_scope(custom_objects or {}):
         reader = Reader(arrays)
         limit = largest_weight.set(max([a.size for a in arrays.values()], default=0))
         try:
@@ -77,7 +87,7 @@ def load_model(path: str | Path, custom_objects: dict[str, Any] | None = None, c
                 model(*reader.value(manifest["built_on"]))
         finally:
             largest_weight.reset(limit)
-        _assign(path, model, manifest, arrays)
+        _assign(filepath, model, manifest, arrays)
         for variable, trainable in zip(model.weights, manifest["trainable"], strict=True):
             variable.trainable = bool(trainable)
         set_streams(model, manifest["streams"])
@@ -98,27 +108,40 @@ def load_model(path: str | Path, custom_objects: dict[str, Any] | None = None, c
     return model
 
 
-def save_weights(model: Layer, path: str | Path) -> None:
-    """Write the weights alone (`.weights.tgr`), atomically."""
+def save_weights(
+    model: Layer, filepath: str | Path, overwrite: bool = True, max_shard_size: float | None = None
+) -> None:
+    """Write the weights alone (`.weights.tgr`), atomically, into one file.
+
+    Raises `FileExistsError` if there is one and `overwrite` is False, `ValueError` for a `max_shard_size`.
+    """
+    if max_shard_size is not None:
+        raise ValueError("save_weights: the weights are always saved as one file; leave out max_shard_size")
+    target = _target(filepath, ".weights.tgr", overwrite)
     manifest: dict[str, Any] = {"format": "tinygrad_rnn weights", "version": 1}
     arrays = _weights(model, manifest)
-    write_archive(_with_ending(path, ".weights.tgr"), manifest, arrays)
+    write_archive(target, manifest, arrays)
 
 
-def load_weights(model: Layer, path: str | Path) -> None:
+def load_weights(model: Layer, filepath: str | Path, skip_mismatch: bool = False) -> None:
     """Read weights, in order, into a built model, from a file of weights or of a model.
 
     Raises one `CheckpointError` with every wrong number, shape and dtype and with weights that are NaN or
-    infinite; then nothing is changed.
+    infinite, `ValueError` for `skip_mismatch`; then nothing is changed.
     """
-    manifest, arrays = read_archive(path)
-    _check_kind(path, manifest, ("tinygrad_rnn weights", "tinygrad_rnn model"))
+    if skip_mismatch:
+        raise ValueError(
+            "load_weights: weights are loaded all or not at all; leave out skip_mismatch, load them into a model of "
+            "their own, and move those that fit with get_weights and set_weights of its layers"
+        )
+    manifest, arrays = read_archive(filepath)
+    _check_kind(filepath, manifest, ("tinygrad_rnn weights", "tinygrad_rnn model"))
     if not model.built:
         raise ValueError(
             f"load_weights: {model.name} is not built yet; call it on data (or give it an Input) first"
         )
-    with _damage_in(path):
-        _assign(path, model, manifest, arrays)
+    with _damage_in(filepath):
+        _assign(filepath, model, manifest, arrays)
 
 
 @contextmanager
@@ -159,10 +182,15 @@ def _check_kind(path: str | Path, manifest: dict[str, Any], kinds: tuple[str, ..
         raise CheckpointError(path, [f"expected version 1, received {manifest.get('version')!r}"])
 
 
-def _with_ending(path: str | Path, ending: str) -> Path:
+def _target(path: str | Path, ending: str, overwrite: bool) -> Path:
+    """Where to write."""
     target = Path(path)
     if not target.name.endswith(ending):
         raise ValueError(f"expected a file name ending in {ending!r}, received {target.name!r}")
+    if not overwrite and target.exists():
+        raise FileExistsError(
+            f"{target} exists, and overwrite is False: choose another name, or give overwrite=True"
+        )
     return target
 
 
