@@ -150,10 +150,16 @@ def test_data_that_runs_out_ends_the_training():
     with pytest.warns(UserWarning, match="ran out before epoch 3 of 4"):
         history = model.fit(batches(4), epochs=4, steps_per_epoch=2, verbose=0)
     assert history.epoch == [0, 1] and len(history.history["loss"]) == 2
+    with pytest.warns(UserWarning, match="validation data ran out before epoch 2; training goes on"):
+        history = model.fit(x, y, epochs=3, verbose=0, validation_data=batches(2))
+    assert len(history.history["loss"]) == 3 and len(history.history["val_loss"]) == 1
     kept, steps = model.get_weights(), model.optimizer.iterations
-    with pytest.raises(ValueError, match="fit: the data gave no batches"):
-        model.fit(batches(0), epochs=2, verbose=0)
-    assert steps == model.optimizer.iterations == 6
+    for data, options in (((batches(0),), {}), ((x, y), {"validation_data": batches(0)})):
+        with pytest.raises(ValueError, match="fit: the (validation )?data gave no batches"):
+            model.fit(*data, epochs=2, verbose=0, **options)
+    with pytest.raises(ValueError, match="evaluate: the data gave no batches"):
+        model.evaluate(batches(0))
+    assert steps == model.optimizer.iterations == 12
     assert all(map(np.array_equal, kept, model.get_weights()))
 
 

@@ -119,8 +119,9 @@ class Trainer(Steps):
         """Train for `epochs`; returns the `History`, that of the last `fit` continued with `append_history`.
 
         `x` and `y` are arrays, or lists or dicts of them, with the examples on the first axis; or `x` is a source of
-        batches `(x, y)` or `(x, y, sample_weight)`: an iterable, a generator (one pass only), or an object with a
-        length and indices. `validation_data` is `(x, y)`, `(x, y, sample_weight)`, or such a source.
+        batches `(x, y)` or `(x, y, sample_weight)`: an iterable, a generator (one pass only; where it ends, training
+        does, with a warning), or an object with a length and indices. `validation_data` is `(x, y)`,
+        `(x, y, sample_weight)`, or such a source.
         The logged loss is the running mean over the epoch's batches, weighted by their sizes, while the
         weights change. `validation_split` holds out the last part of the arrays, before shuffling.
         `steps_per_epoch` batches make an epoch, and the next one goes on where it ended. `validation_freq`: validate
@@ -185,6 +186,15 @@ class Trainer(Steps):
                     if held_out is not None and due(epoch, validation_freq):
                         results = self._evaluate(held_out, validation_steps, hooks)
                         logs = {**logs, **{f"val_{name}": value for name, value in results.items()}}
+                        if not results and before is not None:
+                            raise ValueError("fit: the validation data gave no batches")
+                        if not results:
+                            held_out = None
+                            warnings.warn(
+                                f"fit: the validation data ran out before epoch {epoch + 1}; training goes on without. "
+                                "A generator serves one pass: give validation_steps, or a Sequence (PyDataset)",
+                                stacklevel=2,
+                            )
                     before = None  # every example has been seen, and fits
                     hooks.call("on_epoch_end", epoch, logs)
                     if self.stop_training:
@@ -242,6 +252,8 @@ class Trainer(Steps):
         hooks = Hooks(self, callbacks or [], {"steps": steps or data.steps, "verbose": verbose})
         with blas_threads_for(self.weights):
             logs = self._evaluate(data, steps, hooks)
+        if not logs:
+            raise ValueError("evaluate: the data gave no batches")
         if verbose not in (0, "0", "auto"):
             print("  ".join(f"{k}: {v:.4f}" for k, v in logs.items()))
         return plain(logs, return_dict)
@@ -255,8 +267,6 @@ class Trainer(Steps):
             with places_of(batch):
                 logs = self._test_batch(batch)
             hooks.call("on_test_batch_end", index, logs)
-        if not logs:
-            raise ValueError("evaluate: the data gave no batches")
         hooks.call("on_test_end", logs)
         return dict(logs)
 
