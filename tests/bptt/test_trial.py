@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bptt.steps import may_unroll
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
@@ -15,7 +16,7 @@ from tinygrad_rnn.bptt import derived
 from tinygrad_rnn.bptt.body import Underivable
 from tinygrad_rnn.bptt.build import build, examine
 from tinygrad_rnn.bptt.plan import Plan
-from tinygrad_rnn.bptt.trial import try_out
+from tinygrad_rnn.bptt.trial import sampled, try_out
 from tinygrad_rnn.config import switched
 
 N, F, H = 3, 2, 4
@@ -218,3 +219,59 @@ def test_constants_that_depend_on_each_other_are_derived() -> None:
 
     derived = gradient(True)  # a warning would be an error
     np.testing.assert_allclose(derived, gradient(False), rtol=1e-10)
+
+
+def test_the_trial_runs_on_steps_of_the_data() -> None:
+    """What is wrong at 0 alone shows where later steps are padded."""
+
+    def step(x: Any, s: Any, constants: Any) -> Any:
+        h = ops.tanh(x + s[0])
+        return h, [h]
+
+    x, h = np.ones((N, 5, F)), np.ones((N, F))
+    inputs = [[(x[:, 0], True)], [(h, True)]]
+    with switched(grad=True, monitor=None):
+        plan = Plan(build(examine(step, inputs, (), False), True))
+
+    def again(xs: list[Any], states: list[Any]) -> Any:
+        return tg.scan(step, xs[0], states, derive=False)
+
+    def backward(x: Any, *rest: Any) -> Any:
+        found = plan.functions["backward"](x, *rest)
+        return {**found, "dX": found["dX"] + (x == 0)}
+
+    wrong = {**plan.functions, "backward": backward}
+    try_out(plan.built, wrong, inputs, [], again, steps=sampled([tg.tensor(x)]))
+    x[0, 3:] = 0
+    try_out(plan.built, plan.functions, inputs, [], again, steps=sampled([tg.tensor(x)]))
+    with pytest.raises(Underivable, match="derived gradients differ"):
+        try_out(plan.built, wrong, inputs, [], again, steps=sampled([tg.tensor(x)]))
+
+
+def test_a_failed_trial_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next data may hide what is wrong."""
+    trials = []
+
+    def failing(*args: Any, **options: Any) -> None:
+        trials.append(1)
+        raise Underivable("as it happens")
+
+    def step(x: Any, s: Any, constants: Any) -> Any:
+        h = ops.tanh(x + s[0] * 0.3125)
+        return h, [h]
+
+    monkeypatch.setattr(derived, "try_out", failing)
+    for _ in range(3):
+        with may_unroll():
+            tg.scan(step, np.ones((2, 3, 1)), [np.ones((2, 1))], derive=True)
+    assert len(trials) == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_float64_decides_where_gates_are_saturated(seed: int) -> None:
+    tg.utils.set_random_seed(seed)
+    rng = np.random.default_rng(seed)
+    x, y = rng.integers(0, 256, (8, 10, 3)).astype("float32"), rng.normal(size=(8, 1)).astype("float32")
+    model = tg.Sequential([tg.layers.SimpleRNN(4), tg.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.train_on_batch(x, y)  # a warning would be an error

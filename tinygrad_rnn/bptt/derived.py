@@ -28,7 +28,7 @@ from .plan import Call, Plan, Rerun, forward_only, start
 from .purity import Traces
 from .segments import Segments
 from .tracer import Tracer
-from .trial import Unrolled, try_out
+from .trial import Unrolled, sampled, try_out
 
 BLOCK = 31 * 2**20  # bytes; glibc raises the size from which it returns memory to the system up to 32 MB
 PLANS_KEPT = 64  # structures whose source is kept
@@ -55,12 +55,20 @@ def _no_kernel(*_: Array) -> Array:
 
 SCAN = Op("scan", _no_kernel, vjp_all=_scan_vjps, outputs=None, doc="a whole recurrence, with derived BPTT")
 
-_plans: OrderedDict[Any, Plan] = OrderedDict()
+_plans: OrderedDict[Any, Plan | str] = (
+    OrderedDict()
+)  # or why there is none: a trial that failed is not repeated
 _lock = threading.Lock()
 
 
 def _traced(
-    step: Any, inputs: Any, constants: Any, several_in: bool, recording: bool, again: Unrolled
+    step: Any,
+    inputs: Any,
+    constants: Any,
+    several_in: bool,
+    recording: bool,
+    again: Unrolled,
+    sequences: list[Tensor],
 ) -> tuple[Plan, list[Any], Known | None]:
     """The plan for a step, the Tensors and arrays from outside that it uses, and what both depend on, if known.
 
@@ -79,7 +87,7 @@ def _traced(
     tracer = examine(step, inputs, constants, several_in)
     # of the step alone, before anything is derived
     bound, has_read = list(tracer.body.bound), tracer.has_read
-    plan = _plan(tracer, bound, inputs, recording, again)
+    plan = _plan(tracer, bound, inputs, recording, again, sequences)
     if traces is None or key is None:
         return plan, bound, None
     found: Known | None = None
@@ -225,30 +233,50 @@ def _given(constants: Any) -> tuple[list[Any], Any]:
         return given, None
 
 
-def _plan(tracer: Tracer, bound: list[Any], inputs: Any, recording: bool, again: Unrolled) -> Plan:
+def _plan(
+    tracer: Tracer,
+    bound: list[Any],
+    inputs: Any,
+    recording: bool,
+    again: Unrolled,
+    sequences: list[Tensor],
+) -> Plan:
     """The plan of a structure, made and tried out if there is none; raises `Underivable`."""
     body = tracer.body
     asked = tuple([v.wanted for v in (*body.xs, *body.states, *body.constants)])
     saving = recording and any(asked)
     key = (body.key(), asked, saving, mode().passes)
     with _lock:
-        if key in _plans:
+        known = _plans.get(key)
+        if known is not None:
             _plans.move_to_end(key)
-            return _plans[key]
+    if isinstance(known, str):
+        raise Underivable(known)
+    if known is not None:
+        return known
     np.empty(BLOCK, np.uint8)  # freed at once: from then on glibc keeps memory of this size for later
     try:
         plan = Plan(build(tracer, saving))
-        try_out(plan.built, plan.functions, inputs, bound, again)
+        try:
+            try_out(plan.built, plan.functions, inputs, bound, again, steps=sampled(sequences))
+        except Underivable as error:
+            _remember(key, str(error))
+            raise
     except Underivable:
         raise
     except Exception as error:  # the recorded steps do the same
         reason = f"deriving it failed ({type(error).__name__}: {error}); please report this step"
         raise Underivable(reason) from error
+    _remember(key, plan)
+    return plan
+
+
+def _remember(key: Any, found: Plan | str) -> None:
+    """Keep a plan, or why there is none; the one that was not asked for the longest goes."""
     with _lock:
-        _plans[key] = plan
+        _plans[key] = found
         while len(_plans) > PLANS_KEPT:
             _plans.popitem(last=False)
-    return plan
 
 
 def run(
@@ -273,7 +301,7 @@ def run(
         [(t._data[:, 0], w) for t, w in zip(sequences, wanted[0], strict=True)],
         [(t._data, w) for t, w in zip(states, wanted[1], strict=True)],
     ]
-    plan, bound, known = _traced(step, inputs, constants, several_in, recording, again)
+    plan, bound, known = _traced(step, inputs, constants, several_in, recording, again, sequences)
     saving = bool(plan.built.gradients)
     length = sequences[0].shape[1]
     arrays = [t._data for t in (*sequences, *states)]
@@ -290,7 +318,7 @@ def run(
     call: Call | None = None
     if checkpoint and saving:
         unasked = [[(a, False) for a, _ in group] for group in inputs]
-        keeping_none = _traced(step, unasked, constants, several_in, False, again)[0]
+        keeping_none = _traced(step, unasked, constants, several_in, False, again, sequences)[0]
         call = Segments(plan, arrays, (len(sequences), len(states)), nodes, keeping_none)
         call.turned = turned
     try:

@@ -30,22 +30,24 @@ def try_out(
     bound: list[Any],
     again: Unrolled,
     scale: float = 1.0,
+    steps: Sequence[Array] | None = None,
 ) -> None:
     """Run three steps both ways; raises `Underivable` if they differ.
 
-    The values are like those of the first step, times `scale`. Where these leave no digits, as behind a gate that is
-    saturated, float64 decides. If weights moved meanwhile, as another thread trains them, it is tried again.
+    These are `steps` of the sequences, or values like those of the first one, times `scale`. Where they leave no
+    digits, as behind a gate that is saturated, float64 decides. If weights moved meanwhile, as another thread trains
+    them, it is tried again.
     """
     for _ in range(TRIALS):
         before = [np.array(getattr(b, "_data", b)) for b in bound]
         try:
             try:
-                return _try_out(built, functions, inputs, bound, again, scale)
+                return _try_out(built, functions, inputs, bound, again, scale, steps)
             except Underivable as error:
                 if not any(a.dtype in (np.float16, np.float32) for group in inputs for a, _ in group):
                     raise
                 try:
-                    return _try_out(built, functions, inputs, bound, again, scale, wide=True)
+                    return _try_out(built, functions, inputs, bound, again, scale, steps, wide=True)
                 except Exception:
                     raise error from None
         except Underivable:
@@ -65,11 +67,15 @@ def _try_out(
     bound: list[Any],
     again: Unrolled,
     scale: float,
+    steps: Sequence[Array] | None,
     wide: bool = False,
 ) -> None:
     rng = np.random.default_rng(0)
     typed = _widened if wide else np.asarray
-    xs = [_leaf(typed(np.stack([_near(a, rng, scale) for _ in range(STEPS)], axis=1))) for a, _ in inputs[0]]
+    if steps is None:
+        steps = [np.stack([_near(a, rng, scale) for _ in range(STEPS)], axis=1) for a, _ in inputs[0]]
+    steps = [rng.random(a.shape) < 0.5 if a.dtype.kind == "b" else a for a in steps]  # all may be padding
+    xs = [_leaf(typed(a)) for a in steps]
     states = [_leaf(typed(_near(a, rng, scale))) for a, _ in inputs[1]]
     arrays = [t._data for t in (*xs, *states)]
     arrays += [typed(getattr(b, "_data", b)) for b in (*bound, *built.static)]
@@ -103,6 +109,11 @@ def _widened(array: Any) -> Array:
     """In float64, if it holds floats."""
     found: Array = np.asarray(array)
     return found.astype(np.float64) if found.dtype.kind == "f" else found
+
+
+def sampled(sequences: Sequence[Tensor]) -> list[Array]:
+    """The first, middle and last step: what comes later may be padding, or not start with zeros."""
+    return [x._data[:, [0, x.shape[1] // 2, -1]] for x in sequences]
 
 
 @contextmanager
