@@ -61,7 +61,7 @@ class Surroundings:
         self._enter("constants", constants, 0)
         for function in functions:
             self._names_of_numbers(function)
-            self._enter_object(function.__name__, function, 0)
+            self._enter_object(getattr(function, "__name__", "the step"), function, 0)
         for cell_name, cell in [pair for function in functions for pair in _cells(function)]:
             if isinstance(content(cell), (int, float, str, Tensor)):
                 self._note(
