@@ -99,18 +99,18 @@ def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
     known = _examined.setdefault(key, set())
     if isinstance(known, str):
         raise Underivable(known)
-    surroundings = Surroundings(step, constants) if not known else None
+    surroundings = Surroundings(step, constants)
     try:
         tracer = trace(step, inputs[0], inputs[1], constants, several_in)
-        if surroundings is not None and surroundings.built():  # it has its weights now: look again
+        if surroundings.built():  # it has its weights now: look again
             return examine(step, inputs, constants, several_in)
         structure = tracer.body.key()
-        if structure not in known:
-            around = surroundings or Surroundings(step, constants)
-            _check_pure(step, inputs, constants, several_in, tracer, around)
+        # the same ops may come about in another way: a chance that was 0 is none now
+        if structure not in known or surroundings.changed(tracer):
+            _check_pure(step, inputs, constants, several_in, tracer, surroundings)
             known.add(structure)
     except Exception as error:
-        if surroundings is not None and not surroundings.built():  # weights that were made stay
+        if not surroundings.built():  # weights that were made stay
             surroundings.undo()
             surroundings.rewind()
         if not isinstance(error, Underivable):

@@ -28,7 +28,8 @@ import numpy as np
 from ..core.op import Op
 from ..core.tensor import Tensor, Variable
 from .kinds import BY_NAME, HIDDEN, OF_CALLS, constant, fixed, hides, is_layer, library
-from .purity import Traces, content
+from .purity import Traces
+from .reached import content
 
 LARGEST = 100_000  # bytes of an array whose values are compared
 MOST = 2000  # objects that are looked at

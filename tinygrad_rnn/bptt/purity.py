@@ -16,10 +16,12 @@ from ..config import SeedGenerator, generator
 from ..core.tensor import Tensor
 from .body import Underivable
 from .kinds import OF_CALLS, is_layer, library
-from .tracer import PACKAGE, Tracer
+from .reached import cells_of, content, reached
+from .tracer import Tracer
 
 LARGE_ARRAY = 1_000_000  # elements; larger ones are not watched
 CONTAINERS = (list, dict, set, deque)
+STREAMS = (np.random.Generator, np.random.RandomState, random.Random)
 SHARED: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {  # random streams, read and put back
     "Python's random stream": (random.getstate, random.setstate),
     "NumPy's random stream": (lambda: np.random.get_state(), lambda state: np.random.set_state(state)),
@@ -55,18 +57,22 @@ class Surroundings:
         self.streams = {id(generator()): "the package's random stream"}
         self.shared = {name: read() for name, (read, _) in SHARED.items()}
         self.classes: set[type] = set()
-        functions: list[Any] = []
-        for name, value in _reached(step, functions):
-            self._enter(name, value, 0)
+        self.functions: list[Any] = []
+        self._enter_function(step, 0)
         self._enter("constants", constants, 0)
-        for function in functions:
-            self._names_of_numbers(function)
-            self._enter_object(getattr(function, "__name__", "the step"), function, 0)
-        for cell_name, cell in [pair for function in functions for pair in _cells(function)]:
-            if isinstance(content(cell), (int, float, str, Tensor)):
-                self._note(
-                    f"the variable {cell_name!r}", functools.partial(content, cell), _cell_setter(cell)
-                )
+
+    def _enter_function(self, function: Any, depth: int) -> None:
+        """What a function refers to, and the numbers that it could assign."""
+        first = len(self.functions)
+        for name, value in reached(function, self.functions):
+            self._enter(name, value, depth)
+        for inner in self.functions[first:]:
+            self._names_of_numbers(inner)
+            self._enter_object(getattr(inner, "__name__", "the step"), inner, depth)
+            for name, cell in cells_of(inner):
+                if isinstance(content(cell), (int, float, str, Tensor)):
+                    read, write = functools.partial(content, cell), _cell_setter(cell)
+                    self._note(f"the variable {name!r}", read, write)
 
     def _note(self, name: str, read: Callable[[], Any], write: Callable[[Any], None]) -> None:
         self.found.append((name, read, read(), write))
@@ -100,6 +106,15 @@ class Surroundings:
         elif isinstance(value, np.random.Generator):
             stream = value.bit_generator
             self._note(f"the random stream {name!r}", lambda: stream.state, _state_setter(value))
+        elif isinstance(value, np.random.RandomState):
+            self._note(f"the random stream {name!r}", value.get_state, value.set_state)
+        elif isinstance(value, random.Random):
+            self._note(f"the random stream {name!r}", value.getstate, value.setstate)
+        elif type(value) in (tuple, frozenset):
+            for i, item in enumerate(value):
+                self._enter(f"{name}[{i}]", item, depth + 1)
+        elif isinstance(value, FunctionType):
+            self._enter_function(value, depth + 1)
         elif isinstance(value, np.ndarray):
             if value.flags.writeable and value.size <= LARGE_ARRAY:
                 self._note(f"the array {name!r}", value.copy, functools.partial(np.copyto, value))
@@ -111,7 +126,7 @@ class Surroundings:
             self._enter(name, value.__self__, depth)
         elif isinstance(value, type):
             self._enter_class(value)
-        elif not isinstance(value, (Tensor, ModuleType, FunctionType)):
+        elif not isinstance(value, (Tensor, ModuleType)):
             self._enter_object(name, value, depth)
 
     def _enter_class(self, kind: type) -> None:
@@ -120,6 +135,9 @@ class Surroundings:
             self.classes.add(kind)
             read, write = functools.partial(_numbers, kind), functools.partial(_set_numbers, kind)
             self._note(f"an attribute of the class {kind.__name__!r}", read, write)
+            for name, item in list(vars(kind).items()):
+                if isinstance(item, FunctionType) or type(item) in STREAMS:
+                    self._enter(f"{kind.__name__}.{name}", item, 0)
 
     def _enter_object(self, name: str, value: Any, depth: int) -> None:
         slots = [s for c in type(value).__mro__ for s in vars(c).get("__slots__", ()) if isinstance(s, str)]
@@ -163,6 +181,11 @@ class Surroundings:
         for name, (_, write) in SHARED.items():
             write(self.shared[name])
 
+    def changed(self, tracer: Tracer) -> bool:
+        """Whether a trace changed something, or drew."""
+        same = all(_same(read(), before) for _, read, before, _ in self.found)
+        return bool(not same or self.moved() or self.drawn(tracer))
+
     def undo(self) -> str:
         """Put back what has changed since; say what it was, or nothing."""
         changed = ""
@@ -194,58 +217,6 @@ def _cell_setter(cell: CellType) -> Callable[[Any], None]:
         cell.cell_contents = value
 
     return write
-
-
-def _function(step: Any) -> Any:
-    return getattr(getattr(step, "func", step), "__func__", getattr(step, "func", step))
-
-
-def _cells(step: Any) -> Iterator[tuple[str, CellType]]:
-    function = _function(step)
-    code = getattr(function, "__code__", None)
-    yield from zip(
-        getattr(code, "co_freevars", ()), getattr(function, "__closure__", None) or (), strict=False
-    )
-
-
-def content(cell: CellType) -> Any:
-    """What a closure holds; None if it was not assigned yet."""
-    try:
-        return cell.cell_contents
-    except ValueError:  # not assigned yet
-        return None
-
-
-def _reached(step: Any, functions: list[Any]) -> Iterator[tuple[str, Any]]:
-    """What the function refers to: its object, closure, defaults, and the globals that it names.
-
-    Functions of the user's that it refers to are looked into as well; `functions` collects them.
-    """
-    owner = getattr(step, "__self__", None)
-    if owner is not None:
-        yield "self", owner
-    function = _function(step)
-    code = getattr(function, "__code__", None)
-    if code is None:
-        yield "self", step
-        function = _function(getattr(step, "__call__", None))  # noqa: B004
-        code = getattr(function, "__code__", None)
-    if function in functions or len(functions) > 50 or (code and code.co_filename.startswith(PACKAGE)):
-        return
-    functions.append(function)
-    for partial_name, value in getattr(step, "keywords", {}).items():
-        yield partial_name, value
-    yield from ((f"argument {i}", v) for i, v in enumerate(getattr(step, "args", ())))
-    module = getattr(function, "__globals__", {})
-    named = [("a default argument", value) for value in getattr(function, "__defaults__", None) or ()]
-    named += (getattr(function, "__kwdefaults__", None) or {}).items()
-    named += [(name, content(cell)) for name, cell in _cells(function)]
-    named += [(name, module[name]) for name in getattr(code, "co_names", ()) if name in module]
-    for name, value in named:
-        if isinstance(value, FunctionType):
-            yield from _reached(value, functions)
-        else:
-            yield name, value
 
 
 def _copy(value: Any) -> Any:

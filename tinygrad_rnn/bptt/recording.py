@@ -20,10 +20,14 @@ from .pullback import Pullback
 MOST_STEPS = 4000  # compiling them takes 0.2 s
 
 
+class Refused(Exception):
+    """Why there will be no recording."""
+
+
 class Recorder(Monitor):
     """Writes down what runs, as a `Recording`. Arrays are recognised by their identity.
 
-    What cannot run again is the `reason` why there will be none; nothing is raised.
+    Raises `Refused` for what cannot run again, before it runs: a step that counts its calls must not be called.
     """
 
     recording = True
@@ -37,7 +41,6 @@ class Recorder(Monitor):
         self.dependencies: list[Any] = []
         self.calls: dict[At, Any] = {}  # of recurrences: where they stand, and what runs them again
         self.updates: dict[int, tuple[Variable, At]] = {}
-        self.reason = ""
         self.inside = False  # a function of arrays is running: it may read them
         self.inputs = [self.enter(array) for array in inputs]
         self.variables = [(self.enter(v._data), v) for v in variables]
@@ -88,7 +91,7 @@ class Recorder(Monitor):
 
     def refuse(self, reason: str) -> None:
         """There will be no recording."""
-        self.reason = self.reason or reason
+        raise Refused(reason)
 
     def read(self, tensor: Any) -> None:
         """Values that Python reads may steer it."""
@@ -163,13 +166,11 @@ class Recorder(Monitor):
             return type(template)([self._filled(t) for t in template])
         return self.values[template] if type(template) is At else template
 
-    def finish(self, loss: Tensor, results: Sequence[Tensor]) -> Recording | None:
-        """What runs again for `loss`, with the arrays of `results` beside it; None if something cannot."""
+    def finish(self, loss: Tensor, results: Sequence[Tensor]) -> Recording:
+        """What runs again for `loss`, with the arrays of `results` beside it."""
         places = [self.place(t) for t in (loss, *results)]
         if loss._node is None:
             self.refuse("nothing has a gradient")
-        if self.reason:
-            return None
         with np.errstate(all="ignore"):
             found = Pullback(self, loss).found
         variables = {v._node: v for _, v in self.variables}
@@ -177,8 +178,6 @@ class Recorder(Monitor):
             self.refuse("something has a gradient that is no variable")
         if len(self.steps) > MOST_STEPS:
             self.refuse("too many steps")
-        if self.reason:
-            return None
         updated = [place for _, place in self.updates.values()]
         held = self._lent([self.values[place] for place in (*places, *updated, *found.values())])
         return Recording(self, places, [(variables[leaf], place) for leaf, place in found.items()], held)

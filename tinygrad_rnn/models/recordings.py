@@ -224,8 +224,6 @@ def _record(model: Any, data: tuple[Any, ...], watched: Watched) -> Recorded | N
     masks, parts = [t._mask for t in compress(results, masked)], watched.loss.values
     after = [state for layer in watched.stateful for state in layer._states or ()]
     recording = recorder.finish(loss, [*results, *masks, *parts, *after])
-    if recording is None:
-        return None
     return Recorded(recording, map_nested(lambda _: None, outputs), masked, watched, len(parts))
 
 
