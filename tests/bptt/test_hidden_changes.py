@@ -80,7 +80,10 @@ def test_a_branch_that_is_drawn(draw: Callable[[], float], often: float) -> None
         return h, [h + 0.0 * x]
 
     found = []
-    for derive, around in ((False, nullcontext()), (True, pytest.warns(UnrolledWarning, match="random stream"))):
+    for derive, around in (
+        (False, nullcontext()),
+        (True, pytest.warns(UnrolledWarning, match="random stream")),
+    ):
         random.seed(1)
         np.random.seed(1)
         with around:

@@ -100,7 +100,12 @@ class _Walk:
                 if arrived is None and value not in self.parts:
                     continue
                 if value.op == "part":
-                    outputs.setdefault(value.inputs[0], {})[value.attrs["index"]] = self._total(value)
+                    pieces, index = outputs.setdefault(value.inputs[0], {}), value.attrs["index"]
+                    total = self._total(value)
+                    if index in pieces:  # the same part was taken twice
+                        both = self.body.tensors[pieces[index]] + self.body.tensors[total]
+                        total = self.tracer.lookup(both)
+                    pieces[index] = total
                     continue
                 g = self._total(value) if arrived is None else arrived
                 self.tracer.eq = _derivative_of(value.eq)

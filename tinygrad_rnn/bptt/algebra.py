@@ -65,10 +65,11 @@ class _Factors:
         self.made: list[Value] = []
         self.known: dict[Any, Value] = {}
         self.eq = ""
+        self.dtype: Any = None  # of the gradient that is rewritten
 
     def run(self) -> None:
         for value in self.adjoint.values:
-            self.eq = value.eq
+            self.eq, self.dtype = value.eq, value.dtype
             split = value in self.linear and value in self.inside
             pieces = self._pieces(value) if split else None
             if pieces is not None:
@@ -178,7 +179,8 @@ class _Factors:
                 form = self._split(args[pick])
                 if form and not isinstance(args[rest], Value) and args[rest] == 0:
                     chosen = (args[0], form[1], 0.0) if pick == 1 else (args[0], 0.0, form[1])
-                    if chosen[1:] == (1.0, 0.0) and isinstance(args[0], Value):  # a test is 1 or 0 as it is
+                    test = args[0]
+                    if chosen[1:] == (1.0, 0.0) and isinstance(test, Value) and test.dtype.kind == "b":
                         return form[0], self._make("cast", args[0])
                     return form[0], self._op("where", *chosen)
         return None
@@ -200,9 +202,9 @@ class _Factors:
             return self.known[key]
         if not isinstance(a, Value) or a not in self.form:
             return a
-        before, self.eq = self.eq, a.eq
+        before, (self.eq, self.dtype) = (self.eq, self.dtype), (a.eq, a.dtype)
         made = self._product(*self.form[a], a.label)
-        self.eq = before
+        self.eq, self.dtype = before
         return made
 
     def _product(self, base: Value, factor: Any, label: str) -> Value:
@@ -241,21 +243,19 @@ class _Factors:
     def _make(self, name: str, *args: Any) -> Value:
         if name == "add":  # −n + h = h − n
             for minus, other in (args, args[::-1]):
-                if isinstance(minus, Value) and minus.op == "negative" and minus not in self.linear:
+                negative = isinstance(minus, Value) and minus.op == "negative" and minus not in self.linear
+                if negative and minus.args[0].dtype == minus.dtype:
                     name, args = "subtract", (other, minus.args[0])
                     break
-        key = (name, args)
+        values = [a for a in args if isinstance(a, Value)]
+        dtype = np.result_type(*[v.dtype for v in values if v.dtype.kind in "fc"] or [self.dtype])
+        key = (name, args, dtype)
         if key not in self.known:
-            values = [a for a in args if isinstance(a, Value)]
             shape = np.broadcast_shapes(*[v.shape for v in values])
-            dtype = np.result_type(*[v.dtype for v in values if v.dtype.kind == "f"] or [self._dtype()])
             self.known[key] = Value(name, args, {}, shape, dtype)
             self.known[key].eq = self.eq
             self.made.append(self.known[key])
         return self.known[key]
-
-    def _dtype(self) -> Any:
-        return next(v.dtype for v in self.linear if v.dtype.kind == "f")  # a state may be a count
 
 
 def _before(label: str) -> str:
@@ -267,6 +267,8 @@ def number_apart(a: Any) -> tuple[Any, float]:
     """A factor and the number that it is multiplied by; 1.0 in place of what there is not."""
     if not isinstance(a, Value):
         return 1.0, float(a)
+    if not a.inputs or a.inputs[0].dtype != a.dtype:  # the number makes floats of counts and flags
+        return a, 1.0
     if a.op == "negative":
         return a.args[0], -1.0
     if a.op == "multiply" and isinstance(a.args[1], float):

@@ -182,7 +182,8 @@ class Layout:
                     child, parent = parent, parent.args[0]
                 if parent.op not in OPS and parent.op not in ("part",):
                     return False
-                if parent in self.ends or parent in self.born or parent in self.state_of:
+                root = self._buffer(parent)
+                if parent in self.ends or root in self.born or root in self.state_of:
                     return False
                 parts = [u for piece in self._pieces_of(parent) for u in self._users_of(piece)]
                 if any(not self._before(u, v) for u in parts if u is not parent):
@@ -191,7 +192,7 @@ class Layout:
                 if any(
                     not self._before(u, v)
                     for o in others
-                    for u in ([o] if not is_view(o) else self._readers(o))
+                    for u in ([o] if not is_view(o) else [*self._readers(o), *[_NEVER] * (o in self.ends)])
                 ):
                     return False
             child = parent

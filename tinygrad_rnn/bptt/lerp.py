@@ -28,7 +28,8 @@ def lerp(tracer: Tracer) -> None:
     made: list[Value] = []
     for value in body.values:
         found = _weighted_mean(value, carried, users)
-        if found and found[2] in bounded:
+        # a state: others may be read where rounding shows, by a logarithm or a test
+        if found and found[2] in bounded and value in body.new_states:
             a, x, y = found
             if y.op not in BOUNDED:  # it is, or is a part of, a state: of one that others keep bounded, maybe
                 body.small |= {j for j, state in enumerate(body.states) if state in bounded}

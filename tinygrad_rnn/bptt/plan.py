@@ -49,7 +49,7 @@ class Plan:
         if unread not in self.reached:
             tape = self.built.tape
             found = needed(tape, unread)
-            apart = len(found - set(range(tape.inputs))) < len(tape.ops)
+            apart = len(needed(tape, unread, last=True) - set(range(tape.inputs))) < len(tape.ops)
             self.reached[unread] = self.built.guarded or apart, [i in found for i in self.inputs_of_gradients]
         guarded, reached = self.reached[unread]
         if guarded and not all(np.isfinite(np.sum(g)) for g in gradients):

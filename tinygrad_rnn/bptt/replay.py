@@ -41,8 +41,11 @@ def tape(body: Body) -> Tape:
     )
 
 
-def needed(recorded: Tape, unread: Sequence[bool]) -> set[int]:
-    """The values on which outputs and last states depend, through earlier steps too, but for those that are unread."""
+def needed(recorded: Tape, unread: Sequence[bool], last: bool = False) -> set[int]:
+    """The values on which outputs and last states depend, but for those that are unread.
+
+    Through earlier steps too, or in the `last` step alone.
+    """
     results = [*recorded.outputs, *recorded.states]
     found = {n for n, none in zip(results, unread, strict=True) if not none}
     before = -1
@@ -51,7 +54,8 @@ def needed(recorded: Tape, unread: Sequence[bool]) -> set[int]:
         for n in range(recorded.inputs + len(recorded.ops) - 1, recorded.inputs - 1, -1):
             if n in found:
                 found.update([a for is_value, a in recorded.ops[n - recorded.inputs][1] if is_value])
-        found.update([new for j, new in enumerate(recorded.states) if recorded.xs + j in found])
+        if not last:
+            found.update([new for j, new in enumerate(recorded.states) if recorded.xs + j in found])
     return found
 
 

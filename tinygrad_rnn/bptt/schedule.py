@@ -81,6 +81,10 @@ def _keep_carries(adjoint: Adjoint, regions: Regions) -> None:
     for v in regions.loop:
         if is_view(v) and (v.args[0].op == "carry" or v.args[0] in views):
             views.append(v)
+    for region in (regions.before, regions.after):  # parts of such a view are views of the loop, too
+        parts = [v for v in region if v.op == "part" and v.args[0] in views]
+        region[:] = [v for v in region if v not in parts]
+        views += parts
     copies: dict[Value, Value] = {}
 
     def kept(a: Any) -> Any:

@@ -150,7 +150,8 @@ class Sections(Statements):
         assert self.adjoint is not None
         found: dict[str, str] = {}
         for name, parts in zip(self.names.constants, self.adjoint.constants, strict=True):
-            once = len(set(parts)) == len(parts)  # no part arrives twice
+            every = [p for others in self.adjoint.constants for p in others]
+            once = all(every.count(p) == 1 for p in parts)  # no part arrives twice, or elsewhere, too
             if parts and once and all(self._goes_into_part(p) for p in parts):
                 found[name] = self.names.new(f"d{name}")
                 for p in parts:

@@ -26,6 +26,7 @@ def share(tracer: Tracer) -> None:
             twins[value] = twin
             twin.label = twin.label or value.label
     body.values = made
+    tracer.known = {number: twins.get(v, v) for number, v in tracer.known.items()}
 
 
 def identity(value: Value) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.op import OPS
 from .body import Underivable, Value
-from .names import Names
+from .names import KIN, Names
 from .places import NUMBERS, Places, cuts_rows, index_in
 from .schedule import Program
 from .text import STATEMENTS, is_view, number, view_text
@@ -56,13 +56,19 @@ class Statements(Places):
             return self._copies(v, y, [ref(a) for a in v.args])
         if v.op not in STATEMENTS:
             raise Underivable(f"{v.site or 'its gradient'}: op {v.op!r} has no NumPy text")
-        lines = STATEMENTS[v.op](y, [ref(a) for a in v.args], v.attrs, lead)
+        args = [ref(a) for a in v.args]
+        if _makes_floats(v):  # NumPy would compute as narrow as the integers are
+            args = [
+                f"{a}.astype('{v.dtype}')" if isinstance(w, Value) else a
+                for w, a in zip(v.args, args, strict=True)
+            ]
+        lines = STATEMENTS[v.op](y, args, v.attrs, lead)
         text = "\n".join(lines)
         for value, name in NUMBERS.items():
             if re.search(rf"\b{name}\b", text):
                 self.literal(value)
         if not self._plain_type(v) or not inside:
-            lines = [_spelled(line) for line in lines]
+            lines = [_spelled(line, v.dtype.kind in "iu") for line in lines]
         return lines
 
     def _can_copy(self, v: Value) -> bool:
@@ -71,6 +77,7 @@ class Statements(Places):
         return (
             isinstance(test, Value)
             and test.dtype == bool
+            and not self._shares(test, v)
             and not self._shares(a, v)
             and (not self._shares(b, v) or self.place(b) == self.place(v))
         )
@@ -182,8 +189,16 @@ class Statements(Places):
         ]
 
 
-def _spelled(line: str) -> str:
-    """Numbers in place of their names."""
+def _spelled(line: str, whole: bool) -> str:
+    """Numbers in place of their names, without a point among `whole` ones."""
     for value, name in NUMBERS.items():
-        line = re.sub(rf"\b{name}\b", repr(value), line)
+        text = repr(int(value)) if whole and value == int(value) else repr(value)
+        line = re.sub(rf"\b{name}\b", text, line)
     return line
+
+
+def _makes_floats(v: Value) -> bool:
+    """Whether an elementwise op makes floats of integers or flags alone."""
+    op = OPS.get(KIN.get(v.op, v.op))
+    elementwise = op is not None and op.broadcasts and v.op not in ("where", "cast")
+    return elementwise and v.dtype.kind == "f" and all(a.dtype.kind in "iub" for a in v.inputs)

@@ -131,12 +131,8 @@ def _take(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
 
 def _scatter_add(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     axis = attrs["axis"]
-    if axis == 0:
-        return [f"{y}[...] = 0", f"np.add.at({y}, {a[1]}, {a[0]})"]
-    return [
-        f"{y}[...] = 0",
-        f"np.add.at(np.moveaxis({y}, {axis}, 0), {a[1]}, np.moveaxis({a[0]}, {axis}, 0))",
-    ]
+    index = f"np.s_[{':, ' * axis}{a[1]}]" if axis else a[1]
+    return [f"{y}[...] = 0", f"np.add.at({y}, {index}, {a[0]})"]
 
 
 def _put_back(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
