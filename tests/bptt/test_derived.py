@@ -182,3 +182,36 @@ def test_what_the_loss_does_not_depend_on_has_no_gradient(options: dict[str, Any
             assert (a is None, b is None) == (i in absent, i in absent)
             if b is not None:
                 np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_only_states_go_towards_each_other() -> None:
+    """Of another weighted mean, a logarithm may be taken: `q + g (p − q)` loses a small `p`."""
+    rng = np.random.default_rng(0)
+    w = tg.Variable(rng.normal(size=(3, 4)), dtype="float64")
+
+    def pointing(x: Any, states: Any, constants: Any) -> Any:
+        (h,) = states
+        g, p, q = ops.sigmoid(x[:, :1]), ops.softmax(x @ w), ops.softmax(h)
+        return ops.log(g * p + (1.0 - g) * q), [ops.tanh(h + x @ w)]
+
+    x, h = rng.normal(size=(2, 3)), np.zeros((2, 4))
+    with tg.bptt.without("lerp"):
+        without = tg.bptt_source(pointing, x, [h])
+    assert tg.bptt_source(pointing, x, [h]) == without
+
+
+def test_an_unknown_last_input_is_nothing_to_outputs_before_the_update() -> None:
+    w = tg.Variable(0.3 * np.eye(3), dtype="float64")
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        (h,) = states
+        return h @ w, [ops.tanh(x + h @ w)]
+
+    x = np.ones((2, 5, 3))
+    x[:, -1] = np.nan
+    found = []
+    for derive in (True, False):
+        y, _ = tg.scan(step, x, [np.ones((2, 3))], derive=derive)
+        found.append(tg.grad((y * y).sum(), w).numpy())
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(*found, rtol=1e-12)

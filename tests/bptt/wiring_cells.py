@@ -235,28 +235,7 @@ def bias_twice(w, x, s, c):
     return h, [h]
 
 
-def kept_where_zero(w, x, s, c):
-    """A test of values for 0, as of padding: it looks like the guard of a gradient."""
-    r = ops.relu(x @ w.Wx)
-    h = ops.where(r == 0, s[0], ops.tanh(r + s[0] @ w.Wh))
-    return h, [h]
-
-
-def zero_where_padded(w, ids, s, c):
-    h = ops.where((ids == 0)[:, None], 0.0, ops.tanh(ops.take(w.E, ids, axis=0) + s[0] @ w.Wh))
-    return h, [ops.where(ops.expand_dims(ids, -1) == 0, s[0], h)]
-
-
-def first_step_apart(w, x, s, c):
-    t, h = s
-    h = ops.where(t == 0, x @ w.Wx, ops.tanh(x @ w.Wx + h @ w.Wh))
-    return h, [t * 0.0, h]
-
-
 CELLS = {
-    kept_where_zero: Cell(RNN),
-    zero_where_padded: Cell(WH | {"E": (M, H)}, xs=("ids",)),
-    first_step_apart: Cell(RNN, states=((1,), (H,))),
     memory_times_weight: Cell(WX | {"Wm": (H, H)}, constants=((M, H),)),
     read_through_two_weights: Cell(RNN | {"Wv": (H, H), "Wo": (H, H)}, constants=((M, H),)),
     query_and_more: Cell(RNN | {"Wq": (H, H)}, constants=((M, H), (H,))),

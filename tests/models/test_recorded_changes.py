@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -137,6 +138,76 @@ def test_arguments_of_a_loss() -> None:
     )
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert expected[1] < expected[0] / 2
+
+
+@wraps(tg.losses.mean_squared_error)
+def decorated(y_true: Any, y_pred: Any) -> Any:
+    return FACTOR["k"] * tg.losses.mean_squared_error(y_true, y_pred)
+
+
+ALPHA = np.ones(1)
+HUBER = tg.losses.Huber()
+
+
+@pytest.mark.parametrize(
+    ("loss", "change"),
+    [
+        (decorated, factor),
+        (lambda y_true, y_pred: decorated(y_true, y_pred), factor),
+        (tg.losses.LossFunctionWrapper(tg.losses.categorical_focal_crossentropy, alpha=ALPHA), "alpha"),
+        (tg.losses.LossFunctionWrapper(HUBER), "delta"),
+        (HUBER.call, "delta"),
+    ],
+    ids=["decorated", "in a function", "an array", "another loss", "a method"],
+)
+def test_what_a_loss_holds(loss: Any, change: Any) -> None:
+    def changed(model: Any) -> None:
+        if change == "alpha":
+            ALPHA[0] = 5.0
+        elif change == "delta":
+            HUBER.delta = 0.1
+        else:
+            change(model)
+
+    found = []
+    for jit in ("auto", False):
+        ALPHA[0], HUBER.delta = 1.0, 1.0
+        found.append(losses(lambda: stack(layers.SimpleRNN(4)), changed, jit, lambda: loss))
+    np.testing.assert_allclose(*found, rtol=1e-5)
+    if change != "alpha":  # one class has no cross-entropy
+        assert found[1][0] != found[1][1]
+
+
+class Counting(layers.Layer):
+    """Its factor is another one at every call of its step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state_size, self.calls, self.seen = 4, 0, []  # type: ignore[var-annotated]
+
+    def build(self, shape: Any) -> None:
+        self.kernel = self.add_weight((shape[-1], 4))
+
+    def call(self, inputs: Any, states: Any) -> Any:
+        self.calls += 1
+        self.seen.append(float(self.calls))
+        h = ops.tanh(inputs @ self.kernel * (1.0 + 0.01 * self.calls) + states[0])
+        return h, [h]
+
+
+def test_a_recording_does_not_call_what_it_cannot_hold() -> None:
+    found = []
+    for jit in ("auto", False):
+        tg.config.set_random_seed(3)
+        model = stack(layers.RNN(Counting()))
+        model.compile("sgd", "mse", jit_compile=jit)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            values = [model.train_on_batch(X, Y) for _ in range(5)]
+        cell = model.layers[0].cell
+        found.append([*values, cell.calls, *cell.seen])
+    np.testing.assert_allclose(*found, rtol=1e-6)
+    assert found[0][5] == 25
 
 
 def test_a_number_in_an_array() -> None:

@@ -166,6 +166,9 @@ class Dependencies:
             self._class(value)
             for one in value.__mro__:
                 self.waiting += self.constructors.pop(id(one), ())
+                self.names |= (
+                    ASIDE & vars(one).keys() if not fixed(one) else set()
+                )  # it may be made in the step
             return
         if constant(value) or id(value) in self.seen:
             return

@@ -109,7 +109,8 @@ class Call:
         self.nodes = nodes  # of sequences, states and constants
 
     def __del__(self) -> None:
-        self.plan.give_back(self.length, self.cache)
+        if hasattr(self, "plan"):  # not if it was interrupted
+            self.plan.give_back(self.length, self.cache)
 
     def backward(self, cotangents: Sequence[Array]) -> list[Any]:
         """The gradient of every input that has one; as all vjps, it runs without NumPy's warnings."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain, compress
 from operator import is_
+from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
 
-from ..bptt.kinds import OF_CALLS, PACKAGE
+from ..bptt.kinds import OF_CALLS, PACKAGE, library
+from ..bptt.reached import content
 from ..config import SeedGenerator, generator
 from ..core.op import Array
 from ..core.tensor import Variable
@@ -19,9 +22,11 @@ from ..layers.rnn import RNN
 from ..layers.states import streams
 from ..layers.symbolic import flatten
 from ..layers.tracking import changes
+from ..losses import Loss
 
 OF_MODELS = ("_stack", "_functional_layers", "_calls", "_between", "_input", "_output", "_compile_loss")
 OF_CELLS = ("get_initial_state", "prepare")  # methods of a cell that do not run in steps
+DEEPEST = 4  # functions in functions
 METHODS = ("call", "__call__", "compute_mask", "compute_loss", "train_step")
 
 
@@ -34,14 +39,17 @@ def recordable(model: Any) -> bool:
     layers, cells = _layers(model)
     if loss is None or any(name in vars(layer) for layer in layers for name in METHODS):
         return False
-    if not all(_ours(getattr(cell, name, recordable)) for cell in cells for name in OF_CELLS):
+    own = [getattr(cell, name, recordable) for cell in cells for name in OF_CELLS]
+    if not all(_ours(getattr(method, "__func__", method)) for method in own):
         return False
     held = [vars(layer) for layer in layers if not hasattr(layer, "compute_loss")]
+    if any(type(value) is np.ndarray and not value.ndim for inner in held for value in _values(inner)):
+        return False  # a number that can be changed in place
     for one in _watched_objects(model):
         held.append(vars(one))
         layers.append(one)
-    if any(type(value) is np.ndarray and not value.ndim for inner in held for value in _values(inner)):
-        return False  # a number that can be changed in place
+        if any(isinstance(value, np.ndarray) for value in _values(vars(one))):
+            return False  # it is a constant of the recording, and can be changed in place
     methods = [getattr(type(layer), name, None) for layer in layers for name in METHODS]
     return (
         all(_ours(type(layer)) for layer in layers)
@@ -65,9 +73,33 @@ def _is_foreign(cell: Any) -> bool:
     return not (_ours(type(cell)) and all(map(_ours, held)))
 
 
-def _ours(value: Any) -> bool:
-    """Whether a class, function or object with a `__call__` is this package's."""
-    module = getattr(value, "__module__", None) or type(value).__module__
+def _ours(value: Any, depth: int = 0) -> bool:
+    """Whether a class, function or object with a `__call__` is this package's, and all functions that it holds.
+
+    Not by its `__module__`, which decorators copy. A method belongs to an object that nobody looks at.
+    """
+    if isinstance(value, type):
+        return _of_package(value.__module__)
+    if isinstance(value, FunctionType):
+        held = [content(cell) for cell in value.__closure__ or ()]
+        module = value.__globals__.get("__name__")  # inside, what `np.errstate` makes of a function will do
+        known = _of_package(module) or depth > 0 and library(module)
+    elif isinstance(value, (MethodType, partial)):
+        return False
+    else:
+        held = list(getattr(value, "__dict__", {}).values())
+        known = _of_package(getattr(value, "__module__", None) or type(value).__module__)
+    inner = [one for one in held if callable(one) and not isinstance(one, (type, Layer))]
+    return known and depth < DEEPEST and all(_of_library(one) or _ours(one, depth + 1) for one in inner)
+
+
+def _of_library(value: Any) -> bool:
+    """Whether it is NumPy's or Python's own, as a ufunc or `np.errstate` is; a function or partial may be anybody's."""
+    written = isinstance(value, (FunctionType, MethodType, partial))
+    return not written and library(type(value).__module__) and not _of_package(type(value).__module__)
+
+
+def _of_package(module: Any) -> bool:
     return str(module).split(".")[0] == PACKAGE
 
 
@@ -92,7 +124,9 @@ def kept_arrays(stateful: list[RNN]) -> list[Array]:
 def _watched_objects(model: Any) -> list[Any]:
     """What takes part in a batch beside the layers: the loss, and penalties."""
     penalties = [v.regularizer for v in model.weights if v.regularizer is not None]
-    return [one for one in (model._compile_loss._losses or []) if one is not None] + penalties
+    losses = [one for one in (model._compile_loss._losses or []) if one is not None]
+    inner = [value for one in losses for value in _values(vars(one)) if isinstance(value, Loss)]
+    return [*losses, *inner, *penalties]
 
 
 class Watched:
@@ -127,7 +161,8 @@ class Watched:
         keys = list(compress(inner, watched))
         values = [inner[key] for key in keys]
         self.held.append((inner, watched, keys, values))
-        self.lists += [value for value in values if type(value) is list]
+        nested = [v for d in values if type(d) is dict for v in d.values()]
+        self.lists += [value for value in (*values, *nested) if type(value) is list]
         self.dicts += [value for value in values if type(value) is dict]
 
     def unchanged(self) -> bool:
