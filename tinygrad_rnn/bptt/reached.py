@@ -33,9 +33,10 @@ def content(cell: CellType) -> Any:
         return None
 
 
-def _standard(module: ModuleType) -> bool:
-    """Whether a module comes with Python."""
-    return module.__name__.split(".")[0] in sys.stdlib_module_names
+def _installed(module: ModuleType) -> bool:
+    """Whether a module comes with Python, or was installed: it is not the user's own."""
+    path = str(vars(module).get("__file__"))
+    return module.__name__.split(".")[0] in sys.stdlib_module_names or "site-packages" in path
 
 
 def reached(step: Any, functions: list[Any]) -> Iterator[tuple[str, Any]]:
@@ -65,7 +66,7 @@ def reached(step: Any, functions: list[Any]) -> Iterator[tuple[str, Any]]:
     names = getattr(code, "co_names", ())
     named += [(name, module[name]) for name in names if name in module]
     for name, value in named[:]:
-        if isinstance(value, ModuleType) and not library(value.__name__) and not _standard(value):
+        if isinstance(value, ModuleType) and not library(value.__name__) and not _installed(value):
             named += [(f"{name}.{k}", vars(value)[k]) for k in names if k in vars(value)]
     for name, value in named:
         if isinstance(value, FunctionType):

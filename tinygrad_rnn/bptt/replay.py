@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..config import Scope, mode, switched
-from ..core.op import OPS
+from ..core.op import OPS, Op
+from ..core.operands import to_float
 from ..core.record import apply
 from ..core.tensor import Tensor
 from ..ops.shape import stack, unstack
@@ -59,6 +62,16 @@ def needed(recorded: Tape, unread: Sequence[bool], last: bool = False) -> set[in
     return found
 
 
+def _as_floats(op: Op, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Floats for a function of real numbers that is given integers or flags alone, as when it was called."""
+    if not op.broadcasts or not any(op.vjps) or op.name == "where":
+        return given
+    data = [np.asarray(getattr(a, "_data", a)) for a in given]
+    if any(a.dtype.kind not in "iub" for a in data) or op.fwd(*data).dtype.kind != "f":
+        return given
+    return tuple([Tensor(to_float(a), None) for a in data])
+
+
 def replay(
     recorded: Tape,
     sequences: Sequence[Tensor],
@@ -82,7 +95,7 @@ def replay(
                 elif name == "stop":
                     values.append(given[0].detach())
                 else:
-                    values.append(apply(OPS[name], given, attrs))
+                    values.append(apply(OPS[name], _as_floats(OPS[name], given), attrs))
         for outputs, i in zip(collected, recorded.outputs, strict=True):
             outputs.append(values[i])
         current = [values[i] for i in recorded.states]
