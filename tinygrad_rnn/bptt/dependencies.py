@@ -34,7 +34,7 @@ from .reached import content
 LARGEST = 100_000  # bytes of an array whose values are compared
 MOST = 2000  # objects that are looked at
 MISSING = object()  # what is not there
-# Methods of layers that no call of a layer that is built runs: looked at where code has their names.
+# Methods that no call of a built layer runs: looked at where code has their names, or a layer may be made in it.
 ASIDE = frozenset(("build", "get_config", "from_config", "compute_output_shape"))
 CONSTRUCTING = frozenset(("type", "__class__", "__init__", "__new__"))  # names with which classes are called
 

@@ -55,7 +55,10 @@ class Naming:
             return found
         for state, parts in zip(program.body.states, program.adjoint.states, strict=True):
             found |= dict.fromkeys(parts, f"d{state.label}_before")
-        for name, parts in zip(self.names.constants, program.adjoint.constants, strict=False):
+        pairs = zip(
+            self.names.constants, program.adjoint.constants, strict=False
+        )  # what a pass made up has no name
+        for name, parts in pairs:
             found |= dict.fromkeys(parts, f"d{name}" if len(parts) == 1 else f"d{name}_part")
         return found
 

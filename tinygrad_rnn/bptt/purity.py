@@ -130,7 +130,7 @@ class Surroundings:
             self._enter_object(name, value, depth)
 
     def _enter_class(self, kind: type) -> None:
-        """Numbers in a class that is not a library's."""
+        """Numbers, functions and random streams in a class that is not a library's."""
         if kind not in self.classes and not library(kind.__module__):
             self.classes.add(kind)
             read, write = functools.partial(_numbers, kind), functools.partial(_set_numbers, kind)
@@ -245,7 +245,7 @@ def _set_attributes(value: Any, old: dict[str, Any]) -> None:
 
 
 def _numbers(kind: type) -> dict[str, Any]:
-    """The numbers in a class."""
+    """The numbers and texts in a class."""
     return {name: item for name, item in vars(kind).items() if isinstance(item, (int, float, str))}
 
 
@@ -253,7 +253,8 @@ def _set_numbers(kind: type, old: dict[str, Any]) -> None:
     for name in _numbers(kind).keys() - old.keys():
         delattr(kind, name)
     for name, item in old.items():
-        setattr(kind, name, item)
+        if vars(kind).get(name) is not item:  # a library may forbid to set the others, as enumerations do
+            setattr(kind, name, item)
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -72,7 +72,7 @@ class Statements(Places):
         return lines
 
     def _can_copy(self, v: Value) -> bool:
-        """Whether a choice of two can be written as copies, which take half the time: no copy may destroy the other."""
+        """Whether a choice of two can be copies, which take half the time: none may destroy the other, or the test."""
         test, a, b = v.args
         return (
             isinstance(test, Value)
