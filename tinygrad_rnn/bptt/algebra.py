@@ -18,22 +18,20 @@ from .tidy import resolve
 from .walks import ancestors, dependents, users_of
 
 
-def guards(adjoint: Adjoint) -> bool:
+def guards(adjoint: Adjoint) -> None:
     """Leave out `where(g == 0, 0, x)`, which keeps `0 · ∞` out of a gradient.
 
-    Tells whether there was any. Only tests of a gradient `g` are meant: those that the step makes of its own values
-    stay. If a gradient is not finite after all, the recorded steps decide (see `Plan.checked`).
+    Only tests of a gradient `g` are meant: those that the step makes of its own values stay. If a gradient is not
+    finite after all, the recorded steps decide (see `Plan.checked`).
     """
-    gradients, found = linear(adjoint), False
+    gradients = linear(adjoint)
     for value in adjoint.values:
         if value.op == "where" and value.args[1] == 0 and isinstance(value.args[0], Value):
             test, _, kept = value.args
             if test.op == "equal" and test.args[0] in gradients and test.args[1] == 0:
                 if isinstance(kept, Value) and kept.shape == value.shape:
                     value.op, value.args = "alias", (kept,)
-                    found = True
     resolve(adjoint)
-    return found
 
 
 def linear(adjoint: Adjoint) -> set[Any]:

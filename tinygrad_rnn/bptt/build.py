@@ -230,9 +230,9 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     once = set(body.constants) if "hoist" in off else fixed
     masked = any(v.op == "where" for v in body.values)
     adjoint = derive(tracer, once, masked and "guards" in off)
-    guarded = masked
+    guarded = masked or any(v.op == "where" for v in adjoint.values)  # those of relu, clip or maximum
     if "guards" not in off:
-        guarded = algebra.guards(adjoint) or masked
+        algebra.guards(adjoint)
     if "factors" not in off:
         algebra.factors(adjoint)
         tidy.tidy(body, adjoint)

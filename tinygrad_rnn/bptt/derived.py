@@ -53,7 +53,14 @@ def _no_kernel(*_: Array) -> Array:
     raise RuntimeError("a derived recurrence cannot be run again as one op")
 
 
-SCAN = Op("scan", _no_kernel, vjp_all=_scan_vjps, outputs=None, doc="a whole recurrence, with derived BPTT")
+SCAN = Op(
+    "scan",
+    _no_kernel,
+    vjp_all=_scan_vjps,
+    outputs=None,
+    inner=True,
+    doc="a whole recurrence, with derived BPTT",
+)
 
 _plans: OrderedDict[Any, Plan | str] = (
     OrderedDict()
@@ -287,12 +294,12 @@ def run(
     several_in: bool,
     again: Unrolled,
     checkpoint: bool,
-    turned: bool,
+    order: tuple[bool, bool],
 ) -> tuple[tuple[Tensor, ...], list[Tensor], bool]:
     """Outputs, last states and whether the outputs are several; raises `Underivable`.
 
     `again(sequences, states)` runs the same unrolled.
-    `turned` says that the sequences run from the last time step to the first.
+    `order` says that the sequences run from the last time step to the first, and that only the last output is read.
     With `checkpoint` only the states between segments are kept, and the backward pass runs each segment again.
     """
     recording = mode().grad
@@ -320,25 +327,25 @@ def run(
         unasked = [[(a, False) for a, _ in group] for group in inputs]
         keeping_none = _traced(step, unasked, constants, several_in, False, again, sequences)[0]
         call = Segments(plan, arrays, (len(sequences), len(states)), nodes, keeping_none)
-        call.turned = turned
+        call.turned, call.final = order
     try:
         with np.errstate(all="ignore"):
             if isinstance(call, Segments):
                 results = call.forward()
             elif saving:
-                results, call = start(plan, length, arrays, nodes, turned, plan.functions)
+                results, call = start(plan, length, arrays, nodes, order, plan.functions)
             else:
                 results = forward_only(plan, length, arrays)
     except (LookupError, TypeError, ValueError) as error:  # the recorded steps will say it better
         raise Underivable(f"its loop raised {type(error).__name__}: {error}") from error
     if not saving:
         if monitor is not None:
-            monitor.ran(Rerun(plan, turned, None), tensors, results, None)
+            monitor.ran(Rerun(plan, order, None), tensors, results, None)
         made = [Tensor(r, None) for r in results]
         return tuple(made[: plan.built.outputs]), made[plan.built.outputs :], plan.built.several_out
     shapes = tuple(r.shape for r in results)
     node = Node(SCAN, {}, nodes, (call, *[None] * len(nodes)), shapes, results[0].dtype, mode().scope)
     if monitor is not None:
-        monitor.ran(Rerun(plan, turned, nodes), tensors, results, node)
+        monitor.ran(Rerun(plan, order, nodes), tensors, results, node)
     made = [Tensor(r, Port(node, i, r) if plan.built.recorded[i] else None) for i, r in enumerate(results)]
     return tuple(made[: plan.built.outputs]), made[plan.built.outputs :], plan.built.several_out

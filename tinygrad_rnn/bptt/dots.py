@@ -20,7 +20,7 @@ def dots(body: Body, adjoint: Adjoint | None) -> None:
 def _contract(total: Value, made: list[Value], i: int) -> None:
     """Rewrite the sum at place `i`; its argument has no other user."""
     term = total.args[0]
-    if term.op == "negative":
+    if term.op == "negative" and term.dtype.kind == "f":
         inner = Value("sum", term.args, total.attrs, total.shape, total.dtype, total.active)
         inner.eq = total.eq
         made.insert(i, inner)

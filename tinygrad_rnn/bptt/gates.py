@@ -22,6 +22,19 @@ def _has_fast_tanh() -> bool:
     return bool(getattr(core._multiarray_umath, "__cpu_features__", {}).get("AVX512F"))
 
 
+# What shows how few digits ½ + ½ tanh(½ z) has near 0.
+EXACT = frozenset(
+    "log log2 log10 log1p sqrt rsqrt reciprocal power divide equal not_equal greater greater_equal less less_equal"
+    .split()
+)  # fmt: skip
+
+
+def _by_tanh(gate: Value, users: dict[Value, list[Any]]) -> bool:
+    """Whether a sigmoid is to be written as a tanh: not one that leaves the step, or that a logarithm reads."""
+    read = [getattr(user, "op", "result") for user in users.get(gate, [])]
+    return gate.dtype == np.float32 and _has_fast_tanh() and EXACT.isdisjoint(read) and "result" not in read
+
+
 def merge(body: Body, adjoint: Adjoint | None, folded: bool) -> None:
     """Activate equal gates in one call: `(batch, 4 · units)` is kept as `(4, batch, units)`, gate after gate.
 
@@ -37,20 +50,22 @@ def merge(body: Body, adjoint: Adjoint | None, folded: bool) -> None:
         if value.op == "split" and value in carried and _equal_parts(value):
             made += _Gates(value, users, varying, folding).run()
         elif folding and value.op == "sigmoid" and value in carried and value not in made:
-            made += [*_negated(value, folding), value]
+            made += [*_negated(value, folding, users), value]
         elif value not in made:
             made.append(value)
     body.values = made = in_order(made)
-    for value in made if folded and _has_fast_tanh() else ():
-        if value.op == "sigmoid" and value.dtype == np.float32:
+    users = users_in(body, adjoint)
+    for value in made if folded else ():
+        if value.op == "sigmoid" and _by_tanh(value, users):
             value.op = "sigmoid_by_tanh"
 
 
-def _negated(gate: Value, folding: Folding) -> list[Value]:
+def _negated(gate: Value, folding: Folding, users: dict[Value, list[Any]]) -> list[Value]:
     """The ops of a sum of products under a single sigmoid, with its change of sign in the weights."""
     (z,) = gate.args
-    by_tanh = gate.dtype == np.float32 and _has_fast_tanh()
-    if by_tanh or not (isinstance(z, Value) and z.shape and z.dtype == gate.dtype and z in folding.varying):
+    if _by_tanh(gate, users) or not (
+        isinstance(z, Value) and z.shape and z.dtype == gate.dtype and z in folding.varying
+    ):
         return []
     made = Made(gate.dtype, z.eq)
     if folding.possible(z, gate, z.shape[-1], False):
@@ -77,7 +92,10 @@ class _Gates:
         for part in users.get(split, []):
             self.parts[part.attrs["index"]] = part
         self.kinds = [self._activation(p) for p in self.parts]
-        self.half = split.dtype == np.float32 and _has_fast_tanh()
+        activated = [users[p][0] for p, kind in zip(self.parts, self.kinds, strict=True) if p and kind]
+        (source,) = split.args
+        gates = [gate for gate in activated if gate.op == "sigmoid"] or [p for p in self.parts if p]
+        self.half = all(_by_tanh(gate, users) for gate in gates)
         self.made: list[Value] = []
 
     def _activation(self, part: Value | None) -> str:

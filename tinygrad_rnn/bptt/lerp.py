@@ -10,7 +10,9 @@ from .sums import computed
 from .tracer import Tracer
 from .walks import ancestors, dependents, users_of
 
-BOUNDED = frozenset("tanh sigmoid softsign erf sin cos softmax".split())  # by 1
+BOUNDED = frozenset(
+    "tanh softsign erf sin cos".split()
+)  # by 1, and of either sign: no logarithm is taken of them
 PARTS = frozenset("part split unstack getitem reshape transpose flip roll broadcast_to stop copy".split())
 
 

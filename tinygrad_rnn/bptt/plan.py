@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..config import enable_grad, switched
-from ..core.autodiff import grad, is_nothing
+from ..core.autodiff import collect, is_nothing, propagate
 from ..core.op import Array, GradSlot, Leaf, Node
 from ..core.tensor import Tensor
 from .body import Underivable
 from .build import Built
-from .replay import needed, replay
+from .replay import needed, replay, uneven
 from .tight import lending, tighten
 
 SMALL = 8  # first states up to here count as bounded
@@ -29,6 +29,7 @@ class Plan:
         self.built = built
         self.functions = compiled(tighten(built.text))
         self.inputs_of_gradients = [i for _, i in built.gradients]
+        self.masked = any(name == "where" for name, *_ in built.tape.ops)
         self.count = itertools.count()
         # by which results are unread: whether `0 · ∞` may come in, and which gradients there are
         self.reached: dict[tuple[bool, ...], tuple[bool, list[bool]]] = {}
@@ -45,14 +46,14 @@ class Plan:
         All come from the recorded steps if some are not finite where `0 · ∞` may have come in. That is behind a
         `where`, and from results that the loss does not use: the recorded steps do not go there at all.
         """
-        unread = tuple(map(is_nothing, cotangents))
+        unread = (call.final, *map(is_nothing, cotangents))
         if unread not in self.reached:
             tape = self.built.tape
-            found = needed(tape, unread)
-            apart = len(needed(tape, unread, last=True) - set(range(tape.inputs))) < len(tape.ops)
-            self.reached[unread] = self.built.guarded or apart, [i in found for i in self.inputs_of_gradients]
+            found = needed(tape, unread[1:])
+            guarded = self.built.guarded or uneven(tape, unread[1:], call.final)
+            self.reached[unread] = guarded, [i in found for i in self.inputs_of_gradients]
         guarded, reached = self.reached[unread]
-        if guarded and not all(np.isfinite(np.sum(g)) for g in gradients):
+        if (guarded or call.guarded) and not all(np.isfinite(np.sum(g)) for g in gradients):
             return call.unrolled(cotangents, False)
         return (
             gradients if all(reached) else [g if r else None for g, r in zip(gradients, reached, strict=True)]
@@ -94,6 +95,8 @@ class Call:
     """One run of a plan: what its backward pass needs. Its memory goes back to the plan when nobody needs it."""
 
     turned = False  # the sequences were turned round: the first step that runs is the last in time
+    final = False  # of the outputs only those of the last step are read
+    guarded = False  # the backward pass has come through a `where`
 
     def __init__(
         self,
@@ -117,16 +120,22 @@ class Call:
         found = self.functions["backward"](*self.arrays, *cotangents, self.cache)
         return self.plan.checked(list(found.values()), self, cotangents)
 
+    def pass_on(self, guarded: bool) -> bool:
+        """Whether a backward pass that came through a `where`, or did not, has done so behind this recurrence."""
+        self.guarded = guarded
+        return guarded or self.plan.masked
+
     def opened(self) -> list[Tensor]:
         """Outputs and last states, with every op of every step recorded."""
-        return self._replayed([Tensor(a, n) for a, n in zip(self.arrays, self.nodes, strict=False)])
+        leaves = [Tensor(a, n) for a, n in zip(self.arrays, self.nodes, strict=False)]
+        return self._replayed(leaves, False)
 
-    def _replayed(self, leaves: list[Tensor]) -> list[Tensor]:
+    def _replayed(self, leaves: list[Tensor], final: bool) -> list[Tensor]:
         recorded = self.plan.built.tape
         inputs = recorded.xs + len(recorded.states)
         xs, states, constants = leaves[: recorded.xs], leaves[recorded.xs : inputs], leaves[inputs:]
         with enable_grad(), switched(derive=False):
-            return replay(recorded, xs, states, constants, self.turned)
+            return replay(recorded, xs, states, constants, self.turned, final)
 
     def unrolled(self, cotangents: Sequence[Any], create_graph: bool) -> list[Any]:
         """The gradients from the recorded steps."""
@@ -137,25 +146,16 @@ class Call:
                 for a, n in zip(self.arrays, nodes, strict=False)
             ]
         leaves = [Tensor(a, n) for a, n in zip(self.arrays, nodes, strict=False)]
+        roots = []
+        for i, (result, g) in enumerate(zip(self._replayed(leaves, self.final), cotangents, strict=True)):
+            read = getattr(g, "_node", None) is not None or not is_nothing(getattr(g, "_data", g))
+            if read and result._node is not None:
+                roots.append((result._node, g[:, -1:] if self.final and i < self.plan.built.outputs else g))
+        wanted = [leaves[i]._node for _, i in self.plan.built.gradients]
+        targets = {node for node in wanted if node is not None}
         with enable_grad(), switched(derive=False):
-            results = self._replayed(leaves)
-            read = [
-                not is_nothing(getattr(g, "_data", g)) or getattr(g, "_node", None) is not None
-                for g in cotangents
-            ]
-            pairs = [
-                (r, g)
-                for r, g, used in zip(results, cotangents, read, strict=True)
-                if used and r.requires_grad
-            ]
-            wanted = [leaves[i] for _, i in self.plan.built.gradients]
-            targets = [w for w in wanted if w.requires_grad]
-            found = grad(
-                [r for r, _ in pairs], targets, [g for _, g in pairs], create_graph, retain_graph=True
-            )
-        values = {id(w): g for w, g in zip(targets, found, strict=True)}
-        gradients = [values.get(id(w)) for w in wanted]
-        return gradients if create_graph else [None if g is None else g._data for g in gradients]
+            found = propagate(collect(roots), roots, targets, create_graph, self.guarded)
+        return [None if node is None else found.get(node) for node in wanted]
 
 
 def start(
@@ -163,14 +163,14 @@ def start(
     length: int,
     arrays: list[Array],
     nodes: Sequence[Node | None],
-    turned: bool,
+    order: tuple[bool, bool],
     functions: dict[str, Any],
 ) -> tuple[list[Array], Call]:
-    """Outputs and last states, and the call that holds what the backward pass needs."""
+    """Outputs and last states, and the call that holds what the backward pass needs; `order`: its `turned`, `final`."""
     results: list[Array]
     *results, cache = functions["forward"](*arrays, cache=plan.take(length))
     call = Call(plan, length, arrays, cache, nodes, functions)
-    call.turned = turned
+    call.turned, call.final = order
     return results, call
 
 
@@ -188,8 +188,8 @@ class Rerun:
     `lent` says which of its results, and which gradients of its call, are for all steps.
     """
 
-    def __init__(self, plan: Plan, turned: bool, nodes: Sequence[Node | None] | None) -> None:
-        self.plan, self.turned, self.functions = plan, turned, plan.functions
+    def __init__(self, plan: Plan, order: tuple[bool, bool], nodes: Sequence[Node | None] | None) -> None:
+        self.plan, self.order, self.functions = plan, order, plan.functions
         built = plan.built
         self.lent = list(range(built.outputs)), [i for kind, i in built.gradients if kind == "x"]
         self.ends = nodes and [n and Leaf(n.shape, n.dtype, None, GradSlot()) for n in nodes]
@@ -204,5 +204,5 @@ class Rerun:
         self.plan.look(arrays)
         if self.ends is None:
             return forward_only(self.plan, length, arrays)
-        results, call = start(self.plan, length, arrays, self.ends, self.turned, self.functions)
+        results, call = start(self.plan, length, arrays, self.ends, self.order, self.functions)
         return [*results, call]

@@ -49,6 +49,10 @@ class Pullback:
             return
         saved, attrs = self.recorder.saved[node]
         self.guarded = self.guarded or op.name == "where"
+        if op.inner:
+            if self.guarded:
+                self.run(methodcaller("pass_on", True), [saved[0]])
+            self.guarded = self.recorder.values[saved[0]].pass_on(self.guarded)
         if not op.vjps:
             parts = self._all(node, g, saved, attrs)
         else:

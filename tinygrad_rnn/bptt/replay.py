@@ -44,21 +44,45 @@ def tape(body: Body) -> Tape:
     )
 
 
-def needed(recorded: Tape, unread: Sequence[bool], last: bool = False) -> set[int]:
-    """The values on which outputs and last states depend, but for those that are unread.
-
-    Through earlier steps too, or in the `last` step alone.
-    """
-    results = [*recorded.outputs, *recorded.states]
-    found = {n for n, none in zip(results, unread, strict=True) if not none}
+def needed(recorded: Tape, unread: Sequence[bool]) -> set[int]:
+    """The values on which outputs and last states depend, but for those that are unread; through earlier steps, too."""
+    found = _read(recorded, unread)
     before = -1
     while len(found) > before:
         before = len(found)
-        for n in range(recorded.inputs + len(recorded.ops) - 1, recorded.inputs - 1, -1):
-            if n in found:
-                found.update([a for is_value, a in recorded.ops[n - recorded.inputs][1] if is_value])
-        if not last:
-            found.update([new for j, new in enumerate(recorded.states) if recorded.xs + j in found])
+        found = _in_step(recorded, found)
+        found |= {new for j, new in enumerate(recorded.states) if recorded.xs + j in found}
+    return found
+
+
+def uneven(recorded: Tape, unread: Sequence[bool], final: bool) -> bool:
+    """Whether some steps have ops that nothing reads: of a state that only its last value counts of, say.
+
+    `final`: of the outputs, too, only those of the last step are read.
+    """
+    count, seen = len(recorded.outputs), set()
+    found = _in_step(recorded, _read(recorded, unread))  # in the last step, then in those before
+    each = set() if final else _read(recorded, [*unread[:count], *[True] * len(recorded.states)])
+    while len([n for n in found if n >= recorded.inputs]) == len(recorded.ops):
+        states = frozenset(j for j in range(len(recorded.states)) if recorded.xs + j in found)
+        if states in seen:
+            return False
+        seen.add(states)
+        found = _in_step(recorded, each | {recorded.states[j] for j in states})
+    return True
+
+
+def _read(recorded: Tape, unread: Sequence[bool]) -> set[int]:
+    results = [*recorded.outputs, *recorded.states]
+    return {n for n, none in zip(results, unread, strict=True) if not none}
+
+
+def _in_step(recorded: Tape, wanted: set[int]) -> set[int]:
+    """The values of one step that these are made of, and they themselves."""
+    found = set(wanted)
+    for n in range(recorded.inputs + len(recorded.ops) - 1, recorded.inputs - 1, -1):
+        if n in found:
+            found.update([a for is_value, a in recorded.ops[n - recorded.inputs][1] if is_value])
     return found
 
 
@@ -78,8 +102,12 @@ def replay(
     states: Sequence[Tensor],
     constants: Sequence[Tensor],
     turned: bool,
+    final: bool,
 ) -> list[Tensor]:
-    """Outputs for all steps and last states, with every op recorded; if `turned`, the first is the last in time."""
+    """Outputs for all steps and last states, with every op recorded; if `turned`, the first is the last in time.
+
+    With `final` the outputs are those of the last step alone.
+    """
     pieces = [unstack(x, axis=1) for x in sequences]
     collected: list[list[Any]] = [[] for _ in recorded.outputs]
     current: list[Any] = list(states)
@@ -96,7 +124,8 @@ def replay(
                     values.append(given[0].detach())
                 else:
                     values.append(apply(OPS[name], _as_floats(OPS[name], given), attrs))
-        for outputs, i in zip(collected, recorded.outputs, strict=True):
-            outputs.append(values[i])
+        if t == length - 1 or not final:
+            for outputs, i in zip(collected, recorded.outputs, strict=True):
+                outputs.append(values[i])
         current = [values[i] for i in recorded.states]
     return [*(stack(outputs, axis=1) for outputs in collected), *current]

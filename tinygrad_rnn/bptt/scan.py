@@ -158,6 +158,7 @@ def _derived(
     def again(xs: list[Tensor], ss: list[Tensor]) -> Any:
         return unrolled(run_step, xs, ss, constants, several, False, None, True)
 
+    order = go_backwards, not return_sequences
     ordered = [flip(x, 1) for x in sequences] if go_backwards else sequences
     run_step, several = step, several_in
     if keep is not None:
@@ -169,7 +170,7 @@ def _derived(
     given = not isinstance(constants, (list, tuple, dict)) or bool(constants)
     with _not_regrouped() if given and ordered[0].shape[1] < regroup.STEPS else nullcontext():
         outputs, last, several_out = run(
-            run_step, ordered, states, constants, several, again, checkpoint is not None, go_backwards
+            run_step, ordered, states, constants, several, again, checkpoint is not None, order
         )
     if not return_sequences:
         outputs = tuple(y[:, -1] for y in outputs)

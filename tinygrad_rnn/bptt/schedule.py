@@ -212,6 +212,7 @@ def _push(total: Value, made: list[Value], once: set[Value], limit: int) -> None
         left, right = term.args
         if (
             left.op == "transpose"
+            and tuple(left.attrs["axes"]) == (1, 0)
             and len(left.shape) == len(right.shape) == 2
             and left not in once
             and left.args[0] not in once

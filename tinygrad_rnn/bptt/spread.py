@@ -54,7 +54,7 @@ def _spread(regions: Regions, once: set[Value]) -> list[Value]:
 
     for value in regions.loop:
         if value.op == "relu":
-            value.op, value.args = "maximum", (*value.args, 0.0)
+            value.op, value.args = "maximum", (*value.args, 0.0 if value.dtype.kind == "f" else 0)
         op = OPS.get(value.op)
         if op is not None and op.broadcasts and len(value.args) == 2 and math.prod(value.shape) <= LIMIT:
             if any(isinstance(a, Value) and a not in once and a.shape == value.shape for a in value.args):

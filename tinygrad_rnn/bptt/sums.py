@@ -27,7 +27,7 @@ def sums(tracer: Tracer) -> None:
     users = users_of(body.values, [*body.outputs, *body.new_states])
     made: list[Value] = []
     for value in body.values:
-        if value.op == "add" and value in carried and not _inner(value, users):
+        if value.op == "add" and value.dtype.kind == "f" and value in carried and not _inner(value, users):
             terms = _terms(value, users, carried)
             free = [t for t in terms if not (isinstance(t, Value) and t in carried)]
             if len(terms) > 2 and free and all(_shape(t) == value.shape for t in terms if t in carried):
@@ -60,7 +60,10 @@ def _inner(value: Value, users: dict[Value, list[Any]]) -> bool:
     """Whether its only user is an addition that will absorb it."""
     user = users.get(value, [])
     return (
-        len(user) == 1 and isinstance(user[0], Value) and user[0].op == "add" and user[0].shape == value.shape
+        len(user) == 1
+        and isinstance(user[0], Value)
+        and user[0].op == "add"
+        and (user[0].shape, user[0].dtype) == (value.shape, value.dtype)
     )
 
 

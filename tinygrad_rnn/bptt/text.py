@@ -272,6 +272,9 @@ def view_text(value: Value, x: str, lead: int, shape: Callable[[Any], str]) -> s
             return f"{x}.T"
         return f"{x}.transpose({', '.join(map(str, axes))})"
     if value.op == "broadcast_to":
+        more = len(value.shape) - len(value.args[0].shape)
+        if lead and more:
+            x = f"{x}[{', '.join([':'] * lead + ['None'] * more)}]"
         return f"np.broadcast_to({x}, {shape((*('T',) * lead, *value.shape))})"
     if value.op == "flip":
         return f"np.flip({x}, {_axes(attrs, lead)})"

@@ -191,9 +191,16 @@ def _walk(
 
 
 def propagate(
-    nodes: list[Node], roots: list[tuple[Node, Any]], targets: set[Node] | None, create_graph: bool
+    nodes: list[Node],
+    roots: list[tuple[Node, Any]],
+    targets: set[Node] | None,
+    create_graph: bool,
+    guarded: bool = False,
 ) -> dict[Node, Any]:
-    """The cotangents of the targets (None: of every leaf) from those of the roots; `nodes` are the latest first."""
+    """The cotangents of the targets (None: of every leaf) from those of the roots; `nodes` are the latest first.
+
+    `guarded`: a `where` was passed; what it did not take has cotangent 0, and stays out.
+    """
     active = _towards(nodes, targets)
     cotangents: dict[Node, Any] = {}  # what has arrived at a node that was not visited yet
     owned: set[Node] = set()  # sums that we allocated, and may add to in place
@@ -205,7 +212,6 @@ def propagate(
     with np.errstate(all="ignore"), switched(grad=create_graph):
         monitor = mode().monitor
         together = monitor is None and "defer" not in mode().passes  # debug_nans looks at each use
-        guarded = False  # a `where` was passed: what it did not take has cotangent 0, and stays out
         for node in nodes:
             g = cotangents.pop(node, None)
             if deferred and node in deferred:
@@ -221,6 +227,8 @@ def propagate(
             if targets is not None and node in targets:
                 found[node] = g
             guarded = guarded or op.name == "where"
+            if op.inner and node.saved is not None:
+                guarded = node.saved[0].pass_on(guarded)
             vjps: Sequence[Any] = op.vjps
             parts: Sequence[Any] | None = None
             if create_graph or not vjps:  # all gradients of the node at once
@@ -308,7 +316,7 @@ def nothing(shape: Any, dtype: Any) -> Any:
 
 def is_nothing(g: Any) -> bool:
     """Whether a cotangent is zeros in one place."""
-    return not any(g.strides) and (g.size == 0 or not g[(0,) * g.ndim])
+    return g.base is _ZERO
 
 
 def _all_vjps(node: Node, g: Any, saved: Any, active: set[Node] | None) -> Sequence[Any]:

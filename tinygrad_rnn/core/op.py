@@ -49,6 +49,7 @@ class Op:
     strict: bool = False  # float32 and float64 do not mix
     keeping: Callable[..., tuple[Any, Any]] | None = None  # fwd, and what it found out
     doc: str = ""
+    inner: bool = False  # a whole graph: `saved[0].pass_on` is told, and tells, whether a `where` was passed
 
     def keeps_input(self, i: int) -> bool:
         """Whether the vjps read input `i`."""

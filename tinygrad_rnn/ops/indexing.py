@@ -14,8 +14,8 @@ from ..core.arrays import ValueAt, copy_unless_frozen
 from ..core.op import Array
 from ..core.record import kernel, primitive, repeatable
 from ..core.tensor import Tensor
-from .elementwise import cast, equal
-from .shape import _axis, expand_dims, moveaxis, ndim, ravel, shape
+from .elementwise import cast, where
+from .shape import _axis, moveaxis, ndim, ravel, shape
 
 
 def _is_basic(index: Any) -> bool:
@@ -207,8 +207,10 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> Any:
     >>> one_hot([1, 0], 3).tolist()
     [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
     """
-    if _is_traced(x) and axis == -1:
-        return cast(equal(expand_dims(x, -1), np.arange(num_classes)), dtype or floatx())
+    if _is_traced(x):
+        x = cast(x, np.int64)
+        hot = take_op(np.eye(num_classes, dtype=dtype or floatx()), where(x < 0, num_classes, x), axis=0)
+        return moveaxis(hot, -1, axis) if axis != -1 else hot  # NumPy will find those out of range
     hot = _indicators(x, num_classes, dtype or floatx())
     hot = moveaxis(hot, -1, axis) if axis != -1 else hot
     return Tensor(hot, None) if isinstance(x, Tensor) else hot
