@@ -264,15 +264,12 @@ def _plan(
     np.empty(BLOCK, np.uint8)  # freed at once: from then on glibc keeps memory of this size for later
     try:
         plan = Plan(build(tracer, saving))
-        try:
-            try_out(plan.built, plan.functions, inputs, bound, again, steps=sampled(sequences))
-        except Underivable as error:
-            _remember(key, str(error))
-            raise
-    except Underivable:
-        raise
+        try_out(plan.built, plan.functions, inputs, bound, again, steps=sampled(sequences))
     except Exception as error:  # the recorded steps do the same
         reason = f"deriving it failed ({type(error).__name__}: {error}); please report this step"
+        reason = str(error) if isinstance(error, Underivable) else reason
+        if not isinstance(error, MemoryError):
+            _remember(key, reason)
         raise Underivable(reason) from error
     _remember(key, plan)
     return plan

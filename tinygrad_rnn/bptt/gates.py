@@ -22,17 +22,29 @@ def _has_fast_tanh() -> bool:
     return bool(getattr(core._multiarray_umath, "__cpu_features__", {}).get("AVX512F"))
 
 
-# What shows how few digits ½ + ½ tanh(½ z) has near 0.
-EXACT = frozenset(
-    "log log2 log10 log1p sqrt rsqrt reciprocal power divide equal not_equal greater greater_equal less less_equal"
-    .split()
-)  # fmt: skip
+# ½ + ½ tanh(½ z) has no digits of a small sigmoid: these ops show it, and those hand it on.
+_SHOW = frozenset(
+    "log log2 log10 log1p sqrt rsqrt reciprocal power equal not_equal greater greater_equal less less_equal".split()
+)
+_HAND_ON = frozenset(
+    "multiply divide add subtract negative square absolute relu maximum minimum where split part unstack stack "
+    "concatenate reshape transpose broadcast_to getitem flip roll stop copy cast".split()
+)
 
 
-def _by_tanh(gate: Value, users: dict[Value, list[Any]]) -> bool:
-    """Whether a sigmoid is to be written as a tanh: not one that leaves the step, or that a logarithm reads."""
-    read = [getattr(user, "op", "result") for user in users.get(gate, [])]
-    return gate.dtype == np.float32 and _has_fast_tanh() and EXACT.isdisjoint(read) and "result" not in read
+def _exact(body: Body) -> set[Value]:
+    """Values that must keep all their digits, however small: a logarithm is taken of them, they divide, or leave."""
+    states = dict(zip(body.states, body.new_states, strict=True))
+    found: set[Value] = set()
+    shown: list[Any] = [v.inputs for v in body.values if v.op in _SHOW]
+    shown += [(v.args[1],) for v in body.values if v.op == "divide" and isinstance(v.args[1], Value)]
+    waiting = [a for inputs in shown for a in inputs]
+    while waiting:
+        value = waiting.pop()
+        if value not in found:
+            found.add(value)
+            waiting += value.inputs if value.op in _HAND_ON else [states[value]] if value in states else []
+    return found | set(body.outputs)
 
 
 def merge(body: Body, adjoint: Adjoint | None, folded: bool) -> None:
@@ -44,26 +56,30 @@ def merge(body: Body, adjoint: Adjoint | None, folded: bool) -> None:
     users = users_in(body, adjoint)
     carried = dependents(body.values, body.states)
     varying = dependents(body.values, [*body.xs, *body.states])
-    folding = Folding(users, varying) if folded else None
+    folding, exact = Folding(users, varying) if folded else None, _exact(body)
     made: list[Value] = []
     for value in body.values:
         if value.op == "split" and value in carried and _equal_parts(value):
-            made += _Gates(value, users, varying, folding).run()
+            made += _Gates(value, users, varying, folding, exact).run()
         elif folding and value.op == "sigmoid" and value in carried and value not in made:
-            made += [*_negated(value, folding, users), value]
+            made += [*_negated(value, folding, exact), value]
         elif value not in made:
             made.append(value)
     body.values = made = in_order(made)
-    users = users_in(body, adjoint)
     for value in made if folded else ():
-        if value.op == "sigmoid" and _by_tanh(value, users):
+        if value.op == "sigmoid" and _by_tanh(value, exact):
             value.op = "sigmoid_by_tanh"
 
 
-def _negated(gate: Value, folding: Folding, users: dict[Value, list[Any]]) -> list[Value]:
+def _by_tanh(gate: Value, exact: set[Value]) -> bool:
+    """Whether a sigmoid is to be written as a tanh."""
+    return gate.dtype == np.float32 and _has_fast_tanh() and gate not in exact
+
+
+def _negated(gate: Value, folding: Folding, exact: set[Value]) -> list[Value]:
     """The ops of a sum of products under a single sigmoid, with its change of sign in the weights."""
     (z,) = gate.args
-    if _by_tanh(gate, users) or not (
+    if _by_tanh(gate, exact) or not (
         isinstance(z, Value) and z.shape and z.dtype == gate.dtype and z in folding.varying
     ):
         return []
@@ -84,7 +100,12 @@ class _Gates:
     """The parts of one split, and the functions that activate them."""
 
     def __init__(
-        self, split: Value, users: dict[Value, list[Any]], varying: set[Value], folding: Folding | None
+        self,
+        split: Value,
+        users: dict[Value, list[Any]],
+        varying: set[Value],
+        folding: Folding | None,
+        exact: set[Value],
     ) -> None:
         self.split, self.users, self.varying, self.folding = split, users, varying, folding
         self.count, (self.batch, self.width) = len(split.shape), split.shape[0]
@@ -92,10 +113,9 @@ class _Gates:
         for part in users.get(split, []):
             self.parts[part.attrs["index"]] = part
         self.kinds = [self._activation(p) for p in self.parts]
-        activated = [users[p][0] for p, kind in zip(self.parts, self.kinds, strict=True) if p and kind]
-        (source,) = split.args
-        gates = [gate for gate in activated if gate.op == "sigmoid"] or [p for p in self.parts if p]
-        self.half = all(_by_tanh(gate, users) for gate in gates)
+        parts = [(p, kind) for p, kind in zip(self.parts, self.kinds, strict=True) if p is not None]
+        gates = [users[p][0] if kind else p for p, kind in parts]
+        self.half = all(_by_tanh(gate, exact) for gate in gates)
         self.made: list[Value] = []
 
     def _activation(self, part: Value | None) -> str:

@@ -43,6 +43,8 @@ class Names:
     def new(self, wish: str) -> str:
         """An identifier like `wish`."""
         wish = re.sub(r"\W", "_", wish).strip("_") or "v"
+        if re.fullmatch(r"view_\d+|.*_at(_next)?", wish):  # which `tight` gives to what a loop walks over
+            wish += "_"
         if not wish.isidentifier() or not wish.isascii() or keyword.iskeyword(wish):
             wish = "v_" + re.sub(r"[^A-Za-z0-9_]", "_", wish)
         name, k = wish, 2

@@ -50,7 +50,7 @@ class _Maker:
     def __call__(
         self, op: str, args: tuple[Any, ...], attrs: dict[str, Any], shape: Any, like: Value
     ) -> Value:
-        key = (op, args, repr(attrs))
+        key = (op, args, repr(attrs), shape)
         if key not in self.known:
             self.known[key] = value = Value(op, args, attrs, shape, like.dtype, True)
             value.eq = like.eq
@@ -114,7 +114,9 @@ def _sum_of(part: Value, left: list[Value], user: Value, new: _Maker) -> Value:
     Adding up columns of a larger matrix takes three times as long as adding up all of it.
     """
     shape = (*user.shape[:-1], part.shape[1])
-    if left or part.op != "getitem":
+    if part.op == "zeros":
+        return new("zeros", (), {}, shape, user)
+    if left or part.op != "getitem" or part not in new.known.values():
         return new("time_sum", (*left, part), user.attrs, shape, user)
     (home,) = part.args
     sums = [v for v in new.values if (v.op, v.args, v.attrs) == ("time_sum", (home,), user.attrs)]

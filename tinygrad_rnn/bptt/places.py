@@ -223,7 +223,12 @@ class Places:
     def inside(self, v: Value, joined: Value, k: int) -> Place:
         """The place of part k of a concatenation."""
         outer = self.place(joined)
-        return self._part(outer, self.naming.of(v), index_in(joined, k, outer.kind == "stack"))
+        stacked = outer.kind == "stack"
+        rest = "" if v.shape or stacked else "..., "  # an array without axes, not a number
+        place = self._part(outer, self.naming.of(v), rest + index_in(joined, k, stacked))
+        if v.shape == ():
+            self.scalars.add(place.name)
+        return place
 
     def _part(self, outer: Place, name: str, index: str) -> Place:
         """A named part of a buffer."""

@@ -94,7 +94,7 @@ class _Regroup:
                     found.args = tuple([new if j == i else a for j, a in enumerate(read.args)])
                     return
             return
-        row = self._seen(read, found, lambda shape: (shape[0], shape[2]))
+        row = self._seen(read, found, lambda shape: (shape[0], shape[2])) if len(read.shape) == 2 else None
         if row is not None and row.op == "matmul" and self.users.get(row) == [read]:
             answers, memory = row.args
             if self._pays(memory, weight, 1):

@@ -10,7 +10,7 @@ from .body import Underivable, Value
 from .layout import Place
 from .schedule import Regions
 from .statements import Statements
-from .text import basic, index_text
+from .text import basic, index_text, is_view
 
 _FORWARD = (
     "what does not need the states, for all steps at once",
@@ -75,7 +75,10 @@ class Sections(Statements):
         lines = self._sections(self.program.forward, "for t in range(T):", _FORWARD, ends)
         results = []
         for o in body.outputs:
-            results.append(f"{self.whole(o)}{COPIED}")
+            copied = (
+                '.copy("C").swapaxes(0, 1)' if is_view(o) else COPIED
+            )  # its axes may stand in another order
+            results.append(f"{self.whole(o)}{copied}")
         if any(o in self.program.once for o in body.outputs):
             raise Underivable("an output that is the same at every step")
         for state in body.states:
@@ -128,7 +131,7 @@ class Sections(Statements):
         results: list[str] = []
         for n, v in zip(self.names.xs, adjoint.xs, strict=True):
             if v:
-                results.append(f'"d{n}": {self.whole(v)}{COPIED},')
+                results.append(f'"d{n}": {self._copied(v)},')
         for n, state, carries in zip(self.names.first_states, body.states, adjoint.carries, strict=True):
             if state.active:
                 total = " + ".join(self.place(c).name for c in carries)
@@ -159,6 +162,10 @@ class Sections(Statements):
                     self.added[p.args[0] if self._only_for(p) else p] = place
                     self.added.setdefault(p, "")
         return found
+
+    def _copied(self, v: Value) -> str:
+        """A result for all steps. Of a view, whose axes may stand in another order, the memory is never lent."""
+        return self.whole(v) + (COPIED.replace("()", '("C")') if is_view(v) else COPIED)
 
     def _goes_into_part(self, v: Value) -> bool:
         after = self.layout.region.get(v) == "b-after" and not self.layout.users.get(v)

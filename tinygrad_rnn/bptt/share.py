@@ -19,13 +19,16 @@ def share(tracer: Tracer) -> None:
     made: list[Value] = []
     for value in body.values:
         value.args = tuple([twins.get(a, a) if isinstance(a, Value) else a for a in value.args])
-        twin = value if value in ends else known.setdefault(identity(value), value)
+        # what leaves the step stays by itself, but for a part of a split: passes change all parts of one number
+        twin = value if value in ends and value.op != "part" else known.setdefault(identity(value), value)
         if twin is value:
             made.append(value)
         else:
             twins[value] = twin
             twin.label = twin.label or value.label
     body.values = made
+    body.outputs = [twins.get(v, v) for v in body.outputs]
+    body.new_states = [twins.get(v, v) for v in body.new_states]
     tracer.known = {number: twins.get(v, v) for number, v in tracer.known.items()}
 
 

@@ -62,7 +62,8 @@ class Statements(Places):
                 f"{a}.astype('{v.dtype}')" if isinstance(w, Value) else a
                 for w, a in zip(v.args, args, strict=True)
             ]
-        lines = STATEMENTS[v.op](y, args, v.attrs, lead)
+        op = "zero_minus" if v.op == "negative" and v.dtype.kind == "u" else v.op
+        lines = STATEMENTS[op](y, args, v.attrs, lead)
         text = "\n".join(lines)
         for value, name in NUMBERS.items():
             if re.search(rf"\b{name}\b", text):
@@ -91,8 +92,10 @@ class Statements(Places):
         return [*first, f"np.copyto({y}, {a}, where={test})"]
 
     def _plain_type(self, v: Value) -> bool:
-        """Whether a value and all that it is computed from have the type of the first state."""
-        return v.dtype == self.dtype and all(a.dtype == self.dtype for a in v.inputs)
+        """Whether a value and all that it is computed from have the type of the first state, one of floats."""
+        return (
+            self.dtype.kind == "f" and v.dtype == self.dtype and all(a.dtype == self.dtype for a in v.inputs)
+        )
 
     def _number_or_step(self, a: Any) -> str:
         return self.step(a) if isinstance(a, Value) else number(a)
@@ -198,7 +201,11 @@ def _spelled(line: str, whole: bool) -> str:
 
 
 def _makes_floats(v: Value) -> bool:
-    """Whether an elementwise op makes floats of integers or flags alone."""
+    """Whether an op that takes floats makes some of integers or flags alone."""
     op = OPS.get(KIN.get(v.op, v.op))
     elementwise = op is not None and op.broadcasts and v.op not in ("where", "cast")
-    return elementwise and v.dtype.kind == "f" and all(a.dtype.kind in "iub" for a in v.inputs)
+    return (
+        (elementwise or v.op in ("softmax", "log_softmax", "logsumexp"))
+        and v.dtype.kind == "f"
+        and all(a.dtype.kind in "iub" for a in v.inputs)
+    )

@@ -169,6 +169,7 @@ STATEMENTS: dict[str, Callable[..., Lines]] = {
     **{name: _plain(name) for name in UFUNCS},
     # NumPy 2.4's negative is wrong for columns of a matrix with four (float64: eight) columns into columns
     "negative": lambda y, a, attrs, lead: [f"multiply({a[0]}, minus_one, out={y})"],
+    "zero_minus": lambda y, a, attrs, lead: [f"subtract(zero, {a[0]}, out={y})"],  # of unsigned integers
     "sigmoid": lambda y, a, attrs, lead: [
         f"multiply({a[0]}, minus_one, out={y})", f"exp({y}, out={y})", f"add({y}, one, out={y})",
         f"reciprocal({y}, out={y})",
@@ -263,7 +264,8 @@ def view_text(value: Value, x: str, lead: int, shape: Callable[[Any], str]) -> s
             start, stop = at[attrs["index"]], at[attrs["index"] + 1]
             ends = f"{start or ''}:{'' if stop is None else stop}"
             return f"{x}[{colon}{':, ' * axis}{ends}]"
-        return f"{x}[{colon}{':, ' * parent.attrs['axis']}{attrs['index']}]"
+        rest = "" if value.shape or lead else "..., "  # an array without axes, not a number
+        return f"{x}[{rest}{colon}{':, ' * parent.attrs['axis']}{attrs['index']}]"
     if value.op == "reshape":
         return f"{x}.reshape({shape((*('T',) * lead, *value.shape))})"
     if value.op == "transpose":

@@ -5,6 +5,7 @@ Every read has a write as its vjp and the other way round. Positions that occur 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ from ..core.arrays import ValueAt, copy_unless_frozen
 from ..core.op import Array
 from ..core.record import kernel, primitive, repeatable
 from ..core.tensor import Tensor
-from .elementwise import cast, where
-from .shape import _axis, moveaxis, ndim, ravel, shape
+from .elementwise import cast, logical_or, where
+from .shape import _axis, moveaxis, ndim, ravel, reshape, shape
 
 
 def _is_basic(index: Any) -> bool:
@@ -123,7 +124,7 @@ def _from_the_start(indices: Any, length: int) -> Array:
     return positive
 
 
-def _is_traced(ids: Any) -> bool:
+def is_traced(ids: Any) -> bool:
     """Whether ids are integers whose values are not known yet: `scan` is tracing its step."""
     monitor = mode().monitor
     return isinstance(ids, Tensor) and ids.dtype.kind in "iu" and monitor is not None and monitor.tracing
@@ -141,7 +142,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
         x, axis = x.reshape(-1), 0
     axis = _axis(axis, ndim(x), "take")
     length = shape(x)[axis]
-    if _is_traced(indices):  # NumPy will find those out of range
+    if is_traced(indices):  # NumPy will find those out of range
         return take_op(x, indices, axis=axis)
     return take_op(x, _from_the_start(indices, length), axis=axis)
 
@@ -184,10 +185,21 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
     """
     axis = _axis(axis, ndim(x), "take_along_axis")
     length = shape(x)[axis]
+    if is_traced(indices) and np.delete(shape(indices), axis).tolist() == np.delete(shape(x), axis).tolist():
+        return moveaxis(_along_last(moveaxis(x, axis, -1), moveaxis(indices, axis, -1)), -1, axis)
     ids = check_ids(indices, length, "take_along_axis", -length)
     if ids.ndim != ndim(x):
         raise ValueError(f"take_along_axis: indices of shape {ids.shape} for x of shape {shape(x)}")
     return getitem_op(x, index=_grid(ids, axis))
+
+
+def _along_last(x: Any, indices: Any) -> Any:
+    """`take_along_axis` with positions that are not known yet; NumPy will find those out of range."""
+    length, size = shape(x)[-1], math.prod(shape(x))
+    rows = np.arange(0, size, length).reshape(*shape(x)[:-1], 1)
+    ids = cast(indices, np.int64)
+    wrong = logical_or(ids < -length, ids >= length)
+    return take_op(reshape(x, (-1,)), where(wrong, size, rows + where(ids < 0, ids + length, ids)), axis=0)
 
 
 def of_labels(x: Any, ids: Array) -> Any:
@@ -207,7 +219,7 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> Any:
     >>> one_hot([1, 0], 3).tolist()
     [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
     """
-    if _is_traced(x):
+    if is_traced(x):
         x = cast(x, np.int64)
         hot = take_op(np.eye(num_classes, dtype=dtype or floatx()), where(x < 0, num_classes, x), axis=0)
         return moveaxis(hot, -1, axis) if axis != -1 else hot  # NumPy will find those out of range

@@ -12,7 +12,7 @@ from ..core.arrays import time_major
 from ..core.op import Array
 from ..core.record import elementwise, kernel, primitive, quiet, repeatable
 from .elementwise import clip, erf, exp, expm1, isinf, log, logical_and, minimum, where
-from .indexing import check_ids, of_labels
+from .indexing import check_ids, is_traced, of_labels, one_hot
 from .reduce import logsumexp, sum
 from .reduce import max as amax
 from .shape import _axis, expand_dims, moveaxis, ndim, reshape, shape
@@ -241,6 +241,8 @@ def sparse_categorical_crossentropy(
     """
     output = output if axis in (-1, ndim(output) - 1) else moveaxis(output, axis, -1)
     sizes = shape(output)
+    if is_traced(target) and shape(target) == sizes[:-1]:
+        return categorical_crossentropy(one_hot(target, sizes[-1], dtype=output.dtype), output, from_logits)
     ids = _class_ids(target, sizes)
     if from_logits:
         return sparse_xent_op(output, ids)
