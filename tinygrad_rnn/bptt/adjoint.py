@@ -34,15 +34,30 @@ class Adjoint:
     xs: list[Value | None] = field(default_factory=list)
     constants: list[list[Value]] = field(default_factory=list)  # contributions to each constant
 
+    @property
+    def arriving(self) -> list[Value]:
+        """What the step after sends back."""
+        return [carry for carries in self.carries for carry in carries]
 
-def users_in(body: Body, adjoint: Adjoint | None) -> dict[Value, list[Any]]:
+    @property
+    def sent(self) -> list[Value]:
+        """What the step before needs."""
+        return [v for parts in self.states for v in parts]
+
+    @property
+    def ends(self) -> list[Value]:
+        """All that leaves the step."""
+        return [*self.sent, *[v for parts in self.constants for v in parts], *[v for v in self.xs if v]]
+
+
+def nothing(body: Body) -> Adjoint:
+    """The backward pass where no gradient is asked for."""
+    return Adjoint([], [[] for _ in body.states], states=[[] for _ in body.states])
+
+
+def users_in(body: Body, adjoint: Adjoint) -> dict[Value, list[Any]]:
     """Who uses each value, forwards and backwards; "result" for those that leave."""
-    values, ends = [*body.values], [*body.outputs, *body.new_states]
-    if adjoint:
-        values += adjoint.values
-        ends += [v for parts in (*adjoint.states, *adjoint.constants) for v in parts]
-        ends += [v for v in adjoint.xs if v]
-    return users_of(values, ends)
+    return users_of([*body.values, *adjoint.values], [*body.ends, *adjoint.ends])
 
 
 def derive(tracer: Tracer, once: set[Value], guarded: bool) -> Adjoint:
@@ -53,7 +68,7 @@ def derive(tracer: Tracer, once: set[Value], guarded: bool) -> Adjoint:
     not take out of the gradient, op by op, as the engine does.
     """
     body = tracer.body
-    users = ancestors([*body.outputs, *body.new_states])
+    users = ancestors(body.ends)
     values = [v for v in body.values if v in users]
     terms = [1] * len(body.states)  # how many terms the gradient of each state has: known when it was traced
     single: set[int] = set()  # states whose terms would become more with every step: added up in the step
@@ -233,7 +248,7 @@ def _activated(values: list[Value]) -> dict[Value, str]:
 
 def _leading(body: Body, values: list[Value]) -> set[Value]:
     """The values through which a gradient is asked for: those of states, and of inputs that want one."""
-    found = {v for v in (*body.states, *body.xs, *body.constants) if v.op == "state" or v.wanted}
+    found = {v for v in body.inputs if v.op == "state" or v.wanted}
     for value in values:
         if value.op != "stop" and any(a in found for a in value.inputs):
             found.add(value)

@@ -12,9 +12,9 @@ import numpy as np
 
 from ..core.op import OPS
 from .adjoint import Adjoint
-from .body import Value
+from .body import Body, Value
 from .schedule import IN_CACHE
-from .tidy import resolve
+from .tidy import resolve, tidy
 from .walks import ancestors, dependents, users_of
 
 
@@ -36,20 +36,20 @@ def guards(adjoint: Adjoint) -> None:
 
 def linear(adjoint: Adjoint) -> set[Any]:
     """The gradients: what depends on those that arrive."""
-    sources = [c for c in adjoint.cotangents if c] + [c for cs in adjoint.carries for c in cs]
+    sources = [*[c for c in adjoint.cotangents if c], *adjoint.arriving]
     return dependents(adjoint.values, sources) | set(sources)
 
 
-def factors(adjoint: Adjoint) -> None:
+def factors(body: Body, adjoint: Adjoint) -> None:
     """Carry a gradient through elementwise ops as `base · factor`: `((dc · g) · i) · (1 − i) = dc · (g · i · (1 − i))`.
 
     The factors are made of saved values only, so they can be computed for all steps at once before the loop.
     Terms with one base are added by their factors: `dh · h − dh · n = dh · (h − n)`. What only gradients of weights
     are made of stays as it is: it comes after the loop anyway.
     """
-    rewriter = _Factors(adjoint)
-    rewriter.run()
+    _Factors(adjoint).run()
     resolve(adjoint)
+    tidy(body, adjoint)
 
 
 class _Factors:
@@ -57,7 +57,7 @@ class _Factors:
         self.adjoint = adjoint
         self.linear = linear(adjoint)
         self.users = users_of(adjoint.values, [])
-        self.inside = ancestors([v for parts in adjoint.states for v in parts])  # what the step before needs
+        self.inside = ancestors(adjoint.sent)  # what the step before needs
         self.form: dict[Value, tuple[Value, Any]] = {}  # base and factor (1.0: none)
         self.joined: dict[Value, list[tuple[Value, Any, str]]] = {}  # a concatenation of such products
         self.made: list[Value] = []
@@ -163,9 +163,8 @@ class _Factors:
             return None
         left = self._split(args[0])
         right = self._split(args[1]) if len(args) > 1 else None
-        if op == "multiply" and (left is None) != (right is None):
-            base, factor = left or right or (value, 1.0)
-            return base, self._op("multiply", factor, args[1] if left else args[0])
+        if op == "multiply" and (side := left or right):
+            return side[0], self._op("multiply", side[1], args[1] if left else args[0])
         if op == "divide" and left and not right:
             return left[0], self._op("divide", left[1], args[1])
         if op == "negative" and left:
@@ -206,12 +205,9 @@ class _Factors:
         return made
 
     def _product(self, base: Value, factor: Any, label: str) -> Value:
-        if isinstance(factor, float) and factor == 1.0:
+        if factor == 1.0:
             return base
-        if isinstance(factor, float) and factor == -1.0:
-            whole = self._make("negative", base)
-        else:
-            whole = self._make("multiply", base, factor)
+        whole = self._times(base, factor)
         whole.label = whole.label or label
         if label and isinstance(factor, Value) and not factor.label and base.label:
             factor.label = f"{label}_by_{base.label}"
@@ -235,8 +231,8 @@ class _Factors:
             left = self._make(name, *values)
         return left if number == 1.0 else self._times(left, number)
 
-    def _times(self, value: Value, number: float) -> Value:
-        return self._make("negative", value) if number == -1.0 else self._make("multiply", value, number)
+    def _times(self, value: Value, factor: Any) -> Value:
+        return self._make("negative", value) if factor == -1.0 else self._make("multiply", value, factor)
 
     def _make(self, name: str, *args: Any) -> Value:
         if name == "add":  # −n + h = h − n

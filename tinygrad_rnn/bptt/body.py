@@ -95,6 +95,16 @@ class Body:
     equations: list[str] = field(default_factory=list)
     small: set[int] = field(default_factory=set)  # the states that must begin with small values
 
+    @property
+    def inputs(self) -> list[Value]:
+        """What is given: inputs, states and constants."""
+        return [*self.xs, *self.states, *self.constants]
+
+    @property
+    def ends(self) -> list[Value]:
+        """What leaves the step: outputs and new states."""
+        return [*self.outputs, *self.new_states]
+
     def sort_constants(self, first: Sequence[Tensor]) -> None:
         """Put these in front, in their order, the others behind them in that of their first use."""
         rank = {id(t._data): k for k, t in enumerate(first)}
@@ -109,7 +119,7 @@ class Body:
 
     def key(self) -> Any:
         """Two traces with equal keys did the same ops on the same shapes."""
-        number = {v: i for i, v in enumerate((*self.xs, *self.states, *self.constants, *self.values))}
+        number = {v: i for i, v in enumerate((*self.inputs, *self.values))}
         ops = tuple(
             (
                 v.op,
@@ -121,8 +131,8 @@ class Body:
             )
             for v in self.values
         )
-        inputs = tuple((v.shape, v.dtype, v.active) for v in (*self.xs, *self.states, *self.constants))
-        ends = tuple(number[v] for v in (*self.outputs, *self.new_states))
+        inputs = tuple((v.shape, v.dtype, v.active) for v in self.inputs)
+        ends = tuple(number[v] for v in self.ends)
         return (len(self.xs), len(self.states), inputs, ops, ends, self.several_out)
 
 

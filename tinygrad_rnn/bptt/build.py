@@ -31,14 +31,14 @@ from . import (
     spread,
     sums,
     terms,
-    tidy,
 )
-from .adjoint import derive
-from .body import Body, Underivable, Value
+from .adjoint import derive, nothing
+from .body import Body, Underivable
 from .equations import number_equations
 from .names import Names
 from .purity import Surroundings, kind_of
 from .replay import Tape, tape
+from .tidy import resolve
 from .tracer import Tracer, trace
 from .walks import dependents
 
@@ -127,8 +127,9 @@ def build(tracer: Tracer, saving: bool) -> Built:
     """Derive what `examine` traced, and write it for the batch size that it was traced with."""
     body = tracer.body
     recorded_ops = tape(body)
+    given = len(body.bound)
     text, gradients, guarded = compose(tracer, saving)
-    static = body.bound[tracer.forward_constants :]
+    static = body.bound[given:]
     recorded = _recorded(body)
     small = [len(body.xs) + j for j in sorted(body.small)]
     return Built(
@@ -138,7 +139,7 @@ def build(tracer: Tracer, saving: bool) -> Built:
 
 def _recorded(body: Body) -> list[bool]:
     """Which outputs and last states depend on what has a gradient, also through the states of earlier steps."""
-    sources = [v for v in (*body.xs, *body.states, *body.constants) if v.wanted]
+    sources = [v for v in body.inputs if v.wanted]
     while True:
         reached = dependents(body.values, sources)
         more = [
@@ -147,7 +148,7 @@ def _recorded(body: Body) -> list[bool]:
             if new in reached and s not in reached
         ]
         if not more:
-            return [v in reached and v.active for v in (*body.outputs, *body.new_states)]
+            return [v in reached and v.active for v in body.ends]
         sources += more
 
 
@@ -206,65 +207,37 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     off = mode().passes
     if "hoist" in off:
         off |= NEED_HOIST
+
+    def apply(name: str, *given: Any) -> Any:
+        """Apply a pass, unless it is off."""
+        return None if name in off else PASSES[name](*given)
+
     body = tracer.body
     names = Names(body)
     body.equations = number_equations(body, names)
     for name in ("share", "regroup", "center", "sums", "lerp"):
-        if name not in off:
-            PASSES[name](tracer)
-    tracer.forward_constants = len(body.bound)
-    if not saving:
-        if "dots" not in off:
-            dots.dots(body, None)
-        if "rows" not in off:
-            rows.rows(body, None)
-        if "merge" not in off:
-            gates.merge(body, None, "fold" not in off)
-        if "pairs" not in off:
-            pairs.pairs(body, None)
-        program = schedule.program(body, None, "hoist" not in off, True)
-        if "spread" not in off:
-            spread.spread(program)
-        return source.write(program, names), [], False
+        apply(name, tracer)
     fixed = {*body.constants, *set(body.values) - dependents(body.values, [*body.xs, *body.states])}
     once = set(body.constants) if "hoist" in off else fixed
-    masked = any(v.op == "where" for v in body.values)
-    adjoint = derive(tracer, once, masked and "guards" in off)
+    masked = saving and any(v.op == "where" for v in body.values)
+    adjoint = derive(tracer, once, masked and "guards" in off) if saving else nothing(body)
     guarded = masked or any(v.op == "where" for v in adjoint.values)  # those of relu, clip or maximum
-    if "guards" not in off:
-        algebra.guards(adjoint)
-    if "factors" not in off:
-        algebra.factors(adjoint)
-        tidy.tidy(body, adjoint)
-    if "terms" not in off:
-        terms.terms(adjoint)
-    if "dots" not in off:
-        dots.dots(body, adjoint)
-    if "defer" not in off:
-        schedule.defer(adjoint, fixed, schedule.largest(body))
-    if "pieces" not in off:
-        pieces.pieces(adjoint)
-    tidy.resolve(adjoint)
-    if "rows" not in off:
-        rows.rows(body, adjoint)
-    if "merge" not in off:
-        gates.merge(body, adjoint, "fold" not in off)
-    if "pairs" not in off:
-        pairs.pairs(body, adjoint)
-    if "joins" not in off:
-        joins.joins(adjoint)
-    if "fronted" not in off:
-        fronted.fronted(adjoint)
+    apply("guards", adjoint)
+    apply("factors", body, adjoint)
+    apply("terms", adjoint)
+    apply("dots", body, adjoint)
+    apply("defer", adjoint, fixed, schedule.largest(body))
+    apply("pieces", adjoint)
+    resolve(adjoint)
+    apply("rows", body, adjoint)
+    apply("merge", body, adjoint, "fold" not in off)
+    apply("pairs", body, adjoint)
+    apply("joins", adjoint)
+    apply("fronted", adjoint)
     program = schedule.program(body, adjoint, "hoist" not in off, "defer" not in off)
     if "factors" not in off:
         schedule.order_carries(program)
-    if "spread" not in off:
-        spread.spread(program)
-    gradients: list[tuple[str, int]] = []
-    inputs: list[Value] = [*body.xs, *body.states, *body.constants]
-    for i, v in enumerate(inputs):
-        if v.op == "x" and adjoint.xs[i] or v.op == "state" and v.active:
-            gradients.append((v.op, i))
-        elif v.op == "constant" and adjoint.constants[i - len(body.xs) - len(body.states)]:
-            gradients.append((v.op, i))
-    return source.write(program, names), gradients, guarded
+    apply("spread", program)
+    sent = [*adjoint.xs, *[s.active for s in body.states], *adjoint.constants] if saving else []
+    gradients = [(body.inputs[i].op, i) for i, parts in enumerate(sent) if parts]
+    return source.write(program, names, saving), gradients, guarded

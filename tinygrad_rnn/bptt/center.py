@@ -23,7 +23,7 @@ class _Center:
         self.tracer = tracer
         body = tracer.body
         self.varying = dependents(body.values, [*body.xs, *body.states])
-        self.users = users_of(body.values, [*body.outputs, *body.new_states])
+        self.users = users_of(body.values, body.ends)
         self.made: list[Value] = []
         self.centred: dict[Value, Value] = {}
 
@@ -38,7 +38,7 @@ class _Center:
                 for new in self.made[first:]:
                     new.eq = value.eq
             self.made.append(value)
-        needed = ancestors([*body.outputs, *body.new_states])
+        needed = ancestors(body.ends)
         body.values = [v for v in self.made if v in needed]
 
     def _with_mean(self, value: Value) -> Value | None:

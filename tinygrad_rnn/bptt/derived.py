@@ -250,7 +250,7 @@ def _plan(
 ) -> Plan:
     """The plan of a structure, made and tried out if there is none; raises `Underivable`."""
     body = tracer.body
-    asked = tuple([v.wanted for v in (*body.xs, *body.states, *body.constants)])
+    asked = tuple([v.wanted for v in body.inputs])
     saving = recording and any(asked)
     key = (body.key(), asked, saving, mode().passes)
     with _lock:

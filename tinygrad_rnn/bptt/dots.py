@@ -8,10 +8,10 @@ from .adjoint import Adjoint, users_in
 from .body import Body, Value
 
 
-def dots(body: Body, adjoint: Adjoint | None) -> None:
+def dots(body: Body, adjoint: Adjoint) -> None:
     """Multiply and add up in one call: `Σ_k a_k b_k`, and `Σ_k (−a_k) = −Σ_k a_k`."""
     users = users_in(body, adjoint)
-    for made in (body.values, adjoint.values if adjoint else []):
+    for made in (body.values, adjoint.values):
         for i, value in reversed(list(enumerate(made))):
             if value.op == "sum" and len(users.get(value.args[0], [])) == 1:
                 _contract(value, made, i)

@@ -16,9 +16,7 @@ EXAMPLES, UNITS, GATES = (16, 32), 256, 2
 
 def fronted(adjoint: Adjoint) -> None:
     """Multiply from the other side: `dz Uᵀ = (U dzᵀ)ᵀ`, which BLAS shares between cores better for few examples."""
-    carries = [c for parts in adjoint.carries for c in parts]
-    ends = [v for parts in adjoint.states for v in parts]
-    inside = dependents(adjoint.values, carries) & ancestors(ends)  # of the loop
+    inside = dependents(adjoint.values, adjoint.arriving) & ancestors(adjoint.sent)  # of the loop
     made: list[Value] = []
     for value in adjoint.values:
         if value in inside and _pays(value):

@@ -47,7 +47,7 @@ def _exact(body: Body) -> set[Value]:
     return found | set(body.outputs)
 
 
-def merge(body: Body, adjoint: Adjoint | None, folded: bool) -> None:
+def merge(body: Body, adjoint: Adjoint, folded: bool) -> None:
     """Activate equal gates in one call: `(batch, 4 · units)` is kept as `(4, batch, units)`, gate after gate.
 
     The first op of an activation reads rows and writes these blocks, so that each gate lies in one piece. With

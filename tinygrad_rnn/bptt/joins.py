@@ -18,10 +18,8 @@ EXAMPLES, SMALL = 4, 2**12
 
 def joins(adjoint: Adjoint) -> None:
     """Write the gradients of gates behind each other, then `dz = [di | df | dg | do]` in one copy."""
-    ends = [v for parts in (*adjoint.states, *adjoint.constants) for v in parts]
-    ends += [v for v in adjoint.xs if v]
-    users = users_of(adjoint.values, ends)
-    inside = ancestors([v for parts in adjoint.states for v in parts])  # of the loop
+    users = users_of(adjoint.values, adjoint.ends)
+    inside = ancestors(adjoint.sent)  # of the loop
     made: list[Value] = []
     for value in adjoint.values:
         if value in inside and _joins_gates(value, users):

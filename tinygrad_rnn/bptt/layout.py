@@ -13,6 +13,7 @@ from .body import Value
 from .names import KIN
 from .schedule import Program
 from .text import is_view
+from .walks import users_of
 
 
 @dataclass
@@ -44,10 +45,7 @@ class Layout:
         self.forward, self.backward = program.forward.all(), program.backward.all()
         self.forward_set = set(self.forward)
         self.order = {v: i for i, v in enumerate([*self.forward, *self.backward])}
-        self.users: dict[Value, list[Value]] = {}
-        for value in self.order:
-            for a in value.inputs:
-                self.users.setdefault(a, []).append(value)
+        self.users = users_of(self.order, [])
         self.region: dict[Value, str] = {}
         for prefix, regions in (("f", program.forward), ("b", program.backward)):
             for name in ("before", "loop", "after"):
@@ -69,10 +67,7 @@ class Layout:
     def _results(self) -> None:
         """Values that leave the program must not be overwritten by later ones."""
         p = self.program
-        self.ends = {*p.body.outputs, *p.body.new_states}
-        if p.adjoint:
-            self.ends |= {v for parts in (*p.adjoint.states, *p.adjoint.constants) for v in parts}
-            self.ends |= {v for v in p.adjoint.xs if v}
+        self.ends = {*p.body.ends, *p.adjoint.ends}
 
     # --- who is written where -----------------------------------------------------------------------
 
@@ -133,9 +128,7 @@ class Layout:
 
     def _is_next_carry(self, v: Value) -> bool:
         """Whether only the step before needs a value."""
-        adjoint = self.program.adjoint
-        ends = [e for parts in adjoint.states for e in parts] if adjoint else []
-        return v in ends and self.region[v] == "b-loop" and not self.users.get(v)
+        return v in self.program.adjoint.sent and self.region[v] == "b-loop" and not self.users.get(v)
 
     def fixed(self, v: Value) -> bool:
         """Whether the place of a value is given already."""
@@ -175,12 +168,12 @@ class Layout:
         child, parent = a, a
         while is_view(child) or child in self.same:
             parent = child.args[0] if is_view(child) else self.same[child]
-            if not isinstance(parent, Value) or child.op == "broadcast_to" or parent in self.program.once:
+            if child.op == "broadcast_to" or parent in self.program.once:
                 return False
             if is_view(child):
                 if parent.op in ("split", "unstack"):
                     child, parent = parent, parent.args[0]
-                if parent.op not in OPS and parent.op not in ("part",):
+                if parent.op not in OPS and parent.op != "part":
                     return False
                 root = self._buffer(parent)
                 if parent in self.ends or root in self.born or root in self.state_of:
@@ -228,9 +221,7 @@ class Layout:
     def _carries(self) -> None:
         """Let the new value of a carry be written over the old one, where that is read no more."""
         adjoint = self.program.adjoint
-        if adjoint is None:
-            return
-        ends = [v for parts in adjoint.states for v in parts]
+        ends = adjoint.sent
         passed = {self.memory(v) for v in ends if self.memory(v).op == "carry"}
         for carries, parts in zip(adjoint.carries, adjoint.states, strict=True):
             for carry, v in zip(carries, parts, strict=False):
@@ -287,7 +278,7 @@ class Layout:
             return True
         if here == "f-loop" and v in self.program.body.outputs:
             return True
-        if self.program.adjoint and v in [x for x in self.program.adjoint.xs if x]:
+        if v in self.program.adjoint.xs:
             return True
         users = [*self.users.get(v, []), *self._readers(v)]
         return any(u is _NEVER or self.region[u] != here for u in users)
@@ -299,7 +290,7 @@ class Layout:
                 stack = [v]
                 while stack:
                     u = stack.pop()
-                    if u in found or not isinstance(u, Value) or u in self.program.once:
+                    if u in found or u in self.program.once:
                         continue
                     found.add(u)
                     if is_view(u):

@@ -26,7 +26,7 @@ def lerp(tracer: Tracer) -> None:
     body = tracer.body
     bounded = _bounded(body)
     carried = dependents(body.values, body.states)
-    users = users_of(body.values, [*body.outputs, *body.new_states])
+    users = users_of(body.values, body.ends)
     made: list[Value] = []
     for value in body.values:
         found = _weighted_mean(value, carried, users)
@@ -40,7 +40,7 @@ def lerp(tracer: Tracer) -> None:
             difference.eq = step.eq = value.eq
             value.args = (y, step)
         made.append(value)
-    needed = ancestors([*body.outputs, *body.new_states])
+    needed = ancestors(body.ends)
     body.values = [v for v in made if v in needed]
 
 

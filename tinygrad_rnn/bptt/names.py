@@ -9,6 +9,7 @@ from ..core.op import OPS
 from ..core.tensor import Variable
 from .body import Body, Value
 from .text import UFUNCS
+from .walks import users_of
 
 RESERVED = {
     "N", "T", "X", "t", "np", "math", "one", "minus_one", "zero", "half", "top", "cache", "dtype", "forward", "list",
@@ -87,14 +88,10 @@ class Names:
         return name
 
     def _name_values(self, body: Body) -> None:
-        ends = {*body.outputs, *body.new_states}
-        users: dict[Value, list[Value]] = {}
-        for v in body.values:
-            for a in v.inputs:
-                users.setdefault(a, []).append(v)
+        users = users_of(body.values, [])
         for v in body.values:  # what is assigned again and only read for it
             (user,) = users.get(v, []) if len(users.get(v, [])) == 1 else (None,)
-            if user is not None and v.label and v.label == user.label and v not in ends:
+            if user is not None and v.label and v.label == user.label and v not in body.ends:
                 v.label = f"pre_{v.label}" if v.op == "part" else ""
             if v.op in ("getitem", "part") and v.label and v.inputs[0].label.endswith(v.label):
                 v.label = ""

@@ -51,8 +51,6 @@ class Naming:
         """Names for what is returned, or is added up to it."""
         program = self.layout.program
         found: dict[Value, str] = {}
-        if program.adjoint is None:
-            return found
         for state, parts in zip(program.body.states, program.adjoint.states, strict=True):
             found |= dict.fromkeys(parts, f"d{state.label}_before")
         pairs = zip(

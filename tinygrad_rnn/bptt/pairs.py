@@ -17,7 +17,7 @@ from .walks import ancestors, dependents
 SMALL = 2**9
 
 
-def pairs(body: Body, adjoint: Adjoint | None) -> None:
+def pairs(body: Body, adjoint: Adjoint) -> None:
     """Multiply neighbours in memory in one call: `i · g + f · c` is the sum over the pair `(i, f) · (g, c)`.
 
     Gates that were activated together are neighbours. A state becomes the neighbour of the last gate of a group: it

@@ -18,7 +18,7 @@ def pieces(adjoint: Adjoint) -> None:
     A product with a weight becomes a sum in the same way: `[a | b | c] W = [a | b] W₁ + c W₂`.
     """
     resolve(adjoint)
-    inside = ancestors([v for parts in adjoint.states for v in parts])
+    inside = ancestors(adjoint.sent)
     joined = [v for v in adjoint.values if _joins_columns(v)]
     homes: dict[Value, tuple[Value, int]] = {}  # in which matrix a gradient stands, and from which column on
     for matrix in joined:

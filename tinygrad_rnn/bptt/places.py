@@ -16,7 +16,7 @@ from .names import Names
 from .naming import Naming
 from .rows import columns
 from .schedule import Program
-from .text import is_view, number, view_text
+from .text import is_view, number, shape_text, view_text
 
 NUMBERS = {1.0: "one", 0.0: "zero", 0.5: "half", -1.0: "minus_one"}
 
@@ -42,15 +42,12 @@ class Places:
 
     def _name_inputs(self) -> None:
         body = self.body
-        known = {*body.xs, *body.states, *body.constants}
-        self.names.keep(known | set(self.layout.order))
+        self.names.keep({*body.inputs, *self.layout.order})
         for v in self.layout.forward:
             if v.op == "rows":
                 self._rows(v)
         for x in body.xs:
             self.places[x] = Place(x.label, "stack", contiguous=x not in self.in_rows)
-            if x.shape == ():
-                self.scalars.add(self.places[x].name)
             self.memory.hold(self.places[x].whole, self.in_rows.get(x) or self.empty(x, "T"))
         self.names.constants = [
             self.names.of(c, "w") for c in body.constants
@@ -117,16 +114,11 @@ class Places:
         if kept:
             self.memory.hold(f"all_{name}", self.empty(v, "T + 1"))
             return Place(name, "stack", long=True)
-        shape = self.shape_text(v.shape)
+        shape = shape_text(v.shape)
         self.memory.hold(name, f"[np.empty({shape}, {self._type(v)}) for _ in range(2)] * (T // 2 + 1)")
         return Place(name, "ring")
 
     # --- shapes and types ---------------------------------------------------------------------------
-
-    def shape_text(self, shape: Any) -> str:
-        """A shape as it is written."""
-        inner = ", ".join(str(n) for n in shape)
-        return f"({inner},)" if len(shape) == 1 else f"({inner})"
 
     def _type(self, v: Value) -> str:
         return "dtype" if v.dtype == self.dtype else repr(str(v.dtype))
@@ -134,7 +126,7 @@ class Places:
     def empty(self, v: Value, steps: str = "") -> str:
         """The expression that makes a buffer."""
         shape = (steps, *v.shape) if steps else v.shape
-        return f"np.{'zeros' if v.op == 'zeros' else 'empty'}({self.shape_text(shape)}, {self._type(v)})"
+        return f"np.{'zeros' if v.op == 'zeros' else 'empty'}({shape_text(shape)}, {self._type(v)})"
 
     # --- places -----------------------------------------------------------------------------------------
 
@@ -201,21 +193,14 @@ class Places:
             return base
         contiguous = v.op == "reshape" and base.contiguous
         if base.kind == "stack":
-            shape = (
-                (lambda s: self.shape_text(["T + 1" if n == "T" else n for n in s]))
-                if base.long
-                else self.shape_text
-            )
-            text = view_text(v, base.whole, 1, shape) or ""
+            text = view_text(v, base.whole, "T + 1" if base.long else "T")
             name = self.memory.view(lambda: self.naming.of_view(v, base), text, "all_")
             return Place(name, "stack", base.shift, contiguous, base.long)
         if base.kind == "ring":
-            self.list_steps(base.name)
-            text = f"[{view_text(v, 's', 0, self.shape_text)} for s in {base.name}]"
+            text = f"[{view_text(v, 's')} for s in {base.name}]"
             name = self.memory.view(lambda: self.naming.of_view(v, base), text)
-            self.listed.add(name)
             return Place(name, "ring", base.shift, False)
-        text = view_text(v, base.name, 0, self.shape_text) or ""
+        text = view_text(v, base.name)
         if base.kind == "once":
             return Place(text, "once", 0, False)
         return Place(self.memory.view(lambda: self.naming.of_view(v, base), text), "temp", 0, False)
@@ -236,7 +221,6 @@ class Places:
         source = outer.whole if lead else outer.name
         if outer.kind == "ring":
             self.memory.hold(name, f"[s[{index}] for s in {source}]")
-            self.listed.add(name)
         else:
             self.memory.hold(f"all_{name}" if lead else name, f"{source}[{index}]")
         return Place(name, outer.kind, outer.shift, False, outer.long)
@@ -250,20 +234,14 @@ class Places:
 
     def step(self, v: Any) -> str:
         """The text of a value inside the loop."""
-        if not isinstance(v, Value):
-            return self.literal(v)
-        place = self.place(v)
-        if place.kind in ("stack", "ring"):
-            self.list_steps(place.name)
-            return f"{place.name}[t + 1]" if place.shift else f"{place.name}[t]"
-        return place.name
+        return self.step_of(self.place(v)) if isinstance(v, Value) else self.literal(v)
 
     def step_of(self, place: Place) -> str:
         """The text of a place inside the loop."""
-        if place.kind in ("stack", "ring"):
-            self.list_steps(place.name)
-            return f"{place.name}[t + 1]" if place.shift else f"{place.name}[t]"
-        return place.name
+        if place.kind not in ("stack", "ring"):
+            return place.name
+        self.list_steps(place.name)
+        return f"{place.name}[t + 1]" if place.shift else f"{place.name}[t]"
 
     def whole(self, v: Any, ndim: int | None = None) -> str:
         """The text of a value outside the loop; per-step values get the axes that broadcasting needs."""

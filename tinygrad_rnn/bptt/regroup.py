@@ -33,7 +33,7 @@ class _Regroup:
         body = tracer.body
         self.varying = dependents(body.values, [*body.xs, *body.states])
         self.carried = dependents(body.values, body.states)
-        self.users = users_of(body.values, [*body.outputs, *body.new_states])
+        self.users = users_of(body.values, body.ends)
         self.made: list[Value] = []
         self.products: dict[Any, Value] = {}  # of memories and weights
 
@@ -47,7 +47,7 @@ class _Regroup:
             for new in self.made[first:]:
                 new.eq = new.eq or value.eq
             self.made.append(value)
-        needed = ancestors([*body.outputs, *body.new_states])
+        needed = ancestors(body.ends)
         body.values = [v for v in self.made if v in needed]
 
     def _ask(self, scores: Value) -> None:

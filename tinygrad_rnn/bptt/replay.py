@@ -33,7 +33,7 @@ class Tape(NamedTuple):
 
 def tape(body: Body) -> Tape:
     """Write down a body before the passes change it."""
-    number = {v: i for i, v in enumerate((*body.xs, *body.states, *body.constants, *body.values))}
+    number = {v: i for i, v in enumerate((*body.inputs, *body.values))}
     ops = [
         (v.op, [(isinstance(a, Value), number[a] if isinstance(a, Value) else a) for a in v.args], v.attrs)
         for v in body.values

@@ -7,7 +7,7 @@ from typing import Any
 
 from .adjoint import Adjoint, users_in
 from .body import Body, Made, Value, equations
-from .walks import dependents
+from .walks import dependents, is_term
 
 ONE = 1.0  # in a row: what the bias is multiplied with
 
@@ -24,7 +24,7 @@ FEATURES = 10_000
 FEW = 4
 
 
-def rows(body: Body, adjoint: Adjoint | None) -> None:
+def rows(body: Body, adjoint: Adjoint) -> None:
     """Let states, 1 and inputs stand in one row per example: `h U + b + x W = [h | 1 | x] [U; b; W]`.
 
     One buffer holds the rows of all steps; states and inputs are columns of it, so nothing is copied. Inside the loop
@@ -45,8 +45,8 @@ def rows(body: Body, adjoint: Adjoint | None) -> None:
             made = [v for v in made if v not in found.replaced]
             made += found.joined(known)
     body.values = made
-    for row in known.values() if adjoint else ():
-        _gradients(row, adjoint.values)  # type: ignore[union-attr]
+    for row in known.values():
+        _gradients(row, adjoint.values)
 
 
 @dataclass
@@ -68,7 +68,7 @@ class _Sum:
             total in self.varying
             and len(total.shape) == 2
             and total.dtype.kind == "f"
-            and not self._inner(total)
+            and not is_term(total, self.users)
         ):
             self._collect(total)
 
@@ -93,21 +93,13 @@ class _Sum:
         """Whether the step reads a state element by element, which is slower where it is columns of a row."""
         return any(u in self.varying and u.op != "matmul" for u in self.users.get(state, []))
 
-    def _inner(self, value: Value) -> bool:
-        """Whether a sum is only a term of another sum."""
-        users = self.users.get(value, [])
-        return value.op == "add" and len(users) == 1 and self._adds(users[0], value.shape)
-
-    def _adds(self, user: Any, shape: Any) -> bool:
-        return isinstance(user, Value) and user.op == "add" and bool(user.shape == shape)
-
     def _collect(self, value: Value) -> None:
         """Sort the terms of an addition."""
         if value.op != "add":
             return
         self.replaced.append(value)
         for a in value.args:
-            if isinstance(a, Value) and a in self.varying and self._inner(a):
+            if isinstance(a, Value) and a in self.varying and is_term(a, self.users):
                 self._collect(a)
             elif self._is_product(a):
                 self.weights[a.args[0]] = a.args[1]

@@ -38,23 +38,20 @@ class Program:
     """A body and its backward pass, scheduled."""
 
     body: Body
-    adjoint: Adjoint | None
+    adjoint: Adjoint
     forward: Regions
     backward: Regions
     once: set[Value]  # the same at every step: weights, and what is made of them alone
     deferred: bool
 
 
-def program(body: Body, adjoint: Adjoint | None, hoist: bool, deferred: bool) -> Program:
+def program(body: Body, adjoint: Adjoint, hoist: bool, deferred: bool) -> Program:
     """Run before the loop, for all steps at once, what does not depend on the carry; then what it does not need."""
     limit = largest(body)
     once = set(body.constants)
-    known = {*body.xs, *body.states, *body.constants, *body.values}
-    reads: list[Value] = []
-    if adjoint:
-        reads = [a for v in adjoint.values for a in v.inputs if a in known]
-        reads += [v for parts in (*adjoint.states, *adjoint.constants) for v in parts if v in known]
-    needed = ancestors([*body.outputs, *body.new_states, *reads])
+    known = {*body.inputs, *body.values}
+    reads = [a for v in adjoint.values for a in v.inputs] + adjoint.ends
+    needed = ancestors([*body.ends, *[a for a in reads if a in known]])
     forward = _regions(
         [v for v in body.values if v in needed],
         body.xs,
@@ -65,12 +62,8 @@ def program(body: Body, adjoint: Adjoint | None, hoist: bool, deferred: bool) ->
         limit,
         False,
     )
-    if adjoint is None:
-        return Program(body, None, forward, Regions(), once, deferred)
-    carries = [c for cs in adjoint.carries for c in cs]
-    ends = [v for parts in adjoint.states for v in parts]
     saved = [c for c in adjoint.cotangents if c] + list(needed - once)
-    backward = _regions(adjoint.values, saved, carries, ends, once, hoist, limit, deferred)
+    backward = _regions(adjoint.values, saved, adjoint.arriving, adjoint.sent, once, hoist, limit, deferred)
     _keep_carries(adjoint, backward)
     return Program(body, adjoint, forward, backward, once, deferred)
 
@@ -122,11 +115,9 @@ def _regions(
     sums = dependents(values, [v for v in values if v.op == "time_sum"]) - set(given)
     if not hoist:
         for v in values:
-            if v in sums and v.op != "time_sum":
-                once.add(v)
-            (result.after if v in sums and (deferred or v.op != "time_sum") else result.loop).append(v)
-            if v.op == "time_sum":
-                once.add(v)
+            behind = v in sums and (deferred or v.op != "time_sum")
+            (result.after if behind else result.loop).append(v)
+        once |= sums
         return result
     carried = dependents(values, carries)
     ready = {*given, *once}
@@ -147,10 +138,10 @@ def _regions(
     for v in values:  # what is the same at every step, then what the carry does not reach
         if v in sums:
             continue
-        if all(a in once for a in v.inputs) and v not in carried:
+        if once.issuperset(v.inputs):
             once.add(v)
             ready.add(v)
-        elif v not in carried and all(a in ready for a in v.inputs) and together(v):
+        elif v not in carried and ready.issuperset(v.inputs) and together(v):
             ready.add(v)
     inside = ancestors(ends)
     for v in values:
@@ -169,15 +160,12 @@ def _regions(
     if not deferred:
         inside |= ancestors([v for v in values if v.op == "time_sum"])
         late -= inside
+    once |= sums
     for v in values:
         if v.op == "time_sum":
-            once.add(v)
             whole = not v.attrs.keys().isdisjoint(("product", "products", "scatter"))  # an op of its own
             big = math.prod(v.args[0].shape) > limit and not whole
             (result.loop if not deferred or big else result.after).append(v)
-        elif v in sums:
-            once.add(v)
-            result.after.append(v)
         else:
             (result.before if v in ready else result.loop if v in inside else result.after).append(v)
     return result
@@ -241,9 +229,7 @@ def _push(total: Value, made: list[Value], once: set[Value], limit: int) -> None
 def order_carries(program: Program) -> None:
     """Inside the loop, what only the step before needs comes last, so that it can overwrite what it is made of."""
     adjoint = program.adjoint
-    assert adjoint is not None
     loop = program.backward.loop
-    last = [v for parts in adjoint.states for v in parts]
     used = {a for v in program.backward.all() for a in v.inputs}
-    late = [v for v in loop if v in last and v not in used and v.op == "multiply"]
+    late = [v for v in loop if v in adjoint.sent and v not in used and v.op == "multiply"]
     program.backward.loop = [v for v in loop if v not in late] + late

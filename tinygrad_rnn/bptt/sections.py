@@ -44,7 +44,7 @@ class Sections(Statements):
 
     def _accumulators(self, regions: Regions) -> list[str]:
         found = [v for v in regions.loop if v.op == "time_sum"]
-        if not self.program.deferred and self.adjoint:  # one sum for each constant, in the order of arrival
+        if not self.program.deferred:  # one sum for each constant, in the order of arrival
             times = Counter(part for parts in self.adjoint.constants for part in parts)
             alone = {v for v in found if times[v] == 1 and not self.layout.users.get(v)}
             for parts in self.adjoint.constants:
@@ -62,7 +62,6 @@ class Sections(Statements):
         ]
         for state, name in zip(body.states, self.names.first_states, strict=True):
             place = self.place(state)
-            self.list_steps(place.name) if place.kind == "ring" else None
             start.append(
                 f"{place.whole}[0] = {name}" if place.kind == "stack" else f"{place.name}[0][...] = {name}"
             )
@@ -73,12 +72,7 @@ class Sections(Statements):
             place = self.place(state)
             ends.append(f"{self.step_of(Place(place.name, place.kind, 1))}[...] = {self.step(new)}")
         lines = self._sections(self.program.forward, "for t in range(T):", _FORWARD, ends)
-        results = []
-        for o in body.outputs:
-            copied = (
-                '.copy("C").swapaxes(0, 1)' if is_view(o) else COPIED
-            )  # its axes may stand in another order
-            results.append(f"{self.whole(o)}{copied}")
+        results = [self._copied(o) for o in body.outputs]
         if any(o in self.program.once for o in body.outputs):
             raise Underivable("an output that is the same at every step")
         for state in body.states:
@@ -96,7 +90,6 @@ class Sections(Statements):
     def backward(self) -> list[str]:
         """What `backward` does with its memory, and what it returns."""
         adjoint, body = self.adjoint, self.body
-        assert adjoint is not None
         arguments = self.names.cotangents
         start: list[str] = []
         for c, name in zip(adjoint.cotangents, arguments, strict=False):
@@ -150,7 +143,6 @@ class Sections(Statements):
 
     def _pieced(self) -> dict[str, str]:
         """The gradients to which parts of a weight contribute: these are added to their places in them."""
-        assert self.adjoint is not None
         found: dict[str, str] = {}
         for name, parts in zip(self.names.constants, self.adjoint.constants, strict=True):
             every = [p for others in self.adjoint.constants for p in others]

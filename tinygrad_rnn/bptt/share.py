@@ -13,14 +13,13 @@ EITHER_WAY = ("add", "multiply")  # the same bits with the arguments changed ove
 def share(tracer: Tracer) -> None:
     """Compute once what the step writes twice: `maximum(f + m, i)` and `exp(f + m − n)` share `f + m`."""
     body = tracer.body
-    ends = {*body.outputs, *body.new_states}
     known: dict[Any, Value] = {}
     twins: dict[Value, Value] = {}
     made: list[Value] = []
     for value in body.values:
         value.args = tuple([twins.get(a, a) if isinstance(a, Value) else a for a in value.args])
         # what leaves the step stays by itself, but for a part of a split: passes change all parts of one number
-        twin = value if value in ends and value.op != "part" else known.setdefault(identity(value), value)
+        twin = value if value in body.ends and value.op != "part" else known.setdefault(identity(value), value)
         if twin is value:
             made.append(value)
         else:

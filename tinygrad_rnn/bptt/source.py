@@ -9,7 +9,7 @@ from .memory import WIDTH, listed
 from .names import Names
 from .schedule import Program
 from .sections import Sections
-from .text import UFUNCS
+from .text import UFUNCS, shape_text
 
 NOTATION = (  # what has to be explained: a pattern that finds it, the term and its meaning, with what was found
     (r"\ball_(\w+)", "all_{1}", "{1} at all T steps; {1}[t] is one of them; a state has T + 1 of them"),
@@ -68,9 +68,9 @@ COMMENTS = 78  # the column in which they begin
 LONGEST = 120  # characters of a line
 
 
-def write(program: Program, names: Names) -> str:
-    """The source of a program, with the names of the quantities of its step."""
-    return _Writer(program, names).module()
+def write(program: Program, names: Names, saving: bool) -> str:
+    """The source of a program, with the names of the quantities of its step, and with its backward pass if `saving`."""
+    return _Writer(program, names).module(saving)
 
 
 def laid_out(text: str) -> str:
@@ -88,10 +88,10 @@ def laid_out(text: str) -> str:
 
 
 class _Writer(Sections):
-    def module(self) -> str:
+    def module(self, saving: bool) -> str:
         """The whole text."""
         forward = self.forward()
-        backward = self.backward() if self.adjoint else []
+        backward = self.backward() if saving else []
         functions = self._functions(forward, backward)
         statements = "\n".join((*forward, *backward))
         called = set(re.findall(r"(?<![\w.])([a-z]\w*)\(", statements))
@@ -155,10 +155,7 @@ class _Writer(Sections):
 
     def _doc(self) -> list[str]:
         body = self.body
-        shapes = {
-            n: (v.shape[:1] + ("T", *v.shape[1:]) if v.shape else ("T",))
-            for n, v in zip(self.names.xs, body.xs, strict=True)
-        }
+        shapes = {n: (*v.shape[:1], "T", *v.shape[1:]) for n, v in zip(self.names.xs, body.xs, strict=True)}
         shapes |= {n: v.shape for n, v in zip(self.names.first_states, body.states, strict=True)}
         shapes |= {n: v.shape for n, v in zip(self.names.constants, body.constants, strict=True)}
         results = [*self._outputs(), *(f"last {n}" for n in self.names.states), "cache"]
@@ -166,7 +163,7 @@ class _Writer(Sections):
             '    """Run the recurrence over T time steps.',
             "",
             "    Arguments:",
-            *(f"        {n}: {self.shape_text(s)}" for n, s in shapes.items()),
+            *(f"        {n}: {shape_text(s)}" for n, s in shapes.items()),
             "        cache: of an earlier call with these shapes, to compute in its memory",
             "    All are of one float type, and their shapes are not checked.",
             "",
@@ -197,7 +194,6 @@ class _Writer(Sections):
         return list(zip(self.names.cotangents, of, strict=True))
 
     def _gradient_names(self) -> list[str]:
-        assert self.adjoint is not None
         names = [f"d{n}" for n, v in zip(self.names.xs, self.adjoint.xs, strict=True) if v]
         names += [f"d{n}" for n, s in zip(self.names.first_states, self.body.states, strict=True) if s.active]
         return names + [

@@ -25,9 +25,7 @@ def spread(program: Program) -> None:
     NumPy takes twice as long for a small product whose factors are of different shapes. The results are the same to
     the bit.
     """
-    directions = [(program.forward, program.body.values)]
-    if program.adjoint is not None:
-        directions.append((program.backward, program.adjoint.values))
+    directions = (program.forward, program.body.values), (program.backward, program.adjoint.values)
     for regions, values in directions:
         copies = _spread(regions, program.once)
         values[:] = in_order([*copies, *values])

@@ -10,7 +10,7 @@ from .body import Underivable, Value
 from .names import KIN, Names
 from .places import NUMBERS, Places, cuts_rows, index_in
 from .schedule import Program
-from .text import STATEMENTS, is_view, number, view_text
+from .text import STATEMENTS, is_view, number, shape_text, view_text
 
 
 class Statements(Places):
@@ -32,19 +32,10 @@ class Statements(Places):
             return []
         once = v in self.program.once
         lead = 0 if inside or once else 1
-        ref = (
-            self.step
-            if inside
-            else (
-                lambda a: (
-                    self.whole(a)
-                    if a in self.program.once or not isinstance(a, Value)
-                    else self.whole(a, len(v.shape) if v.op in OPS and OPS[v.op].broadcasts else None)
-                )
-            )
-        )
+        ndim = len(v.shape) if v.op in OPS and OPS[v.op].broadcasts else None
+        ref = self.step if inside else lambda a: self.whole(a, ndim)
         if v.op == "reshape":
-            return [f"{ref(v)}[...] = {view_text(v, ref(v.args[0]), lead, self.shape_text)}"]
+            return [f"{ref(v)}[...] = {view_text(v, ref(v.args[0]), *['T'] * lead)}"]
         if v.op in ("concatenate", "stack"):
             return self._join(v, ref, lead)
         y = ref(v)
@@ -133,24 +124,19 @@ class Statements(Places):
 
     def _matmul(self, v: Value, y: str, a: list[str], lead: int, inside: bool) -> list[str]:
         left, right = v.inputs
-        flat = len(left.shape) > 2 - lead and len(right.shape) == 2 and right in self.program.once
+        contiguous, once = self.place(v).contiguous, self.program.once
         if (
-            flat
-            and (lead or len(left.shape) > 2)
-            and left.shape[-1] == right.shape[0]
-            and left not in self.program.once
+            contiguous
+            and len(left.shape) > 2 - lead
+            and len(right.shape) == 2
+            and right in once
+            and left not in once
         ):
-            place = self.place(v)
             rows = " * ".join((*("T",) * lead, *map(str, left.shape[:-1])))
             x = f"{a[0]}.reshape({rows}, {left.shape[-1]})"
-            if place.contiguous:
-                return [f"np.matmul({x}, {a[1]}, out={y}.reshape({rows}, {right.shape[1]}))"]
-        two = len(left.shape) == len(right.shape) == 2 and inside and self.place(v).contiguous
-        return [
-            f"dot({a[0]}, {a[1]}, out={y})"
-            if two and v.dtype.kind == "f"
-            else f"np.matmul({a[0]}, {a[1]}, out={y})"
-        ]
+            return [f"np.matmul({x}, {a[1]}, out={y}.reshape({rows}, {right.shape[1]}))"]
+        two = len(left.shape) == len(right.shape) == 2 and inside and contiguous and v.dtype.kind == "f"
+        return [f"{'dot' if two else 'np.matmul'}({a[0]}, {a[1]}, out={y})"]
 
     def _time_sum(self, v: Value, inside: bool) -> list[str]:
         name = self.added.get(v) or self.place(v).name
@@ -166,7 +152,7 @@ class Statements(Places):
         if v.attrs.get("scatter"):
             g, ids = (self.whole(u) for u in v.args)
             return [
-                f"{name} = np.zeros({self.shape_text(v.shape)}, {g}.dtype)",
+                f"{name} = np.zeros({shape_text(v.shape)}, {g}.dtype)",
                 f"np.add.at({name}, {ids}, {g})",
             ]
         axis: Any = 0
@@ -174,7 +160,7 @@ class Statements(Places):
             axis = (0, *[k + 1 for k in v.attrs["axis"]])
         keep = ""
         if v.attrs.get("keepdims"):
-            keep = ", keepdims=True).reshape(" + self.shape_text(v.shape)
+            keep = ", keepdims=True).reshape(" + shape_text(v.shape)
         return [f"{name} {sign} np.add.reduce({self.whole(v.args[0])}, axis={axis}{keep})"]
 
     def _products(self, v: Value, name: str) -> list[str]:
@@ -186,8 +172,8 @@ class Statements(Places):
         left = f"{self.whole(a)}.transpose({stack}, {n - 1}, 0, {n})"
         right = f"{self.whole(g)}.transpose({stack}, 0, {n - 1}, {n})"
         return [
-            f"{beside} = {left}.reshape{self.shape_text((*a.shape[:-1], -1))}",
-            f"{stacked} = {right}.reshape{self.shape_text((*g.shape[:-2], -1, g.shape[-1]))}",
+            f"{beside} = {left}.reshape{shape_text((*a.shape[:-1], -1))}",
+            f"{stacked} = {right}.reshape{shape_text((*g.shape[:-2], -1, g.shape[-1]))}",
             f"{name} = np.matmul({beside}, {stacked})",
         ]
 

@@ -10,7 +10,7 @@ from ..core.op import OPS
 from ..core.record import apply
 from .body import Value
 from .tracer import Tracer
-from .walks import ancestors, dependents, users_of
+from .walks import ancestors, dependents, is_term, users_of
 
 
 def sums(tracer: Tracer) -> None:
@@ -24,14 +24,13 @@ def sums(tracer: Tracer) -> None:
     _unjoin(tracer)
     carried = dependents(body.values, body.states)
     varying = dependents(body.values, [*body.xs, *body.states])
-    users = users_of(body.values, [*body.outputs, *body.new_states])
+    users = users_of(body.values, body.ends)
     made: list[Value] = []
     for value in body.values:
-        if value.op == "add" and value.dtype.kind == "f" and value in carried and not _inner(value, users):
+        if value.op == "add" and value.dtype.kind == "f" and value in carried and not is_term(value, users):
             terms = _terms(value, users, carried)
-            free = [t for t in terms if not (isinstance(t, Value) and t in carried)]
-            if len(terms) > 2 and free and all(_shape(t) == value.shape for t in terms if t in carried):
-                bound = [t for t in terms if t not in free]
+            free, bound = [t for t in terms if t not in carried], [t for t in terms if t in carried]
+            if len(terms) > 2 and free and all(t.shape == value.shape for t in bound):
                 free = _same_first(free, users, varying)
                 total = free[0]
                 for term in free[1:]:
@@ -41,7 +40,7 @@ def sums(tracer: Tracer) -> None:
                     total = computed(tracer, made, "add", total, term)
                 value.args = (total, bound[-1])
         made.append(value)
-    needed = ancestors([*body.outputs, *body.new_states])
+    needed = ancestors(body.ends)
     body.values = [v for v in made if v in needed]
 
 
@@ -50,35 +49,18 @@ def _same_first(terms: list[Any], users: dict[Value, list[Any]], varying: set[Va
     same: list[Any] = []
     others: list[Any] = []
     for term in terms:
-        split = isinstance(term, Value) and term.op == "add" and term in varying and _inner(term, users)
+        split = isinstance(term, Value) and term in varying and is_term(term, users)
         for t in term.args if split else (term,):
             (others if isinstance(t, Value) and t in varying else same).append(t)
     return [*same, *others] if len(same) > 1 else terms
 
 
-def _inner(value: Value, users: dict[Value, list[Any]]) -> bool:
-    """Whether its only user is an addition that will absorb it."""
-    user = users.get(value, [])
-    return (
-        len(user) == 1
-        and isinstance(user[0], Value)
-        and user[0].op == "add"
-        and (user[0].shape, user[0].dtype) == (value.shape, value.dtype)
-    )
-
-
 def _terms(value: Value, users: dict[Value, list[Any]], carried: set[Value]) -> list[Any]:
     found: list[Any] = []
     for a in value.args:
-        if isinstance(a, Value) and a.op == "add" and a in carried and _inner(a, users):
-            found += _terms(a, users, carried)
-        else:
-            found.append(a)
+        inner = isinstance(a, Value) and a in carried and is_term(a, users)
+        found += _terms(a, users, carried) if inner else [a]
     return found
-
-
-def _shape(term: Any) -> Any:
-    return term.shape if isinstance(term, Value) else ()
 
 
 def _unjoin(tracer: Tracer) -> None:
@@ -113,8 +95,6 @@ def _unjoin(tracer: Tracer) -> None:
             for v in made[first:]:
                 v.eq = value.eq
             value.op, value.args = "add", (total, products[-1])
-            if any(p in carried or p.args[0] in carried for p in products):
-                carried |= {p for p in products if p.args[0] in carried}
         made.append(value)
     body.values = made
 

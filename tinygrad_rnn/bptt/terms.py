@@ -11,7 +11,7 @@ from .adjoint import Adjoint
 from .algebra import linear, number_apart
 from .body import Value, equations
 from .tidy import resolve
-from .walks import users_of
+from .walks import is_term, users_of
 
 Term = tuple[Value, Any]  # base and factor; 1.0: the base itself
 
@@ -28,29 +28,24 @@ def terms(adjoint: Adjoint) -> None:
 class _Terms:
     def __init__(self, adjoint: Adjoint) -> None:
         self.adjoint = adjoint
-        self.carries = [c for cs in adjoint.carries for c in cs]
         self.linear = linear(adjoint)
         self.made: list[Value] = []
 
     def run(self) -> None:
         self._carry_fewer()
         values = list(self.adjoint.values)
-        users = users_of(values, self._ends())
-        inner = {v for v in values if _absorbed(v, users)}
+        users = users_of(values, self.adjoint.ends)
+        inner = {v for v in values if is_term(v, users)}
         for value in values:
             if value.op == "add" and value in self.linear and value not in inner:
                 self._collect(value, inner)
             self.made.append(value)
         self.adjoint.values[:] = self.made
 
-    def _ends(self) -> list[Value]:
-        a = self.adjoint
-        return [v for parts in (*a.states, *a.constants) for v in parts] + [v for v in a.xs if v]
-
     def _carry_fewer(self) -> None:
         """Add up what goes to the step before in the step itself, and take the other carries out."""
         a = self.adjoint
-        users = users_of(a.values, self._ends())
+        users = users_of(a.values, a.ends)
         self.made = list(a.values)
         for j, (carries, parts) in enumerate(zip(a.carries, a.states, strict=True)):
             if len(parts) != len(carries) or len(parts) < 2:
@@ -169,9 +164,3 @@ def _sums_with(value: Value, users: dict[Value, list[Any]]) -> set[Value]:
 
 def _is_sum(value: Any) -> bool:
     return isinstance(value, Value) and value.op == "add"
-
-
-def _absorbed(value: Value, users: dict[Value, list[Any]]) -> bool:
-    """Whether an addition is only a part of another one."""
-    found = users.get(value, [])
-    return _is_sum(value) and len(found) == 1 and _is_sum(found[0]) and found[0].shape == value.shape

@@ -107,10 +107,6 @@ def _argument(name: str) -> Callable[..., Lines]:
     return lines
 
 
-def _joined(name: str) -> Callable[..., Lines]:
-    return lambda y, a, attrs, lead: [f"np.{name}(({', '.join(a)},), axis={attrs['axis'] + lead}, out={y})"]
-
-
 def _einsum(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     several = ", optimize=True" if len(a) > 1 else ""
     return [f"np.einsum({attrs['subscripts']!r}, {', '.join(a)}{several}, out={y})"]
@@ -165,7 +161,7 @@ def _fold(y: str, x: str, attrs: dict[str, Any]) -> Lines:
     return lines
 
 
-STATEMENTS: dict[str, Callable[..., Lines]] = {
+STATEMENTS: dict[str, Callable[..., Lines]] = {  # of the ops that `Statements` does not write itself
     **{name: _plain(name) for name in UFUNCS},
     # NumPy 2.4's negative is wrong for columns of a matrix with four (float64: eight) columns into columns
     "negative": lambda y, a, attrs, lead: [f"multiply({a[0]}, minus_one, out={y})"],
@@ -202,10 +198,8 @@ STATEMENTS: dict[str, Callable[..., Lines]] = {
     "argmax": _argument("argmax"), "argmin": _argument("argmin"),
     "softmax": _softmax, "log_softmax": _log_softmax, "logsumexp": _logsumexp, "norm": _norm,
     "cumsum": _cumsum,
-    "stack": _joined("stack"), "concatenate": _joined("concatenate"),
     "einsum": _einsum, "roll": _roll, "pad": _pad, "take": _take, "scatter_add": _scatter_add,
     "put_back": _put_back, "getitem": _getitem,
-    "matmul": _plain("np.matmul"),
 }  # fmt: skip
 
 
@@ -251,23 +245,26 @@ def _index_part(part: Any) -> str:
 # --- views ------------------------------------------------------------------------------------------
 
 
-def view_text(value: Value, x: str, lead: int, shape: Callable[[Any], str]) -> str | None:
-    """The expression for an op that only looks at its argument in another way; None for other ops.
+def shape_text(shape: Any) -> str:
+    """A shape as it is written."""
+    inner = ", ".join(str(n) for n in shape)
+    return f"({inner},)" if len(shape) == 1 else f"({inner})"
 
-    `shape` writes a shape. A reshape is a view of a contiguous array only.
+
+def view_text(value: Value, x: str, *steps: str) -> str:
+    """The expression for an op that only looks at its argument in another way: `x`, whose first axis has `steps`.
+
+    A reshape is a view of a contiguous array only.
     """
-    attrs, colon = value.attrs, ":, " * lead
+    attrs, lead, colon = value.attrs, len(steps), ":, " * len(steps)
     if value.op == "part":
-        parent = value.args[0]
-        if parent.op == "split":
-            axis, at = parent.attrs["axis"], (0, *parent.attrs["at"], None)
-            start, stop = at[attrs["index"]], at[attrs["index"] + 1]
-            ends = f"{start or ''}:{'' if stop is None else stop}"
-            return f"{x}[{colon}{':, ' * axis}{ends}]"
+        parent, k = value.args[0], attrs["index"]
+        at = ("", *parent.attrs.get("at", ()), "")
+        cut = f"{at[k]}:{at[k + 1]}" if parent.op == "split" else k
         rest = "" if value.shape or lead else "..., "  # an array without axes, not a number
-        return f"{x}[{rest}{colon}{':, ' * parent.attrs['axis']}{attrs['index']}]"
+        return f"{x}[{rest}{colon}{':, ' * parent.attrs['axis']}{cut}]"
     if value.op == "reshape":
-        return f"{x}.reshape({shape((*('T',) * lead, *value.shape))})"
+        return f"{x}.reshape({shape_text((*steps, *value.shape))})"
     if value.op == "transpose":
         axes = (*range(lead), *[a + lead for a in attrs["axes"]])
         if axes == (1, 0):
@@ -277,17 +274,15 @@ def view_text(value: Value, x: str, lead: int, shape: Callable[[Any], str]) -> s
         more = len(value.shape) - len(value.args[0].shape)
         if lead and more:
             x = f"{x}[{', '.join([':'] * lead + ['None'] * more)}]"
-        return f"np.broadcast_to({x}, {shape((*('T',) * lead, *value.shape))})"
+        return f"np.broadcast_to({x}, {shape_text((*steps, *value.shape))})"
     if value.op == "flip":
         return f"np.flip({x}, {_axes(attrs, lead)})"
-    if value.op == "getitem" and basic(attrs["index"]):
-        return f"{x}[{index_text(attrs['index'], lead)}]"
-    return x if value.op == "stop" else None
+    return f"{x}[{index_text(attrs['index'], lead)}]" if value.op == "getitem" else x
 
 
 def is_view(value: Value) -> bool:
     """Whether the op only looks at its argument in another way."""
-    return value.op in VIEWS and (value.op != "getitem" or view_text(value, "", 0, str) is not None)
+    return value.op in VIEWS and (value.op != "getitem" or basic(value.attrs["index"]))
 
 
 def batchable(value: Value, per_step: Callable[[Any], bool]) -> bool:

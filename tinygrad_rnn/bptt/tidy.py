@@ -23,7 +23,7 @@ def tidy(body: Body, adjoint: Adjoint) -> None:
     """Compute the same thing once: `h · hᵀ` used twice is one op, and where `1 − z` is known, `a − a z = a (1 − z)`."""
     known = _whole_splits(body)  # views cost nothing to keep
     read = {a for v in adjoint.values for a in v.inputs}
-    kept = read | {*body.outputs, *body.new_states}
+    kept = read | {*body.ends}
     known |= {identity(v): v for v in body.values if v.op == "multiply" and v in kept}
     complements = {v.args[1]: v for v in body.values if _is_complement(v) and v in read}
     for value in adjoint.values:
@@ -96,7 +96,5 @@ def resolve(adjoint: Adjoint) -> None:
     adjoint.states = [[_final(v) for v in parts] for parts in adjoint.states]
     adjoint.xs = [_final(v) for v in adjoint.xs]
     adjoint.constants = [[_final(v) for v in parts] for parts in adjoint.constants]
-    used = ancestors(
-        [v for parts in (*adjoint.states, *adjoint.constants) for v in parts] + [v for v in adjoint.xs if v]
-    )
+    used = ancestors(adjoint.ends)
     adjoint.values[:] = [v for v in adjoint.values if v.op != "alias" and v in used]

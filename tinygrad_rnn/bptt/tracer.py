@@ -36,7 +36,6 @@ class Tracer(Monitor):
         self.known: dict[int, Value] = {}
         self.kept: list[Any] = []  # so that no array's identity is used again
         self.start = tick()
-        self.forward_constants = 0  # how many constants the step itself has; the rest is the backward pass's
         self.names: dict[int, tuple[int, str]] = {}
         self.naming = naming
         self.eq = ""  # for ops of the backward pass: the equation that they are the derivative of

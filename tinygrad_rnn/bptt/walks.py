@@ -36,7 +36,7 @@ def in_order(values: Sequence[Value]) -> list[Value]:
         stack = [value]
         while stack:
             before = [a for a in stack[-1].inputs if a in waiting]
-            if before and stack[-1] in waiting:
+            if before:
                 stack += before[::-1]
                 continue
             last = stack.pop()
@@ -44,6 +44,14 @@ def in_order(values: Sequence[Value]) -> list[Value]:
                 waiting.remove(last)
                 found.append(last)
     return found
+
+
+def is_term(value: Value, users: dict[Value, list[Any]]) -> bool:
+    """Whether a value is an addition and only a term of another one, of its shape and type."""
+    found = users.get(value, [])
+    only = found[0] if len(found) == 1 and isinstance(found[0], Value) else value
+    same = only is not value and (only.shape, only.dtype) == (value.shape, value.dtype)
+    return same and value.op == only.op == "add"
 
 
 def users_of(values: Iterable[Value], ends: Iterable[Value]) -> dict[Value, list[Any]]:
