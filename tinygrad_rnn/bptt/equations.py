@@ -42,7 +42,7 @@ def number_equations(body: Body, names: Names) -> list[str]:
         if v in targets:
             number = f"({len(lines) + 1})"
             _mark(v, number, targets)
-            lines.append(f"{number} {targets[v]} = {_text(v, targets, True)}")
+            lines.append(f"{number} {targets[v]} = {_Writer(targets).whole(v)}")
             if v in before:
                 targets[before[v]] = f"{v.label}[t]"
     names.describe(body)
@@ -56,31 +56,43 @@ def _mark(v: Value, number: str, targets: dict[Value, str]) -> None:
             _mark(a, number, targets)
 
 
-def _text(v: Any, targets: dict[Value, str], top: bool = False, binding: int = 0) -> str:
-    """An expression; what has a name of its own is not written out."""
-    if not isinstance(v, Value):
-        return f"{v:g}" if isinstance(v, float) and float(f"{v:g}") == v else str(v)
-    if not top and (v.label or v in targets):
-        return targets.get(v, v.label)
-    if v.op == "part":
-        return f"{_text(v.args[0], targets, binding=9)}[{v.attrs['index']}]"
-    if v.op == "getitem":
-        return f"{_text(v.args[0], targets, binding=9)}[{index_text(v.attrs['index'], 0)}]"
-    sign = _SIGNS.get(v.op)
-    if sign is None or len(v.args) != 2:
-        shown = [f"{name}={_plain(v.attrs[name])}" for name in _SHOWN.get(v.op, ()) if _tells(v)]
-        if v.op in (*_OVER_ALL, *_OVER_LAST) and not _expected(v):
-            shown.append(f"axis={_plain(v.attrs['axis'])}")
-        inner = f"{v.op}({', '.join([*[_text(a, targets) for a in v.args], *shown])})"
-        return inner if len(inner) <= LONGEST else f"{v.op}(…)"
-    own = _BINDING[sign]
-    after = sign == "**"  # a ** b ** c is a ** (b ** c)
-    left = _text(v.args[0], targets, binding=own + after)
-    right = _text(v.args[1], targets, binding=own + (not after))
-    text = f"{left} {sign} {right}"
-    if len(text) > LONGEST:
-        return f"{left[: LONGEST // 2]} … {sign} …"
-    return f"({text})" if own < binding else text
+class _Writer:
+    """Writes expressions, each once: a step without names may use one of them very often."""
+
+    def __init__(self, targets: dict[Value, str]) -> None:
+        self.targets = targets
+        self.known: dict[tuple[Value, int], str] = {}
+
+    def text(self, v: Any, binding: int = 0) -> str:
+        """An expression in one with an operator that binds so tightly; names stand for what has one."""
+        if not isinstance(v, Value):
+            return f"{v:g}" if isinstance(v, float) and float(f"{v:g}") == v else str(v)
+        if v.label or v in self.targets:
+            return self.targets.get(v, v.label)
+        if (v, binding) not in self.known:
+            self.known[v, binding] = self.whole(v, binding)
+        return self.known[v, binding]
+
+    def whole(self, v: Value, binding: int = 0) -> str:
+        """An expression that is written out, also if it has a name."""
+        if v.op == "part":
+            return f"{self.text(v.args[0], 9)}[{v.attrs['index']}]"
+        if v.op == "getitem":
+            return f"{self.text(v.args[0], 9)}[{index_text(v.attrs['index'], 0)}]"
+        sign = _SIGNS.get(v.op)
+        if sign is None or len(v.args) != 2:
+            shown = [f"{name}={_plain(v.attrs[name])}" for name in _SHOWN.get(v.op, ()) if _tells(v)]
+            if v.op in (*_OVER_ALL, *_OVER_LAST) and not _expected(v):
+                shown.append(f"axis={_plain(v.attrs['axis'])}")
+            inner = f"{v.op}({', '.join([*[self.text(a) for a in v.args], *shown])})"
+            return inner if len(inner) <= LONGEST else f"{v.op}(…)"
+        own = _BINDING[sign]
+        after = sign == "**"  # a ** b ** c is a ** (b ** c)
+        left = self.text(v.args[0], own + after)
+        text = f"{left} {sign} {self.text(v.args[1], own + (not after))}"
+        if len(text) > LONGEST:
+            return f"{left[: LONGEST // 2]} … {sign} …"
+        return f"({text})" if own < binding else text
 
 
 def _expected(v: Value) -> bool:
