@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bptt.cells import GATED3, GATED4, RNN, WH, WX, Cell, F, H, M
+from bptt.cells import GATED3, GATED4, RNN, WH, WX, B, Cell, F, H, M
 
 from tinygrad_rnn import ops
 
@@ -117,6 +117,11 @@ def same_order_of_axes(w, x, s, c):
     return h, [h]
 
 
+def the_same_at_every_step(w, x, s, c):
+    h = ops.tanh(x @ w.Wx + s[0] @ w.Wh)
+    return (h, ops.broadcast_to(ops.tanh(w.b), h.shape), ops.ones_like(h)), [h]
+
+
 CELLS = {
     split_twice: Cell(GATED4),
     a_part_that_nobody_reads: Cell({"Wx": (F, 4 * H), "b": (4 * H,), "Vh": (H, 3 * H)}),
@@ -133,4 +138,5 @@ CELLS = {
     names_of_loops: Cell({"h_at": (F, H), "view_0": (H, H), "h_at_next": (H,)}),
     of_the_example_before: Cell(GATED3),
     same_order_of_axes: Cell(WX | WH),
+    the_same_at_every_step: Cell(RNN | B),
 }

@@ -58,12 +58,12 @@ def test_states_that_are_no_list(states: Any) -> None:
 
 def test_an_output_that_is_the_same_at_every_step() -> None:
     w = weight((N, H))
-    both(lambda: lambda x, s, c: (w * 2.0, [s[0] + x]), leaves=[w], warn=True)
+    both(lambda: lambda x, s, c: (w * 2.0, [s[0] + x]), leaves=[w])
 
 
 def test_an_output_that_is_a_weight() -> None:
     w = weight((N, H))
-    both(lambda: lambda x, s, c: (w, [s[0] + x]), leaves=[w], warn=True)
+    both(lambda: lambda x, s, c: (w, [s[0] + x]), leaves=[w])
 
 
 def test_a_state_that_is_a_weight() -> None:

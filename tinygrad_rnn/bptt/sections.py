@@ -6,11 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from .body import Underivable, Value
+from .body import Value
 from .layout import Place
 from .schedule import Regions
 from .statements import Statements
-from .text import basic, index_text, is_view
+from .text import basic, index_text, is_view, shape_text
 
 _FORWARD = (
     "what does not need the states, for all steps at once",
@@ -73,8 +73,6 @@ class Sections(Statements):
             ends.append(f"{self.step_of(Place(place.name, place.kind, 1))}[...] = {self.step(new)}")
         lines = self._sections(self.program.forward, "for t in range(T):", _FORWARD, ends)
         results = [self._copied(o) for o in body.outputs]
-        if any(o in self.program.once for o in body.outputs):
-            raise Underivable("an output that is the same at every step")
         for state in body.states:
             place = self.place(state)
             last = f"{place.whole}[T]" if place.kind == "stack" else f"{place.name}[T]"
@@ -157,7 +155,10 @@ class Sections(Statements):
 
     def _copied(self, v: Value) -> str:
         """A result for all steps. Of a view, whose axes may stand in another order, the memory is never lent."""
-        return self.whole(v) + (COPIED.replace("()", '("C")') if is_view(v) else COPIED)
+        once, whole = v in self.program.once, self.whole(v)
+        if once:
+            whole = f"np.broadcast_to({whole}, {shape_text(('T', *v.shape))})"
+        return whole + (COPIED.replace("()", '("C")') if once or is_view(v) else COPIED)
 
     def _goes_into_part(self, v: Value) -> bool:
         after = self.layout.region.get(v) == "b-after" and not self.layout.users.get(v)
