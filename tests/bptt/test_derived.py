@@ -71,9 +71,9 @@ def test_the_gradient_of_each_input_alone(name: str) -> None:
         unrolled = Result(problem(name, 2, 3).alone(name, k), derive=False)
         close(derived.values, unrolled.values)
         assert set(unrolled.ends) <= set(derived.ends)
-        extra = Result(problem(name, 2, 3).alone(name, k), derive=True)
-        extra.ends = [i for i in derived.ends if i not in unrolled.ends]
-        if extra.ends:  # unrolled finds out that nothing depends on it
+        if derived.ends != unrolled.ends:  # unrolled finds out that nothing depends on it
+            extra = Result(problem(name, 2, 3).alone(name, k), derive=True)
+            extra.ends = [i for i in derived.ends if i not in unrolled.ends]
             assert not any(np.any(np.asarray(g)) for g in extra.gradients())
         if unrolled.ends:
             derived.ends = unrolled.ends

@@ -22,8 +22,8 @@ def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @every_cell
-@pytest.mark.parametrize("batch", [1, 3])
-def test_the_bits_are_those_without_it(name: str, batch: int) -> None:
+def test_the_bits_are_those_without_it(name: str) -> None:
+    batch = 1 + 2 * (len(name) % 2)  # both sizes, over all cells
     joined = Result(problem(name, batch, 4), derive=True)
     results = [joined.everything(), Result(problem(name, batch, 4), derive=True).everything()]
     with tg.bptt.without("joins"):

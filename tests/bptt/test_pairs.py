@@ -20,16 +20,21 @@ from tinygrad_rnn.bptt.explain import calls_in_loops
 
 NAMES = [*[f.__name__ for f in CELLS], "lstm", "layer_norm_lstm"]
 every_pair = pytest.mark.parametrize("name", NAMES)
+types = pytest.mark.parametrize(
+    ("fast_tanh", "dtype"),
+    [(False, "float32"), (True, "float32"), (False, "float64")],
+    indirect=["fast_tanh"],
+)
 
 
 @pytest.fixture(params=[False, True], autouse=True)
 def fast_tanh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where tanh is fast all gates are one group, and their last is a part of it."""
+    """Where tanh is fast all gates of float32 are one group, and their last is a part of it."""
     monkeypatch.setattr("tinygrad_rnn.bptt.gates._has_fast_tanh", lambda: request.param)
 
 
 @every_pair
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@types
 def test_one_call_less_where_factors_are_neighbours(name: str, dtype: str) -> None:
     p = problem(name, 2, 3, dtype)
     found, before = source(p), source(p, "pairs")
@@ -51,7 +56,7 @@ def test_how_the_source_reads(fast_tanh: None) -> None:
 
 
 @every_pair
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@types
 def test_the_same_to_the_bit(name: str, dtype: str) -> None:
     """In a run that is recorded, in one that is not, and once more in their memory."""
     results = []
@@ -70,6 +75,7 @@ def test_the_same_to_the_bit(name: str, dtype: str) -> None:
 
 
 @every_pair
+@pytest.mark.parametrize("fast_tanh", [False], indirect=True)
 @pytest.mark.parametrize("batch", [1, 3])
 def test_equal_to_unrolled(name: str, batch: int) -> None:
     mask = np.random.default_rng(0).random((batch, 5)) < 0.6
@@ -82,6 +88,7 @@ def test_equal_to_unrolled(name: str, batch: int) -> None:
 
 
 @every_pair
+@pytest.mark.parametrize("fast_tanh", [False], indirect=True)
 def test_forward_alone(name: str) -> None:
     mask = np.array([[True, False, True], [False, True, True]])
     with tg.no_grad():

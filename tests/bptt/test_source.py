@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import keyword
 import re
 import subprocess
@@ -103,6 +104,7 @@ np.savez("found.npz", **found, Y=values[0], h=values[1], c=values[2])
         equal([found[f"d{n}"] for n in leaves], wanted)
 
 
+@functools.cache
 def source_of(name: str) -> tuple[str, Any]:
     """The source of a cell of the tests, and what it is called with."""
     p = problem(name, N, T)
