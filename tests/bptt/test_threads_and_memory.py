@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import queue
 import threading
 import weakref
 from array import array
@@ -148,16 +149,17 @@ def elsewhere(work: Callable[[], None]) -> None:
 
 def test_a_trace_leaves_the_numbers_of_other_threads_alone() -> None:
     """What these draw meanwhile must not come once more."""
-    outside = ModuleType("outside")  # not looked into
-    outside.drawn = []  # type: ignore[attr-defined]
+    outside: queue.SimpleQueue[float] = queue.SimpleQueue()  # not looked into
     stream = tg.config.SeedGenerator(1)
 
     def step(x: Any, states: Any, constants: Any) -> Any:
-        elsewhere(lambda: outside.drawn.extend((tg.config.generator().random(), stream.numpy.random())))
+        elsewhere(lambda: outside.put(tg.config.generator().random()))
+        elsewhere(lambda: outside.put(stream.numpy.random()))
         return states[0], [ops.tanh(x + states[0])]
 
     tg.scan(step, inputs(), start(), derive=True)  # a warning would be an error
-    assert len(set(outside.drawn)) == len(outside.drawn) > 4
+    drawn = [outside.get() for _ in range(outside.qsize())]
+    assert len(set(drawn)) == len(drawn) > 4
 
 
 @pytest.mark.parametrize("other", [{}, {"dropout": 0.5}])

@@ -231,7 +231,7 @@ def _given(constants: Any) -> tuple[list[Any], Any]:
         if kind is dict:
             return kind, *[(structure(k), structure(v)) for k, v in value.items()]
         if value is None or kind in (bool, int, float, str):
-            return kind, repr(value)
+            return kind, value.hex() if kind is float else value  # with the sign of 0, and NaN is NaN
         raise Unsure(kind.__name__)
 
     try:

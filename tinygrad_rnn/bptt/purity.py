@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import random
 import weakref
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
+from functools import partial
+from types import BuiltinFunctionType, CellType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,14 @@ import numpy as np
 from ..config import SeedGenerator, generator
 from ..core.tensor import Tensor
 from .body import Underivable
-from .kinds import OF_CALLS, is_layer, library
-from .reached import cells_of, content, reached
+from .kinds import OF_CALLS, is_layer
+from .reached import MISSING, cells_of, content, foreign, modules, names_in, reached
 from .tracer import Tracer
 
 LARGE_ARRAY = 1_000_000  # elements; larger ones are not watched
-CONTAINERS = (list, dict, set, deque)
-STREAMS = (np.random.Generator, np.random.RandomState, random.Random)
+FIXED = (tuple, frozenset)
+# Of a container, the first that fits has the methods that read and fill it: a subclass may do something else.
+CONTAINERS = (list, OrderedDict, dict, set, deque, *FIXED)
 SHARED: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {  # random streams, read and put back
     "Python's random stream": (random.getstate, random.setstate),
     "NumPy's random stream": (lambda: np.random.get_state(), lambda state: np.random.set_state(state)),
@@ -44,11 +45,14 @@ class Traces(dict[Any, Any]):
         return Traces, ()
 
 
+PLAIN = (type(None), bool, int, float, complex, str, bytes, Traces)  # hold nothing that could change
+
+
 class Surroundings:
-    """The lists, dicts, sets, queues, random streams and counters that a step function can reach, as they are now.
+    """The lists, dicts, sets, queues, random streams, names and counters that a step can reach, as they are now.
 
     Attributes of the objects it is bound to or closes over are among them. Of this package's random streams the names
-    are enough, as a trace draws from copies.
+    are enough, as a trace draws from copies. Raises `Underivable` for what cannot be looked at.
     """
 
     def __init__(self, step: Any, constants: Any) -> None:
@@ -56,107 +60,128 @@ class Surroundings:
         self.seen: set[int] = set()
         self.streams = {id(generator()): "the package's random stream"}
         self.shared = {name: read() for name, (read, _) in SHARED.items()}
-        self.classes: set[type] = set()
+        self.members: dict[type, list[Any]] = {}  # of the classes that were met, their slots
         self.functions: list[Any] = []
+        self.entered = 0  # how many of these
         self._enter_function(step, 0)
         self._enter("constants", constants, 0)
 
     def _enter_function(self, function: Any, depth: int) -> None:
-        """What a function refers to, and the numbers that it could assign."""
-        first = len(self.functions)
+        """What a function refers to, its attributes, and the names that it could assign to."""
         for name, value in reached(function, self.functions):
             self._enter(name, value, depth)
-        for inner in self.functions[first:]:
-            self._names_of_numbers(inner)
-            self._enter_object(getattr(inner, "__name__", "the step"), inner, depth)
-            for name, cell in cells_of(inner):
-                if isinstance(content(cell), (int, float, str, Tensor)):
-                    read, write = functools.partial(content, cell), _cell_setter(cell)
-                    self._note(f"the variable {name!r}", read, write)
+        while self.entered < len(self.functions):
+            inner = self.functions[self.entered]
+            self.entered += 1
+            self._enter_names(inner)
+            self._enter_object(inner.__name__, inner, depth)
 
-    def _note(self, name: str, read: Callable[[], Any], write: Callable[[Any], None]) -> None:
+    def _enter_names(self, function: FunctionType) -> None:
+        """The closure of a function, what it assigns to in modules, and the global numbers that it names."""
+        for name, cell in cells_of(function):
+            self._note(f"the variable {name!r}", partial(content, cell, MISSING), partial(_set_cell, cell))
+        names, assigned = names_in(function.__code__)
+        module = function.__globals__
+        numbers = [name for name in names if issubclass(type(module.get(name)), (int, float, str))]
+        for name in dict.fromkeys(assigned + numbers):
+            read, write = partial(module.get, name, MISSING), partial(_set_item, module, name)
+            self._note(f"the global {name!r}", read, write)
+        for own in modules(function) if assigned else ():
+            for name in assigned:
+                read, write = partial(vars(own).get, name, MISSING), partial(_set_item, vars(own), name)
+                self._note(f"the attribute {name!r} of the module {own.__name__}", read, write)
+
+    def _note(self, name: str, read: Callable[[], Any], write: Callable[[Any], None]) -> Any:
+        """Remember something with its value, which is returned."""
         self.found.append((name, read, read(), write))
-
-    def _names_of_numbers(self, function: Any) -> None:
-        """Numbers in the module of a function that it could assign (`global`)."""
-        module = getattr(function, "__globals__", {})
-        for name in getattr(getattr(function, "__code__", None), "co_names", ()):
-            if isinstance(module.get(name), (int, float, str)):
-                read = functools.partial(module.get, name)
-                self._note(f"the global {name!r}", read, functools.partial(module.__setitem__, name))
+        return self.found[-1][2]
 
     def _enter(self, name: str, value: Any, depth: int) -> None:
-        if id(value) in self.seen or depth > 4 or isinstance(value, Traces):
+        kind = type(value)
+        if kind in PLAIN or id(value) in self.seen or depth > 4:
             return
         self.seen.add(id(value))
-        if isinstance(value, CONTAINERS):
-            kind = f"the {type(value).__name__} {name!r}"
-            self._note(kind, lambda: _copy(value), lambda old: _restore(value, old))
-            items = (
-                value.items()
-                if isinstance(value, dict)
-                else enumerate(value)
-                if isinstance(value, (list, deque))
-                else ()
-            )
-            for key, item in list(items)[:100]:
+        try:
+            self._look_at(name, value, kind, depth)
+        except Underivable:
+            raise
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            raise Underivable(f"the {kind.__name__} {name!r} cannot be looked at ({why})") from error
+
+    def _look_at(self, name: str, value: Any, kind: type, depth: int) -> None:
+        base = next((base for base in CONTAINERS if issubclass(kind, base)), None)
+        if base is not None:
+            items = _items(base, value)
+            if base not in FIXED:
+                self._note(
+                    f"the {kind.__name__} {name!r}",
+                    partial(_items, base, value),
+                    partial(_refill, base, value),
+                )
+            for key, item in (items if issubclass(base, dict) else list(enumerate(items)))[:100]:
                 self._enter(f"{name}[{key!r}]", item, depth + 1)
-        elif isinstance(value, SeedGenerator):
+            if kind is not base:
+                self._enter_object(name, value, depth)
+        elif issubclass(kind, SeedGenerator):
             self.streams[id(value.numpy)] = f"the random stream {name!r}"
-        elif isinstance(value, np.random.Generator):
-            stream = value.bit_generator
-            self._note(f"the random stream {name!r}", lambda: stream.state, _state_setter(value))
-        elif isinstance(value, np.random.RandomState):
+        elif issubclass(kind, np.random.Generator):
+            self._enter(name, value.bit_generator, depth)
+        elif issubclass(kind, np.random.BitGenerator):
+            read, write = partial(getattr, value, "state"), partial(setattr, value, "state")
+            self._note(f"the random stream {name!r}", read, write)
+        elif issubclass(kind, np.random.RandomState):
             self._note(f"the random stream {name!r}", value.get_state, value.set_state)
-        elif isinstance(value, random.Random):
+        elif issubclass(kind, random.Random):
             self._note(f"the random stream {name!r}", value.getstate, value.setstate)
-        elif type(value) in (tuple, frozenset):
-            for i, item in enumerate(value):
-                self._enter(f"{name}[{i}]", item, depth + 1)
-        elif isinstance(value, FunctionType):
+        elif kind is FunctionType:
             self._enter_function(value, depth + 1)
-        elif isinstance(value, np.ndarray):
+        elif issubclass(kind, np.ndarray):
             if value.flags.writeable and value.size <= LARGE_ARRAY:
-                self._note(f"the array {name!r}", value.copy, functools.partial(np.copyto, value))
-        elif isinstance(value, Iterator):
+                self._note(f"the array {name!r}", value.copy, partial(np.copyto, value))
+        elif issubclass(kind, Iterator) and kind not in weakref.ProxyTypes:
             raise Underivable(
                 f"the step uses the iterator {name!r}, whose next value depends on how often it was asked"
             )
-        elif isinstance(value, (BuiltinFunctionType, MethodType)):
+        elif kind is BuiltinFunctionType:
             self._enter(name, value.__self__, depth)
-        elif isinstance(value, type):
-            self._enter_class(value)
-        elif not isinstance(value, (Tensor, ModuleType)):
+        elif issubclass(kind, weakref.ref):
+            self._enter(name, value(), depth)
+        elif issubclass(kind, type):
+            self._enter_classes(value, depth)
+        elif not issubclass(kind, (Tensor, ModuleType)):
             self._enter_object(name, value, depth)
 
-    def _enter_class(self, kind: type) -> None:
-        """Numbers, functions and random streams in a class that is not a library's."""
-        if kind not in self.classes and not library(kind.__module__):
-            self.classes.add(kind)
-            read, write = functools.partial(_numbers, kind), functools.partial(_set_numbers, kind)
-            self._note(f"an attribute of the class {kind.__name__!r}", read, write)
-            for name, item in list(vars(kind).items()):
-                if isinstance(item, FunctionType) or type(item) in STREAMS:
-                    self._enter(f"{kind.__name__}.{name}", item, 0)
+    def _enter_classes(self, kind: type, depth: int) -> None:
+        """What is in a class that a user wrote, and in those that it comes from."""
+        for one in (*kind.__mro__, type(kind)):
+            if one in self.members:
+                continue
+            self.members[one] = [m for m in vars(one).values() if type(m) is MemberDescriptorType]
+            if foreign(one.__module__):
+                continue
+            read, write = partial(_class_attributes, one), partial(_set_class_attributes, one)
+            for name, item in self._note(f"an attribute of the class {one.__name__!r}", read, write).items():
+                label = f"{one.__name__}.{name}"
+                if type(item) is FunctionType:
+                    self._enter(label, item, 0)
+                elif not name.startswith("__") and not issubclass(type(item), Iterator):
+                    self._enter(label, item, depth + 1)
 
     def _enter_object(self, name: str, value: Any, depth: int) -> None:
-        slots = [s for c in type(value).__mro__ for s in vars(c).get("__slots__", ()) if isinstance(s, str)]
-        held = (
-            {s: getattr(value, s) for s in slots if hasattr(value, s)}
-            if type(value).__module__ != "builtins"
-            else {}
-        )
-        inner = getattr(value, "__dict__", None)
-        if isinstance(inner, dict):
-            read, write = functools.partial(_attributes, value), functools.partial(_set_attributes, value)
-            self._note(f"an attribute of {name!r}", read, write)
-            held |= _attributes(value)
-        for slot in held.keys() - (inner or {}).keys():
-            get, put = functools.partial(getattr, value, slot), functools.partial(setattr, value, slot)
-            self._note(f"the attribute {slot!r} of {name!r}", get, put)
-        for one in type(value).__mro__:
-            self._enter_class(one)
-            held |= {k: v for k, v in vars(one).items() if isinstance(v, CONTAINERS) and k not in held}
+        """What hangs on an object, in its dict, in slots or held in C, and its class."""
+        kind, held = type(value), {}
+        if isinstance(getattr(value, "__dict__", None), dict):
+            read, write = partial(_attributes, value), partial(_set_attributes, value)
+            held = dict(self._note(f"an attribute of {name!r}", read, write))
+        self._enter_classes(kind, depth)
+        for one in kind.__mro__ if kind is not FunctionType else ():
+            for member in self.members[one]:
+                slot = member.__name__
+                held[slot] = _slot(member, value)
+                if "__slots__" in vars(one):  # what C holds may be for reading alone
+                    read, write = partial(_slot, member, value), partial(_set_slot, member, value)
+                    self._note(f"the attribute {slot!r} of {name!r}", read, write)
         deeper = depth + (not is_layer(value))  # layers in layers are looked into at any depth
         for key, item in held.items():
             self._enter(f"{name}.{key}", item, deeper)
@@ -205,37 +230,53 @@ def _changed_attribute(before: Any, now: Any) -> str:
     return f"the attribute {names[0]!r}"
 
 
-def _state_setter(rng: np.random.Generator) -> Callable[[Any], None]:
-    def write(state: Any) -> None:
-        rng.bit_generator.state = state
-
-    return write
-
-
-def _cell_setter(cell: CellType) -> Callable[[Any], None]:
-    def write(value: Any) -> None:
+def _set_cell(cell: CellType, value: Any) -> None:
+    if value is MISSING:
+        del cell.cell_contents
+    else:
         cell.cell_contents = value
 
-    return write
 
-
-def _copy(value: Any) -> Any:
-    return value.copy()
-
-
-def _restore(value: Any, old: Any) -> None:
-    value.clear()
-    if isinstance(value, (list, deque)):
-        value.extend(old)
+def _set_item(inner: dict[str, Any], name: str, value: Any) -> None:
+    if value is MISSING:
+        inner.pop(name, None)
     else:
-        value.update(old)
+        inner[name] = value
+
+
+def _slot(member: Any, value: Any) -> Any:
+    try:
+        return member.__get__(value)
+    except AttributeError:  # not assigned yet
+        return MISSING
+
+
+def _set_slot(member: Any, value: Any, item: Any) -> None:
+    if item is MISSING:
+        member.__delete__(value)
+    else:
+        member.__set__(value, item)
+
+
+def _items(base: Any, value: Any) -> list[Any]:
+    """What is in a container."""
+    return list(base.items(value) if issubclass(base, dict) else base.__iter__(value))
+
+
+def _refill(base: Any, value: Any, items: list[Any]) -> None:
+    base.clear(value)
+    if issubclass(base, dict):
+        for key, item in items:
+            base.__setitem__(value, key, item)
+    else:
+        (base.update if base is set else base.extend)(value, items)
 
 
 def _attributes(value: Any) -> dict[str, Any]:
     """What hangs on an object, without what every call of a layer sets: another thread may be in one."""
     left_out = OF_CALLS if is_layer(value) else ()
-    inner = value.__dict__.copy().items()
-    return {name: item for name, item in inner if name not in left_out and not isinstance(item, Traces)}
+    inner = dict.copy(value.__dict__).items()
+    return {name: item for name, item in inner if name not in left_out and type(item) is not Traces}
 
 
 def _set_attributes(value: Any, old: dict[str, Any]) -> None:
@@ -244,13 +285,12 @@ def _set_attributes(value: Any, old: dict[str, Any]) -> None:
     value.__dict__.update(old)
 
 
-def _numbers(kind: type) -> dict[str, Any]:
-    """The numbers and texts in a class."""
-    return {name: item for name, item in vars(kind).items() if isinstance(item, (int, float, str))}
+def _class_attributes(kind: type) -> dict[str, Any]:
+    return dict(vars(kind))
 
 
-def _set_numbers(kind: type, old: dict[str, Any]) -> None:
-    for name in _numbers(kind).keys() - old.keys():
+def _set_class_attributes(kind: type, old: dict[str, Any]) -> None:
+    for name in vars(kind).keys() - old.keys():
         delattr(kind, name)
     for name, item in old.items():
         if vars(kind).get(name) is not item:  # a library may forbid to set the others, as enumerations do
@@ -269,21 +309,29 @@ def _same(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, np.ndarray):
         return bool(a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes())
-    if isinstance(a, (int, float, str, bool, set)):
+    if isinstance(a, (int, float, complex, str, bytes, frozenset, np.generic)):
         return bool(a == b)
     return False
 
 
 def kind_of(value: Any, depth: int = 3) -> Any:
     """What decides whether a step that was looked at once may be another one now: code, switches, types."""
-    function = value.__func__ if isinstance(value, MethodType) else value
-    if isinstance(function, FunctionType):
-        held = [value.__self__] if isinstance(value, MethodType) else []
+    kind = type(value)
+    function = value.__func__ if kind is MethodType else value
+    if type(function) is FunctionType:
+        held = [value.__self__] if kind is MethodType else []
         cells = [content(c) for c in function.__closure__ or ()]
         return (function.__code__, tuple([kind_of(v, depth - 1) for v in (*held, *cells)]) if depth else ())
-    if value is None or isinstance(value, (bool, str)):
+    if value is None or kind in (bool, str):
         return value
-    inner = getattr(value, "__dict__", None)
-    if depth and isinstance(inner, dict) and not isinstance(value, (type, Tensor, ModuleType)):
-        return (type(value), tuple([kind_of(v, depth - 1) for v in inner.values()]))
-    return type(value)
+    inner = _shown(value) if depth and not issubclass(kind, (type, Tensor, ModuleType)) else None
+    return kind if inner is None else (kind, tuple([kind_of(v, depth - 1) for v in inner.values()]))
+
+
+def _shown(value: Any) -> dict[str, Any] | None:
+    """The attributes of an object; None if it has none, or does not show them."""
+    try:
+        inner = value.__dict__
+    except Exception:
+        return None
+    return inner if isinstance(inner, dict) else None

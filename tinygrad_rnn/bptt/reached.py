@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dis
 import sys
-from collections.abc import Iterator
-from types import CellType, FunctionType, ModuleType
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 from .kinds import library
 from .tracer import PACKAGE
+
+MISSING = object()  # what is not there
+STORES = frozenset(dis.opmap[name] for name in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR"))
 
 
 def function_of(step: Any) -> Any:
@@ -25,18 +30,64 @@ def cells_of(step: Any) -> Iterator[tuple[str, CellType]]:
     )
 
 
-def content(cell: CellType) -> Any:
-    """What a closure holds; None if it was not assigned yet."""
+def content(cell: CellType, otherwise: Any = None) -> Any:
+    """What a closure holds; `otherwise` if it was not assigned yet."""
     try:
         return cell.cell_contents
     except ValueError:  # not assigned yet
-        return None
+        return otherwise
 
 
-def _installed(module: ModuleType) -> bool:
-    """Whether a module comes with Python, or was installed: it is not the user's own."""
-    path = str(vars(module).get("__file__"))
-    return module.__name__.split(".")[0] in sys.stdlib_module_names or "site-packages" in path
+@lru_cache(1024)
+def names_in(code: CodeType) -> tuple[list[str], list[str]]:
+    """The globals and attributes that code names, and those that it assigns to; of functions inside it, too."""
+    names, assigned = list(code.co_names), []
+    if not STORES.isdisjoint(code.co_code[::2]):
+        assigned = [one.argval for one in dis.get_instructions(code) if one.opcode in STORES]
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            more, also = names_in(inner)
+            names, assigned = names + more, assigned + also
+    return list(dict.fromkeys(names)), list(dict.fromkeys(assigned))
+
+
+def foreign(module: Any) -> bool:
+    """Whether the module of this name comes with Python, or belongs to a library that nobody changes.
+
+    >>> foreign("logging.handlers"), foreign("__main__")
+    (True, False)
+    """
+    return library(module) or str(module).split(".")[0] in sys.stdlib_module_names
+
+
+def _own(module: ModuleType) -> bool:
+    """Whether a module is the user's: it was not installed, either."""
+    return not foreign(module.__name__) and "site-packages" not in str(vars(module).get("__file__"))
+
+
+def _modules(values: Iterable[Any], names: Iterable[str]) -> list[ModuleType]:
+    """The user's modules among the values, and those that code with these names could take out of them."""
+    found: list[ModuleType] = []
+    waiting = list(values)
+    for value in waiting:
+        if issubclass(type(value), ModuleType) and value not in found and _own(value):
+            found.append(value)
+            waiting += [vars(value)[name] for name in names if name in vars(value)]
+    return found
+
+
+def named(function: Any) -> list[tuple[str, Any]]:
+    """The closure of a function, its defaults, and the globals that it names."""
+    module = function.__globals__
+    found = [("a default argument", value) for value in function.__defaults__ or ()]
+    found += (function.__kwdefaults__ or {}).items()
+    found += [(name, content(cell)) for name, cell in cells_of(function)]
+    return found + [(name, module[name]) for name in names_in(function.__code__)[0] if name in module]
+
+
+def modules(function: Any) -> list[ModuleType]:
+    """The user's modules that a function can use."""
+    return _modules([value for _, value in named(function)], names_in(function.__code__)[0])
 
 
 def reached(step: Any, functions: list[Any]) -> Iterator[tuple[str, Any]]:
@@ -48,28 +99,20 @@ def reached(step: Any, functions: list[Any]) -> Iterator[tuple[str, Any]]:
     if owner is not None:
         yield "self", owner
     function = function_of(step)
-    code = getattr(function, "__code__", None)
-    if code is None:
+    if getattr(function, "__code__", None) is None:
         yield "self", step
         function = function_of(getattr(step, "__call__", None))  # noqa: B004
-        code = getattr(function, "__code__", None)
-    if function in functions or len(functions) > 50 or (code and code.co_filename.startswith(PACKAGE)):
+    if type(function) is not FunctionType or function in functions or len(functions) > 50:
+        return
+    if function.__code__.co_filename.startswith(PACKAGE):
         return
     functions.append(function)
-    for partial_name, value in getattr(step, "keywords", {}).items():
-        yield partial_name, value
-    yield from ((f"argument {i}", v) for i, v in enumerate(getattr(step, "args", ())))
-    module = getattr(function, "__globals__", {})
-    named = [("a default argument", value) for value in getattr(function, "__defaults__", None) or ()]
-    named += (getattr(function, "__kwdefaults__", None) or {}).items()
-    named += [(name, content(cell)) for name, cell in cells_of(function)]
-    names = getattr(code, "co_names", ())
-    named += [(name, module[name]) for name in names if name in module]
-    for name, value in named[:]:
-        if isinstance(value, ModuleType) and not library(value.__name__) and not _installed(value):
-            named += [(f"{name}.{k}", vars(value)[k]) for k in names if k in vars(value)]
-    for name, value in named:
-        if isinstance(value, FunctionType):
+    found = named(function)
+    names = names_in(function.__code__)[0]
+    for module in modules(function):
+        found += [(f"{module.__name__}.{k}", vars(module)[k]) for k in names if k in vars(module)]
+    for name, value in found:
+        if type(value) is FunctionType:
             yield from reached(value, functions)
         else:
             yield name, value
