@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn import layers
 from tinygrad_rnn.callbacks import Callback, LambdaCallback
-from tinygrad_rnn.config import mode
+from tinygrad_rnn.config import Mode, mode, switched
 from tinygrad_rnn.models import load_model, progress
 
 
@@ -62,6 +63,78 @@ def test_a_constraint_that_raises_in_fit_changes_nothing() -> None:
     model.layers[1].bias.constraint = None
     model.fit(x, y, batch_size=8, verbose=0, shuffle=False)
     assert not same(model.get_weights(), before)
+
+
+class Broken(tg.metrics.Metric):
+    """A metric that raises when it is told to."""
+
+    broken = False
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        if self.broken:
+            raise RuntimeError("the metric")
+
+    def result(self) -> float:
+        return 1.0
+
+    def reset_state(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("accumulated", [None, 2])
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_an_update_stays_whole_when_a_metric_raises_after_it(eagerly: bool, accumulated: int | None) -> None:
+    """Weights, slots, moving averages and kept states are those of a batch whose metric does not raise."""
+    x, y = (a[:8] for a in regression())
+    found = []
+    for broken in (False, True):
+        tg.utils.set_random_seed(0)
+        metric = Broken()
+        model = tg.Sequential([layers.LSTM(3, stateful=True), layers.BatchNormalization(), layers.Dense(1)])
+        optimizer = tg.optimizers.Adam(gradient_accumulation_steps=accumulated)
+        model.compile(optimizer, "mse", metrics=[metric], run_eagerly=eagerly)
+        for _ in range(3):
+            metric.broken = False
+            model.train_on_batch(x, y)
+            metric.broken = broken
+            with pytest.raises(RuntimeError, match="the metric") if broken else nullcontext():
+                model.train_on_batch(x, y)
+        slots = model.optimizer.state()
+        found.append([*model.get_weights(), *[s.numpy() for s in model.layers[0].states], *slots.values()])
+    assert same(*found)
+
+
+@pytest.mark.parametrize("call", ["train_on_batch", "test_on_batch", "predict_on_batch", "predict"])
+@pytest.mark.parametrize("end", ["__enter__", "__exit__"])
+def test_an_interrupt_where_a_block_begins_or_ends_leaves_no_switch_on(
+    call: str, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = regression(4)
+    model = small_model()
+    given = (x, y) if call in ("train_on_batch", "test_on_batch") else (x,)
+    getattr(model, call)(*given)
+    real = getattr(switched, end)
+    left = [0]
+
+    def interrupted(self: Any, *error: Any) -> None:
+        left[0] -= 1
+        if end == "__enter__":
+            real(self)
+        if not left[0]:
+            raise KeyboardInterrupt
+        if end == "__exit__":
+            real(self, *error)
+
+    monkeypatch.setattr(switched, end, interrupted)
+    for n in range(1, 1000):
+        left[0] = n
+        try:
+            getattr(model, call)(*given)
+        except KeyboardInterrupt:
+            assert mode() == Mode(), n
+        else:
+            break
+    assert n > 3
 
 
 def test_bad_rows_after_many_updates_undo_all_of_them() -> None:

@@ -1,6 +1,7 @@
 """`Steps`: what happens to one batch, in parts that a subclass can override: Keras's `train_step` and so on.
 
-An update happens as a whole or not at all: gradients are checked before any weight changes.
+An update happens as a whole or not at all: gradients are checked before any weight changes, and what raises after it,
+such as a metric, leaves all of it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from .data import Batch, one_batch, weighted
 from .loop import bad_input, places_of
 from .recordings import Recordings
 
+mode_kept = (
+    switched()
+)  # around all others: an interrupt as a block inside ends must not leave its switches on
 LONG = 1.0  # seconds; in a batch that takes longer, what a recording saves is little
 
 
@@ -36,8 +40,8 @@ class Steps:
     numbers for the logs: means over the epoch so far, as metrics hold them, for what it returns is logged as it
     is. Gradients come from `tg.grad`, or from `self.zero_grad()` and `loss.backward()`, which leaves them in
     `w.grad`, as with Keras on torch. Metrics that are attributes are reset at the beginning of each epoch. If a
-    step raises, the optimizer has changed nothing; a gradient that is not finite ends in
-    `compile(on_nonfinite=...)`.
+    step raises before its update, weights and kept states are as they were; if a metric raises after it, the update
+    stays, with the states. A gradient that is not finite ends in `compile(on_nonfinite=...)`.
 
     >>> import tinygrad_rnn as tg
     >>> class Noisy(tg.Sequential):
@@ -168,6 +172,7 @@ class Steps:
 
     # --- single batches ---------------------------------------------------------------------------------
 
+    @mode_kept
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as arrays."""
         with self._mode(training=False, grad=False):
@@ -211,16 +216,18 @@ class Steps:
         derive = not self.run_eagerly and self.jit_compile is not False
         return switched(training=training, grad=grad, derive=derive)
 
+    @mode_kept
     def _train_batch(self, batch: Batch) -> dict[str, Any]:
-        """`train_step`, after which all is done or nothing: kept states too go back if it raises."""
-        kept, bad = self._held_states(), None
+        """`train_step`, after which all is done or nothing: kept states go back if it raises before the update."""
+        kept, bad, calls = self._held_states(), None, self.optimizer.calls
         try:
             with self._mode(training=True, grad=True):
                 return numbers(self.train_step(batch.data), "train_step")
         except optimizers.NonFiniteGradient as error:
             bad = error.path
         except BaseException:
-            put_back(kept)
+            if self.optimizer.calls == calls:
+                put_back(kept)
             raise
         put_back(kept)
         try:
@@ -231,6 +238,7 @@ class Steps:
         self.skipped_batches += 1
         return self.get_metrics_result()
 
+    @mode_kept
     def _test_batch(self, batch: Batch) -> dict[str, Any]:
         with self._mode(training=False, grad=False):
             return numbers(self.test_step(batch.data), "test_step")

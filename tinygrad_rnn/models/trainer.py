@@ -23,7 +23,7 @@ from .data import ArrayData, Batch, Data, adapt, forever, validation_parts
 from .loop import Hooks, Snapshot, due, interrupt_between_batches, places_of
 from .progress import ProgressBar
 from .recordings import Recordings
-from .steps import Steps, plain
+from .steps import Steps, mode_kept, plain
 
 
 class Trainer(Steps):
@@ -270,6 +270,7 @@ class Trainer(Steps):
         hooks.call("on_test_end", logs)
         return dict(logs)
 
+    @mode_kept
     def predict(
         self,
         x: Any,

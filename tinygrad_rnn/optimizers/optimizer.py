@@ -88,6 +88,11 @@ class Optimizer(Serializable):
         self._calls = int(value) * (self.gradient_accumulation_steps or 1)
 
     @property
+    def calls(self) -> int:
+        """Number of steps so far, with those that only accumulated gradients."""
+        return self._calls
+
+    @property
     def variables(self) -> list[Variable]:
         """The variables it has met, in order."""
         return list(self._variables)
