@@ -93,6 +93,9 @@ class Monitor:
     def read(self, tensor: Any) -> None:
         """The value of a tensor left the world of ops: it became an array or a number."""
 
+    def asked(self, tensor: Any) -> None:
+        """Somebody asked whether a tensor is recorded."""
+
     def computed(self, function: Any, args: Sequence[Any]) -> Any:
         """Run `function(*args)`, which depends on its arguments alone and has no gradient; its result."""
         return function(*args)

@@ -189,6 +189,16 @@ def formatted(x: Any, s: Any, c: Any) -> Any:
     return h, [h]
 
 
+def asked_for_a_gradient(x: Any, s: Any, c: Any) -> Any:
+    h = s[0] * 0.5 + (2.0 * x if x.requires_grad else x)
+    return h, [h]
+
+
+def asked_of_a_result(x: Any, s: Any, c: Any) -> Any:
+    h = s[0] * 0.5
+    return (2.0 * h if h.requires_grad else h), [h + x]
+
+
 def condition_detached(x: Any, s: Any, c: Any) -> Any:
     h = ops.where(np.asarray(s[0]) > 0, s[0] * 0.3, x)
     return h, [h]
@@ -197,11 +207,23 @@ def condition_detached(x: Any, s: Any, c: Any) -> Any:
 @pytest.mark.parametrize(
     "step",
     [branch, number, item, as_array, numpy_call, tolist, loop_on_value, index_by_value, index_by_tensor,
-     masked_by_tensor, private_data, formatted, condition_detached],
+     masked_by_tensor, private_data, formatted, condition_detached, asked_for_a_gradient, asked_of_a_result],
     ids=lambda f: f.__name__,
 )  # fmt: skip
 def test_values_that_steer_python(step: Any) -> None:
     both(lambda: step, warn=True)
+
+
+def test_a_weight_may_be_asked_whether_it_requires_a_gradient() -> None:
+    w, fixed = weight(), tg.tensor(np.eye(H))
+
+    def step(x: Any, s: Any, c: Any) -> Any:
+        h = s[0] @ (
+            w if w.requires_grad and not fixed.requires_grad and not x.detach().requires_grad else fixed
+        )
+        return h + x, [h + x]
+
+    both(lambda: step, leaves=[w])
 
 
 def test_numpy_functions_are_recorded() -> None:

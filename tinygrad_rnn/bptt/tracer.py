@@ -165,6 +165,12 @@ class Tracer(Monitor):
                 f"{self._here()} reads the value of a tensor (a branch, an index, a number, assign)"
             )
 
+    def asked(self, tensor: Any) -> None:
+        """In a trace all is recorded; in the call that it stands for, an input may ask for no gradient."""
+        value = self.known.get(id(tensor._data))
+        if value is not None and value.op != "constant" and tensor._node is not None:
+            raise Underivable(f"{self._here()} depends on whether a tensor requires a gradient")
+
     def assigned(self, variable: Any, value: Any) -> None:
         """A step that changes a variable does so at every step."""
         raise Underivable(f"{self._here()} assigns to the variable {variable.path!r}")

@@ -72,6 +72,9 @@ class Tensor(Attached):
     @property
     def requires_grad(self) -> bool:
         """Whether it is recorded, so that gradients can be taken through it."""
+        monitor = mode().monitor
+        if monitor is not None:
+            monitor.asked(self)
         return self._node is not None
 
     def numpy(self) -> Array:

@@ -47,7 +47,7 @@ def plain_numpy(function: Any, name: str, args: Any, kwargs: Any, differentiable
 
     def bare(value: Any) -> Any:
         if isinstance(value, Tensor):
-            if value.requires_grad and differentiable:
+            if value._node is not None and differentiable:
                 hint = "" if (op := _closest(name)) is None else f"; the nearest op is tg.ops.{op}"
                 raise TypeError(
                     f"{name} has no gradient rule here{hint}. Use an op of tg.ops, or t.detach() "
