@@ -83,9 +83,10 @@ class Built:
     small: list[int]  # the arguments that must be small: first states that were taken for bounded
 
 
-# What was found about steps: a set of structures that are free of side effects, or the reason why not.
+# What was found about steps: the structures that are free of side effects, as keys, or the reason why not.
 _examined: OrderedDict[Any, Any] = OrderedDict()
 EXAMINED_KEPT = 512
+STRUCTURES_KEPT = 64  # of one kind of step: a number may be another one at every call
 LOOKS = 3  # what has changed every time was changed by the step, and not by another thread
 
 
@@ -96,7 +97,7 @@ def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
     """
     shapes = tuple([(a.shape, a.dtype) for group in inputs for a, _ in group])
     key = (kind_of(step), shapes, mode().training)
-    known = _examined.setdefault(key, set())
+    known = _examined.setdefault(key, {})
     if isinstance(known, str):
         raise Underivable(known)
     surroundings = Surroundings(step, constants)
@@ -108,7 +109,9 @@ def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
         # the same ops may come about in another way: a chance that was 0 is none now
         if structure not in known or surroundings.changed(tracer):
             _check_pure(step, inputs, constants, several_in, tracer, surroundings)
-            known.add(structure)
+            known[structure] = None
+            while len(known) > STRUCTURES_KEPT:
+                known.pop(next(iter(known)), None)
     except Exception as error:
         if not surroundings.built():  # weights that were made stay
             surroundings.undo()
