@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,28 @@ def test_every_step_that_falls_back_says_so() -> None:
         assert len(caught) == 1
         message = str(caught[0].message)
         assert step.__name__ in message and f"{Path(__file__).name}:{step.__code__.co_firstlineno}" in message
+
+
+class Counted(tg.Layer):
+    """A cell with a side effect."""
+
+    state_size = H
+    calls = 0
+
+    def call(self, x: Any, states: Any) -> Any:
+        self.calls += 1
+        return x, [states[0] + x]
+
+
+def test_the_cell_of_the_users_in_a_stack_is_named() -> None:
+    code, gru = Counted.call.__code__, tg.layers.GRUCell
+    place = rf"cell Counted \({re.escape(code.co_filename)}:{code.co_firstlineno}\)"
+    for cells, name in (
+        ([gru(H), Counted()], f"'[a-z_0-9]*', {place}: the step changes"),
+        ([gru(H), [Counted()], Counted()], f"'[a-z_0-9]*', {place}, {place}: the step changes"),
+    ):
+        with pytest.warns(UnrolledWarning, match=name), tg.derived():
+            tg.layers.RNN(cells)(inputs())
 
 
 def test_a_step_that_raises_at_step_37() -> None:

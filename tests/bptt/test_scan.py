@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
+from bptt.steps import may_unroll
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
@@ -141,6 +144,7 @@ def test_an_error_inside_a_step_says_where():
         (np.ones((1, 0, 2)), {}, "no time steps"),
         (np.ones(3), {}, "expected sequences"),
         ((np.ones((1, 2, 1)), np.ones((1, 3, 1))), {}, "unequal length"),
+        ((), {}, "expected at least one sequence, received an empty tuple"),
         (np.ones((1, 3, 2)), {"mask": np.ones((1, 4))}, "mask of shape"),
         (np.ones((1, 3, 2)), {"checkpoint": "cube"}, "checkpoint must be None or 'sqrt'"),
     ],
@@ -148,6 +152,26 @@ def test_an_error_inside_a_step_says_where():
 def test_bad_sequences_are_named(xs, options, message):
     with pytest.raises(ValueError, match=message):
         tg.scan(add_step, xs, [np.zeros((1, 2))], **options)
+
+
+def test_what_is_no_step_is_named():
+    with pytest.raises(TypeError, match="scan: expected a step function, received None"):
+        tg.scan(None, np.ones((1, 3, 2)), [np.zeros((1, 2))])
+
+
+@pytest.mark.parametrize("derive", [False, True])
+@pytest.mark.parametrize("shape", [(), (2,), (1, 2)])
+def test_a_mask_needs_states_and_outputs_with_an_axis_of_the_examples(shape, derive):
+    xs, mask = np.ones((3, 4, 2)), np.ones((3, 4), bool)
+    message = r"layer 'odd': with a mask, expected state 1 of shape \(batch, ...\) for a batch of 3, received shape "
+    with (
+        tg.config.switched(scope=Scope("odd")),
+        pytest.raises(ValueError, match=message + re.escape(str(shape))),
+    ):
+        tg.scan(lambda x, s, c: (x, s), xs, [np.zeros((3, 2)), np.zeros(shape)], mask=mask, derive=derive)
+    out = tg.tensor(np.zeros(shape or (1,)))
+    with may_unroll(), pytest.raises(ValueError, match="scan, step 0: .*expected output 0 of shape"):
+        tg.scan(lambda x, s, c: (out * 1.0, s), xs, [np.zeros((3, 2))], mask=mask, derive=derive)
 
 
 def test_what_the_user_changes_later_does_not_change_the_gradient():

@@ -64,6 +64,12 @@ def test_what_does_not_fit(show: Any, given: Any, error: type[Exception], said: 
         show(*given)
 
 
+@pytest.mark.parametrize("show", [tg.bptt_source, tg.explain])
+def test_the_reason_why_a_step_is_not_derived_says_who_was_asked(show: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^{show.__name__}: .* reads the value of a tensor"):
+        show(lambda x, states, c: (x * float(x.sum()), states), X, STATES[:1])
+
+
 def test_a_layer_that_was_built_knows_its_features() -> None:
     layer = layers.LSTM(4)
     layer(np.zeros((2, 1, 5)))

@@ -283,6 +283,17 @@ def test_a_subclass_with_its_own_call_is_run_by_it():
     assert stacked(X).shape == (3, 2)
 
 
+class Sized(tg.Layer):
+    """A cell that says something about its states."""
+
+    def __init__(self, size):
+        super().__init__(name="odd")
+        self.state_size = size
+
+    def call(self, x, states):
+        return x, states
+
+
 class Started(tg.Layer):
     """Two states, nested in no order of Keras's, that start from numbers of its own; a wider output."""
 
@@ -384,6 +395,11 @@ def test_a_subclass_keeps_its_own_arguments():
         ),
         (lambda: layers.GRU(4)(tg.Input((None, None))), r"received shape \(None, None, None\)$"),
         (lambda: layers.GRU(4)([[1.0, 2.0]]), "received a list$"),
+        (lambda: layers.GRU(4)(X.astype(object)), "array or tensor of numbers, received dtype object$"),
+        *[
+            (lambda size=size: layers.RNN(Sized(size))(X), rf"odd: state_size must be an int .*received {size!r}")
+            for size in (None, "3", 3.0, -3)
+        ],
         (lambda: layers.LSTM(3)([X, X]), r"received a list; states go into initial_state"),
         (lambda: layers.LSTM(3)([tg.Input((2, 3)), tg.Input((3,))]), r"states go into initial_state"),
         (

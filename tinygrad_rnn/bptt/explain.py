@@ -11,6 +11,7 @@ from typing import Any
 from ..config import mode, switched
 from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor
+from .body import Underivable
 from .build import NEED_HOIST, PASSES, examine
 from .printing import written
 from .source import laid_out
@@ -104,9 +105,12 @@ def _written(step: Any, x: Any, states: Any, constants: Any, caller: str) -> str
         return [(t._data, True) for t in tensors]  # all gradients are written out
 
     inputs = [pairs(xs), pairs(given)]
-    with switched(grad=True, monitor=None):
-        examine(step, inputs, constants, several)
-        text = written(step, inputs, constants, several, getattr(layer, "weights", ()))
+    try:
+        with switched(grad=True, monitor=None):
+            examine(step, inputs, constants, several)
+            text = written(step, inputs, constants, several, getattr(layer, "weights", ()))
+    except Underivable as error:
+        raise Underivable(f"{caller}: {error}") from error
     first, rest = text.split("\n", 1)
     return "\n".join([first, *([""] + notes if (notes := getattr(layer, "source_notes", [])) else []), rest])
 

@@ -22,6 +22,7 @@ from ..ops.shape import flip, stack, unstack
 from . import regroup
 from .body import Underivable
 from .derived import outputs_of, run
+from .kinds import library
 from .masked import Masked, valid_steps
 
 Step = Callable[[Any, list[Any], Any], tuple[Any, Any]]
@@ -61,12 +62,16 @@ def scan(
     >>> total[..., 0].tolist(), last[0].tolist()
     ([[1.0, 2.0, 3.0]], [[3.0, 3.0]])
     """
+    if not callable(step):
+        raise TypeError(f"{_place(mode())}: expected a step function, received {step!r}")
     sequences = [convert_to_tensor(x) for x in _as_tuple(xs)]
     _length(sequences)
     keep = None if mask is None else _mask(mask, sequences[0].shape[:2])
     if not isinstance(states, (list, tuple)):
         raise TypeError(f"{_place(mode())}: expected a list of states, received a {type(states).__name__}")
     current = [convert_to_tensor(s) for s in states]
+    if keep is not None:
+        _of_examples("state", current, len(keep), _place(mode()))
     several_in = isinstance(xs, tuple)
     if checkpoint not in (None, "sqrt"):
         raise ValueError(f"{_place(mode())}: checkpoint must be None or 'sqrt', received {checkpoint!r}")
@@ -128,6 +133,7 @@ def unrolled(
             several_out, output, new = _pair(step(x_t, current, constants), here, t)
             new = _checked(new, current, here, t)
             if keep is not None:
+                _of_examples("output", output, len(keep), f"{_place(here)}, step {t}")
                 valid = keep[:, t]
                 new = [_select(valid, n, s) for n, s in zip(new, current, strict=True)]
                 previous = outputs[-1] if outputs else [zeros_like(o) for o in output]
@@ -192,6 +198,8 @@ def _masked(
     for shape, dtype, places in outputs_of(step, inputs, constants, several_in):
         found = [j for j in places if zero[j]]
         repeated.append(found[0] if found else None)
+        if shape[:1] != sequences[0].shape[:1]:
+            raise Underivable(f"an output of shape {shape} has no axis of the examples, which a mask needs")
         outputs.append(Tensor(np.zeros(shape, dtype), None))
     return Masked(step, several_in, outputs, repeated)
 
@@ -210,6 +218,8 @@ def _length(sequences: list[Tensor]) -> int:
     for x in sequences:
         if x.ndim < 2:
             raise ValueError(f"{place}: expected sequences (batch, time, ...), received shape {x.shape}")
+    if not sequences:
+        raise ValueError(f"{place}: expected at least one sequence, received an empty tuple")
     lengths = {x.shape[1] for x in sequences}
     if len(lengths) > 1:
         raise ValueError(
@@ -227,6 +237,16 @@ def _mask(mask: Any, expected: tuple[int, ...]) -> Any:
     if np.shape(mask) != expected:
         raise ValueError(f"{_place(mode())}: expected a mask of shape {expected}, received {np.shape(mask)}")
     return valid_steps(mask)
+
+
+def _of_examples(what: str, tensors: Sequence[Tensor], batch: int, place: str) -> None:
+    """A mask says which examples a step counts for: refuse what has no axis of these."""
+    for i, tensor in enumerate(tensors):
+        if tensor.shape[:1] != (batch,):
+            raise ValueError(
+                f"{place}: with a mask, expected {what} {i} of shape (batch, ...) for a batch of {batch}, received "
+                f"shape {tensor.shape}"
+            )
 
 
 def _select(valid: Any, new: Tensor, old: Any) -> Any:
@@ -247,8 +267,18 @@ def _described(step: Any) -> str:
     name = f"step {getattr(function, '__qualname__', type(step).__name__)}"
     owner: Any = getattr(step, "__self__", None)
     if getattr(function, "__name__", "") in getattr(owner, "step_methods", ()):
-        name, function = f"cell {type(owner.cell).__name__}", type(owner.cell).call
-    code = getattr(function, "__code__", None) or getattr(type(step).__call__, "__code__", None)
+        return ", ".join(f"cell {_at(type(c).__name__, type(c).call)}" for c in _own_cells(owner.cell))
+    return _at(name, function)
+
+
+def _own_cells(cell: Any) -> list[Any]:
+    """The cells of a stack that a user wrote; the cell itself if it is none, or all are the package's."""
+    inside = [own for one in getattr(cell, "cells", ()) for own in _own_cells(one)]
+    return [own for own in inside if not library(type(own).__module__)] or [cell]
+
+
+def _at(name: str, function: Any) -> str:
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
     return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
 
 

@@ -197,10 +197,18 @@ def prepare(cell: Any, batch: int, features: int) -> Any:
 def initial_state(cell: Any, batch: int) -> list[Any]:
     """The states that a sequence starts from: what the cell's own method gives, or zeros of its sizes."""
     own = getattr(cell, "get_initial_state", None)
-    if own is None:
-        sizes = _listed(cell.state_size)
-        return [map_nested(lambda n: Tensor(np.zeros((batch, n), cell.dtype), None), size) for size in sizes]
-    return _listed(own(batch_size=batch))
+    if own is not None:
+        return _listed(own(batch_size=batch))
+
+    def zeros(size: Any) -> Tensor:
+        if not isinstance(size, (int, np.integer)) or size < 0:
+            raise ValueError(
+                f"{cell.name}: state_size must be an int or a list with one for each state, received "
+                f"{cell.state_size!r}"
+            )
+        return Tensor(np.zeros((batch, size), cell.dtype), None)
+
+    return [map_nested(zeros, size) for size in _listed(cell.state_size)]
 
 
 def share(cell: Any, masks: Any) -> Any:

@@ -85,9 +85,10 @@ class RNN(Recurrent):
     def check_input(self, inputs: Any) -> None:
         """Three axes, at least one time step, and the number of features that the layer was built for."""
         if not isinstance(inputs, Tensor):
+            what = f"dtype {inputs.dtype}" if isinstance(inputs, np.ndarray) else f"a {type(inputs).__name__}"
             raise ValueError(
-                f"{self.name}: expected one sequence (batch, time, features), an array or tensor, received a "
-                f"{type(inputs).__name__}{_remedy(inputs)}"
+                f"{self.name}: expected one sequence (batch, time, features), an array or tensor of numbers, received "
+                f"{what}{_remedy(inputs)}"
             )
         if inputs.ndim != 3:
             raise ValueError(
