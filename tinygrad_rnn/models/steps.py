@@ -25,9 +25,8 @@ from .data import Batch, one_batch, weighted
 from .loop import bad_input, places_of
 from .recordings import Recordings
 
-mode_kept = (
-    switched()
-)  # around all others: an interrupt as a block inside ends must not leave its switches on
+# Around all others: an interrupt just as a block inside ends must not leave its switches on.
+mode_kept = switched()
 LONG = 1.0  # seconds; in a batch that takes longer, what a recording saves is little
 
 
