@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,3 +95,34 @@ def test_a_very_large_number_among_the_constants() -> None:
         for _ in range(3):
             _, (last,) = tg.scan(step, x, start, [number], derive=True)
             assert float(last) == end
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_step_that_is_a_partial(named: bool) -> None:
+    """A list among its arguments is what it was after a trace."""
+    found = []
+    for derive in (False, True):
+        log: list[int] = []
+
+        def step(log: list[int], x: Any, s: Any, c: Any) -> Any:
+            log.append(1)
+            return s[0], [s[0] + x * len(log)]
+
+        def turned(x: Any, s: Any, c: Any, log: list[int], step: Any = step) -> Any:
+            return step(log, x, s, c)
+
+        with may_unroll():
+            bound = functools.partial(turned, log=log) if named else functools.partial(step, log)
+            y, _ = tg.scan(bound, x, start, derive=derive)
+        found.append((np.array(y).ravel().tolist(), len(log)))
+    assert found[0] == found[1]
+
+
+def test_code_beside_the_package_is_the_users() -> None:
+    """A folder whose name begins as the package's."""
+    text = "log = []\ndef step(x, s, c):\n    log.append(1)\n    return s[0], [s[0] + x]\n"
+    module: dict[str, Any] = {"__name__": "homework"}
+    exec(compile(text, f"{Path(tg.__file__).parent}_homework/cell.py", "exec"), module)
+    with pytest.warns(UnrolledWarning, match=r"homework/cell.py:2\).* changes the list 'log'"):
+        tg.scan(module["step"], x, start, derive=True)
+    assert len(module["log"]) == 6

@@ -9,8 +9,8 @@ from functools import lru_cache
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
+from ..core.trace import USER, where
 from .kinds import library
-from .tracer import PACKAGE
 
 MISSING = object()  # what is not there
 STORES = frozenset(dis.opmap[name] for name in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR"))
@@ -104,9 +104,11 @@ def reached(step: Any, functions: list[Any]) -> Iterator[tuple[str, Any]]:
         function = function_of(getattr(step, "__call__", None))  # noqa: B004
     if type(function) is not FunctionType or function in functions or len(functions) > 50:
         return
-    if function.__code__.co_filename.startswith(PACKAGE):
+    if where(function.__code__) != USER:
         return
     functions.append(function)
+    yield from (getattr(step, "keywords", None) or {}).items()  # of a partial
+    yield from ((f"argument {i}", value) for i, value in enumerate(getattr(step, "args", ())))
     found = named(function)
     names = names_in(function.__code__)[0]
     for module in modules(function):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,15 +14,13 @@ from typing import Any
 import numpy as np
 
 from ..config import Monitor, Scope, mode, switched
-from ..core.op import LEAF, OPS, PORT, Array, GradSlot, Leaf, Op, tick
+from ..core.op import LEAF, OPS, PORT, Array, GradSlot, Leaf, Node, Op, tick
 from ..core.tensor import Tensor, Variable
+from ..core.trace import ENGINE, USER, where
 from .body import Body, Underivable, Value
 
-PACKAGE = str(Path(__file__).parents[1])
-HELPERS = tuple(
-    str(Path(PACKAGE) / "layers" / part) for part in ("layer.py", "symbolic.py", "rnn.py")
-)  # have no names to give
-ENGINE = tuple(str(Path(PACKAGE) / part) for part in ("core", "ops", "bptt", "config.py"))
+LAYERS = Path(__file__).parents[1] / "layers"
+HELPERS = [str(LAYERS / part) for part in ("layer.py", "symbolic.py", "rnn.py")]  # have no names to give
 
 
 class Tracer(Monitor):
@@ -73,8 +70,8 @@ class Tracer(Monitor):
         value = self.known.get(id(data))
         if value is None or self._asks_later(value, a):
             return self._constant(a, data)
-        if isinstance(a, Tensor) and not self.deriving:
-            self._check_gradient(a)
+        if not self.deriving:
+            self._node(a, True)
         if value.active and not self.deriving and isinstance(a, Tensor) and a._node is None:
             stopped = Value("stop", (value,), {}, value.shape, value.dtype)
             self.body.values.append(stopped)
@@ -87,21 +84,18 @@ class Tracer(Monitor):
         asks = isinstance(a, Tensor) and a._node is not None
         return asks and value.op == "constant" and not value.wanted and not self.deriving
 
-    def _check_gradient(self, tensor: Tensor) -> None:
-        """Refuse what `custom_gradient` made: its ops can be seen, but their gradient is another one."""
-        node = tensor._node
-        if node is not None and node.seq > self.start and node.op not in (LEAF, PORT):
-            if OPS.get(node.op.name) is not node.op:
+    def _node(self, a: Any, known: bool) -> Node | None:
+        """The node of a Tensor; refuses `custom_gradient`, whose ops can be seen, but their gradient is another one."""
+        node = a._node if isinstance(a, Tensor) else None
+        if node is not None and node.seq > self.start and node.op is not LEAF:
+            if not (known and (node.op is PORT or OPS.get(node.op.name) is node.op)):
                 raise Underivable(
                     f"{self._here()}: {node.op.name!r} has a gradient of its own, which cannot be read"
                 )
+        return node
 
     def _constant(self, a: Any, data: Any) -> Value:
-        node = a._node if isinstance(a, Tensor) else None
-        if node is not None and node.seq > self.start and not isinstance(node, Leaf):
-            raise Underivable(
-                f"{self._here()}: {node.op.name!r} has a gradient of its own, which cannot be read"
-            )
+        node = self._node(a, False)
         value = Value(
             "constant", (), {"index": len(self.body.constants)}, data.shape, data.dtype, node is not None
         )
@@ -181,29 +175,26 @@ class Tracer(Monitor):
         """The line that runs: the user's in the step, or that of the layer which the step is."""
         if self.steps_frame is None and not self.deriving:  # it has returned
             return "the step"
-        frame: FrameType | None = sys._getframe(1)
         found: FrameType | None = None
-        while frame is not None and frame is not self.steps_frame:
-            if not _of_engine(frame.f_code.co_filename):
-                found = found or frame
-                if self.steps_frame is None or not frame.f_code.co_filename.startswith(PACKAGE):
-                    found = frame
-                    break
-            frame = frame.f_back
-        return (
-            ""
-            if found is None
-            else f"{found.f_code.co_filename}:{found.f_lineno} in {found.f_code.co_name}()"
-        )
+        for frame in self._frames(sys._getframe(1)):
+            found = found or frame
+            if self.steps_frame is None or where(frame.f_code) == USER:
+                found = frame
+                break
+        if found is None:
+            return ""
+        return f"{found.f_code.co_filename}:{found.f_lineno} in {found.f_code.co_name}()"
 
-    def _collect_names(self, frame: FrameType | None) -> None:
-        frames: list[FrameType] = []
+    def _frames(self, frame: FrameType | None) -> Iterator[FrameType]:
+        """This frame and those around it, as far as the step, but for those of the engine."""
         while frame is not None and frame is not self.steps_frame:
-            if not _of_engine(frame.f_code.co_filename):
-                frames.append(frame)
+            if where(frame.f_code) != ENGINE:
+                yield frame
             frame = frame.f_back
-        for frame in reversed(frames):  # names in the step itself go before those in what it calls
-            self._names_of(frame)
+
+    def _collect_names(self, frame: FrameType) -> None:
+        for one in reversed([*self._frames(frame)]):  # the step's own names go before those in what it calls
+            self._names_of(one)
 
     def _names_of(self, frame: FrameType) -> None:
         if frame.f_code.co_filename in HELPERS:
@@ -231,7 +222,7 @@ class Tracer(Monitor):
 
     def watch(self, frame: FrameType, event: str, arg: Any) -> None:
         """For `sys.setprofile`: the names in a function that returns."""
-        if event == "return" and not _of_engine(frame.f_code.co_filename):
+        if event == "return" and where(frame.f_code) != ENGINE:
             self._names_of(frame)
 
     def apply_names(self) -> None:
@@ -240,12 +231,6 @@ class Tracer(Monitor):
             weak, name = self.names.get(number, (2, ""))
             if name and not value.label:
                 value.label = _identifier(name)
-
-
-@lru_cache(1024)
-def _of_engine(filename: str) -> bool:
-    """Whether code in this file has nothing to say about where a step does something."""
-    return filename.startswith(ENGINE)
 
 
 def _shortest(args: tuple[Any, ...]) -> tuple[Any, ...]:
