@@ -323,8 +323,7 @@ def run(
     if checkpoint and saving:
         unasked = [[(a, False) for a, _ in group] for group in inputs]
         keeping_none = _traced(step, unasked, constants, several_in, False, again, sequences)[0]
-        call = Segments(plan, arrays, (len(sequences), len(states)), nodes, keeping_none)
-        call.turned, call.final = order
+        call = Segments(plan, arrays, (len(sequences), len(states)), nodes, order, keeping_none)
     try:
         with np.errstate(all="ignore"):
             if isinstance(call, Segments):
@@ -335,14 +334,12 @@ def run(
                 results = forward_only(plan, length, arrays)
     except (LookupError, TypeError, ValueError) as error:  # the recorded steps will say it better
         raise Underivable(f"its loop raised {type(error).__name__}: {error}") from error
-    if not saving:
-        if monitor is not None:
-            monitor.ran(Rerun(plan, order, None), tensors, results, None)
-        made = [Tensor(r, None) for r in results]
-        return tuple(made[: plan.built.outputs]), made[plan.built.outputs :], plan.built.several_out
-    shapes = tuple(r.shape for r in results)
-    node = Node(SCAN, {}, nodes, (call, *[None] * len(nodes)), shapes, results[0].dtype, mode().scope)
+    node: Node | None = None
+    if saving:
+        shapes = tuple(r.shape for r in results)
+        node = Node(SCAN, {}, nodes, (call, *[None] * len(nodes)), shapes, results[0].dtype, mode().scope)
     if monitor is not None:
-        monitor.ran(Rerun(plan, order, nodes), tensors, results, node)
-    made = [Tensor(r, Port(node, i, r) if plan.built.recorded[i] else None) for i, r in enumerate(results)]
+        monitor.ran(Rerun(plan, order, nodes if saving else None), tensors, results, node)
+    ports = [node and Port(node, i, r) if plan.built.recorded[i] else None for i, r in enumerate(results)]
+    made = [Tensor(r, port) for r, port in zip(results, ports, strict=True)]
     return tuple(made[: plan.built.outputs]), made[plan.built.outputs :], plan.built.several_out

@@ -57,16 +57,16 @@ class Masked:
         several_out = isinstance(output, tuple)
         outputs = output if several_out else (output,)
         new = new if isinstance(new, (list, tuple)) else [new]
-        new = [_where(valid, n, s) for n, s in zip(new, own, strict=True)]
+        new = [selected(valid, n, s) for n, s in zip(new, own, strict=True)]
         remaining = iter(previous)
         kept = [
-            _where(valid, o, next(remaining)) if j is None else new[j]
+            selected(valid, o, next(remaining)) if j is None else new[j]
             for o, j in zip(outputs, self.repeated, strict=True)
         ]
         last = [o for o, j in zip(kept, self.repeated, strict=True) if j is None]
         return (tuple(kept) if several_out else kept[0]), [*new, *last]
 
 
-def _where(valid: Tensor, new: Any, old: Any) -> Any:
-    """`new` in the valid rows of the batch, `old` in the others; the mask is a Tensor."""
+def selected(valid: Any, new: Any, old: Any) -> Any:
+    """`new` in the valid rows of the batch, `old` in the others."""
     return where(valid[(slice(None), *(None,) * (new.ndim - 1))], new, old)

@@ -94,8 +94,6 @@ def compiled(text: str) -> dict[str, Any]:
 class Call:
     """One run of a plan: what its backward pass needs. Its memory goes back to the plan when nobody needs it."""
 
-    turned = False  # the sequences were turned round: the first step that runs is the last in time
-    final = False  # of the outputs only those of the last step are read
     guarded = False  # the backward pass has come through a `where`
 
     def __init__(
@@ -105,11 +103,14 @@ class Call:
         arrays: list[Array],
         cache: Any,
         nodes: Sequence[Node | None],
+        order: tuple[bool, bool],
         functions: dict[str, Any],
     ) -> None:
         self.plan, self.length, self.arrays, self.cache = plan, length, arrays, cache
         self.functions = functions
         self.nodes = nodes  # of sequences, states and constants
+        # the sequences were turned round: the first step that runs is the last in time; only the last output is read
+        self.turned, self.final = order
 
     def __del__(self) -> None:
         if hasattr(self, "plan"):  # not if it was interrupted
@@ -139,12 +140,7 @@ class Call:
 
     def unrolled(self, cotangents: Sequence[Any], create_graph: bool) -> list[Any]:
         """The gradients from the recorded steps."""
-        nodes = self.nodes
-        if not create_graph:  # the walk ends at the recurrence's own inputs
-            nodes = [
-                n and Leaf(a.shape, a.dtype, None, GradSlot())
-                for a, n in zip(self.arrays, nodes, strict=False)
-            ]
+        nodes = self.nodes if create_graph else _leaves(self.nodes)
         leaves = [Tensor(a, n) for a, n in zip(self.arrays, nodes, strict=False)]
         roots = []
         for i, (result, g) in enumerate(zip(self._replayed(leaves, self.final), cotangents, strict=True)):
@@ -166,12 +162,15 @@ def start(
     order: tuple[bool, bool],
     functions: dict[str, Any],
 ) -> tuple[list[Array], Call]:
-    """Outputs and last states, and the call that holds what the backward pass needs; `order`: its `turned`, `final`."""
+    """Outputs and last states, and the call that holds what the backward pass needs."""
     results: list[Array]
     *results, cache = functions["forward"](*arrays, cache=plan.take(length))
-    call = Call(plan, length, arrays, cache, nodes, functions)
-    call.turned, call.final = order
-    return results, call
+    return results, Call(plan, length, arrays, cache, nodes, order, functions)
+
+
+def _leaves(nodes: Sequence[Node | None]) -> list[Node | None]:
+    """Nodes like these, at which a backward pass ends."""
+    return [n and Leaf(n.shape, n.dtype, None, GradSlot()) for n in nodes]
 
 
 def forward_only(plan: Plan, length: int, arrays: list[Array]) -> list[Array]:
@@ -192,7 +191,7 @@ class Rerun:
         self.plan, self.order, self.functions = plan, order, plan.functions
         built = plan.built
         self.lent = list(range(built.outputs)), [i for kind, i in built.gradients if kind == "x"]
-        self.ends = nodes and [n and Leaf(n.shape, n.dtype, None, GradSlot()) for n in nodes]
+        self.ends = nodes and _leaves(nodes)
 
     def lend(self, lent: bool = True) -> None:
         """Whether, from now on, outputs and gradients of sequences are good only as long as the call is held."""

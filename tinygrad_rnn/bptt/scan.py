@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,12 @@ from ..config import Mode, Scope, mode, switched
 from ..core.arrays import freeze
 from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor, zeros_like
-from ..ops.elementwise import where
 from ..ops.shape import flip, stack, unstack
 from . import regroup
 from .body import Underivable
 from .derived import outputs_of, run
 from .kinds import library
-from .masked import Masked, valid_steps
+from .masked import Masked, selected, valid_steps
 
 Step = Callable[[Any, list[Any], Any], tuple[Any, Any]]
 
@@ -80,8 +78,8 @@ def scan(
     watched = monitor is not None and not monitor.recording
     if monitor is not None and monitor.tracing:  # inside a step that is derived, which keeps what it needs
         checkpoint = None
+    reason = ""
     if checkpoint or (wanted and not watched and not mode().wide):  # wide: float types are mixed
-        reason = ""
         try:
             return _derived(
                 step,
@@ -102,12 +100,10 @@ def scan(
             first = [Tensor(x._data[:, :1], None) for x in sequences]
             unrolled(step, first, current, constants, several_in, False, None, return_sequences)
             raise ValueError(f"{_place(mode())}: checkpoint needs derived mode, and {reason}")
-        result = unrolled(
-            step, sequences, current, constants, several_in, go_backwards, keep, return_sequences
-        )
+    result = unrolled(step, sequences, current, constants, several_in, go_backwards, keep, return_sequences)
+    if reason:
         _say(f"{_place(mode())}, {_described(step)}: {reason}; the recurrence runs unrolled")
-        return result
-    return unrolled(step, sequences, current, constants, several_in, go_backwards, keep, return_sequences)
+    return result
 
 
 def unrolled(
@@ -135,9 +131,9 @@ def unrolled(
             if keep is not None:
                 _of_examples("output", output, len(keep), f"{_place(here)}, step {t}")
                 valid = keep[:, t]
-                new = [_select(valid, n, s) for n, s in zip(new, current, strict=True)]
+                new = [selected(valid, n, s) for n, s in zip(new, current, strict=True)]
                 previous = outputs[-1] if outputs else [zeros_like(o) for o in output]
-                output = tuple(_select(valid, o, p) for o, p in zip(output, previous, strict=True))
+                output = tuple(selected(valid, o, p) for o, p in zip(output, previous, strict=True))
         current = new
         outputs.append(output)
     joined = tuple(
@@ -174,18 +170,15 @@ def _derived(
         ordered = [*ordered, flip(valid, 1) if go_backwards else valid]
         states = [*states, *masked.first_outputs()]
     given = not isinstance(constants, (list, tuple, dict)) or bool(constants)
-    with _not_regrouped() if given and ordered[0].shape[1] < regroup.STEPS else nullcontext():
+    # among the constants, weights in a memory would cost as much as some steps
+    left_out = {"regroup"} if given and ordered[0].shape[1] < regroup.STEPS else set()
+    with switched(passes=mode().passes | left_out):
         outputs, last, several_out = run(
             run_step, ordered, states, constants, several, again, checkpoint is not None, order
         )
     if not return_sequences:
         outputs = tuple(y[:, -1] for y in outputs)
     return (outputs if several_out else outputs[0]), last[:count]
-
-
-def _not_regrouped() -> switched:
-    """Leave weights out of a memory among the constants, which would cost as much as some steps."""
-    return switched(passes=mode().passes | {"regroup"})
 
 
 def _masked(
@@ -247,11 +240,6 @@ def _of_examples(what: str, tensors: Sequence[Tensor], batch: int, place: str) -
                 f"{place}: with a mask, expected {what} {i} of shape (batch, ...) for a batch of {batch}, received "
                 f"shape {tensor.shape}"
             )
-
-
-def _select(valid: Any, new: Tensor, old: Any) -> Any:
-    """`new` in the valid rows of the batch, `old` in the others."""
-    return where(valid.reshape(valid.shape + (1,) * (new.ndim - 1)), new, old)
 
 
 class UnrolledWarning(UserWarning):

@@ -21,9 +21,10 @@ class Segments(Call):
         arrays: list[Array],
         counts: tuple[int, int],
         nodes: Sequence[Node | None],
+        order: tuple[bool, bool],
         keeping_none: Plan,
     ) -> None:
-        super().__init__(plan, 0, arrays, None, nodes, plan.functions)
+        super().__init__(plan, 0, arrays, None, nodes, order, plan.functions)
         (self.xs, self.states), self.keeping_none = counts, keeping_none
         self.inputs = len(arrays) - len(plan.built.static)  # what the backward pass made up comes last
         length = arrays[0].shape[1]
