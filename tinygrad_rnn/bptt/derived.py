@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from operator import is_
 from types import FunctionType, MethodType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,20 +68,28 @@ _plans: OrderedDict[Any, Plan | str] = (
 _lock = threading.Lock()
 
 
-def _traced(
-    step: Any,
-    inputs: Any,
-    constants: Any,
-    several_in: bool,
-    recording: bool,
-    again: Unrolled,
-    sequences: list[Tensor],
-) -> tuple[Plan, list[Any], Known | None]:
+class Recurrence(NamedTuple):
+    """A step function, and what it is run on."""
+
+    step: Any
+    sequences: list[Tensor]
+    states: list[Tensor]
+    constants: Any
+    several: bool  # the step takes a tuple of inputs
+
+    def inputs(self, recording: bool) -> Any:
+        """Inputs of a step and states, with whether their gradient is asked for."""
+        xs = [(x._data[:, 0], recording and x._node is not None) for x in self.sequences]
+        return [xs, [(s._data, recording and s._node is not None) for s in self.states]]
+
+
+def _traced(recurrence: Recurrence, recording: bool, again: Unrolled) -> tuple[Plan, list[Any], Known | None]:
     """The plan for a step, the Tensors and arrays from outside that it uses, and what both depend on, if known.
 
     A step is traced again if anything that it refers to was replaced, or cannot be watched.
     """
-    traces, key, given = _memory(step, inputs, constants, recording, several_in)
+    step, inputs = recurrence.step, recurrence.inputs(recording)
+    traces, key, given = _memory(recurrence, inputs, recording)
     dependencies: Dependencies | None = None
     if traces is not None and key in traces:  # not the first time: many a function is made for one call
         known = traces.get(key)  # another thread may have given up meanwhile
@@ -91,10 +99,10 @@ def _traced(
                 return known.plan, bound, known
             traces.failures += 1
         dependencies = _dependencies(step, traces)
-    tracer = examine(step, inputs, constants, several_in)
+    tracer = examine(step, inputs, recurrence.constants, recurrence.several)
     # of the step alone, before anything is derived
     bound, has_read = list(tracer.body.bound), tracer.has_read
-    plan = _plan(tracer, bound, inputs, recording, again, sequences)
+    plan = _plan(tracer, bound, inputs, recording, again, recurrence.sequences)
     if traces is None or key is None:
         return plan, bound, None
     found: Known | None = None
@@ -106,16 +114,17 @@ def _traced(
     return plan, bound, found
 
 
-def outputs_of(step: Any, inputs: Any, constants: Any, several_in: bool) -> list[tuple[Any, Any, list[int]]]:
-    """Shape and type of every output of a step, and which of the new states it is; `inputs` as for `trace`."""
-    traces, key, _ = _memory(step, inputs, constants, "outputs", several_in)
+def outputs_of(recurrence: Recurrence) -> list[tuple[Any, Any, list[int]]]:
+    """Shape and type of every output of a step, and which of the new states it is."""
+    step, inputs = recurrence.step, recurrence.inputs(False)
+    traces, key, _ = _memory(recurrence, inputs, "outputs")
     dependencies: Dependencies | None = None
     if traces is not None and key in traces:
         known = traces.get(key)
         if known is not None and known[0].unchanged():
             return known[1]  # type: ignore[no-any-return]
         dependencies = _dependencies(step, traces)
-    tracer = examine(step, inputs, constants, several_in)
+    tracer = examine(step, inputs, recurrence.constants, recurrence.several)
     new = tracer.body.new_states
     found = [(o.shape, o.dtype, [j for j, v in enumerate(new) if v is o]) for o in tracer.body.outputs]
     if traces is not None and key is not None:
@@ -124,12 +133,13 @@ def outputs_of(step: Any, inputs: Any, constants: Any, several_in: bool) -> list
     return found
 
 
-def _memory(step: Any, inputs: Any, constants: Any, *flags: Any) -> tuple[Traces | None, Any, list[Any]]:
+def _memory(recurrence: Recurrence, inputs: Any, what: Any) -> tuple[Traces | None, Any, list[Any]]:
     """Where it is kept what was found out about a step, under which key, and the Tensors among the constants."""
+    step, flags = recurrence.step, (what, recurrence.several)
     given: list[Any] = []
     traces, structure = _traces(step), None
     if traces is not None and traces.failures < FAILURES:
-        given, structure = _given(constants)
+        given, structure = _given(recurrence.constants)
     if structure is None:
         return traces, None, given
     here = mode()
@@ -284,14 +294,7 @@ def _remember(key: Any, found: Plan | str) -> None:
 
 
 def run(
-    step: Callable[..., Any],
-    sequences: list[Tensor],
-    states: list[Tensor],
-    constants: Any,
-    several_in: bool,
-    again: Unrolled,
-    checkpoint: bool,
-    order: tuple[bool, bool],
+    recurrence: Recurrence, again: Unrolled, checkpoint: bool, order: tuple[bool, bool]
 ) -> tuple[tuple[Tensor, ...], list[Tensor], bool]:
     """Outputs, last states and whether the outputs are several; raises `Underivable`.
 
@@ -299,13 +302,8 @@ def run(
     `order` says that the sequences run from the last time step to the first, and that only the last output is read.
     With `checkpoint` only the states between segments are kept, and the backward pass runs each segment again.
     """
-    recording = mode().grad
-    wanted = [[recording and t._node is not None for t in ts] for ts in (sequences, states)]
-    inputs = [
-        [(t._data[:, 0], w) for t, w in zip(sequences, wanted[0], strict=True)],
-        [(t._data, w) for t, w in zip(states, wanted[1], strict=True)],
-    ]
-    plan, bound, known = _traced(step, inputs, constants, several_in, recording, again, sequences)
+    sequences, states = recurrence.sequences, recurrence.states
+    plan, bound, known = _traced(recurrence, mode().grad, again)
     saving = bool(plan.built.gradients)
     length = sequences[0].shape[1]
     arrays = [t._data for t in (*sequences, *states)]
@@ -321,8 +319,7 @@ def run(
     nodes = tuple([t._node for t in tensors])
     call: Call | None = None
     if checkpoint and saving:
-        unasked = [[(a, False) for a, _ in group] for group in inputs]
-        keeping_none = _traced(step, unasked, constants, several_in, False, again, sequences)[0]
+        keeping_none = _traced(recurrence, False, again)[0]
         call = Segments(plan, arrays, (len(sequences), len(states)), nodes, order, keeping_none)
     try:
         with np.errstate(all="ignore"):

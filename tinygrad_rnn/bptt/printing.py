@@ -13,6 +13,7 @@ import numpy as np
 from ..core.tensor import Tensor
 from .body import Underivable
 from .build import Built, build
+from .derived import Recurrence
 from .plan import compiled
 from .purity import Surroundings
 from .scan import unrolled
@@ -97,7 +98,7 @@ class _Writing:
         built, inputs, bound, given = self._built(size)
 
         def again(xs: list[Tensor], states: list[Tensor]) -> Any:
-            return unrolled(self.step, xs, states, given, self.several_in, False, None, True)
+            return unrolled(Recurrence(self.step, xs, states, given, self.several_in))
 
         run = partial(try_out, replace(built, text=text), compiled(text), inputs, bound, again)
         try:

@@ -19,7 +19,7 @@ from ..ops.creation import convert_to_tensor, zeros_like
 from ..ops.shape import flip, stack, unstack
 from . import regroup
 from .body import Underivable
-from .derived import outputs_of, run
+from .derived import Recurrence, outputs_of, run
 from .kinds import library
 from .masked import Masked, selected, valid_steps
 
@@ -67,10 +67,10 @@ def scan(
     keep = None if mask is None else _mask(mask, sequences[0].shape[:2])
     if not isinstance(states, (list, tuple)):
         raise TypeError(f"{_place(mode())}: expected a list of states, received a {type(states).__name__}")
-    current = [convert_to_tensor(s) for s in states]
+    given = [convert_to_tensor(s) for s in states]
     if keep is not None:
-        _of_examples("state", current, len(keep), _place(mode()))
-    several_in = isinstance(xs, tuple)
+        _of_examples("state", given, len(keep), _place(mode()))
+    recurrence = Recurrence(step, sequences, given, constants, isinstance(xs, tuple))
     if checkpoint not in (None, "sqrt"):
         raise ValueError(f"{_place(mode())}: checkpoint must be None or 'sqrt', received {checkpoint!r}")
     wanted = mode().derive if derive is None else derive
@@ -81,43 +81,27 @@ def scan(
     reason = ""
     if checkpoint or (wanted and not watched and not mode().wide):  # wide: float types are mixed
         try:
-            return _derived(
-                step,
-                sequences,
-                current,
-                constants,
-                several_in,
-                go_backwards,
-                keep,
-                return_sequences,
-                checkpoint,
-            )
+            return _derived(recurrence, go_backwards, keep, return_sequences, checkpoint)
         except Underivable as error:
             reason = str(error)
         if monitor is not None:
             monitor.refuse("a recurrence that runs unrolled: what its step depends on is not watched")
         if checkpoint:  # what is wrong with the step itself, its first step says
             first = [Tensor(x._data[:, :1], None) for x in sequences]
-            unrolled(step, first, current, constants, several_in, False, None, return_sequences)
+            unrolled(recurrence._replace(sequences=first))
             raise ValueError(f"{_place(mode())}: checkpoint needs derived mode, and {reason}")
-    result = unrolled(step, sequences, current, constants, several_in, go_backwards, keep, return_sequences)
+    result = unrolled(recurrence, go_backwards, keep, return_sequences)
     if reason:
         _say(f"{_place(mode())}, {_described(step)}: {reason}; the recurrence runs unrolled")
     return result
 
 
 def unrolled(
-    step: Step,
-    sequences: list[Tensor],
-    current: list[Tensor],
-    constants: Any,
-    several_in: bool,
-    go_backwards: bool,
-    keep: Any,
-    return_sequences: bool,
+    recurrence: Recurrence, go_backwards: bool = False, keep: Any = None, return_sequences: bool = True
 ) -> tuple[Any, list[Any]]:
     """Record every step."""
-    current = list(current)  # a step may change the list that it is given
+    step, sequences, states, constants, several_in = recurrence
+    current = list(states)  # a step may change the list that it is given
     length = sequences[0].shape[1]
     pieces = [unstack(x, axis=1) for x in sequences]
     order = range(length - 1, -1, -1) if go_backwards else range(length)
@@ -144,57 +128,44 @@ def unrolled(
 
 
 def _derived(
-    step: Step,
-    sequences: list[Tensor],
-    states: list[Tensor],
-    constants: Any,
-    several_in: bool,
-    go_backwards: bool,
-    keep: Any,
-    return_sequences: bool,
-    checkpoint: str | None,
+    recurrence: Recurrence, go_backwards: bool, keep: Any, return_sequences: bool, checkpoint: str | None
 ) -> tuple[Any, list[Any]]:
     """Run in derived mode; raises `Underivable`."""
-    count = len(states)
+    count, constants = len(recurrence.states), recurrence.constants
 
-    def again(xs: list[Tensor], ss: list[Tensor]) -> Any:
-        return unrolled(run_step, xs, ss, constants, several, False, None, True)
+    def again(xs: list[Tensor], states: list[Tensor]) -> Any:
+        return unrolled(ordered._replace(sequences=xs, states=states))
 
-    order = go_backwards, not return_sequences
-    ordered = [flip(x, 1) for x in sequences] if go_backwards else sequences
-    run_step, several = step, several_in
+    ordered = recurrence
+    if go_backwards:
+        ordered = ordered._replace(sequences=[flip(x, 1) for x in ordered.sequences])
     if keep is not None:
-        masked = _masked(step, ordered, states, constants, several_in)
-        run_step, several = masked, True
         valid = keep if isinstance(keep, Tensor) else Tensor(freeze(keep), None)
-        ordered = [*ordered, flip(valid, 1) if go_backwards else valid]
-        states = [*states, *masked.first_outputs()]
+        ordered = _masked(ordered, flip(valid, 1) if go_backwards else valid)
     given = not isinstance(constants, (list, tuple, dict)) or bool(constants)
     # among the constants, weights in a memory would cost as much as some steps
-    left_out = {"regroup"} if given and ordered[0].shape[1] < regroup.STEPS else set()
+    left_out = {"regroup"} if given and ordered.sequences[0].shape[1] < regroup.STEPS else set()
     with switched(passes=mode().passes | left_out):
-        outputs, last, several_out = run(
-            run_step, ordered, states, constants, several, again, checkpoint is not None, order
-        )
+        order = go_backwards, not return_sequences
+        outputs, last, several_out = run(ordered, again, checkpoint is not None, order)
     if not return_sequences:
         outputs = tuple(y[:, -1] for y in outputs)
     return (outputs if several_out else outputs[0]), last[:count]
 
 
-def _masked(
-    step: Step, sequences: list[Tensor], states: list[Tensor], constants: Any, several_in: bool
-) -> Masked:
+def _masked(recurrence: Recurrence, valid: Tensor) -> Recurrence:
     """The step that repeats its outputs: those that are no states, starting from zeros, become states."""
-    inputs = [[(x._data[:, 0], False) for x in sequences], [(s._data, False) for s in states]]
+    step, sequences, states, constants, several_in = recurrence
     zero = [s._node is None and not np.any(np.asarray(s)) for s in states]
     outputs, repeated = [], []
-    for shape, dtype, places in outputs_of(step, inputs, constants, several_in):
+    for shape, dtype, places in outputs_of(recurrence):
         found = [j for j in places if zero[j]]
         repeated.append(found[0] if found else None)
-        if shape[:1] != sequences[0].shape[:1]:
+        if shape[:1] != valid.shape[:1]:
             raise Underivable(f"an output of shape {shape} has no axis of the examples, which a mask needs")
         outputs.append(Tensor(np.zeros(shape, dtype), None))
-    return Masked(step, several_in, outputs, repeated)
+    masked = Masked(step, several_in, outputs, repeated)
+    return Recurrence(masked, [*sequences, valid], [*states, *masked.first_outputs()], constants, True)
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
