@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -290,6 +291,7 @@ def test_a_plan_that_fails_is_not_made_again(monkeypatch: pytest.MonkeyPatch) ->
         made.append(1)
         raise IndexError("tuple index out of range")
 
+    monkeypatch.setattr("tinygrad_rnn.bptt.derived._plans", OrderedDict())
     monkeypatch.setattr("tinygrad_rnn.bptt.derived.build", build)
     step = lambda x, s, c: (h := ops.tanh(x * 0.123 + s[0]), [h])  # noqa: E731
     with pytest.warns(UserWarning, match="deriving it failed"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -195,6 +196,7 @@ def test_whatever_goes_wrong_in_deriving_the_steps_run_unrolled(
     def failing(*args: Any) -> Any:
         raise error("what")
 
+    monkeypatch.setattr(derived, "_plans", OrderedDict())  # what failed is remembered
     monkeypatch.setattr(derived, "build", failing)
     x, h = np.ones((2, 3, 1)), np.ones((2, 1))
     with pytest.warns(tg.bptt.UnrolledWarning, match=f"deriving it failed .{error.__name__}: what"):

@@ -278,7 +278,7 @@ def _plan(
     except Exception as error:  # the recorded steps do the same
         reason = f"deriving it failed ({type(error).__name__}: {error}); please report this step"
         reason = str(error) if isinstance(error, Underivable) else reason
-        if not isinstance(error, MemoryError):
+        if not isinstance(error, (MemoryError, RecursionError)):  # may not come again
             _remember(key, reason)
         raise Underivable(reason) from error
     _remember(key, plan)
