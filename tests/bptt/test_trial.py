@@ -277,3 +277,18 @@ def test_float64_decides_where_gates_are_saturated(seed: int) -> None:
     model = tg.Sequential([tg.layers.SimpleRNN(4), tg.layers.Dense(1)])
     model.compile("sgd", "mse")
     model.train_on_batch(x, y)  # a warning would be an error
+
+
+def test_a_weight_of_the_finer_type_is_judged_by_the_coarser_one() -> None:
+    """Its gradient is computed from what was rounded to float32."""
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        w = tg.tensor(rng.standard_normal((3, 3)), requires_grad=True)
+
+        def step(x: Any, s: Any, constants: Any, w: Any = w) -> Any:
+            z = x @ ops.cast(w, "float32") + s[0] @ ops.cast(w, "float32") + s[1]
+            return (z > 0.1, ops.tanh(z)), [ops.tanh(z), ops.sigmoid(z + s[1])]
+
+        x, h, p = (rng.standard_normal(shape).astype("float32") for shape in ((3, 4, 3), (3, 3), (3, 3)))
+        (_, y), _ = tg.scan(step, x, [h, p], derive=True)  # a warning would be an error
+        assert tg.grad(y.sum(), w).dtype == np.float64
