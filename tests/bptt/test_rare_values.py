@@ -19,6 +19,20 @@ W, U = RNG.standard_normal((H, H)), RNG.standard_normal((H, H)) * 0.5
 X = RNG.standard_normal((N, STEPS, H))
 
 
+LARGE = X.copy()
+LARGE[0, 2, 0] = 1e200  # has no square
+
+
+def squared(u: Any) -> Any:
+    """The step of a recurrence with an output that overflows where an input is large."""
+
+    def step(x: Any, s: Any, c: Any) -> Any:
+        h = ops.tanh(x + s[0] @ u)
+        return h * (x * x), [h]
+
+    return step
+
+
 def both(function: Callable[[Any, bool], Any], xs: Any = X, twice: Any = None) -> tuple[Any, Any]:
     """Gradients of `function(weights, derive)` for w, u and k; `twice`: run once before, on ordinary data."""
     found = []
@@ -62,17 +76,10 @@ def test_a_root_of_what_was_cut_off(act: Any) -> None:
 
 
 def test_a_choice_in_the_loss_reaches_into_the_recurrence() -> None:
-    large = X.copy()
-    large[0, 2, 0] = 1e200
-
     def loss(weights: Any, derive: bool) -> Any:
         _, u, _ = weights
 
-        def step(x: Any, s: Any, c: Any) -> Any:
-            h = ops.tanh(x + s[0] @ u)
-            return h * (x * x), [h]
-
-        y, _ = tg.scan(step, large, [np.zeros((N, H))], derive=derive)
+        y, _ = tg.scan(squared(u), LARGE, [np.zeros((N, H))], derive=derive)
         return ops.where(ops.isfinite(y), y, 0.0).sum()
 
     with np.errstate(all="ignore"):
@@ -135,18 +142,11 @@ def test_a_state_that_no_step_reads() -> None:
 
 @pytest.mark.parametrize("backwards", [False, True])
 def test_earlier_outputs_that_nobody_asked_for(backwards: bool) -> None:
-    large = X.copy()
-    large[0, 2, 0] = 1e200
-
     def loss(weights: Any, derive: bool) -> Any:
         _, u, _ = weights
 
-        def step(x: Any, s: Any, c: Any) -> Any:
-            h = ops.tanh(x + s[0] @ u)
-            return h * (x * x), [h]
-
         options: dict[str, Any] = {"return_sequences": False, "go_backwards": backwards, "derive": derive}
-        return tg.scan(step, large, [np.zeros((N, H))], **options)[0].sum()
+        return tg.scan(squared(u), LARGE, [np.zeros((N, H))], **options)[0].sum()
 
     with np.errstate(all="ignore"):
         equal(*both(loss))
