@@ -195,12 +195,9 @@ def propagate(
     roots: list[tuple[Node, Any]],
     targets: set[Node] | None,
     create_graph: bool,
-    guarded: bool = False,
+    guarded: bool = False,  # a `where` was passed: what it did not take has cotangent 0, and stays out
 ) -> dict[Node, Any]:
-    """The cotangents of the targets (None: of every leaf) from those of the roots; `nodes` are the latest first.
-
-    `guarded`: a `where` was passed; what it did not take has cotangent 0, and stays out.
-    """
+    """The cotangents of the targets (None: of every leaf) from those of the roots; `nodes` are the latest first."""
     active = _towards(nodes, targets)
     cotangents: dict[Node, Any] = {}  # what has arrived at a node that was not visited yet
     owned: set[Node] = set()  # sums that we allocated, and may add to in place
@@ -315,7 +312,7 @@ def nothing(shape: Any, dtype: Any) -> Any:
 
 
 def is_nothing(g: Any) -> bool:
-    """Whether a cotangent is zeros in one place."""
+    """Whether a cotangent is that of an output that nothing uses."""
     return g.base is _ZERO
 
 
