@@ -52,7 +52,8 @@ def taken_apart_to_numbers(w, x, s, c):
 def countdown(w, x, s, c):
     h, left = s
     left = ops.relu(left + ops.cast(x[:, :1] > 0.2, "int64") - ops.cast(x[:, 1:2] > 0.2, "int64"))
-    h = ops.tanh(x @ w.Wx + h @ w.Wh) / (1.0 + left)
+    wrapped = (ops.cast(left, "int8") + 100) + 100  # 200 is no int8
+    h = ops.tanh(x @ w.Wx + h @ w.Wh) / (1.0 + left) + 0.001 * wrapped
     return h, [h, left]
 
 

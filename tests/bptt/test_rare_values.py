@@ -240,23 +240,25 @@ def test_rows_behind_a_condition_that_the_trial_did_not_meet() -> None:
     """A slice of rows of one gate: not columns of the joined gradients of all."""
     x = 0.3 * X.copy()
     x[:, 1] += 5.0
-    kernel = RNG.standard_normal((H, 3 * H))
+    shapes = (H, 3 * H), (H, 3 * H), (3 * H,), (3 * H,)
+    values = [0.6 * RNG.standard_normal(shape) for shape in shapes]
 
-    def gradient(derive: bool) -> Any:
-        b = tg.tensor(np.zeros(3 * H), requires_grad=True)
+    def gradients(derive: bool) -> Any:
+        v, u, b, c2 = weights = [tg.tensor(value, requires_grad=True) for value in values]
 
         def step(x: Any, s: Any, c: Any) -> Any:
-            n, r, z = ops.split(x @ kernel + b, 3, axis=1)
-            hn, hr, hz = ops.split(s[0] @ kernel, 3, axis=1)
+            n, r, z = ops.split(x @ v + b, 3, axis=1)
+            hn, hr, hz = ops.split(s[0] @ u + c2, 3, axis=1)
             before = ops.where(x[:, :1] > 3, ops.pad(n, ((1, 0), (0, 0)))[:-1], 0.0)
             z = ops.sigmoid(z + hz)
             h = z * s[0] + (1 - z) * ops.tanh(before + ops.sigmoid(r + hr) * hn)
             return h, [h]
 
         y, _ = tg.scan(step, x, [np.zeros((N, H))], derive=derive)
-        return tg.grad((y * y).sum(), b).numpy()
+        return [np.asarray(g) for g in tg.grad((y * y).sum(), weights)]
 
-    np.testing.assert_allclose(gradient(True), gradient(False), rtol=1e-10, atol=1e-12)
+    for a, b in zip(gradients(True), gradients(False), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
 def test_whole_numbers_beyond_those_of_floats() -> None:
