@@ -211,9 +211,10 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     if "hoist" in off:
         off |= NEED_HOIST
 
-    def apply(name: str, *given: Any) -> Any:
+    def apply(name: str, *given: Any) -> None:
         """Apply a pass, unless it is off."""
-        return None if name in off else PASSES[name](*given)
+        if name not in off:
+            PASSES[name](*given)
 
     body = tracer.body
     names = Names(body)
