@@ -25,7 +25,7 @@ from bptt.remembered import (
 from bptt.steps import H
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.bptt.dependencies import LARGEST
+from tinygrad_rnn.bptt.outside.dependencies import LARGEST
 
 SCALE: Any = 2.0
 OTHER: Any = 3.0

@@ -24,7 +24,7 @@ from bptt.steps import H, N, inputs, weight
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
-from tinygrad_rnn.bptt.dependencies import LARGEST
+from tinygrad_rnn.bptt.outside.dependencies import LARGEST
 
 
 def check(step: Any, change: Any, traced: list[Any], known: bool) -> None:

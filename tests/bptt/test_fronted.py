@@ -14,7 +14,8 @@ from bptt.test_rows import source
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import layers, ops
-from tinygrad_rnn.bptt import derived, fronted
+from tinygrad_rnn.bptt import derived
+from tinygrad_rnn.bptt.passes import fronted
 
 RNG = np.random.default_rng(0)
 

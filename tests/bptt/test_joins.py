@@ -11,7 +11,8 @@ from bptt.test_passes import loop_of
 from bptt.test_rows import source
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.bptt import derived, joins
+from tinygrad_rnn.bptt import derived
+from tinygrad_rnn.bptt.passes import joins
 
 
 @pytest.fixture(autouse=True)

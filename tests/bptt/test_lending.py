@@ -12,8 +12,8 @@ from leaves import same_bits
 import tinygrad_rnn as tg
 from tinygrad_rnn import layers, ops
 from tinygrad_rnn.bptt.plan import Rerun
-from tinygrad_rnn.bptt.program import At, Step, program
-from tinygrad_rnn.bptt.recording import Recorder, Recording
+from tinygrad_rnn.bptt.recorded.program import At, Step, program
+from tinygrad_rnn.bptt.recorded.recording import Recorder, Recording
 from tinygrad_rnn.config import switched
 from tinygrad_rnn.core.autodiff import leaf_gradients
 from tinygrad_rnn.core.tensor import Tensor

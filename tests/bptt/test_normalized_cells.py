@@ -145,7 +145,7 @@ def test_the_factor_of_gates_goes_into_the_gain_of_a_normalization(
     kinds: str, fast_tanh: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In float32, the only type for which ½ is used; the order of gates stays as it is."""
-    monkeypatch.setattr("tinygrad_rnn.bptt.gates._has_fast_tanh", lambda: fast_tanh)
+    monkeypatch.setattr("tinygrad_rnn.bptt.passes.gates._has_fast_tanh", lambda: fast_tanh)
     held = {
         n: tg.Variable(w.numpy().astype("float32"), name=n)
         for n, w in weights(U=(4, 16), gain=(16,), shift=(16,)).items()
@@ -180,7 +180,7 @@ def test_a_large_gradient_that_is_summed_as_well_is_computed_once(monkeypatch: p
         return sum(line.startswith("multiply(") for line in loop_of(sources(step)[1]))
 
     few = products()
-    monkeypatch.setattr("tinygrad_rnn.bptt.algebra.IN_CACHE", 1)
+    monkeypatch.setattr("tinygrad_rnn.bptt.passes.algebra.IN_CACHE", 1)
     assert products() == few + 1  # dh · gain, once; its factors were made before the loop
     agree(step, W)
 

@@ -15,8 +15,8 @@ from bptt.test_rows import source
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
-from tinygrad_rnn.bptt import pairs
 from tinygrad_rnn.bptt.explain import calls_in_loops
+from tinygrad_rnn.bptt.passes import pairs
 
 NAMES = [*[f.__name__ for f in CELLS], "lstm", "layer_norm_lstm"]
 every_pair = pytest.mark.parametrize("name", NAMES)
@@ -30,7 +30,7 @@ types = pytest.mark.parametrize(
 @pytest.fixture(params=[False, True], autouse=True)
 def fast_tanh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where tanh is fast all gates of float32 are one group, and their last is a part of it."""
-    monkeypatch.setattr("tinygrad_rnn.bptt.gates._has_fast_tanh", lambda: request.param)
+    monkeypatch.setattr("tinygrad_rnn.bptt.passes.gates._has_fast_tanh", lambda: request.param)
 
 
 @every_pair

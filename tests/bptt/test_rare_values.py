@@ -12,7 +12,7 @@ from bptt.test_recording import recorded
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
-from tinygrad_rnn.bptt import gates
+from tinygrad_rnn.bptt.passes import gates
 
 STEPS, N, H = 5, 3, 4
 RNG = np.random.default_rng(0)

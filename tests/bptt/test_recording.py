@@ -13,8 +13,8 @@ from reflection import differentiable, every_differentiable, run, same, weights
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
-from tinygrad_rnn.bptt.program import At, Step, program
-from tinygrad_rnn.bptt.recording import MOST_STEPS, Recorder, Recording, Refused
+from tinygrad_rnn.bptt.recorded.program import At, Step, program
+from tinygrad_rnn.bptt.recorded.recording import MOST_STEPS, Recorder, Recording, Refused
 from tinygrad_rnn.config import switched
 from tinygrad_rnn.core.autodiff import MOST_USES, leaf_gradients
 from tinygrad_rnn.core.op import OPS

@@ -14,7 +14,8 @@ from bptt.test_rows import source
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
-from tinygrad_rnn.bptt import derived, regroup
+from tinygrad_rnn.bptt import derived
+from tinygrad_rnn.bptt.passes import regroup
 
 N, F, H, ENTRIES, K = 3, 2, 5, 4, 6  # examples, features, units; entries of the memory, and their units
 RNG = np.random.default_rng(0)

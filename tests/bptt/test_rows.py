@@ -11,8 +11,8 @@ from bptt.row_cells import CELLS
 from bptt.test_passes import loop_of
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.bptt import rows
 from tinygrad_rnn.bptt.explain import calls_in_loops
+from tinygrad_rnn.bptt.passes import rows
 
 every_row = pytest.mark.parametrize(
     "name", [f.__name__ for f in CELLS] + ["vanilla", "lstm", "gru_after", "joined"]

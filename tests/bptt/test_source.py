@@ -18,9 +18,9 @@ from bptt.steps import equal
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
-from tinygrad_rnn.bptt.build import compose
-from tinygrad_rnn.bptt.tight import tighten
-from tinygrad_rnn.bptt.tracer import trace
+from tinygrad_rnn.bptt.compose import compose
+from tinygrad_rnn.bptt.step.tracer import trace
+from tinygrad_rnn.bptt.writing.tight import tighten
 from tinygrad_rnn.config import switched
 from tinygrad_rnn.layers.symbolic import flatten
 

@@ -79,7 +79,7 @@ def test_a_source_that_holds_for_one_batch_size_says_so(step: Any, batch: int) -
 
 def test_a_source_is_tried_out_before_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(
-        tg.bptt.text.STATEMENTS, "tanh", lambda y, a, attrs, lead: [f"np.sin({a[0]}, out={y})"]
+        tg.bptt.step.text.STATEMENTS, "tanh", lambda y, a, attrs, lead: [f"np.sin({a[0]}, out={y})"]
     )
 
     def step(x: Any, states: Any, constants: Any) -> Any:

@@ -14,7 +14,8 @@ from bptt.test_rows import source
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
-from tinygrad_rnn.bptt import derived, spread
+from tinygrad_rnn.bptt import derived
+from tinygrad_rnn.bptt.passes import spread
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from bptt.steps import H, N, equal, inputs, lstm_run, lstm_step, start, weight
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
-from tinygrad_rnn.bptt import build, derived
+from tinygrad_rnn.bptt import derived, examine
 from tinygrad_rnn.bptt.plan import CACHES_KEPT
 
 
@@ -129,15 +129,15 @@ def test_the_plans_of_many_batch_sizes_are_forgotten(plans: Any, monkeypatch: py
 def test_the_structures_of_a_number_that_always_changes_are_forgotten(
     plans: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "_examined", OrderedDict())
-    monkeypatch.setattr(build, "STRUCTURES_KEPT", 3)
+    monkeypatch.setattr(examine, "_examined", OrderedDict())
+    monkeypatch.setattr(examine, "STRUCTURES_KEPT", 3)
     scale = [1.0]
     for k in range(8):
         scale[0] = 1.0 + k
         y, _ = tg.scan(lambda x, s, c: (s[0] * scale[0], [s[0] + x]), inputs(), start(), derive=True)
         want, _ = tg.scan(lambda x, s, c: (s[0] * scale[0], [s[0] + x]), inputs(), start(), derive=False)
         equal([y], [want])
-    assert [len(known) for known in build._examined.values()] == [3]
+    assert [len(known) for known in examine._examined.values()] == [3]
 
 
 def test_nothing_is_left_behind_when_results_are_dropped() -> None:

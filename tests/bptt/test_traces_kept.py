@@ -15,7 +15,7 @@ from bptt.steps import H, N, inputs, weight
 import tinygrad_rnn as tg
 from tinygrad_rnn import layers, ops
 from tinygrad_rnn.bptt import derived
-from tinygrad_rnn.bptt.dependencies import Dependencies, Unsure
+from tinygrad_rnn.bptt.outside.dependencies import Dependencies, Unsure
 
 
 @pytest.fixture

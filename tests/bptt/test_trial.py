@@ -14,9 +14,10 @@ from bptt.steps import may_unroll
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
 from tinygrad_rnn.bptt import derived
-from tinygrad_rnn.bptt.body import Underivable
-from tinygrad_rnn.bptt.build import build, examine
+from tinygrad_rnn.bptt.build import build
+from tinygrad_rnn.bptt.examine import examine
 from tinygrad_rnn.bptt.plan import Plan
+from tinygrad_rnn.bptt.step.body import Underivable
 from tinygrad_rnn.bptt.trial import sampled, try_out
 from tinygrad_rnn.config import switched
 

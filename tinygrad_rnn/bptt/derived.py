@@ -20,14 +20,15 @@ from ..config import epsilon, floatx, mode
 from ..core.arrays import copy_unless_frozen
 from ..core.op import Array, Node, Op, Port
 from ..core.tensor import Tensor, Variable
-from .body import Underivable
-from .build import build, examine
-from .dependencies import LARGEST, Dependencies, Unsure
+from .build import build
+from .examine import examine
 from .masked import Masked
+from .outside.dependencies import LARGEST, Dependencies, Unsure
+from .outside.purity import Traces
 from .plan import Call, Plan, Rerun, forward_only, start
-from .purity import Traces
 from .segments import Segments
-from .tracer import Tracer
+from .step.body import Underivable
+from .step.tracer import Tracer
 from .trial import Unrolled, sampled, try_out
 
 BLOCK = 31 * 2**20  # bytes; glibc raises the size from which it returns memory to the system up to 32 MB

@@ -11,11 +11,12 @@ from typing import Any
 from ..config import mode, switched
 from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor
-from .body import Underivable
-from .build import NEED_HOIST, PASSES, examine
+from .examine import examine
+from .passes import NEED_HOIST, PASSES
 from .printing import written
-from .source import laid_out
-from .text import VIEWS
+from .step.body import Underivable
+from .step.text import VIEWS
+from .writing.source import laid_out
 
 layer_of_cell: list[Callable[[Any], Any]] = []  # what makes a layer of a cell; the layers enter it
 

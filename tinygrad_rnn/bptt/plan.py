@@ -13,10 +13,10 @@ from ..config import enable_grad, switched
 from ..core.autodiff import collect, is_nothing, propagate
 from ..core.op import Array, GradSlot, Leaf, Node
 from ..core.tensor import Tensor
-from .body import Underivable
 from .build import Built
-from .replay import needed, replay, uneven
-from .tight import lending, tighten
+from .step.body import Underivable
+from .step.replay import needed, replay, uneven
+from .writing.tight import lending, tighten
 
 SMALL = 8  # first states up to here count as bounded
 CACHES_KEPT = 4  # sets of buffers that wait for another call with the same structure

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from ..core.tensor import Tensor
-from .body import Underivable
 from .build import Built, build
 from .derived import Recurrence
+from .outside.purity import Surroundings
 from .plan import compiled
-from .purity import Surroundings
 from .scan import unrolled
-from .tracer import trace
+from .step.body import Underivable
+from .step.tracer import trace
 from .trial import try_out
 
 SIZES = 8  # of batches, for which a source is written to see where the batch size stands

@@ -17,11 +17,11 @@ from ..core.arrays import freeze
 from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor, zeros_like
 from ..ops.shape import flip, stack, unstack
-from . import regroup
-from .body import Underivable
 from .derived import Recurrence, outputs_of, run
-from .kinds import library
 from .masked import Masked, selected, valid_steps
+from .outside.kinds import library
+from .passes import regroup
+from .step.body import Underivable
 
 Step = Callable[[Any, list[Any], Any], tuple[Any, Any]]
 

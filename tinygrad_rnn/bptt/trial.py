@@ -12,8 +12,8 @@ from ..config import enable_grad, mode, switched
 from ..core.autodiff import grad
 from ..core.op import Array, GradSlot, Leaf
 from ..core.tensor import Tensor
-from .body import Underivable
 from .build import Built
+from .step.body import Underivable
 
 STEPS = 3
 TRIALS = 10

@@ -10,7 +10,7 @@ import numpy as np
 from ..bptt import Source, bptt_source, scan
 from ..bptt.explain import layer_of_cell
 from ..bptt.masked import valid_steps
-from ..bptt.purity import Traces
+from ..bptt.outside.purity import Traces
 from ..config import Scope, mode, switched
 from ..core.tensor import Tensor
 from ..ops import where

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ..bptt.kinds import OF_CALLS
+from ..bptt.outside.kinds import OF_CALLS
 from ..config import Scope, mode, no_grad, switched
 from ..core.tensor import Variable
 from .arguments import reset_after_hint

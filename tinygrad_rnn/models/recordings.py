@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..bptt.recording import Recorder, Recording
+from ..bptt.recorded.recording import Recorder, Recording
 from ..config import epsilon, floatx, mode, switched
 from ..core.op import Array
 from ..core.tensor import Tensor

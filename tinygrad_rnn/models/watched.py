@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..bptt.kinds import OF_CALLS, PACKAGE, library
-from ..bptt.reached import content
+from ..bptt.outside.kinds import OF_CALLS, PACKAGE, library
+from ..bptt.outside.reached import content
 from ..config import SeedGenerator, generator
 from ..core.op import Array
 from ..core.tensor import Variable

@@ -1,0 +1,108 @@
+"""Whether a step can be derived: what it does must depend on its inputs alone, and change nothing else."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+
+from ..config import mode
+from ..core.op import Array
+from .outside.purity import Surroundings, kind_of
+from .step.body import Underivable
+from .step.tracer import Tracer, trace
+
+# What was found about steps: the structures that are free of side effects, as keys, or the reason why not.
+_examined: OrderedDict[Any, Any] = OrderedDict()
+EXAMINED_KEPT = 512
+STRUCTURES_KEPT = 64  # of one kind of step: a number may be another one at every call
+LOOKS = 3  # what has changed every time was changed by the step, and not by another thread
+
+
+def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
+    """Trace a step; the first time, make sure that it depends on its inputs alone and changes nothing else.
+
+    Raises `Underivable` with the reason, also for whatever the step itself raises: unrolled, it says where.
+    """
+    shapes = tuple([(a.shape, a.dtype) for group in inputs for a, _ in group])
+    key = (kind_of(step), shapes, mode().training)
+    known = _examined.setdefault(key, {})
+    if isinstance(known, str):
+        raise Underivable(known)
+    surroundings = Surroundings(step, constants)
+    try:
+        tracer = trace(step, inputs[0], inputs[1], constants, several_in)
+        if surroundings.built():  # it has its weights now: look again
+            return examine(step, inputs, constants, several_in)
+        structure = tracer.body.key()
+        # the same ops may come about in another way: a chance that was 0 is none now
+        if structure not in known or surroundings.changed(tracer):
+            _check_pure(step, inputs, constants, several_in, tracer, surroundings)
+            known[structure] = None
+            while len(known) > STRUCTURES_KEPT:
+                known.pop(next(iter(known)), None)
+    except Exception as error:
+        if not surroundings.built():  # weights that were made stay
+            surroundings.undo()
+            surroundings.rewind()
+        if not isinstance(error, Underivable):
+            raise Underivable(f"the step raised {type(error).__name__}: {error}") from error
+        _examined[key] = str(error)
+        raise
+    finally:
+        while len(_examined) > EXAMINED_KEPT:
+            _examined.popitem(last=False)
+    return tracer
+
+
+def _check_pure(
+    step: Any, inputs: Any, constants: Any, several_in: bool, tracer: Tracer, around: Surroundings
+) -> None:
+    """Run the step on other values: what it does must not depend on them, nor on how often it was called."""
+    rng = np.random.default_rng(0)
+    other = [[(_other(a, rng), w) for a, w in group] for group in inputs]
+    again = trace(step, other[0], other[1], constants, several_in, before=tracer)
+    if again.body.key() != tracer.body.key():
+        raise Underivable("the step does something else when it is called again, or with other values")
+    for value, a, b in zip(tracer.body.constants, tracer.body.bound, again.body.bound, strict=True):
+        if a is not b and not np.array_equal(
+            np.asarray(a), np.asarray(b), equal_nan=np.asarray(a).dtype.kind in "fc"
+        ):
+            site = next((v.site for v in tracer.body.values if value in v.args), "")
+            raise Underivable(
+                f"{site or 'the step'} uses an array that is random, as dropout is, or depends on values that "
+                "are no longer Tensors"
+            )
+    if drawn := around.drawn(tracer):
+        raise Underivable(f"the step draws from {drawn}")
+    changed, drawn, looks, first = around.undo(), around.moved(), 1, around
+    while changed or drawn:
+        if looks == LOOKS:
+            first.rewind()
+            raise Underivable(f"the step changes {changed}" if changed else f"the step draws from {drawn}")
+        around = Surroundings(step, constants)
+        trace(step, other[0], other[1], constants, several_in)
+        changed, drawn, looks = around.undo(), around.moved(), looks + 1
+    outside = {id(getattr(b, "_data", b)) for b in again.body.bound}
+    arrays = [(v.site, t._data) for v, t in again.body.tensors.items() if id(t._data) not in outside]
+    computed = [(site, weakref.ref(a)) for site, a in arrays if isinstance(a, np.ndarray)]
+    del again, arrays
+    _check_forgotten(computed)
+
+
+def _check_forgotten(computed: list[tuple[str, weakref.ref[Array]]]) -> None:
+    """Make sure that nothing holds what a step computed, now that its trace is gone."""
+    if any(array() is not None for _, array in computed):
+        gc.collect()  # the step may have left a cycle
+    for site, array in reversed(computed):
+        if array() is not None:
+            raise Underivable(f"{site or 'the step'} keeps a tensor outside of the step")
+
+
+def _other(array: Array, rng: np.random.Generator) -> Array:
+    if array.dtype.kind not in "fc":
+        return array
+    return rng.standard_normal(array.shape).astype(array.dtype)

@@ -1,0 +1,49 @@
+"""The passes over a step and its backward pass, one in a file: each a function that can be switched off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..step import schedule
+from . import (
+    algebra,
+    center,
+    dots,
+    folding,
+    fronted,
+    gates,
+    joins,
+    lerp,
+    pairs,
+    pieces,
+    regroup,
+    rows,
+    share,
+    spread,
+    sums,
+    terms,
+)  # fmt: skip
+
+PASSES: dict[str, Any] = {  # in the order in which they are applied; each can be switched off
+    "share": share.share,
+    "regroup": regroup.regroup,
+    "center": center.center,
+    "sums": sums.sums,
+    "lerp": lerp.lerp,
+    "guards": algebra.guards,
+    "factors": algebra.factors,
+    "terms": terms.terms,
+    "dots": dots.dots,
+    "hoist": schedule.program,
+    "defer": schedule.defer,
+    "pieces": pieces.pieces,
+    "rows": rows.rows,
+    "merge": gates.merge,
+    "fold": folding.Folding,
+    "pairs": pairs.pairs,
+    "joins": joins.joins,
+    "fronted": fronted.fronted,
+    "spread": spread.spread,
+}
+
+NEED_HOIST = frozenset(("regroup", "factors", "terms", "rows", "merge", "fold", "spread"))

@@ -1,0 +1,274 @@
+"""Passes that make one call of several: gates side by side in memory, activated together.
+
+They rewrite the forward pass when the backward pass is known, which keeps the user's weights and order of gates.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...core.op import OPS
+from ..step.adjoint import Adjoint, users_in
+from ..step.body import Body, Made, Value
+from ..step.walks import dependents, in_order
+from .folding import Folding
+
+
+def _has_fast_tanh() -> bool:
+    """Whether tanh costs less than the exponential, division and two additions of a sigmoid: with AVX-512."""
+    core: Any = np._core  # type: ignore[attr-defined]
+    return bool(getattr(core._multiarray_umath, "__cpu_features__", {}).get("AVX512F"))
+
+
+# ½ + ½ tanh(½ z) has no digits of a small sigmoid: these ops show it, and those hand it on.
+_SHOW = frozenset(
+    "log log2 log10 log1p sqrt rsqrt reciprocal power equal not_equal greater greater_equal less less_equal".split()
+)
+_HAND_ON = frozenset(
+    "multiply divide add subtract negative square absolute relu maximum minimum where split part unstack stack "
+    "concatenate reshape transpose broadcast_to getitem flip roll stop copy cast".split()
+)
+
+
+def _exact(body: Body) -> set[Value]:
+    """Values that must keep all their digits, however small: a logarithm is taken of them, they divide, or leave."""
+    states = dict(zip(body.states, body.new_states, strict=True))
+    found: set[Value] = set()
+    shown: list[Any] = [v.inputs for v in body.values if v.op in _SHOW]
+    shown += [(v.args[1],) for v in body.values if v.op == "divide" and isinstance(v.args[1], Value)]
+    waiting = [a for inputs in shown for a in inputs]
+    while waiting:
+        value = waiting.pop()
+        if value not in found:
+            found.add(value)
+            waiting += value.inputs if value.op in _HAND_ON else [states[value]] if value in states else []
+    return found | set(body.outputs)
+
+
+def merge(body: Body, adjoint: Adjoint, folded: bool) -> None:
+    """Activate equal gates in one call: `(batch, 4 · units)` is kept as `(4, batch, units)`, gate after gate.
+
+    The first op of an activation reads rows and writes these blocks, so that each gate lies in one piece. With
+    `folded` the weights may be changed for it, see `Folding`.
+    """
+    users = users_in(body, adjoint)
+    carried = dependents(body.values, body.states)
+    varying = dependents(body.values, [*body.xs, *body.states])
+    folding, exact = Folding(users, varying) if folded else None, _exact(body)
+    made: list[Value] = []
+    for value in body.values:
+        if value.op == "split" and value in carried and _equal_parts(value):
+            made += _Gates(value, users, varying, folding, exact).run()
+        elif folding and value.op == "sigmoid" and value in carried and value not in made:
+            made += [*_negated(value, folding, exact), value]
+        elif value not in made:
+            made.append(value)
+    body.values = made = in_order(made)
+    for value in made if folded else ():
+        if value.op == "sigmoid" and _by_tanh(value, exact):
+            value.op = "sigmoid_by_tanh"
+
+
+def _by_tanh(gate: Value, exact: set[Value]) -> bool:
+    """Whether a sigmoid is to be written as a tanh."""
+    return gate.dtype == np.float32 and _has_fast_tanh() and gate not in exact
+
+
+def _negated(gate: Value, folding: Folding, exact: set[Value]) -> list[Value]:
+    """The ops of a sum of products under a single sigmoid, with its change of sign in the weights."""
+    (z,) = gate.args
+    if _by_tanh(gate, exact) or not (
+        isinstance(z, Value) and z.shape and z.dtype == gate.dtype and z in folding.varying
+    ):
+        return []
+    made = Made(gate.dtype, z.eq)
+    if folding.possible(z, gate, z.shape[-1], False):
+        gate.args = (folding.fold(z, [0], [-1.0], z.shape[-1], made.new),)
+        gate.op = "sigmoid_of_negative"
+    return made
+
+
+def _equal_parts(value: Value) -> bool:
+    """Whether a split cuts the columns of a matrix into equal parts."""
+    shapes = value.shape
+    return len(shapes) > 1 and len(shapes[0]) == 2 and value.attrs["axis"] == 1 and len(set(shapes)) == 1
+
+
+class _Gates:
+    """The parts of one split, and the functions that activate them."""
+
+    def __init__(
+        self,
+        split: Value,
+        users: dict[Value, list[Any]],
+        varying: set[Value],
+        folding: Folding | None,
+        exact: set[Value],
+    ) -> None:
+        self.split, self.users, self.varying, self.folding = split, users, varying, folding
+        self.count, (self.batch, self.width) = len(split.shape), split.shape[0]
+        self.parts: list[Value | None] = [None] * self.count
+        for part in users.get(split, []):
+            self.parts[part.attrs["index"]] = part
+        self.kinds = [self._activation(p) for p in self.parts]
+        parts = [(p, kind) for p, kind in zip(self.parts, self.kinds, strict=True) if p is not None]
+        gates = [users[p][0] if kind else p for p, kind in parts]
+        self.half = all(_by_tanh(gate, exact) for gate in gates)
+        self.made: list[Value] = []
+
+    def _activation(self, part: Value | None) -> str:
+        """The elementwise function that alone uses a part; empty if there is none."""
+        found = self.users.get(part, []) if part is not None else []
+        if len(found) == 1 and isinstance(found[0], Value) and len(found[0].args) == 1:
+            op = OPS.get(found[0].op)
+            if op is not None and op.broadcasts and part is not None and found[0].dtype == part.dtype:
+                return str(found[0].op)
+        return ""
+
+    def run(self) -> list[Value]:
+        """The ops that replace the split, its parts and their activations."""
+        source = self.split.args[0]
+        if self._opens(source):
+            return self.made
+        if not any(self.kinds):
+            return [self.split]
+        order = list(range(self.count))
+        folding = self.folding
+        moved = folding is not None and folding.possible(source, self.split, self.width)
+        if moved:
+            first = [self.kinds.index(k) if k else i for i, k in enumerate(self.kinds)]
+            order.sort(key=lambda i: (self.half and self.kinds[i] != "sigmoid", first[i]))
+        if folding and (moved or folding.possible(source, self.split, self.width, False)):
+            scales = [(0.5 if self.half else -1.0) if self.kinds[i] == "sigmoid" else 1.0 for i in order]
+            if order != sorted(order) or any(s != 1.0 for s in scales):
+                source = folding.fold(source, order, scales, self.width, self._new)
+            self.kinds = ["folded" if k == "sigmoid" else k for k in self.kinds]
+        whole = source
+        blocks = source.op in ("add", "matmul") and all(self.kinds)
+        if blocks:
+            whole = self._gate_by_gate(source)
+        self._activate(whole, blocks, order)
+        return self.made
+
+    def _opens(self, source: Value) -> bool:
+        """Gates that were activated together before they were split: only the sum is written in blocks."""
+        op = OPS.get(source.op)
+        if len(source.args) != 1 or op is None or not op.broadcasts or self.users.get(source) != [self.split]:
+            return False
+        total = source.args[0]
+        if not isinstance(total, Value) or self.users.get(total) != [source] or not self._adds(total):
+            return False
+        name, half = source.op, False
+        if name == "sigmoid" and self.folding and self.folding.possible(total, source, self.width):
+            half = self.half
+            scale = 0.5 if half else -1.0
+            order, scales = list(range(self.count)), [scale] * self.count
+            total = self.folding.fold(total, order, scales, self.width, self._new)
+            name = "tanh" if half else "sigmoid_of_negative"
+        whole = self._blocks(total)
+        done = self._new(name, (whole,), {}, whole.shape, source.label)
+        done.eq = source.eq
+        if half:
+            done = self._new("half_plus_half", (done,), {}, whole.shape, source.label)
+            done.eq = source.eq
+        self._members(done, self.parts, "", True)
+        return True
+
+    def _new(
+        self, op: str, args: tuple[Any, ...], attrs: dict[str, Any], shape: Any, label: str = ""
+    ) -> Value:
+        value = Value(op, args, attrs, shape, self.split.dtype)
+        value.label, value.eq = label, self.split.eq
+        return self._add(value)
+
+    def _add(self, value: Value) -> Value:
+        if not self.varying.isdisjoint(value.inputs):
+            self.varying.add(value)
+        self.made.append(value)
+        return value
+
+    # --- the gates ----------------------------------------------------------------------------------
+
+    def _gate_by_gate(self, rows: Value) -> Value:
+        """`(batch, gates · units)` seen as `(gates, batch, units)`: the activations write it down like that."""
+        n, batch, width = self.count, self.batch, self.width
+        cut = self._new("reshape", (rows,), {"shape": (batch, n, width), "rows": True}, (batch, n, width))
+        return self._new("transpose", (cut,), {"axes": (1, 0, 2)}, (n, batch, width), rows.label)
+
+    def _adds(self, total: Value) -> bool:
+        """Whether a value is an addition that can write its sum gate by gate."""
+        return total.op == "add" and all(
+            isinstance(a, Value)
+            and a.shape == total.shape
+            and a.op in ("add", "matmul", "part")
+            and a in self.varying
+            for a in total.args
+        )
+
+    def _blocks(self, total: Value) -> Value:
+        """A sum of pre-activations, written as `(gates, batch, units)`."""
+        views = tuple([self._gate_by_gate(a) for a in total.args])
+        return self._new("add", views, {"own": True}, views[0].shape, total.label)
+
+    def _activate(self, whole: Value, blocks: bool, order: list[int]) -> None:
+        written = kinds = [self.kinds[i] for i in order]
+        if self.half:  # one tanh for those whose ½ is in the weights, and for a tanh behind them
+            kinds = ["tanh" if k == "folded" else k for k in kinds]
+        bounds = [0]
+        for i in range(1, self.count):
+            if not kinds[i] or kinds[i] != kinds[i - 1] or (written[i - 1] != written[i] == "folded"):
+                bounds.append(i)
+        bounds.append(self.count)
+        groups = self._cut(whole, bounds, blocks, self.split)
+        for group, a, b in zip(groups, bounds, bounds[1:], strict=False):
+            members = [self.parts[order[i]] for i in range(a, b)]
+            group.label = "_".join(p.label for p in members if p is not None and p.label)
+            done = group
+            if kinds[a]:
+                op = "sigmoid_of_negative" if kinds[a] == "folded" else kinds[a]
+                done = self._new(op, (group,), {"own": True} if blocks else {}, group.shape, group.label)
+                done.eq = self._eq(members)
+            folded = sum(self.kinds[order[i]] == "folded" for i in range(a, b)) if self.half else 0
+            if folded:
+                first, *rest = self._cut(done, sorted({0, folded, b - a}), blocks)
+                first.label = "_".join(p.label for p in members[:folded] if p is not None and p.label)
+                half = self._new("half_plus_half", (first,), {}, first.shape, first.label)
+                half.eq = self._eq(members[:folded])
+                self._members(half, members[:folded], kinds[a], blocks)
+                if rest:
+                    self._members(rest[0], members[folded:], kinds[a], blocks)
+            else:
+                self._members(done, members, kinds[a], blocks)
+
+    def _eq(self, members: list[Value | None]) -> str:
+        """The equations in which gates are activated."""
+        users = [self.users[p][0].eq for p in members if p is not None]
+        return ", ".join(dict.fromkeys(e for e in users if e))
+
+    def _cut(self, whole: Value, bounds: list[int], blocks: bool, split: Value | None = None) -> list[Value]:
+        """Cut gates at the bounds."""
+        axis, unit = (0, 1) if blocks else (1, self.width)
+        sizes = [b - a for a, b in zip(bounds, bounds[1:], strict=False)]
+        shapes = tuple((n, self.batch, self.width) if blocks else (self.batch, n * self.width) for n in sizes)
+        cut = split or Value("split", (), {}, shapes, whole.dtype)
+        cut.args, cut.shape = (whole,), shapes
+        cut.attrs = {"at": tuple(b * unit for b in bounds[1:-1]), "axis": axis}
+        self._add(cut)
+        return [self._new("part", (cut,), {"index": k}, shape) for k, shape in enumerate(shapes)]
+
+    def _members(self, group: Value, members: list[Value | None], kind: str, blocks: bool) -> None:
+        """The single gates of a group; they keep their identity, as the backward pass refers to them."""
+        n, shape = len(members), (self.batch, self.width)
+        attrs: dict[str, Any] = {"axis": 0}
+        if not blocks:
+            attrs = {"axis": 1, "at": tuple(range(self.width, n * self.width, self.width))}
+        opened = self._new("unstack" if blocks else "split", (group,), attrs, (shape,) * n)
+        self.users[group] = [opened]
+        for j, part in enumerate(members):
+            if part is not None:
+                target = self.users[part][0] if kind else part
+                target.label = target.label or part.label
+                target.op, target.args, target.attrs = "part", (opened,), {"index": j}
+                self.made.append(target)

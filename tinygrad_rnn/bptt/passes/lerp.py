@@ -1,0 +1,91 @@
+"""The pass over weighted means: `a · x + (1 − a) · y` in three calls, not in four."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..step.body import Body, Value
+from ..step.tracer import Tracer
+from ..step.walks import ancestors, dependents, users_of
+from .sums import computed
+
+BOUNDED = frozenset(
+    "tanh softsign erf sin cos".split()
+)  # by 1, and of either sign: no logarithm is taken of them
+PARTS = frozenset("part split unstack getitem reshape transpose flip roll broadcast_to stop copy".split())
+
+
+def lerp(tracer: Tracer) -> None:
+    """Go from one value towards the other: `a · x + (1 − a) · y = y + a · (x − y)`, as for a gate that keeps a state.
+
+    The backward pass needs the difference for the gradient of `a`, and gets `1 − a` before the loop. The sum is rounded
+    otherwise: where `a` is 1 and `y` large, nothing is left of `x`. So `y` must be bounded, by a tanh for instance; a
+    state is, if it begins with small values (`body.small`) and is such a mean itself.
+    """
+    body = tracer.body
+    bounded = _bounded(body)
+    carried = dependents(body.values, body.states)
+    users = users_of(body.values, body.ends)
+    made: list[Value] = []
+    for value in body.values:
+        found = _weighted_mean(value, carried, users)
+        # a state: others may be read where rounding shows, by a logarithm or a test
+        if found and found[2] in bounded and value in body.new_states:
+            a, x, y = found
+            if y.op not in BOUNDED:  # it is, or is a part of, a state: of one that others keep bounded, maybe
+                body.small |= {j for j, state in enumerate(body.states) if state in bounded}
+            difference = computed(tracer, made, "subtract", x, y)
+            step = computed(tracer, made, "multiply", a, difference)
+            difference.eq = step.eq = value.eq
+            value.args = (y, step)
+        made.append(value)
+    needed = ancestors(body.ends)
+    body.values = [v for v in made if v in needed]
+
+
+def _weighted_mean(value: Value, carried: set[Value], users: dict[Value, list[Any]]) -> Any:
+    """`a`, `x` and `y` of `a · x + (1 − a) · y`, of one shape, where nothing else needs the terms and `1 − a`."""
+    if value.op != "add" or value not in carried or not all(_product(v, value, users) for v in value.args):
+        return None
+    return _mean(value, lambda rest, other: rest in carried and users[rest] == [other])
+
+
+def _mean(value: Value, fits: Callable[[Value, Value], bool] = lambda rest, other: True) -> Any:
+    """`a`, `x` and `y` of `a · x + (1 − a) · y`, where `1 − a` and its product fit; None for anything else."""
+    products = [v for v in value.args if isinstance(v, Value) and v.op == "multiply" and len(v.inputs) == 2]
+    if value.op != "add" or len(products) < 2:
+        return None
+    for one, other in (products, products[::-1]):
+        for rest, y in (other.args, other.args[::-1]):
+            a = rest.args[1] if rest.op == "subtract" and rest.args[0] == 1.0 else None
+            if a in one.args and fits(rest, other):
+                x = one.args[1 - one.args.index(a)]
+                return a, x, y
+    return None
+
+
+def _bounded(body: Body) -> set[Value]:
+    """What has no elements beyond ±1, if states that are bounded begin so."""
+    states = dict(zip(body.states, body.new_states, strict=True))
+    found = set(states)
+    while True:  # states are bounded as long as nothing speaks against it
+        for v in body.values:
+            if v.op in BOUNDED or v.op in PARTS and v.inputs and found.issuperset(v.inputs):
+                found.add(v)
+            elif (mean := _mean(v)) and mean[0].op == "sigmoid" and found.issuperset(mean[1:]):
+                found.add(v)
+        wrong = {state for state, new in states.items() if state in found and new not in found}
+        if not wrong:
+            return found
+        found = {state for state in states if state in found and state not in wrong}
+
+
+def _product(v: Any, total: Value, users: dict[Value, list[Any]]) -> bool:
+    """Whether a term is a product of two values of the sum's shape, for the sum alone."""
+    return (
+        isinstance(v, Value)
+        and v.op == "multiply"
+        and users[v] == [total]
+        and all(isinstance(a, Value) and (a.shape, a.dtype) == (total.shape, total.dtype) for a in v.args)
+    )

@@ -1,0 +1,166 @@
+"""The pass over sums of gradients: terms that differ by a factor only become one term."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from ..step.adjoint import Adjoint
+from ..step.body import Value, equations
+from ..step.walks import is_term, users_of
+from .algebra import linear, number_apart
+from .tidy import resolve
+
+Term = tuple[Value, Any]  # base and factor; 1.0: the base itself
+
+
+def terms(adjoint: Adjoint) -> None:
+    """Add the factors of terms with one base: `dc · f + dc · (p · i) = dc · (f + p · i)`.
+
+    So a state whose gradient comes in several products has one carry, and its factor is computed before the loop.
+    """
+    _Terms(adjoint).run()
+    resolve(adjoint)
+
+
+class _Terms:
+    def __init__(self, adjoint: Adjoint) -> None:
+        self.adjoint = adjoint
+        self.linear = linear(adjoint)
+        self.made: list[Value] = []
+
+    def run(self) -> None:
+        self._carry_fewer()
+        values = list(self.adjoint.values)
+        users = users_of(values, self.adjoint.ends)
+        inner = {v for v in values if is_term(v, users)}
+        for value in values:
+            if value.op == "add" and value in self.linear and value not in inner:
+                self._collect(value, inner)
+            self.made.append(value)
+        self.adjoint.values[:] = self.made
+
+    def _carry_fewer(self) -> None:
+        """Add up what goes to the step before in the step itself, and take the other carries out."""
+        a = self.adjoint
+        users = users_of(a.values, a.ends)
+        self.made = list(a.values)
+        for j, (carries, parts) in enumerate(zip(a.carries, a.states, strict=True)):
+            if len(parts) != len(carries) or len(parts) < 2:
+                continue
+            first, *dropped = carries
+            if not all(
+                _is_sum(u) and not set(u.args) <= {*dropped} for c in dropped for u in users.get(c, [])
+            ):
+                continue
+            whole = _sums_with(first, users)
+            # a product of the gradient itself can be written over it, so it comes first
+            parts.sort(key=lambda v: self._term(v)[0] not in whole)
+            total, *others = self._products(parts, first)
+            for other in others:
+                total = self._new("add", (total, other), first)
+            a.states[j], a.carries[j] = [total], [first]
+            for value in filter(_is_sum, self.made):
+                left = [v for v in value.args if v not in dropped]
+                if len(left) == 1:
+                    value.op, value.args = "alias", tuple(left)
+                    if _is_sum(left[0]):
+                        left[0].label = value.label or left[0].label
+        a.values[:] = self.made
+        resolve(a)
+        self.made = []
+
+    def _collect(self, root: Value, inner: set[Value]) -> None:
+        """Write an addition, and those that only it uses, with one term for each base."""
+        flat, stack = [], list(root.args[::-1])
+        while stack:
+            v = stack.pop()
+            if v in inner:
+                stack += v.args[::-1]
+            else:
+                flat.append(v)
+        if not all(isinstance(v, Value) and v.shape == root.shape for v in flat):
+            return
+        total, *others = found = self._products(flat, root)
+        if len(found) == len(flat):
+            return
+        for other in others[:-1]:
+            total = self._new("add", (total, other), root)
+        root.op, root.args = ("add", (total, others[-1])) if others else ("alias", (total,))
+
+    def _term(self, v: Value) -> Term:
+        if v.op == "multiply":
+            linear = [isinstance(a, Value) and a in self.linear for a in v.args]
+            if linear.count(True) == 1:
+                base, factor = v.args if linear[0] else v.args[::-1]
+                if base.shape == v.shape:
+                    return base, factor
+        return v, 1.0
+
+    def _products(self, summands: list[Value], like: Value) -> list[Value]:
+        """One product for each base, in the order in which they came; equal summands are counted."""
+        found: dict[Value, tuple[Any, Value | None, str]] = {}  # its factor, the only summand, and equations
+        for v, count in Counter(summands).items():
+            summand = v if count == 1 else self._times(v, count)
+            base, factor = self._term(summand)
+            if base in found:
+                before, _, eq = found[base]
+                eq = equations(eq, v.eq)
+                found[base] = (self._plus(before, factor, base, eq), None, eq)
+            else:
+                found[base] = (factor, summand, v.eq)
+        return [v or self._product(base, factor, like, eq) for base, (factor, v, eq) in found.items()]
+
+    def _times(self, v: Value, count: int) -> Value:
+        """A multiple; of a product with a repeated value, that before it is repeated."""
+        repeated = [a for a in v.inputs if a.op == "broadcast_to" and a in self.linear]
+        if v.op != "multiply" or len(repeated) != 1:
+            return self._new("multiply", (v, float(count)), v)
+        base, factor = self._term(repeated[0].args[0])
+        few = self._product(base, self._scaled(factor, float(count), base), v)
+        many = self._new("broadcast_to", (few,), v)
+        many.shape, many.attrs = repeated[0].shape, repeated[0].attrs
+        return self._new("multiply", tuple([many if a is repeated[0] else a for a in v.args]), v)
+
+    def _scaled(self, factor: Any, count: float, like: Value) -> Any:
+        factor, number = number_apart(factor)
+        count *= number
+        return self._new("multiply", (factor, count), like) if isinstance(factor, Value) else count
+
+    def _plus(self, a: Any, b: Any, base: Value, eq: str) -> Any:
+        if not isinstance(a, Value) and not isinstance(b, Value):
+            return a + b
+        return self._new("add", (a, b), base, eq)
+
+    def _product(self, base: Value, factor: Any, like: Value, eq: str = "") -> Value:
+        if isinstance(factor, Value) and not factor.label and base.label and like.label:
+            factor.label = f"{like.label}_by_{base.label}"
+        return self._new("multiply", (base, factor), base, eq)
+
+    def _new(self, op: str, args: tuple[Any, ...], like: Value, eq: str = "") -> Value:
+        values = [a for a in args if isinstance(a, Value)]
+        value = Value(op, args, {}, np.broadcast_shapes(*[v.shape for v in values]), like.dtype)
+        value.eq = eq or next((v.eq for v in values if v.eq.startswith("∂")), like.eq)
+        if any(v in self.linear for v in values):
+            self.linear.add(value)
+            value.active = True
+        self.made.append(value)
+        return value
+
+
+def _sums_with(value: Value, users: dict[Value, list[Any]]) -> set[Value]:
+    """A value, and the additions that it is a part of."""
+    found = {value}
+    stack = [value]
+    while stack:
+        for user in users.get(stack.pop(), []):
+            if _is_sum(user) and user not in found:
+                found.add(user)
+                stack.append(user)
+    return found
+
+
+def _is_sum(value: Any) -> bool:
+    return isinstance(value, Value) and value.op == "add"

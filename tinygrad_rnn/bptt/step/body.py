@@ -1,0 +1,149 @@
+"""A traced step: the list of ops between its inputs and its results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...core.tensor import Tensor
+
+
+class Underivable(ValueError):
+    """Why a step cannot be derived; the recurrence then runs unrolled."""
+
+
+class Value:
+    """One quantity of a time step: an input, or what an op computed.
+
+    `op` is a name in the table of ops, or one of "x", "state", "constant", "carry" (what arrives from the step
+    after), "cotangent" (of an output), "part" (output `index` of an op with several), "stop" (the same value, but no
+    gradient flows), "time_sum" (added up over the steps). `args` are Values and Python numbers.
+    """
+
+    __slots__ = ("active", "args", "attrs", "dtype", "eq", "label", "op", "shape", "site", "wanted")
+
+    def __init__(
+        self,
+        op: str,
+        args: tuple[Any, ...],
+        attrs: dict[str, Any],
+        shape: Any,
+        dtype: Any,
+        active: bool = False,
+    ) -> None:
+        self.op, self.args, self.attrs = op, args, attrs
+        self.shape, self.dtype = shape, dtype
+        self.active = active  # a gradient can flow through it
+        self.label = ""  # the user's name for it
+        self.site = ""  # file and line that computed it
+        self.eq = ""  # the numbers of the equations that it belongs to
+        self.wanted = active  # its gradient is asked for (inputs)
+
+    @property
+    def inputs(self) -> list[Value]:
+        """The arguments that are Values."""
+        return [a for a in self.args if isinstance(a, Value)]
+
+    def __repr__(self) -> str:
+        """For debugging."""
+        return f"<{self.label or '?'} = {self.op} {self.shape}>"
+
+
+def equations(*numbers: str) -> str:
+    """The numbers of all equations that some values belong to.
+
+    >>> equations("(2)", "(1), (2)", "")
+    '(1), (2)'
+    """
+    found = {e for several in numbers for e in several.split(", ") if e}
+    return ", ".join(sorted(found, key=lambda e: (e.startswith("∂"), int(e.strip("∂()")))))
+
+
+class Made(list[Value]):
+    """The new values of a pass, in order: of one type, and belonging to one equation."""
+
+    def __init__(self, dtype: Any, eq: str) -> None:
+        super().__init__()
+        self.dtype, self.eq = dtype, eq
+
+    def new(
+        self, op: str, args: tuple[Any, ...], attrs: dict[str, Any], shape: Any, label: str = ""
+    ) -> Value:
+        """Add one."""
+        value = Value(op, args, attrs, shape, self.dtype)
+        value.label, value.eq = label, self.eq
+        self.append(value)
+        return value
+
+
+@dataclass
+class Body:
+    """A traced step."""
+
+    xs: list[Value]
+    states: list[Value]
+    outputs: list[Value] = field(default_factory=list)
+    new_states: list[Value] = field(default_factory=list)
+    constants: list[Value] = field(default_factory=list)  # weights and everything else from outside
+    values: list[Value] = field(default_factory=list)  # what ops computed, in order
+    several_out: bool = False  # the step returned a tuple of outputs
+    bound: list[Any] = field(default_factory=list)  # the Tensors and arrays that the constants were
+    tensors: dict[Value, Tensor] = field(default_factory=dict)
+    equations: list[str] = field(default_factory=list)
+    small: set[int] = field(default_factory=set)  # the states that must begin with small values
+
+    @property
+    def inputs(self) -> list[Value]:
+        """What is given: inputs, states and constants."""
+        return [*self.xs, *self.states, *self.constants]
+
+    @property
+    def ends(self) -> list[Value]:
+        """What leaves the step: outputs and new states."""
+        return [*self.outputs, *self.new_states]
+
+    def sort_constants(self, first: Sequence[Tensor]) -> None:
+        """Put these in front, in their order, the others behind them in that of their first use."""
+        rank = {id(t._data): k for k, t in enumerate(first)}
+        order = sorted(
+            range(len(self.bound)),
+            key=lambda i: rank.get(id(getattr(self.bound[i], "_data", None)), len(rank)),
+        )
+        self.bound = [self.bound[i] for i in order]
+        self.constants = [self.constants[i] for i in order]
+        for i, constant in enumerate(self.constants):
+            constant.attrs["index"] = i
+
+    def key(self) -> Any:
+        """Two traces with equal keys did the same ops on the same shapes."""
+        number = {v: i for i, v in enumerate((*self.inputs, *self.values))}
+        ops = tuple(
+            (
+                v.op,
+                tuple([number[a] if isinstance(a, Value) else (type(a), repr(a)) for a in v.args]),
+                hashable(v.attrs),
+                v.shape,
+                v.dtype,
+                v.active,
+            )
+            for v in self.values
+        )
+        inputs = tuple((v.shape, v.dtype, v.active) for v in self.inputs)
+        ends = tuple(number[v] for v in self.ends)
+        return (len(self.xs), len(self.states), inputs, ops, ends, self.several_out)
+
+
+def hashable(value: Any) -> Any:
+    """Attributes of an op as a key; arrays by their values."""
+    if isinstance(value, dict):
+        return tuple((k, hashable(v)) for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return tuple([hashable(v) for v in value])
+    if isinstance(value, slice):
+        return ("slice", value.start, value.stop, value.step)
+    if isinstance(value, np.ndarray):
+        return (value.shape, value.dtype, value.tobytes())
+    return value

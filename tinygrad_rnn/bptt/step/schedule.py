@@ -1,0 +1,235 @@
+"""Where each op runs: before the loop for all steps at once, inside it, or after it.
+
+What does not depend on the carry does not belong inside the loop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...core.op import OPS
+from .adjoint import Adjoint
+from .body import Body, Value
+from .text import batchable, is_view
+from .walks import ancestors, dependents
+
+IN_CACHE = 2**13  # elements of a step from which on its factors are computed in the loop
+LARGE = 8  # a value this many times larger than inputs and states is not kept for all steps
+
+
+@dataclass
+class Regions:
+    """One direction: its ops in order, by place."""
+
+    before: list[Value] = field(default_factory=list)
+    loop: list[Value] = field(default_factory=list)
+    after: list[Value] = field(default_factory=list)
+
+    def all(self) -> list[Value]:
+        """Every op, in the order in which they run."""
+        return [*self.before, *self.loop, *self.after]
+
+
+@dataclass
+class Program:
+    """A body and its backward pass, scheduled."""
+
+    body: Body
+    adjoint: Adjoint
+    forward: Regions
+    backward: Regions
+    once: set[Value]  # the same at every step: weights, and what is made of them alone
+    deferred: bool
+
+
+def program(body: Body, adjoint: Adjoint, hoist: bool, deferred: bool) -> Program:
+    """Run before the loop, for all steps at once, what does not depend on the carry; then what it does not need."""
+    limit = largest(body)
+    once = set(body.constants)
+    known = {*body.inputs, *body.values}
+    reads = [a for v in adjoint.values for a in v.inputs] + adjoint.ends
+    needed = ancestors([*body.ends, *[a for a in reads if a in known]])
+    forward = _regions(
+        [v for v in body.values if v in needed],
+        body.xs,
+        body.states,
+        body.new_states,
+        once,
+        hoist,
+        limit,
+        False,
+    )
+    saved = [c for c in adjoint.cotangents if c] + list(needed - once)
+    backward = _regions(adjoint.values, saved, adjoint.arriving, adjoint.sent, once, hoist, limit, deferred)
+    _keep_carries(adjoint, backward)
+    return Program(body, adjoint, forward, backward, once, deferred)
+
+
+def _keep_carries(adjoint: Adjoint, regions: Regions) -> None:
+    """What arrives from the step after is overwritten in the loop: where it is read outside, it is copied first."""
+    views: list[Value] = []  # of what arrives
+    for v in regions.loop:
+        if is_view(v) and (v.args[0].op == "carry" or v.args[0] in views):
+            views.append(v)
+    for region in (regions.before, regions.after):  # parts of such a view are views of the loop, too
+        parts = [v for v in region if v.op == "part" and v.args[0] in views]
+        region[:] = [v for v in region if v not in parts]
+        views += parts
+    copies: dict[Value, Value] = {}
+
+    def kept(a: Any) -> Any:
+        if not isinstance(a, Value) or (a.op != "carry" and a not in views):
+            return a
+        if a not in copies:
+            copies[a] = Value("copy", (a,), {}, a.shape, a.dtype, True)
+            copies[a].label = a.label
+        return copies[a]
+
+    for v in (*regions.before, *regions.after):
+        v.args = tuple([kept(a) for a in v.args])
+    adjoint.xs = [kept(v) for v in adjoint.xs]
+    regions.loop = [*views, *copies.values(), *[v for v in regions.loop if v not in views]]
+
+
+def largest(body: Body) -> int:
+    """How many elements a value may have that is kept for all steps."""
+    size: int = LARGE * max([math.prod(v.shape) for v in (*body.xs, *body.states, *body.outputs)])
+    return size
+
+
+def _regions(
+    values: Sequence[Value],
+    given: Iterable[Value],
+    carries: Sequence[Value],
+    ends: Sequence[Value],
+    once: set[Value],
+    hoist: bool,
+    limit: int,
+    deferred: bool,
+) -> Regions:
+    """Sort ops into regions. `given` are there for all steps from the beginning; `ends` are the next carries."""
+    result = Regions()
+    sums = dependents(values, [v for v in values if v.op == "time_sum"]) - set(given)
+    if not hoist:
+        for v in values:
+            behind = v in sums and (deferred or v.op != "time_sum")
+            (result.after if behind else result.loop).append(v)
+        once |= sums
+        return result
+    carried = dependents(values, carries)
+    ready = {*given, *once}
+    moved: set[Value] = set()
+
+    def per_step(a: Any) -> bool:
+        return isinstance(a, Value) and a not in once
+
+    def together(v: Value) -> bool:
+        sizes = v.shape if v.op in ("split", "unstack") else (v.shape,)
+        return batchable(v, per_step) and max(math.prod(s) for s in sizes) <= limit
+
+    def streamed(v: Value) -> bool:
+        """A factor so large that computing it where it is used beats keeping it for all steps in memory."""
+        elementwise = v.op in OPS and OPS[v.op].broadcasts
+        return elementwise and v.dtype.kind == "f" and math.prod(v.shape) >= IN_CACHE
+
+    for v in values:  # what is the same at every step, then what the carry does not reach
+        if v in sums:
+            continue
+        if once.issuperset(v.inputs):
+            once.add(v)
+            ready.add(v)
+        elif v not in carried and ready.issuperset(v.inputs) and together(v):
+            ready.add(v)
+    inside = ancestors(ends)
+    for v in values:
+        follows = any(a in moved for a in v.inputs)
+        if v in ready and v not in once and (follows or (v in inside and streamed(v))):
+            moved.add(v)
+    ready -= moved
+    late: set[Value] = set()
+    for v in reversed(values):
+        if v in ready or v in sums or v in inside:
+            continue
+        if together(v):
+            late.add(v)
+        else:
+            inside |= ancestors([v])
+    if not deferred:
+        inside |= ancestors([v for v in values if v.op == "time_sum"])
+        late -= inside
+    once |= sums
+    for v in values:
+        if v.op == "time_sum":
+            whole = not v.attrs.keys().isdisjoint(("product", "products", "scatter"))  # an op of its own
+            big = math.prod(v.args[0].shape) > limit and not whole
+            (result.loop if not deferred or big else result.after).append(v)
+        else:
+            (result.before if v in ready else result.loop if v in inside else result.after).append(v)
+    return result
+
+
+def defer(adjoint: Adjoint, once: set[Value], limit: int) -> None:
+    """One product over all steps in place of one per step: `Σ_t a_tᵀ g_t = [a_1; …; a_T]ᵀ [g_1; …; g_T]`.
+
+    Stacks of matrices likewise, `Σ_t a_t g_t = [a_1, …, a_T] [g_1; …; g_T]` for each of the stack. Sums over the
+    batch and over time become one sum, and reshapes move behind it.
+    """
+    made: list[Value] = []
+    fixed = set(once)  # and what the backward pass makes of that alone
+    for value in adjoint.values:
+        if value.inputs and fixed.issuperset(value.inputs):
+            fixed.add(value)
+        elif value.op == "time_sum":
+            _push(value, made, fixed, limit)
+        made.append(value)
+    adjoint.values[:] = made
+
+
+def _push(total: Value, made: list[Value], once: set[Value], limit: int) -> None:
+    term = total.args[0]
+    if term.op in ("reshape", "transpose", "negative"):
+        inner = Value("time_sum", (term.args[0],), {}, term.args[0].shape, term.dtype, True)
+        _push(inner, made, once, limit)
+        made.append(inner)
+        total.op, total.args, total.attrs = term.op, (inner,), term.attrs
+        return
+    if term.op == "matmul":
+        left, right = term.args
+        if (
+            left.op == "transpose"
+            and tuple(left.attrs["axes"]) == (1, 0)
+            and len(left.shape) == len(right.shape) == 2
+            and left not in once
+            and left.args[0] not in once
+            and right not in once
+        ):
+            total.attrs = {"product": True}
+            total.args = (left.args[0], right)
+            return
+        if (
+            len(left.shape) == len(right.shape) > 2
+            and left.shape[:-2] == right.shape[:-2]
+            and once.isdisjoint((left, right))
+        ):
+            total.attrs = {"products": True}
+            total.args = (left, right)
+            return
+    if term.op == "scatter_add" and term.attrs["axis"] == 0:
+        total.attrs = {"scatter": True}
+        total.args = term.args
+        return
+    if term.op == "sum" and math.prod(term.args[0].shape) <= limit:
+        total.attrs = {"axis": term.attrs["axis"], "keepdims": term.attrs["keepdims"]}
+        total.args = (term.args[0],)
+
+
+def order_carries(program: Program) -> None:
+    """Inside the loop, what only the step before needs comes last, so that it can overwrite what it is made of."""
+    adjoint = program.adjoint
+    loop = program.backward.loop
+    used = {a for v in program.backward.all() for a in v.inputs}
+    late = [v for v in loop if v in adjoint.sent and v not in used and v.op == "multiply"]
+    program.backward.loop = [v for v in loop if v not in late] + late

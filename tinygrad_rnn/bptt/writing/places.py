@@ -1,0 +1,290 @@
+"""The buffers of a program by name: made when they are first asked for, as statements for the source."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...core.op import OPS
+from ..passes.rows import columns
+from ..step.body import Underivable, Value
+from ..step.schedule import Program
+from ..step.text import is_view, number, shape_text, view_text
+from .layout import Layout, Place, is_whole
+from .memory import Memory
+from .names import Names
+from .naming import Naming
+
+NUMBERS = {1.0: "one", 0.0: "zero", 0.5: "half", -1.0: "minus_one"}
+
+
+class Places:
+    """Names, buffers and views for the values of a program, and how each is written in the source."""
+
+    def __init__(self, program: Program, names: Names) -> None:
+        self.program = program
+        self.body, self.adjoint = program.body, program.adjoint
+        self.layout = Layout(program)
+        self.names = names
+        self.places: dict[Any, Place] = {}
+        self.memory = Memory()
+        self.listed: set[str] = set()
+        self.scalars: set[str] = set()  # buffers whose steps have no axes
+        self.in_rows: dict[Value, str] = {}  # states and inputs that are columns of a buffer of rows
+        self.dtype = self.body.states[0].dtype if self.body.states else self.body.xs[0].dtype
+        self.naming = Naming(self.layout, self.names)
+        self._name_inputs()
+
+    # --- names ----------------------------------------------------------------------------------------
+
+    def _name_inputs(self) -> None:
+        body = self.body
+        self.names.keep({*body.inputs, *self.layout.order})
+        for v in self.layout.forward:
+            if v.op == "rows":
+                self._rows(v)
+        for x in body.xs:
+            self.places[x] = Place(x.label, "stack", contiguous=x not in self.in_rows)
+            self.memory.hold(self.places[x].whole, self.in_rows.get(x) or self.empty(x, "T"))
+        self.names.constants = [
+            self.names.of(c, "w") for c in body.constants
+        ]  # those of the backward pass, too
+        for c, name in zip(body.constants, self.names.constants, strict=True):
+            self.places[c] = Place(name, "once")
+        for v in self.layout.forward:
+            if v.op == "beside":
+                self._beside(v)
+        for state in body.states:
+            if state not in self.places:
+                self._state_buffer(state)
+            if state.shape == ():
+                self.scalars.add(self.places[state].name)
+
+    def _rows(self, v: Value) -> None:
+        """The buffer in which states and inputs stand side by side, with a column of ones."""
+        self.places[v] = Place(self.names.new("rows"), "stack", long=True)
+        whole = self.places[v].whole
+        self.memory.hold(whole, self.empty(v, "T + 1"))
+        for part, start, stop in columns(v):
+            if not isinstance(part, Value):
+                self.memory.filled.append(f"{whole}[:, :, {start}] = {part}")
+            else:
+                steps = ":-1" if part.op == "x" else ":"
+                self.in_rows[part] = f"{whole}[{steps}, :, {start}:{stop}]"
+
+    def _beside(self, v: Value) -> None:
+        """The buffer in which a state lies behind a group of gates; it has a step more than these, as states have."""
+        gate, state = v.args
+        group = self.layout.memory(gate)
+        n, name = group.shape[0], self.naming.of(group)
+        both = Value("both", (), {}, (n + 1, *state.shape), state.dtype)
+        kept = group in self.layout.stacked or self._is_kept(state)
+        pair = f"{gate.label or name}_beside_{state.label}"
+        place = self._steps(self.names.new(pair if n == 1 else f"{name}_beside_{state.label}"), both, kept)
+        steps = ":, " * kept
+        self.places[group] = self._part(place, name, f"{steps}:{n}")
+        self.places[state] = self._part(place, state.label, f"{steps}{n}")
+        self.places[v] = place if n == 1 else self._part(place, self.names.new(pair), f"{steps}{n - 1}:")
+
+    def _state_buffer(self, state: Value) -> None:
+        name = state.label
+        if state in self.in_rows:
+            self.places[state] = Place(name, "stack", contiguous=False, long=True)
+            self.memory.hold(f"all_{name}", self.in_rows[state])
+        else:
+            self.places[state] = self._steps(name, state, self._is_kept(state))
+
+    def _is_kept(self, state: Value) -> bool:
+        """Whether a state is read outside of the forward loop."""
+        members = [v for v, k in self.layout.state_of.items() if self.body.states[k] is state]
+        group = [u for u in self.layout.order if self.layout._buffer(u) in members] + members
+        outside = [u for v in (state, *group) for u in self.layout._readers(v)]
+        loops = {self.layout.region[u] for u in outside if u.op != "never"}
+        kept = (
+            loops - {"f-loop"} or any(v in self.layout.stacked for v in group) or state in self.body.outputs
+        )
+        views = [u for u in self.layout.users.get(state, []) if is_view(u) and u.op != "beside"]
+        return bool(kept or state in self.layout.ends or views)
+
+    def _steps(self, name: str, v: Value, kept: bool) -> Place:
+        """The buffer of a state: for all steps and what comes after the last, or for two steps by turns."""
+        if kept:
+            self.memory.hold(f"all_{name}", self.empty(v, "T + 1"))
+            return Place(name, "stack", long=True)
+        shape = shape_text(v.shape)
+        self.memory.hold(name, f"[np.empty({shape}, {self._type(v)}) for _ in range(2)] * (T // 2 + 1)")
+        return Place(name, "ring")
+
+    # --- shapes and types ---------------------------------------------------------------------------
+
+    def _type(self, v: Value) -> str:
+        return "dtype" if v.dtype == self.dtype else repr(str(v.dtype))
+
+    def empty(self, v: Value, steps: str = "") -> str:
+        """The expression that makes a buffer."""
+        shape = (steps, *v.shape) if steps else v.shape
+        return f"np.{'zeros' if v.op == 'zeros' else 'empty'}({shape_text(shape)}, {self._type(v)})"
+
+    # --- places -----------------------------------------------------------------------------------------
+
+    def place(self, v: Value) -> Place:
+        """Where a value lives; buffers and views are made when they are first asked for."""
+        if v not in self.places:
+            self.places[v] = self._find(v)
+            if v.shape == ():
+                self.scalars.add(self.places[v].name)
+        return self.places[v]
+
+    def _find(self, v: Value) -> Place:
+        lay = self.layout
+        if v.op == "carry":
+            return self._buffer(v, False)
+        if v in lay.same:
+            place = self.place(lay.same[v])
+            return self._renamed(v, place) if lay.region[v] != lay.region.get(lay.same[v]) else place
+        if v in lay.carry_of:
+            return self.place(lay.carry_of[v])
+        if v in lay.state_of:
+            state = self.body.states[lay.state_of[v]]
+            first = self.place(state)
+            return Place(first.name, first.kind, 1, first.contiguous, first.long)
+        if v.op in ("split", "unstack"):
+            return self.place(v.args[0])
+        if v.op == "part":
+            return self._view(v, v.args[0].args[0])
+        if is_view(v):
+            base = self.place(v.args[0])
+            if v.op != "reshape" or base.contiguous or cuts_rows(v):
+                return self._view(v, v.args[0])
+        if v in lay.born:
+            return self.inside(v, *lay.born[v])
+        return self._buffer(v, v in lay.stacked or v.op == "cotangent")
+
+    def _renamed(self, v: Value, place: Place) -> Place:
+        """Another name for the memory of what another region has computed, and what is written over it."""
+        if place.kind != "stack" or place.shift or place.long:
+            return place
+        name = self.naming.of(v)
+        if name == place.name:  # it is what the memory was named after
+            return place
+        self.memory.hold(f"all_{name}", place.whole)
+        return replace(place, name=name)
+
+    def _buffer(self, v: Value, stacked: bool) -> Place:
+        name = self.naming.of(v)
+        kind = "once" if v in self.program.once or v.op == "zeros" else "stack" if stacked else "temp"
+        if kind == "stack":
+            self.memory.hold(f"all_{name}", self.empty(v, "T"))
+        elif not self.fresh(v):
+            self.memory.hold(name, self.empty(v))
+        return Place(name, kind)
+
+    def fresh(self, v: Value) -> bool:
+        """Whether the statement that computes a value makes a new array."""
+        after = v in self.program.once and self.layout.region.get(v) == "b-after"
+        return after and v.op in ("time_sum", "concatenate", "stack")
+
+    def _view(self, v: Value, base_value: Value) -> Place:
+        base = self.place(base_value)
+        if v.op == "stop" or is_whole(v):
+            return base
+        contiguous = v.op == "reshape" and base.contiguous
+        if base.kind == "stack":
+            text = view_text(v, base.whole, "T + 1" if base.long else "T")
+            name = self.memory.view(lambda: self.naming.of_view(v, base), text, "all_")
+            return Place(name, "stack", base.shift, contiguous, base.long)
+        if base.kind == "ring":
+            text = f"[{view_text(v, 's')} for s in {base.name}]"
+            name = self.memory.view(lambda: self.naming.of_view(v, base), text)
+            return Place(name, "ring", base.shift, False)
+        text = view_text(v, base.name)
+        if base.kind == "once":
+            return Place(text, "once", 0, False)
+        return Place(self.memory.view(lambda: self.naming.of_view(v, base), text), "temp", 0, False)
+
+    def inside(self, v: Value, joined: Value, k: int) -> Place:
+        """The place of part k of a concatenation."""
+        outer = self.place(joined)
+        stacked = outer.kind == "stack"
+        rest = "" if v.shape or stacked else "..., "  # an array without axes, not a number
+        place = self._part(outer, self.naming.of(v), rest + index_in(joined, k, stacked))
+        if v.shape == ():
+            self.scalars.add(place.name)
+        return place
+
+    def _part(self, outer: Place, name: str, index: str) -> Place:
+        """A named part of a buffer."""
+        lead = outer.kind == "stack"
+        source = outer.whole if lead else outer.name
+        if outer.kind == "ring":
+            self.memory.hold(name, f"[s[{index}] for s in {source}]")
+        else:
+            self.memory.hold(f"all_{name}" if lead else name, f"{source}[{index}]")
+        return Place(name, outer.kind, outer.shift, False, outer.long)
+
+    def list_steps(self, name: str) -> None:
+        """Make the list of steps of a stacked buffer."""
+        if name not in self.listed and f"all_{name}" in self.memory:
+            self.listed.add(name)
+            scalars = f"[all_{name}[k : k + 1].reshape(()) for k in range(len(all_{name}))]"  # arrays, to write into
+            self.memory.hold(name, scalars if name in self.scalars else f"list(all_{name})")
+
+    def step(self, v: Any) -> str:
+        """The text of a value inside the loop."""
+        return self.step_of(self.place(v)) if isinstance(v, Value) else self.literal(v)
+
+    def step_of(self, place: Place) -> str:
+        """The text of a place inside the loop."""
+        if place.kind not in ("stack", "ring"):
+            return place.name
+        self.list_steps(place.name)
+        return f"{place.name}[t + 1]" if place.shift else f"{place.name}[t]"
+
+    def whole(self, v: Any, ndim: int | None = None) -> str:
+        """The text of a value outside the loop; per-step values get the axes that broadcasting needs."""
+        if not isinstance(v, Value):
+            return number(v)
+        place = self.place(v)
+        if place.kind != "stack":
+            if place.kind in ("temp", "ring"):
+                raise Underivable(f"{v!r} is needed for all steps, but is not kept")  # pragma: no cover
+            return place.name
+        text = place.whole
+        if place.long:
+            text += "[1:]" if place.shift else "[:-1]"
+        missing = 0 if ndim is None else ndim - len(v.shape)
+        return text if missing <= 0 else f"{text}[:{', None' * missing}]"
+
+    def literal(self, value: Any) -> str:
+        """A number inside the loop: the name of an array of one element, which NumPy takes faster."""
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or value != value
+            or value in (np.inf, -np.inf)
+            or repr(value) == "-0.0"
+        ):
+            return number(value)
+        if repr(float(value)) not in self.memory.numbers:
+            self.memory.numbers[repr(float(value))] = NUMBERS.get(float(value)) or self.names.new(
+                "c" + re.sub(r"\W", "_", repr(value))
+            )
+        return self.memory.numbers[repr(float(value))]
+
+
+def cuts_rows(v: Value) -> bool:
+    """Whether a reshape cuts the columns of a matrix, or of some columns of one: then it is a view of these too."""
+    a = v.args[0]
+    return bool(v.attrs.get("rows")) and len(a.shape) == 2 and (a.op == "part" or a.op not in OPS)
+
+
+def index_in(joined: Value, k: int, lead: int) -> str:
+    """The index of part k in a concatenation or stack."""
+    axis, cut = joined.attrs["axis"], f"{k}"
+    if joined.op == "concatenate":
+        start = sum(a.shape[axis] for a in joined.args[:k])
+        cut = f"{start}:{start + joined.args[k].shape[axis]}"
+    return ", ".join([":"] * (axis + lead) + [cut])

@@ -1,0 +1,192 @@
+"""The bodies of `forward` and `backward`: what runs before, inside and after the loop, and what is returned."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from ..step.body import Value
+from ..step.schedule import Regions
+from ..step.text import basic, index_text, is_view, shape_text
+from .layout import Place
+from .statements import Statements
+
+_FORWARD = (
+    "what does not need the states, for all steps at once",
+    "what the next step needs",
+    "what no later step needs",
+)
+_BACKWARD = (
+    "factors made of what was saved, for all steps at once",
+    "what the step before needs",
+    "gradients that add up over the steps",
+)
+
+COPIED = ".copy().swapaxes(0, 1)"  # a result for all steps, which nobody else holds
+
+
+class Sections(Statements):
+    """Writes the statements of the two functions in order."""
+
+    def _sections(
+        self, regions: Regions, loop: str, reasons: Sequence[str], ends: list[str], wholes: Sequence[str] = ()
+    ) -> list[str]:
+        """The statements of one direction; `ends` end the loop, `wholes` are gradients that are put together."""
+        before = [*self._accumulators(regions), *(s for v in regions.before for s in self._marked(v))]
+        inner = [s for v in regions.loop for s in self._marked(v, inside=True)] + ends
+        after = [*wholes, *(s for v in regions.after for s in self._marked(v))]
+        return [
+            *(("", f"    # before the loop: {reasons[0]}", *_inside(before)) if before else ()),
+            *("", f"    # inside the loop: {reasons[1]}", f"    {loop}", *_inside(inner or ["pass"], 8)),
+            *("", f"    # after the loop: {reasons[2]}", *_inside(after)),
+        ]
+
+    def _accumulators(self, regions: Regions) -> list[str]:
+        found = [v for v in regions.loop if v.op == "time_sum"]
+        if not self.program.deferred:  # one sum for each constant, in the order of arrival
+            times = Counter(part for parts in self.adjoint.constants for part in parts)
+            alone = {v for v in found if times[v] == 1 and not self.layout.users.get(v)}
+            for parts in self.adjoint.constants:
+                shared = [part for part in parts if part in alone]
+                for part in shared[1:]:
+                    self.places[part] = self.place(shared[0])
+        return list(dict.fromkeys(f"{self.place(v).name}[...] = 0" for v in found))
+
+    def forward(self) -> list[str]:
+        """What `forward` does with its memory, and what it returns."""
+        body = self.body
+        start = [
+            f"{self.places[x].whole}[...] = {n}.swapaxes(0, 1)"
+            for x, n in zip(body.xs, self.names.xs, strict=True)
+        ]
+        for state, name in zip(body.states, self.names.first_states, strict=True):
+            place = self.place(state)
+            start.append(
+                f"{place.whole}[0] = {name}" if place.kind == "stack" else f"{place.name}[0][...] = {name}"
+            )
+        ends = []
+        for j, (state, new) in enumerate(zip(body.states, body.new_states, strict=True)):
+            if new is not state and self.layout.state_of.get(self.layout._buffer(new)) == j:
+                continue
+            place = self.place(state)
+            ends.append(f"{self.step_of(Place(place.name, place.kind, 1))}[...] = {self.step(new)}")
+        lines = self._sections(self.program.forward, "for t in range(T):", _FORWARD, ends)
+        results = [self._copied(o) for o in body.outputs]
+        for state in body.states:
+            place = self.place(state)
+            last = f"{place.whole}[T]" if place.kind == "stack" else f"{place.name}[T]"
+            results.append(f"{last}.copy()")
+        return [
+            *_inside(start),
+            *lines,
+            "    return (",
+            *_inside([f"{r}," for r in [*results, "cache"]], 8),
+            "    )",
+        ]
+
+    def backward(self) -> list[str]:
+        """What `backward` does with its memory, and what it returns."""
+        adjoint, body = self.adjoint, self.body
+        arguments = self.names.cotangents
+        start: list[str] = []
+        for c, name in zip(adjoint.cotangents, arguments, strict=False):
+            if c is not None:
+                start.append(f"{self.place(c).whole}[...] = {name}.swapaxes(0, 1)")
+        ends: list[str] = []
+        hold: list[str] = []
+        for j, (carries, parts) in enumerate(zip(adjoint.carries, adjoint.states, strict=True)):
+            if not body.states[j].active:
+                continue
+            for k, carry in enumerate(carries):
+                place = self.place(carry)
+                start.append(f"{place.name}[...] = {arguments[len(adjoint.cotangents) + j] if k == 0 else 0}")
+                if k >= len(parts):
+                    ends.append(f"{place.name}[...] = 0")
+                elif self.place(parts[k]).name != place.name:
+                    source = self.step(parts[k])
+                    if self._in_carry(parts[k]):
+                        kept = self.names.new("kept")
+                        self.memory.hold(kept, self.empty(carry))
+                        hold.append(f"{kept}[...] = {source}")
+                        source = kept
+                    ends.append(f"{place.name}[...] = {source}")
+        whole = self._pieced()
+        lines = self._sections(
+            self.program.backward,
+            "for t in range(T - 1, -1, -1):",
+            _BACKWARD,
+            [*hold, *ends],
+            [f"{gradient} = np.zeros_like({weight})" for weight, gradient in whole.items()],
+        )
+        results: list[str] = []
+        for n, v in zip(self.names.xs, adjoint.xs, strict=True):
+            if v:
+                results.append(f'"d{n}": {self._copied(v)},')
+        for n, state, carries in zip(self.names.first_states, body.states, adjoint.carries, strict=True):
+            if state.active:
+                total = " + ".join(self.place(c).name for c in carries)
+                results.append(f'"d{n}": {total if len(carries) > 1 else total + ".copy()"},')
+        given: set[str] = set()
+        for n, parts in zip(self.names.constants, adjoint.constants, strict=True):
+            if parts:
+                names = [whole[n]] if n in whole else self._summands(parts)
+                total = " + ".join(names)
+                words = set(re.findall(r"\w+", total))
+                # a sum is new; a name may be memory, or the gradient of another weight
+                copied = len(names) == 1 and (total in given or not words.isdisjoint(self.memory.made))
+                given.add(total)
+                results.append(f'"d{n}": {total}{".copy()" * copied},')
+        return [*_inside(start), *lines, "    return {", *_inside(results, 8), "    }"]
+
+    def _pieced(self) -> dict[str, str]:
+        """The gradients to which parts of a weight contribute: these are added to their places in them."""
+        found: dict[str, str] = {}
+        for name, parts in zip(self.names.constants, self.adjoint.constants, strict=True):
+            every = [p for others in self.adjoint.constants for p in others]
+            once = all(every.count(p) == 1 for p in parts)  # no part arrives twice, or elsewhere, too
+            if parts and once and all(self._goes_into_part(p) for p in parts):
+                found[name] = self.names.new(f"d{name}")
+                for p in parts:
+                    place = f"{found[name]}[{index_text(p.attrs['index'], 0)}]"
+                    self.added[p.args[0] if self._only_for(p) else p] = place
+                    self.added.setdefault(p, "")
+        return found
+
+    def _copied(self, v: Value) -> str:
+        """A result for all steps. Of a view, whose axes may stand in another order, the memory is never lent."""
+        once, whole = v in self.program.once, self.whole(v)
+        if once:
+            whole = f"np.broadcast_to({whole}, {shape_text(('T', *v.shape))})"
+        return whole + (COPIED.replace("()", '("C")') if once or is_view(v) else COPIED)
+
+    def _goes_into_part(self, v: Value) -> bool:
+        after = self.layout.region.get(v) == "b-after" and not self.layout.users.get(v)
+        return after and v.op == "put_back" and basic(v.attrs["index"])
+
+    def _only_for(self, v: Value) -> bool:
+        """Whether what is a statement of its own is made for one part of a gradient alone."""
+        total, whole = v.args[0], {"product", "axis", "keepdims"}
+        sums = total.op == "time_sum" and total.attrs.keys() <= whole
+        own = self.layout.region.get(total) == "b-after" and (sums or total.op == "concatenate")
+        return own and self.layout.users[total] == [v] and total not in self.layout.ends
+
+    def _summands(self, parts: list[Value]) -> list[str]:
+        """The contributions to one constant; those that the loop adds up share one sum."""
+        names: list[str] = []
+        for part in parts:
+            name = self.place(part).name
+            inner = part.op == "time_sum" and self.layout.region[part] == "b-loop"
+            if not (
+                inner and name in names and parts.count(part) == 1
+            ):  # one that arrives twice counts twice
+                names.append(name)
+        return names
+
+    def _in_carry(self, v: Value) -> bool:
+        memory = self.layout.memory(v)
+        return memory.op == "carry" or memory in self.layout.carry_of
+
+
+def _inside(statements: list[str], columns: int = 4) -> list[str]:
+    return [" " * columns + s for s in statements]

@@ -1,0 +1,197 @@
+"""What computes one value: the statements of an op, inside the loop or for all steps at once."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ...core.op import OPS
+from ..step.body import Underivable, Value
+from ..step.schedule import Program
+from ..step.text import STATEMENTS, is_view, number, shape_text, view_text
+from .names import KIN, Names
+from .places import NUMBERS, Places, cuts_rows, index_in
+
+
+class Statements(Places):
+    """Writes the statements of values, one by one."""
+
+    def __init__(self, program: Program, names: Names) -> None:
+        super().__init__(program, names)
+        # what is added to a part of a gradient, and where; "" if it is already
+        self.added: dict[Value, str] = {}
+
+    def statements(self, v: Value, inside: bool) -> list[str]:
+        """What computes a value."""
+        if v in self.added and v.op == "put_back":
+            return [f"{self.added[v]} += {self.whole(v.args[0])}"] if self.added[v] else []
+        if v.op == "time_sum":
+            return self._time_sum(v, inside)
+        self.place(v)
+        if v.op in ("zeros", "rows") or (is_view(v) and self._is_aliased(v)):
+            return []
+        once = v in self.program.once
+        lead = 0 if inside or once else 1
+        ndim = len(v.shape) if v.op in OPS and OPS[v.op].broadcasts else None
+        ref = self.step if inside else lambda a: self.whole(a, ndim)
+        if v.op == "reshape":
+            return [f"{ref(v)}[...] = {view_text(v, ref(v.args[0]), *['T'] * lead)}"]
+        if v.op in ("concatenate", "stack"):
+            return self._join(v, ref, lead)
+        y = ref(v)
+        if inside and not self._plain_type(v):  # numbers as they are, not as arrays of the main type
+            ref = self._number_or_step
+        if v.op == "matmul":
+            return self._matmul(v, y, [ref(a) for a in v.args], lead, inside)
+        if v.op == "where" and self._can_copy(v):
+            return self._copies(v, y, [ref(a) for a in v.args])
+        if v.op not in STATEMENTS:
+            raise Underivable(f"{v.site or 'its gradient'}: op {v.op!r} has no NumPy text")
+        args = [ref(a) for a in v.args]
+        if _makes_floats(v):  # NumPy would compute as narrow as the integers are
+            args = [
+                f"{a}.astype('{v.dtype}')" if isinstance(w, Value) else a
+                for w, a in zip(v.args, args, strict=True)
+            ]
+        op = "zero_minus" if v.op == "negative" and v.dtype.kind == "u" else v.op
+        lines = STATEMENTS[op](y, args, v.attrs, lead)
+        text = "\n".join(lines)
+        for value, name in NUMBERS.items():
+            if re.search(rf"\b{name}\b", text):
+                self.literal(value)
+        if not self._plain_type(v) or not inside:
+            lines = [_spelled(line, v.dtype.kind in "iu") for line in lines]
+        return lines
+
+    def _can_copy(self, v: Value) -> bool:
+        """Whether a choice of two can be copies, which take half the time: none may destroy the other, or the test."""
+        test, a, b = v.args
+        return (
+            isinstance(test, Value)
+            and test.dtype == bool
+            and not self._shares(test, v)
+            and not self._shares(a, v)
+            and (not self._shares(b, v) or self.place(b) == self.place(v))
+        )
+
+    def _shares(self, a: Any, v: Value) -> bool:
+        return isinstance(a, Value) and self.layout.memory(a) is self.layout.memory(v)
+
+    def _copies(self, v: Value, y: str, args: list[str]) -> list[str]:
+        test, a, b = args
+        first = [] if self._shares(v.args[2], v) else [f"np.copyto({y}, {b})"]
+        return [*first, f"np.copyto({y}, {a}, where={test})"]
+
+    def _plain_type(self, v: Value) -> bool:
+        """Whether a value and all that it is computed from have the type of the first state, one of floats."""
+        return (
+            self.dtype.kind == "f" and v.dtype == self.dtype and all(a.dtype == self.dtype for a in v.inputs)
+        )
+
+    def _number_or_step(self, a: Any) -> str:
+        return self.step(a) if isinstance(a, Value) else number(a)
+
+    def _marked(self, v: Value, inside: bool = False) -> list[str]:
+        """The statements of a value with the number of its equation."""
+        equation = v.eq or next((a.eq for a in v.inputs if a.eq), "")
+        return [f"{line}  # {equation}" if equation else line for line in self.statements(v, inside)]
+
+    def _is_aliased(self, v: Value) -> bool:
+        return v.op != "reshape" or self.place(v.args[0]).contiguous or cuts_rows(v)
+
+    def _join(self, v: Value, ref: Any, lead: int) -> list[str]:
+        if v in self.program.once:
+            axis = f"axis={v.attrs['axis']}"
+            parts = ", ".join(ref(a) for a in v.args) + "," * (len(v.args) == 1)
+            pieces = f"np.{v.op}(({parts}), {axis}"
+            if self.layout.region[v] == "b-after":
+                to = f"{self.added[v]} +=" if v in self.added else f"{self.place(v).name} ="
+                return [f"{to} {pieces})"]
+            return [f"{pieces}, out={ref(v)})"]
+        lines = []
+        for k, a in enumerate(v.args):
+            if self.layout.born.get(self.layout._buffer(a) if isinstance(a, Value) else a) == (v, k):
+                self.place(a)
+                continue
+            outer = self.place(v)
+            if lead:
+                lines.append(f"{outer.whole}[{index_in(v, k, lead)}] = {ref(a)}")
+                continue
+            gap = Value("gap", (), {}, a.shape, a.dtype)
+            gap.label = f"{a.label}_in_{outer.name}" if a.label else ""
+            lines.append(f"{self.step_of(self.inside(gap, v, k))}[...] = {ref(a)}")
+        return lines
+
+    def _matmul(self, v: Value, y: str, a: list[str], lead: int, inside: bool) -> list[str]:
+        left, right = v.inputs
+        contiguous, once = self.place(v).contiguous, self.program.once
+        if (
+            contiguous
+            and len(left.shape) > 2 - lead
+            and len(right.shape) == 2
+            and right in once
+            and left not in once
+        ):
+            rows = " * ".join((*("T",) * lead, *map(str, left.shape[:-1])))
+            x = f"{a[0]}.reshape({rows}, {left.shape[-1]})"
+            return [f"np.matmul({x}, {a[1]}, out={y}.reshape({rows}, {right.shape[1]}))"]
+        two = len(left.shape) == len(right.shape) == 2 and inside and contiguous and v.dtype.kind == "f"
+        return [f"{'dot' if two else 'np.matmul'}({a[0]}, {a[1]}, out={y})"]
+
+    def _time_sum(self, v: Value, inside: bool) -> list[str]:
+        name = self.added.get(v) or self.place(v).name
+        sign = "+=" if v in self.added else "="
+        if inside:
+            return [f"add({name}, {self.step(v.args[0])}, out={name})"]
+        if v.attrs.get("product"):
+            a, g = v.args
+            x, d = (f"{self.whole(u)}.reshape(T * {u.shape[0]}, {u.shape[1]})" for u in (a, g))
+            return [f"{name} {sign} np.matmul({x}.T, {d})"]
+        if v.attrs.get("products"):
+            return self._products(v, name)
+        if v.attrs.get("scatter"):
+            g, ids = (self.whole(u) for u in v.args)
+            return [
+                f"{name} = np.zeros({shape_text(v.shape)}, {g}.dtype)",
+                f"np.add.at({name}, {ids}, {g})",
+            ]
+        axis: Any = 0
+        if "axis" in v.attrs:
+            axis = (0, *[k + 1 for k in v.attrs["axis"]])
+        keep = ""
+        if v.attrs.get("keepdims"):
+            keep = ", keepdims=True).reshape(" + shape_text(v.shape)
+        return [f"{name} {sign} np.add.reduce({self.whole(v.args[0])}, axis={axis}{keep})"]
+
+    def _products(self, v: Value, name: str) -> list[str]:
+        """A sum over time of products of stacks: one product of each stack's matrices, side by side and stacked."""
+        a, g = v.args
+        n = len(a.shape)  # of all steps, the axes are: time, those of the stack, rows, columns
+        stack = ", ".join(map(str, range(1, n - 1)))
+        beside, stacked = self.names.new("beside"), self.names.new("stacked")
+        left = f"{self.whole(a)}.transpose({stack}, {n - 1}, 0, {n})"
+        right = f"{self.whole(g)}.transpose({stack}, 0, {n - 1}, {n})"
+        return [
+            f"{beside} = {left}.reshape{shape_text((*a.shape[:-1], -1))}",
+            f"{stacked} = {right}.reshape{shape_text((*g.shape[:-2], -1, g.shape[-1]))}",
+            f"{name} = np.matmul({beside}, {stacked})",
+        ]
+
+
+def _spelled(line: str, whole: bool) -> str:
+    """Numbers in place of their names, without a point among `whole` ones."""
+    for value, name in NUMBERS.items():
+        text = repr(int(value)) if whole and value == int(value) else repr(value)
+        line = re.sub(rf"\b{name}\b", text, line)
+    return line
+
+
+def _makes_floats(v: Value) -> bool:
+    """Whether an op that takes floats makes some of integers or flags alone."""
+    op = OPS.get(KIN.get(v.op, v.op))
+    elementwise = op is not None and op.broadcasts and v.op not in ("where", "cast")
+    return (
+        (elementwise or v.op in ("softmax", "log_softmax", "logsumexp"))
+        and v.dtype.kind == "f"
+        and all(a.dtype.kind in "iub" for a in v.inputs)
+    )
