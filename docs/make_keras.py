@@ -49,7 +49,6 @@ assert sorted(history.history) == ["loss", "mae"]
 | `SimpleRNN` ignores `activity_regularizer` | it is honoured | an error there |
 | `learning_rate=1` raises | a whole number is a rate | |
 | `optimizer.learning_rate` is a variable with `.assign()`, `.numpy()` | a float: `float(optimizer.learning_rate)`, `optimizer.learning_rate = 0.01` | |
-| `ops.mean(Input((5, 3)))` makes a symbol | `TypeError`; operators and methods do: `x + y`, `x[:, 0]`, `x.mean(axis=1)`, and `Lambda(tg.ops.tanh)(x)` | an op knows nothing of layers |
 | `overwrite=False` asks on the terminal | `FileExistsError` | |
 | a weight is a `Variable` without gradient | a `Tensor` with `.grad`, `.numpy()`, `.path`, `.assign()` | the reason for this package |
 | `.keras` files, HDF5 weights | one archive of JSON and `.npy` members, with checksums | readable by NumPy alone; move weights with `get_weights` and `set_weights` |

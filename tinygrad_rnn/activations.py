@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from .ops import nn
-from .ops.elementwise import absolute, clip, exp, expm1, minimum, sqrt, where
-from .ops.nn import (
+from . import ops
+from .ops import (
+    absolute,
+    clip,
     elu,
+    exp,
+    expm1,
     gelu,
     hard_sigmoid,
     leaky_relu,
     log_softmax,
+    minimum,
     selu,
     sigmoid,
     silu,
     softmax,
     softplus,
     softsign,
+    split,
+    sqrt,
     tanh,
+    where,
 )  # fmt: skip
-from .ops.shape import split
 from .utils.registry import Registry
 
 swish, exponential = silu, exp
@@ -45,7 +51,7 @@ def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, th
     ([0.0, 2.0], [-0.5, 6.0])
     """
     if threshold == 0 and negative_slope == 0:
-        y = nn.relu(x)
+        y = ops.relu(x)
     else:
         y = where(x > threshold, x, negative_slope * (x - threshold) if negative_slope else 0.0)
     return y if max_value is None else where(y > max_value, max_value, y)

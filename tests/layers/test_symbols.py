@@ -92,11 +92,11 @@ def test_operations_have_names_of_their_own() -> None:
         Operation("tanhh")
 
 
-@pytest.mark.parametrize("use", [np.asarray, bool, len, iter, tg.ops.tanh, float])
+@pytest.mark.parametrize("use", [np.asarray, bool, len, iter, tg.ops.zeros, float])
 def test_a_symbol_has_no_value(use: Any) -> None:
     with pytest.raises(TypeError):
         use(tg.Input((4,)))
-    with pytest.raises(TypeError, match=r"does not exist yet.*Lambda\(tg.ops.tanh\)"):
+    with pytest.raises(TypeError, match=r"does not exist yet.*tg.ops.*Lambda\(f\)"):
         np.asarray(tg.Input((4,)))
 
 

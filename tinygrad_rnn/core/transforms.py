@@ -20,7 +20,7 @@ def stop_gradient(x: Any) -> Any:
     >>> grad(x * stop_gradient(x), x).item()
     2.0
     """
-    return x.detach() if isinstance(x, Tensor) else x
+    return x.detach() if hasattr(x, "detach") else x  # a Tensor, or what stands for one
 
 
 def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:

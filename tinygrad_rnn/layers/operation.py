@@ -1,4 +1,4 @@
-"""Arithmetic in a functional model: operators and methods of symbols become calls of a layer, `Operation`."""
+"""Ops in a functional model: functions, operators and methods of symbols become calls of a layer, `Operation`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .symbolic import Symbol
 
 
 class Operation(Layer):
-    """One function of `tg.ops`, named `function`, as a layer; made by `x + y`, `x[:, 0]`, `x.mean(axis=1)`.
+    """One function of `tg.ops`, named `function`, as a layer; made by `tg.ops.tanh(x)`, `x + y`, `x[:, 0]`.
 
     Raises `ValueError` for another name. Masks end here, as in Keras.
 
@@ -83,13 +83,14 @@ _BINARY = {
 }  # fmt: skip
 _OTHERS = {
     "__neg__": "negative", "__abs__": "absolute", "__lt__": "less", "__le__": "less_equal", "__gt__": "greater",
-    "__ge__": "greater_equal", "astype": "cast", "flatten": "ravel",
+    "__ge__": "greater_equal", "astype": "cast", "detach": "stop_gradient", "flatten": "ravel",
 }  # fmt: skip
 _METHODS = """
     all any argmax argmin clip cumsum dot max mean min prod round squeeze std sum swapaxes var
 """
 
 _attached: dict[str, Any] = {
+    "as_layer": lambda self, function: _getitem if function == "getitem" else Operation(function),
     "__getitem__": _getitem, "reshape": _with_sizes("reshape"), "transpose": _with_sizes("transpose"),
     **{f"__{name}__": _method(function) for name, function in _BINARY.items()},
     **{f"__r{name}__": _swapped(function) for name, function in _BINARY.items()},

@@ -18,7 +18,8 @@ class Symbol:
     """A tensor that does not exist yet: what `Input` returns, and layers called on it.
 
     `shape` has None for axes that are not known. `call` is the layer call that makes it (None for an
-    input), `index` says which of its outputs. Operators and methods are attached by `layers.operation`.
+    input), `index` says which of its outputs. Operators, methods, and what functions of `tg.ops` do with it are
+    attached by `layers.operation`.
     """
 
     def __init__(
@@ -40,10 +41,10 @@ class Symbol:
         """`<Symbol (None, 8, 4) float32>`."""
         return f"<Symbol {self.shape} {self.dtype}{f' {self.name!r}' if self.name else ''}>"
 
-    def _refuse(self, *_: Any) -> Any:
+    def _refuse(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
-            f"{self!r} stands for a tensor that does not exist yet: pass it to layers, or use operators and "
-            "methods (x + y, x[:, 0], x.mean(axis=1)); for other functions write Lambda(tg.ops.tanh)(x)"
+            f"{self!r} stands for a tensor that does not exist yet: pass it to layers and functions of tg.ops, or use "
+            "operators and methods (x + y, x[:, 0], x.mean(axis=1)); for functions of your own write Lambda(f)(x)"
         )
 
     __array__ = __iter__ = __bool__ = __len__ = _refuse

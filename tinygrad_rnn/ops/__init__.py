@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.tensor import Tensor
 from ..core.transforms import stop_gradient
-from . import protocols, random
+from . import protocols, random, symbols
 from .creation import (
     arange,
     convert_to_numpy,
@@ -232,3 +232,10 @@ __all__ = [
     "take", "take_along_axis", "tan", "tanh", "tensordot", "tile", "transpose", "true_divide",
     "truncated_normal", "uniform", "unstack", "var", "where", "zeros", "zeros_like",
 ]  # fmt: skip
+
+# They make tensors from sizes, or give the sizes of one; the others take tensors, and with that symbols.
+_OF_SIZES = """
+    arange convert_to_numpy eye full ndim normal ones randint random shape size truncated_normal uniform zeros
+"""
+for _name in {*__all__} - {*_OF_SIZES.split()}:
+    globals()[_name] = symbols.on_symbols(globals()[_name])

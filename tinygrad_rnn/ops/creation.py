@@ -62,10 +62,11 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> Tensor:
 def zeros_like(x: Any, dtype: Any = None) -> Tensor:
     """Zeros of the shape and dtype of `x`.
 
-    >>> zeros_like(ones((2,))).tolist()
+    >>> zeros_like([1.0, 2.0]).tolist()
     [0.0, 0.0]
     """
-    return Tensor(np.zeros(x.shape, dtype or x.dtype), None)
+    array = x if isinstance(x, Tensor) else to_array(x)
+    return Tensor(np.zeros(array.shape, dtype or array.dtype), None)
 
 
 def ones_like(x: Any, dtype: Any = None) -> Tensor:
@@ -74,7 +75,8 @@ def ones_like(x: Any, dtype: Any = None) -> Tensor:
     >>> ones_like(zeros((2,))).tolist()
     [1.0, 1.0]
     """
-    return Tensor(np.ones(x.shape, dtype or x.dtype), None)
+    array = x if isinstance(x, Tensor) else to_array(x)
+    return Tensor(np.ones(array.shape, dtype or array.dtype), None)
 
 
 def eye(n: int, m: int | None = None, dtype: Any = None) -> Tensor:

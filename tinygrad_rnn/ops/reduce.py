@@ -221,22 +221,28 @@ all_op = primitive("all", kernel(lambda x, axis, keepdims: np.all(x, axis, keepd
 any_op = primitive("any", kernel(lambda x, axis, keepdims: np.any(x, axis, keepdims=keepdims)), None, reads="", doc="some element is true")  # noqa: E501  # fmt: skip
 
 
-def argmax(x: Any, axis: int | None = None) -> Any:
+def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """Index of the first largest element along `axis` (None: flattened).
 
     >>> int(argmax(np.array([1.0, 3.0, 3.0])))
     1
     """
-    return argmax_op(x, axis=axis)
+    return _place(argmax_op(x, axis=axis), x, axis, keepdims)
 
 
-def argmin(x: Any, axis: int | None = None) -> Any:
+def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """Index of the first smallest element along `axis` (None: flattened).
 
-    >>> int(argmin(np.array([1.0, 0.0])))
-    1
+    >>> argmin(np.array([[1.0, 0.0]]), axis=1, keepdims=True).tolist()
+    [[1]]
     """
-    return argmin_op(x, axis=axis)
+    return _place(argmin_op(x, axis=axis), x, axis, keepdims)
+
+
+def _place(found: Any, x: Any, axis: int | None, keepdims: bool) -> Any:
+    if not keepdims:
+        return found
+    return reshape(found, (1,) * ndim(x)) if axis is None else expand_dims(found, axis)
 
 
 def all(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
