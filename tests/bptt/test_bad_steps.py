@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+from bptt.problems import is_derived
 from bptt.steps import H, N, T, both, equal, inputs, may_unroll, start, weight
 
 import tinygrad_rnn as tg
@@ -282,3 +284,42 @@ def test_the_random_streams_stand_where_unrolled_leaves_them() -> None:
         found.append((np.array(y), generator().standard_normal()))
     np.testing.assert_array_equal(found[0][0], found[1][0])
     assert found[0][1] == found[1][1]
+
+
+def branching(x: Any, s: Any, c: Any, kind: str = "value", *, scale: float = 1.0) -> Any:
+    h = ops.tanh(scale * x + s[0])
+    if kind == "value" and float(np.asarray(h).sum()) > 0:
+        h = 2 * h
+    return h, [h]
+
+
+def with_default(kind: str) -> Any:
+    def step(x: Any, s: Any, c: Any, kind: str = kind) -> Any:
+        return branching(x, s, c, kind)
+
+    return step
+
+
+def with_named_default(kind: str) -> Any:
+    def step(x: Any, s: Any, c: Any, *, kind: str = kind) -> Any:
+        return branching(x, s, c, kind)
+
+    return step
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        with_default,
+        with_named_default,
+        lambda kind: partial(branching, kind=kind),
+        lambda kind: partial(partial(branching, scale=2.0), kind=kind),
+    ],
+    ids=["default", "named", "partial", "partial of a partial"],
+)
+def test_a_step_is_not_refused_for_what_another_one_of_the_same_code_did(make: Any) -> None:
+    with pytest.warns(UnrolledWarning, match=r"reads the value|NumPy"):
+        tg.scan(make("value"), tg.tensor(inputs(), requires_grad=True), start(), derive=True)
+    both(lambda: make("none"))
+    x = tg.tensor(inputs(), requires_grad=True)
+    assert is_derived(tg.scan(make("none"), x, start(), derive=True)[0])

@@ -320,8 +320,11 @@ def kind_of(value: Any, depth: int = 3) -> Any:
     function = value.__func__ if kind is MethodType else value
     if type(function) is FunctionType:
         held = [value.__self__] if kind is MethodType else []
-        cells = [content(c) for c in function.__closure__ or ()]
-        return (function.__code__, tuple([kind_of(v, depth - 1) for v in (*held, *cells)]) if depth else ())
+        held += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+        held += [content(c) for c in function.__closure__ or ()]
+        return (function.__code__, tuple([kind_of(v, depth - 1) for v in held]) if depth else ())
+    if kind is partial:  # it costs no depth: what it calls is the step
+        return (kind, *[kind_of(v, depth) for v in (value.func, *value.args, *value.keywords.values())])
     if value is None or kind in (bool, str):
         return value
     inner = _shown(value) if depth and not issubclass(kind, (type, Tensor, ModuleType)) else None
