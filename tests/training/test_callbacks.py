@@ -65,7 +65,11 @@ def test_checkpoints_can_be_loaded(tmp_path: Path) -> None:
         ("BackupAndRestore", {"backup_dir": "a", "save_freq": True}, "integer ≥ 1, received True"),
         ("BackupAndRestore", {"backup_dir": ""}, "backup_dir is empty"),
         ("ReduceLROnPlateau", {"factor": 1.0}, r"factor must be in \(0, 1\)"),
-        ("LambdaCallback", {"on_epoch": print}, "unknown hook 'on_epoch'; known are on_batch_begin"),
+        (
+            "LambdaCallback",
+            {"on_epoch": print},
+            "unknown hook 'on_epoch'; known are on_abort, on_batch_begin",
+        ),
     ],
 )
 def test_what_is_refused(name: str, options: dict[str, Any], said: str) -> None:

@@ -48,6 +48,10 @@ class SwapEMAWeights(Callback):
         """Give back the weights."""
         self._put(False)
 
+    def on_abort(self, logs: Logs = None) -> None:
+        """Give back the weights."""
+        self._put(False)
+
     def on_predict_begin(self, logs: Logs = None) -> None:
         """Predict with the averages."""
         self._put(True)

@@ -25,8 +25,9 @@ class BackupAndRestore(Callback):
 
     If there is a backup when `fit` begins, the model takes it over, and `resume_at` is the place `(epoch, batch)`
     to go on from; the global random stream is as it was at the beginning of that epoch, so that its data come in the
-    same order, and from that batch on as it was then. Metrics and history go on as well. The backup is deleted at
-    the end of a run that was not interrupted, if `delete_checkpoint`.
+    same order, and from that batch on as it was then. Metrics and history go on as well. With `steps_per_epoch` it
+    begins a new pass over the data, so the rest of one that was not over is left out. The backup is deleted at the
+    end of a run that was not interrupted, if `delete_checkpoint`.
 
     Raises `ValueError` for a model that is not built, `CheckpointError` for a damaged backup or one of another model.
     `double_checkpoint` has no effect: a backup is replaced as a whole, the one before stays until then.
@@ -104,10 +105,10 @@ class BackupAndRestore(Callback):
 
     def _save(self, epoch: int, batch: int) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        optimizer, weights = self.model.optimizer, self.model.weights
-        place = {id(v): i for i, v in enumerate(weights)}
-        arrays = {f"weights/{i}": v.numpy() for i, v in enumerate(weights)}
-        arrays |= {f"optimizer/{key}": value for key, value in optimizer.state().items()}
+        optimizer = self.model.optimizer
+        met, state = optimizer.state_among(self.model.weights)
+        arrays = {f"weights/{i}": v.numpy() for i, v in enumerate(self.model.weights)}
+        arrays |= {f"optimizer/{key}": value for key, value in state.items()}
         arrays |= {f"states/{key}": value for key, value in kept_states(self.model).items()}
         arrays |= {
             f"metrics/{i}/{key}": value
@@ -119,7 +120,8 @@ class BackupAndRestore(Callback):
             "version": 1,
             "epoch": epoch,
             "batch": batch,
-            "optimizer_variables": [place[id(v)] for v in optimizer.variables],
+            "optimizer_variables": met,
+            "swapped": optimizer.swapped,
             "layer_streams": [stream.state for stream in streams(self.model)],
             "order": self._order,
             "streams": random_state(),
@@ -140,6 +142,7 @@ class BackupAndRestore(Callback):
         try:
             optimizer.build([weights[i] for i in manifest["optimizer_variables"]])
             optimizer.load_state(_below("optimizer/", arrays))
+            optimizer.swapped = bool(manifest["swapped"])
             set_streams(model, manifest["layer_streams"])
             set_kept_states(model, _below("states/", arrays))
             set_random_state(manifest["order"])

@@ -79,6 +79,9 @@ class Callback:
     def on_predict_end(self, logs: Logs = None) -> None:
         """After a prediction."""
 
+    def on_abort(self, logs: Logs = None) -> None:
+        """Instead of the end of an evaluation or a prediction, if it raises."""
+
     def on_predict_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """Before a batch of a prediction."""
 
@@ -96,17 +99,23 @@ class History(Callback):
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
+        self.ending: tuple[int, dict[str, Any]] | None = None  # the epoch that callbacks are told to be over
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Append this epoch's values."""
+        self.ending = None
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
 
     def state(self) -> dict[str, Any]:
-        """Epochs and values as JSON data, which is saved with the model."""
-        values = {name: [np.asarray(v).tolist() for v in values] for name, values in self.history.items()}
-        return {"epoch": list(self.epoch), "history": values}
+        """Epochs and values as JSON data, which is saved with the model, by a callback with the epoch that ends."""
+        made = History()
+        made.epoch, made.history = list(self.epoch), {k: list(v) for k, v in self.history.items()}
+        if self.ending is not None:
+            made.on_epoch_end(*self.ending)
+        values = {name: [np.asarray(v).tolist() for v in values] for name, values in made.history.items()}
+        return {"epoch": made.epoch, "history": values}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over what `state()` gave; `ValueError` or `TypeError` for anything else."""

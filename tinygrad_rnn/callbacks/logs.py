@@ -71,7 +71,8 @@ def _text(value: Any) -> Any:
 class TerminateOnNaN(Callback):
     """End training when the loss is NaN or infinite; with `raise_error` by a `RuntimeError`.
 
-    Weights are safe without it: `fit` refuses updates by gradients that are not finite.
+    Weights are safe without it: `fit` raises at a gradient that is not finite, before this callback is asked, or with
+    `compile(on_nonfinite="skip")` leaves the batch out, which counts for nothing here.
 
     >>> from types import SimpleNamespace
     >>> end, model = TerminateOnNaN(), SimpleNamespace(stop_training=False)
@@ -82,12 +83,19 @@ class TerminateOnNaN(Callback):
 
     def __init__(self, raise_error: bool = False) -> None:
         self.raise_error = raise_error
+        self._skipped = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """Note how many batches were left out so far."""
+        self._skipped = self.model.skipped_batches
 
     def on_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Look at the loss."""
         loss = (logs or {}).get("loss")
         if loss is None or math.isfinite(loss):
             return
+        if getattr(self.model, "skipped_batches", 0) - self._skipped > batch:
+            return  # the mean of no batches
         if self.raise_error:
             raise RuntimeError(f"Batch {batch}: the loss is {loss}")
         print(f"Batch {batch}: the loss is {loss}, training ends")

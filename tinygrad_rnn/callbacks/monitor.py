@@ -89,7 +89,7 @@ class EarlyStopping(MonitorCallback):
 
     The first `start_from_epoch` epochs do not count, and epoch 0 never ends it. With a `baseline` the waiting only
     starts anew when the value is better than that too. `restore_best_weights` gives the model the weights of
-    its best epoch at the end, also if training went on to the last epoch.
+    its best epoch at the end, also if training went on to the last epoch, but not if it was interrupted in one.
 
     >>> from types import SimpleNamespace
     >>> stop, model = EarlyStopping("loss", patience=2), SimpleNamespace(stop_training=False)
@@ -122,11 +122,17 @@ class EarlyStopping(MonitorCallback):
     def on_train_begin(self, logs: Logs = None) -> None:
         """Forget the run before."""
         self.wait = self.stopped_epoch = self.best_epoch = 0
+        self._in_epoch = False
         self.best = None
         self.best_weights: Any = None
 
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """Note that one began."""
+        self._in_epoch = True
+
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Compare, remember the best weights, and end training if it is time."""
+        self._in_epoch = False
         current = self.current(logs)
         if current is None or epoch < self.start_from_epoch:
             return
@@ -146,7 +152,7 @@ class EarlyStopping(MonitorCallback):
         """Give back the best weights."""
         if self.stopped_epoch and self.verbose:
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
-        if self.best_weights is not None:
+        if self.best_weights is not None and not self._in_epoch:
             if self.verbose:
                 print(f"Restoring the weights of the best epoch: {self.best_epoch + 1}")
             self.model.set_weights(self.best_weights)

@@ -6,6 +6,7 @@ import functools
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import chain
 from operator import is_
@@ -91,6 +92,17 @@ def put_back(kept: list[tuple[Any, Any]]) -> None:
     """Give layers back the states that they kept when `_held_states` was asked."""
     for layer, states in kept:
         layer._states = states
+
+
+@contextmanager
+def states_kept(model: Any) -> Iterator[None]:
+    """If what stands below raises, the states that layers keep go back."""
+    kept = model._held_states()
+    try:
+        yield
+    except BaseException:
+        put_back(kept)
+        raise
 
 
 def _containers(values: Any) -> Iterator[Any]:

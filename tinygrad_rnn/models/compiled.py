@@ -105,6 +105,14 @@ class CompileLoss:
         self._weights: list[Any] = []
         self._values: list[tuple[RunningMean, Any]] = []
 
+    @property
+    def one_hot(self) -> bool | None:
+        """Whether targets are one number per class, and not the number of a class; None if the loss does not say."""
+        if isinstance(self.given, losses_module.SparseCategoricalCrossentropy):
+            return False
+        of_classes = losses_module.CategoricalCrossentropy, losses_module.CategoricalFocalCrossentropy
+        return True if isinstance(self.given, of_classes) else None
+
     def _per_output(self, outputs: Outputs) -> tuple[list[Any], list[Any]]:
         several = isinstance(self.given, (list, dict))
         losses = outputs.split(self.given, "losses") if several else [self.given] * len(outputs.values)
@@ -113,19 +121,16 @@ class CompileLoss:
     def __call__(self, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The weighted sum of all losses; `ValueError` for targets that do not fit the outputs."""
         outputs = Outputs(y_pred, self.names)
+        losses, weights = (self._losses, self._weights) if self._losses else self._per_output(outputs)
+        targets = self._targets(outputs, y, losses)
         if self._losses is None:
-            losses, weights = self._per_output(outputs)
-            targets = self._targets(outputs, y, losses)
-            self._losses = [
+            losses = [
                 _crossentropy(loss, t, p) for loss, t, p in zip(losses, targets, outputs.values, strict=True)
             ]
-            self._weights = weights
-            used = [n for n, loss in zip(outputs.names, losses, strict=True) if loss is not None]
-            self.parts = [RunningMean(f"{name}_loss") for name in used] if len(used) > 1 else []
         total, values = None, []
         rows = zip(
-            outputs.names, self._losses, self._weights, self._targets(outputs, y, self._losses),
-            outputs.values, _sample_weights(outputs, sample_weight), strict=True,
+            outputs.names, losses, weights, targets, outputs.values, _sample_weights(outputs, sample_weight),
+            strict=True,
         )  # fmt: skip
         for name, loss, weight, target, p, w in rows:
             if loss is None:
@@ -136,6 +141,10 @@ class CompileLoss:
             values.append(value)
             value = value if weight is None else value * float(weight)
             total = value if total is None else total + value
+        if self._losses is None:  # a batch that they fit
+            self._losses, self._weights = losses, weights
+            used = [n for n, loss in zip(outputs.names, losses, strict=True) if loss is not None]
+            self.parts = [RunningMean(f"{name}_loss") for name in used] if len(used) > 1 else []
         self.took(values)
         return total
 

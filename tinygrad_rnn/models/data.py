@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,9 +72,9 @@ class ArrayData:
             self.n // self.batch_size if self.whole_batches and self.rest else -(-self.n // self.batch_size)
         )
 
-    def weigh(self, class_weight: Mapping[int, float]) -> None:
-        """Give every example the weight of its class."""
-        self.data = weighted(self.data, class_weight)
+    def weigh(self, weighted: Callable[[Batch], Batch]) -> None:
+        """Give every example its weight."""
+        self.data = weighted(self.data)
 
     def split(self, fraction: float) -> tuple[ArrayData, ArrayData]:
         """Hold out the last `fraction` of the examples (before any shuffling)."""
@@ -118,18 +118,18 @@ class IterableData:
         self.source = source
         self.steps: int | None = len(source) if hasattr(source, "__len__") else None
         self.endless = not hasattr(source, "__next__")
-        self.class_weight: Mapping[int, float] | None = None
+        self.weighted: Callable[[Batch], Batch] | None = None
 
-    def weigh(self, class_weight: Mapping[int, float]) -> None:
-        """Give every example the weight of its class."""
-        self.class_weight = class_weight
+    def weigh(self, weighted: Callable[[Batch], Batch]) -> None:
+        """Give every example its weight, batch by batch."""
+        self.weighted = weighted
 
     def batches(self, shuffle: bool = False) -> Iterator[Batch]:
         """One pass over the source."""
         for item in self._items(shuffle):
             parts = zip(("x", "y", "sample_weight"), unpack_x_y_sample_weight(item), strict=True)
             batch = Batch(*(_arrays(part, name) for name, part in parts))
-            yield batch if self.class_weight is None else weighted(batch, self.class_weight)
+            yield batch if self.weighted is None else self.weighted(batch)
 
     def _items(self, shuffle: bool) -> Iterator[Any]:
         """The source itself, so that a generator which is not used up is not closed."""
@@ -205,11 +205,12 @@ def forever(data: Data, shuffle: bool) -> Iterator[Batch]:
             yield batch
 
 
-def weighted(batch: Batch, class_weight: Mapping[int, float]) -> Batch:
+def weighted(batch: Batch, class_weight: Mapping[int, float], one_hot: bool | None = None) -> Batch:
     """The batch with the weight of each example's class, or of each step's; classes not named count 1.
 
-    Targets are class numbers, with or without a last axis of 1, or one-hot rows. Raises `ValueError` for several
-    outputs, or beside other sample weights.
+    Targets are class numbers, with or without a last axis of 1, or rows with one number per class. Where the loss
+    does not say which (`one_hot` is None), rows of zeros and a one are of the second kind. Raises `ValueError` for
+    several outputs, or beside other sample weights.
     """
     if batch.sample_weight is not None:
         raise ValueError("class_weight and sample_weight cannot be given together; multiply them yourself")
@@ -221,12 +222,16 @@ def weighted(batch: Batch, class_weight: Mapping[int, float]) -> Batch:
         )
     if y.ndim > 1 and y.shape[-1] == 1:
         y = y[..., 0]
-    elif y.ndim > 1 and ((y == 0) | (y == 1)).all() and (y.sum(-1) == 1).all():
+    elif y.ndim > 1 and one_hot is not False and (one_hot or _are_one_hot(y)):
         y = y.argmax(-1)
     weights = np.ones(y.shape, floatx())
     for label, weight in class_weight.items():
         weights[np.round(y) == label] = weight
     return batch._replace(sample_weight=weights)
+
+
+def _are_one_hot(y: Any) -> bool:
+    return bool(((y == 0) | (y == 1)).all() and (y.sum(-1) == 1).all())
 
 
 def _arrays(value: Any, name: str) -> Any:

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..callbacks import Callback
+from ..config import random_state, set_random_state
 from ..core.arrays import ValueAt
+from ..layers.states import streams
 from ..layers.symbolic import flatten
 from ..layers.tracking import put_back
 from .data import Batch
@@ -23,6 +25,7 @@ class Hooks:
     def __init__(self, model: Any, callbacks: Any, params: dict[str, Any]) -> None:
         self.callbacks: list[Callback] = list(flatten(callbacks))
         self._methods: dict[str, list[Callable[..., None]]] = {}
+        self._begun: list[Callback] = []
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks must be Callback objects, received {callback!r}")
@@ -40,6 +43,26 @@ class Hooks:
             self._methods[hook] = [method for method in found if method is not None]
         for method in self._methods[hook]:
             method(*args)
+
+    def begin(self) -> None:
+        """Begin the training."""
+        for callback in self.callbacks:
+            callback.on_train_begin()
+            self._begun.append(callback)
+
+    def end(self, logs: dict[str, Any]) -> None:
+        """End it for those that began it."""
+        for callback in self._begun:
+            callback.on_train_end(logs)
+
+    @contextmanager
+    def aborted(self) -> Iterator[None]:
+        """If an evaluation or prediction raises, tell all callbacks."""
+        try:
+            yield
+        except BaseException:
+            self.call("on_abort")
+            raise
 
     @property
     def resume_at(self) -> tuple[int, int] | None:
@@ -99,12 +122,27 @@ def interrupt_between_batches() -> Iterator[threading.Event]:
 
 
 class Snapshot:
-    """What training changes in a model: weights (arrays that nobody writes into), optimizer, kept states."""
+    """What training changes in a model: weights (arrays that nobody writes into), optimizer, states, random streams."""
 
     def __init__(self, model: Any) -> None:
+        self.model = model
         self.weights = [(v, v._data) for v in model.weights]
         self.optimizer, self.steps = model.optimizer, model.optimizer.snapshot()
-        self.states = model._held_states()
+        self.states, self.streams = model._held_states(), [(s, s.state) for s in streams(model)]
+        self.random, self.history, self.left_at = random_state(), model.history, model.left_at
+        chosen = (
+            (model._compile_loss, "_losses"),
+            (model._compile_metrics, "made"),
+        )  # by the shapes of a first batch
+        self.chosen = [(one, name, getattr(one, name)) for one, name in chosen if one is not None]
+
+    def built(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The batches; a model that its first one builds has its first weights then, before it is trained."""
+        for first in batches:
+            self.model._made_by(first)
+            self.weights = [(v, v._data) for v in self.model.weights]
+            yield first
+            yield from batches
 
     def restore(self) -> None:
         """Undo everything since."""
@@ -112,3 +150,9 @@ class Snapshot:
             variable.replace(array)
         self.optimizer.restore(self.steps)
         put_back(self.states)
+        for stream, state in self.streams:
+            stream.state = state
+        set_random_state(self.random)
+        self.model.history, self.model.left_at = self.history, self.left_at
+        for one, name, value in self.chosen:
+            setattr(one, name, value)

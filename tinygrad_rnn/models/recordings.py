@@ -205,9 +205,10 @@ def _shape(value: Any) -> Any:
 
 
 def _other(array: Array) -> Tensor:
-    """Other values that could stand in its place: its own, turned round, and floats halved."""
+    """Other values that could stand in its place: its own, turned round; fractions are halved."""
     turned = array[tuple([slice(None, None, -1)] * array.ndim)]
-    return Tensor(np.ascontiguousarray(turned / 2 if array.dtype.kind == "f" else turned, array.dtype), None)
+    halved = array.dtype.kind == "f" and not np.array_equal(array, np.floor(array), equal_nan=True)
+    return Tensor(np.ascontiguousarray(turned / 2 if halved else turned, array.dtype), None)
 
 
 def _record(model: Any, data: tuple[Any, ...], watched: Watched) -> Recorded | None:

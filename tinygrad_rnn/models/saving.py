@@ -56,11 +56,11 @@ def save_model(
     arrays = _weights(model, manifest)
     arrays |= {f"states/{key}": value for key, value in kept_states(model).items()}
     if model.optimizer is not None:
-        place = {id(v): i for i, v in enumerate(model.weights)}
+        met, state = model.optimizer.state_among(model.weights)
         manifest["compile"] = writer.value({"optimizer": model.optimizer, **model.compile_arguments})
-        manifest["optimizer_variables"] = [place[id(v)] for v in model.optimizer.variables]
+        manifest["optimizer_variables"] = met
         manifest["swapped"] = model.optimizer.swapped
-        arrays |= {f"optimizer/{k}": np.asarray(v) for k, v in model.optimizer.state().items()}
+        arrays |= {f"optimizer/{k}": np.asarray(v) for k, v in state.items()}
     write_archive(target, manifest, arrays | constants)
 
 
@@ -94,9 +94,9 @@ def load_model(
         model.extra = dict(manifest["extra"])
         model.history = History()
         model.history.load_state(manifest["history"])
-        if model.history.epoch:
-            states = _below("states/", arrays)
-            set_kept_states(model, states)  # whether they fit is found out now
+        states = _below("states/", arrays)
+        set_kept_states(model, states)  # whether they fit is found out now
+        if model.history.epoch:  # `fit` takes them up, if it goes on there
             set_kept_states(model, {})
             model.left_at = (model.history.epoch[-1] + 1, dict(manifest["random_state"]), states)
         if compile and "compile" in manifest:

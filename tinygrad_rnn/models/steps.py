@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..config import debug_nans, mode, switched
 from ..core.autodiff import leaf_gradients
 from ..core.tensor import Tensor, Variable
 from ..layers.symbolic import flatten, map_nested
-from ..layers.tracking import put_back
+from ..layers.tracking import put_back, states_kept
 from ..metrics import Metric
 from ..utils.packing import unpack_x_y_sample_weight
 from .compiled import CompileLoss, CompileMetrics, RunningMean
@@ -174,7 +175,7 @@ class Steps:
     @mode_kept
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as arrays."""
-        with self._mode(training=False, grad=False):
+        with self._mode(training=False, grad=False), states_kept(self):
             return map_nested(np.asarray, self.predict_step(one_batch(x).data))
 
     def train_on_batch(
@@ -190,7 +191,7 @@ class Steps:
         self.reset_metrics()
         batch = one_batch(x, y, sample_weight)
         with places_of(batch):
-            logs = self._train_batch(batch if class_weight is None else weighted(batch, class_weight))
+            logs = self._train_batch(batch if class_weight is None else self._by_class(class_weight)(batch))
         return plain(logs, return_dict)
 
     def test_on_batch(
@@ -203,6 +204,11 @@ class Steps:
         with places_of(batch):
             logs = self._test_batch(batch)
         return plain(logs, return_dict)
+
+    def _by_class(self, class_weight: Mapping[int, float]) -> Callable[[Batch], Batch]:
+        """What gives a batch the weights of its classes."""
+        one_hot = None if self._compile_loss is None else self._compile_loss.one_hot
+        return partial(weighted, class_weight=class_weight, one_hot=one_hot)
 
     def _require_compiled(self, caller: str) -> None:
         if self.optimizer is None:
@@ -237,9 +243,17 @@ class Steps:
         self.skipped_batches += 1
         return self.get_metrics_result()
 
+    def _made_by(self, batch: Batch) -> None:
+        """Let a batch make the weights, and nothing else; what a `train_step` of one's own calls is not known."""
+        if type(self).train_step is Steps.train_step:
+            kept = self._held_states()
+            with self._mode(training=False, grad=False), places_of(batch):
+                self(batch.x)
+            put_back(kept)
+
     @mode_kept
     def _test_batch(self, batch: Batch) -> dict[str, Any]:
-        with self._mode(training=False, grad=False):
+        with self._mode(training=False, grad=False), states_kept(self):
             return numbers(self.test_step(batch.data), "test_step")
 
     def _resume(self, batches: Iterator[Batch], done: int, hooks: Any) -> dict[str, Any]:

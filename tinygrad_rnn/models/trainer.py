@@ -17,6 +17,7 @@ from ..callbacks import History
 from ..config import set_random_state
 from ..layers.states import set_kept_states
 from ..layers.symbolic import flatten, map_nested
+from ..layers.tracking import states_kept
 from ..utils.threads import blas_threads_for
 from .compiled import CompileLoss, CompileMetrics, RunningMean
 from .data import ArrayData, Batch, Data, adapt, forever, validation_parts
@@ -37,6 +38,7 @@ class Trainer(Steps):
     )
     # what `Layer` has:
     weights: list[Any]
+    built: bool
 
     @property
     def output_names(self) -> list[str]:
@@ -136,7 +138,7 @@ class Trainer(Steps):
         data: Data = adapt(x, y, sample_weight, batch_size, steps_per_epoch)
         held_out: Data | None = None
         if class_weight is not None:
-            data.weigh(class_weight)
+            data.weigh(self._by_class(class_weight))
         if validation_data is not None:
             size = validation_batch_size or batch_size
             held_out = adapt(*validation_parts(validation_data), size, validation_steps)
@@ -148,6 +150,7 @@ class Trainer(Steps):
         self._for_kept_states("fit", data, shuffle)
         if held_out is not None:
             self._for_kept_states("fit", held_out)
+        before: Snapshot | None = Snapshot(self)
         made = History()
         if append_history and self.history is not None:
             made.epoch = list(self.history.epoch)
@@ -161,16 +164,17 @@ class Trainer(Steps):
             set_random_state(self.left_at[1])
             set_kept_states(self, self.left_at[2])
         self.left_at = None
-        before: Snapshot | None = Snapshot(self)
         stream = forever(data, shuffle) if steps_per_epoch else None
         logs: dict[str, Any] = {}
         with interrupt_between_batches() as interrupted, blas_threads_for(self.weights):
             try:
-                hooks.call("on_train_begin")
+                hooks.begin()
                 initial_epoch, done = hooks.resume_at or (initial_epoch, 0)
                 for epoch in range(initial_epoch, epochs):
                     hooks.call("on_epoch_begin", epoch)
                     batches = data.batches(shuffle) if stream is None else itertools.islice(stream, steps)
+                    if before is not None and not self.built:
+                        batches = before.built(batches)
                     found = self._epoch(batches, steps, hooks, interrupted, done)
                     if found is None and before is not None:
                         raise ValueError("fit: the data gave no batches")
@@ -196,6 +200,7 @@ class Trainer(Steps):
                                 stacklevel=2,
                             )
                     before = None  # every example has been seen, and fits
+                    self.history.ending = epoch, logs
                     hooks.call("on_epoch_end", epoch, logs)
                     if self.stop_training:
                         break
@@ -205,7 +210,7 @@ class Trainer(Steps):
                     before.restore()
                 raise
             finally:
-                hooks.call("on_train_end", logs)
+                hooks.end(logs)
         return self.history
 
     def _epoch(
@@ -261,13 +266,14 @@ class Trainer(Steps):
     def _evaluate(self, data: Data, steps: int | None, hooks: Hooks) -> dict[str, Any]:
         logs: dict[str, Any] = {}
         self.reset_metrics()
-        hooks.call("on_test_begin")
-        for index, batch in enumerate(itertools.islice(data.batches(), steps)):
-            hooks.call("on_test_batch_begin", index)
-            with places_of(batch):
-                logs = self._test_batch(batch)
-            hooks.call("on_test_batch_end", index, logs)
-        hooks.call("on_test_end", logs)
+        with hooks.aborted():
+            hooks.call("on_test_begin")
+            for index, batch in enumerate(itertools.islice(data.batches(), steps)):
+                hooks.call("on_test_batch_begin", index)
+                with places_of(batch):
+                    logs = self._test_batch(batch)
+                hooks.call("on_test_batch_end", index, logs)
+            hooks.call("on_test_end", logs)
         return dict(logs)
 
     @mode_kept
@@ -289,15 +295,15 @@ class Trainer(Steps):
             data = data.padded()
         hooks = Hooks(self, callbacks or [], {"steps": steps or data.steps, "verbose": verbose})
         results = []
-        hooks.call("on_predict_begin")
-        with self._mode(training=False, grad=False), blas_threads_for(self.weights):
+        with hooks.aborted(), self._mode(training=False, grad=False), blas_threads_for(self.weights):
+            hooks.call("on_predict_begin")
             for index, batch in enumerate(itertools.islice(data.batches(), steps)):
                 hooks.call("on_predict_batch_begin", index)
-                with places_of(batch):
+                with places_of(batch), states_kept(self):
                     results.append(map_nested(np.asarray, self.predict_step(batch.data)))
                 hooks.call("on_predict_batch_end", index, {"outputs": results[-1]})
-        if not results:
-            raise ValueError("predict: the data gave no batches")
+            if not results:
+                raise ValueError("predict: the data gave no batches")
         parts = zip(*(list(flatten(r)) for r in results), strict=True)
         joined = iter([np.concatenate(p)[:n] for p in parts])
         hooks.call("on_predict_end")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
@@ -17,11 +17,12 @@ from ..utils.registry import Serializable, plain
 from .arguments import check, refuse_unknown
 from .gradients import NonFiniteGradient, as_arrays, clipped, first_nonfinite, norms
 from .pending import Pending, Slots
-from .rate import Rate, checked
+from .rate import Rate
+from .stored import Stored
 
 
 @dataclass(eq=False)
-class Optimizer(Serializable):
+class Optimizer(Stored, Serializable):
     """Base of all optimizers. One step: clip, decay, update, average, constrain.
 
     `learning_rate` is a number, or a schedule: a function of the number of calls so far. At most one of
@@ -125,9 +126,9 @@ class Optimizer(Serializable):
     def _pending(self, variables: Iterable[Variable]) -> Pending:
         """The variables met so far and these, with all their slots."""
         after = Pending(self._variables, self._arrays)
-        first = self.slots()
+        first: dict[str, Any] = self.slots()
         if self.use_ema:
-            first["average"] = 0.0
+            first["average"] = None  # the value that the variable has now
         if self.gradient_accumulation_steps:
             first["accumulator"] = 0.0
         for variable in variables:
@@ -137,7 +138,9 @@ class Optimizer(Serializable):
             kept = after.slots[id(variable)]
             if not first.keys() <= kept.keys():  # a new variable, or a setting that was changed since
                 after.slots[id(variable)] = kept | {
-                    name: np.full(variable.shape, value, variable.dtype)
+                    name: np.full(
+                        variable.shape, variable.numpy() if value is None else value, variable.dtype
+                    )
                     for name, value in first.items()
                     if name not in kept
                 }
@@ -177,12 +180,24 @@ class Optimizer(Serializable):
                 self._average(after)
         for variable in targets:
             after.constrain(variable)
-        for variable in after.variables:  # from here on nothing raises
-            if id(variable) in after.values:
+        self._put(after)
+
+    def _put(self, after: Pending) -> None:
+        """Put all new values in place, or none: Ctrl-C may come between two of them."""
+        changed = [v for v in after.variables if id(v) in after.values]
+        before = [v._data for v in changed], self._variables, self._arrays, self._calls
+        try:
+            for variable in changed:
                 variable.replace(after.values[id(variable)])
-        self._variables, self._arrays = after.variables, after.slots
-        self._spare.update(after.replaced)
-        self._calls += 1
+            self._variables, self._arrays = after.variables, after.slots
+            self._spare.update(after.replaced)
+            self._calls += 1
+        except BaseException:
+            values, self._variables, self._arrays, self._calls = before
+            self._spare = {}  # it may have what is used again
+            for variable, value in zip(changed, values, strict=True):
+                variable.replace(value)
+            raise
 
     def slots(self) -> dict[str, float]:
         """The arrays kept for each variable, of its shape: name -> first value."""
@@ -282,68 +297,3 @@ class Optimizer(Serializable):
             variable.assign(kept["average"])
             kept["average"] = value
         self.swapped = not self.swapped
-
-    # --- state ----------------------------------------------------------------------------------
-
-    def snapshot(self) -> Any:
-        """What `restore` needs to undo all steps from here on, in this process."""
-        slots = {key: {name: a.copy() for name, a in arrays.items()} for key, arrays in self._arrays.items()}
-        return self._variables, slots, self._calls, self.swapped
-
-    def restore(self, snapshot: Any) -> None:
-        """Go back to a `snapshot`."""
-        self._variables, self._arrays, self._calls, self.swapped = snapshot
-        self._spare = {}  # of variables that may be no more
-
-    def __getstate__(self) -> dict[str, Any]:
-        """For copy and pickle: what belongs to a variable in the order of the variables."""
-        arrays = [self._arrays[id(v)] for v in self._variables]
-        return {**vars(self), "_arrays": arrays, "_spare": {}, "_undecayed": list(self._undecayed.values())}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take it over for these variables."""
-        vars(self).update(state)
-        self._arrays = {id(v): kept for v, kept in zip(self._variables, state["_arrays"], strict=True)}
-        self._undecayed = {id(v): v for v in state["_undecayed"]}
-
-    def state(self) -> dict[str, Array]:
-        """Copies of what `load_state` needs to go on bit for bit: counter, rate, slots by variable number."""
-        state = {"calls": np.array(self._calls)}
-        if not callable(self._rate):
-            state["learning_rate"] = np.array(self._rate)
-        if self.weight_decay:
-            state["undecayed"] = np.array([not self._decays(v) for v in self._variables], bool)
-        for i, variable in enumerate(self._variables):
-            for name, array in self._arrays[id(variable)].items():
-                state[f"{i}/{name}"] = array.copy()
-        return state
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state()` gave, after `build` with the same variables in the same order.
-
-        Raises `ValueError` that lists every array missing, unknown or of another shape; then nothing changes.
-        """
-        own = self.state()
-        wrong = [f"{key} is missing" for key in own if key not in state]
-        wrong += [f"{key} is unknown" for key in state if key not in own]
-        wrong += [
-            f"{key} has shape {np.shape(state[key])}, expected {own[key].shape}"
-            for key in own
-            if key in state and np.shape(state[key]) != own[key].shape
-        ]
-        if wrong:
-            raise ValueError(f"{self.name}: the state does not fit (build it first?): {'; '.join(wrong)}")
-        arrays = {
-            id(variable): {
-                name: np.array(state[f"{i}/{name}"], array.dtype)
-                for name, array in self._arrays[id(variable)].items()
-            }
-            for i, variable in enumerate(self._variables)
-        }
-        if "learning_rate" in own:
-            self._rate = checked(state["learning_rate"])
-        if "undecayed" in own:
-            self._undecayed |= {
-                id(v): v for v, spared in zip(self._variables, state["undecayed"], strict=True) if spared
-            }
-        self._calls, self._arrays, self.swapped = int(state["calls"]), arrays, False
