@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from bptt.test_source import LAYERS, functions, source_of
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
+from tinygrad_rnn.bptt.step.tracer import HELPERS
 from tinygrad_rnn.bptt.writing.source import laid_out
 
 N, H = 2, 4
@@ -254,3 +256,11 @@ def test_arguments_of_a_layers_source_are_its_weights_in_order(kind: str) -> Non
     states = [np.zeros((3, 4), "float32")] * {"LSTM": 2, "StackedRNNCells": 3}.get(kind, 1)
     found = module["forward"](x, *states, *layer.get_weights())[0]
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_states_of_stacked_cells_have_the_names_of_their_cells() -> None:
+    """What only hands values on, as files of `layers` do, gives no names."""
+    assert all(Path(file).exists() for file in HELPERS)
+    layer = tg.layers.RNN([tg.layers.LSTMCell(3), tg.layers.GRUCell(2)])
+    layer(np.ones((2, 4, 3), "float32"))
+    assert "def forward(X, h0, c0, h_2_0," in layer.bptt_source()

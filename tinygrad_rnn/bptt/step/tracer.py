@@ -19,7 +19,7 @@ from ...core.tensor import Tensor, Variable
 from ...core.trace import ENGINE, USER, where
 from .body import Body, Underivable, Value
 
-LAYERS = Path(__file__).parents[1] / "layers"
+LAYERS = Path(__file__).parents[2] / "layers"
 HELPERS = [str(LAYERS / part) for part in ("layer.py", "symbolic.py", "rnn.py")]  # have no names to give
 
 
