@@ -63,6 +63,13 @@ def test_float_types_do_not_mix_in_matrix_products() -> None:
     for product in (lambda: a @ b, lambda: b.numpy() @ a, lambda: ops.einsum("ij,jk->ik", a, b)):
         with pytest.raises(TypeError, match=r"float32 and float64 do not mix; cast one, e\.g\. x\.astype"):
             product()
+    with (
+        switched(scope=Scope("rnn", 1)),
+        pytest.raises(
+            TypeError, match=r"received \(2, 2\) float32, \(2, 2\) float64.*NumPy.*layer 'rnn', step 1"
+        ),
+    ):
+        a @ b
     (a.astype("float64") @ b).sum().backward()
     assert a.grad.dtype == np.float32
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import layers
 
 SHAPES: dict[str, Any] = {
     "LayerNormalization": ((2, 4), {}), "BatchNormalization": ((2, 4), {}), "Dense": ((None, 4), {"units": 3}),
@@ -77,3 +78,50 @@ def test_what_raises_while_it_is_built_is_not_built() -> None:
         with pytest.raises(ValueError, match="not today"):
             build((None, 3))
         assert not cell.built
+
+
+class Unkept(layers.Layer):
+    def call(self, x: Any) -> Any:
+        return x @ self.add_weight((x.shape[-1], 2), name="k")
+
+
+class Replaced(layers.Layer):
+    def call(self, x: Any) -> Any:
+        self.k = self.add_weight((x.shape[-1], 2), name="k")
+        return x @ self.k
+
+
+class UnkeptCell(layers.Layer):
+    state_size = 2
+
+    def call(self, x: Any, states: Any) -> Any:
+        h = tg.ops.tanh(x @ self.add_weight((3, 2), name="k") + states[0])
+        return h, [h]
+
+
+@pytest.mark.parametrize("make", [Unkept, Replaced, lambda: layers.RNN(UnkeptCell())])
+def test_a_weight_that_every_call_would_make_anew(make: Any) -> None:
+    layer = make()
+    with pytest.raises(
+        ValueError, match=r"its call made the weight 'k' of shape \(3, 2\) and lost it.*build"
+    ):
+        for _ in range(2):
+            layer(np.ones((2, 5, 3), "float32"))
+
+
+def test_weights_that_a_first_call_makes_and_keeps() -> None:
+    class Late(layers.Layer):
+        kernels: Any = None
+
+        def build(self, input_shape: Any) -> None:
+            self.add_weight((input_shape[-1], 2))  # in no attribute, but made once
+
+        def call(self, x: Any) -> Any:
+            if self.kernels is None:
+                self.kernels = [self.add_weight((3, 2), name="late") for _ in range(3)]
+            return x @ self.kernels[0]
+
+    layer = Late()
+    for _ in range(2):
+        layer(np.ones((2, 3), "float32"))
+    assert len(layer.weights) == 4

@@ -89,7 +89,13 @@ def promote(op: Op, args: tuple[Any, ...]) -> tuple[Any, ...]:
     target = np.result_type(*floats) if floats else (np.result_type(*kinds) if kinds else None)
     if op.strict and len(floats) > 1 and not mode().wide:
         names = " and ".join(sorted(str(k) for k in floats))
-        raise TypeError(f"{op.name}: arguments of {names} do not mix; cast one, e.g. x.astype('float64')")
+        got = ", ".join(f"{a.shape} {a.dtype}" for a in args if isinstance(a, (Tensor, np.ndarray)))
+        scope = mode().scope
+        raise TypeError(
+            f"{op.name}: arguments of {names} do not mix; cast one, e.g. x.astype({floatx()!r}); received {got}. "
+            "Arrays of NumPy are float64 if they are given no dtype, and so is what they are added to or multiplied by"
+            + (f" [{scope}]" if str(scope) else "")
+        )
     result = list(args)
     for i, a in enumerate(args):
         if isinstance(a, Tensor):

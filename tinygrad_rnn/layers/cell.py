@@ -229,7 +229,7 @@ def step_of(cell: Any, z: Any, states: Any, constants: Any) -> tuple[Any, Any]:
     if isinstance(cell, Cell):
         cell.held_masks = constants
     try:
-        made = cell.call(z, states, **training)
+        made = cell._keeping_weights(cell.call, z, states, **training)
     finally:
         if isinstance(cell, Cell):
             cell.held_masks = None

@@ -184,7 +184,7 @@ class Layer(Tracked):
                     kwargs["mask"] = mask
             if "training" in self._call_arguments():
                 kwargs["training"] = mode().training
-            outputs = self.call(*args, **kwargs)
+            outputs = self._keeping_weights(self.call, *args, **kwargs)
             self._finish(args, outputs, mask)
         return outputs
 

@@ -157,6 +157,22 @@ class Tracked:
             if "_states" in vars(layer) or hasattr(type(layer), "_states")  # to miss an attribute takes long
         ]
 
+    def _keeping_weights(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What `call` gives; `ValueError` if it made a weight and lost it, for then every call would make one."""
+        before = len(self._weights)
+        outputs = call(*args, **kwargs)
+        if len(self._weights) != before:
+            kept = {id(leaf) for leaf in Contents(self).leaves}
+            made = {(v.name, v.shape) for v in self._weights[before:]}
+            if lost := [v for v in self._weights if id(v) not in kept and (v.name, v.shape) in made]:
+                self._weights.remove(lost[-1])
+                raise ValueError(
+                    f"{self.name}: its call made the weight {lost[-1].name!r} of shape {lost[-1].shape} and lost it: "
+                    "every call would make another one. Make weights in build(self, input_shape) or in __init__, and "
+                    "keep them as attributes"
+                )
+        return outputs
+
     def _warn_once(self, message: str) -> None:
         """Warn, unless this layer did so before."""
         said = _said.setdefault(self, set())
