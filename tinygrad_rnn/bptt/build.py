@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +13,8 @@ from .step.body import Body
 from .step.replay import Tape, tape
 from .step.tracer import Tracer
 from .step.walks import dependents
+
+CALLS_PER_OP = 20  # of functions inside functions, for a chain of ops
 
 
 @dataclass
@@ -32,13 +37,25 @@ def build(tracer: Tracer, saving: bool) -> Built:
     body = tracer.body
     recorded_ops = tape(body)
     given = len(body.bound)
-    text, gradients, guarded = compose(tracer, saving)
+    with _deep(len(body.values)):
+        text, gradients, guarded = compose(tracer, saving)
     static = body.bound[given:]
     recorded = _recorded(body)
     small = [len(body.xs) + j for j in sorted(body.small)]
     return Built(
         text, len(body.outputs), body.several_out, recorded, gradients, guarded, static, recorded_ops, small
     )
+
+
+@contextmanager
+def _deep(ops: int) -> Iterator[None]:
+    """Let passes and texts follow a chain of so many ops by recursion, which takes no more than memory in Python."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, CALLS_PER_OP * ops))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def _recorded(body: Body) -> list[bool]:

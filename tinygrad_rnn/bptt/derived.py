@@ -10,7 +10,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
-from operator import is_
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
@@ -118,11 +117,11 @@ def _traced(recurrence: Recurrence, recording: bool, again: Unrolled) -> tuple[P
 def outputs_of(recurrence: Recurrence) -> list[tuple[Any, Any, list[int]]]:
     """Shape and type of every output of a step, and which of the new states it is."""
     step, inputs = recurrence.step, recurrence.inputs(False)
-    traces, key, _ = _memory(recurrence, inputs, "outputs")
+    traces, key, given = _memory(recurrence, inputs, "outputs")
     dependencies: Dependencies | None = None
     if traces is not None and key in traces:
         known = traces.get(key)
-        if known is not None and known[0].unchanged():
+        if known is not None and known[0].unchanged() and known[2] == _shared(known[0], given):
             return known[1]  # type: ignore[no-any-return]
         dependencies = _dependencies(step, traces)
     tracer = examine(step, inputs, recurrence.constants, recurrence.several)
@@ -130,7 +129,8 @@ def outputs_of(recurrence: Recurrence) -> list[tuple[Any, Any, list[int]]]:
     found = [(o.shape, o.dtype, [j for j, v in enumerate(new) if v is o]) for o in tracer.body.outputs]
     if traces is not None and key is not None:
         sure = dependencies is not None and dependencies.unchanged() and not tracer.has_read
-        _keep(traces, key, (dependencies, found) if sure else None)
+        shared = _shared(dependencies, given) if dependencies is not None else []
+        _keep(traces, key, (dependencies, found, shared) if sure else None)
     return found
 
 
@@ -180,22 +180,25 @@ class Known:
         places = {id(g): i for i, g in enumerate(given)}
         self.plan, self.dependencies = plan, dependencies
         self.found = [(i, None if i >= 0 else b) for b in bound for i in (places.get(id(b), -1),)]
-        self.shared = [dependencies.seen.get(id(g)) for g in given]  # the step knows it by itself, too
+        self.shared = _shared(dependencies, given)
         self.fixed = all(i >= 0 or isinstance(b, Variable) for i, b in self.found)
 
     def bound(self, given: list[Any]) -> list[Any] | None:
         """The Tensors and arrays from outside for a call with these constants; None if it must be traced."""
-        shared = map(self.dependencies.seen.get, map(id, given))
-        if not all(map(is_, shared, self.shared)) or not self.dependencies.unchanged():
+        if _shared(self.dependencies, given) != self.shared or not self.dependencies.unchanged():
             return None
         return [b if i < 0 else given[i] for i, b in self.found]
 
     def aliased(self, given: list[Any]) -> bool:
-        """Whether the step made Tensors or arrays that hold the memory of others, such as `w.detach()`."""
-        others = [v for v in (*self.dependencies.seen.values(), *given) if isinstance(v, Tensor)]
-        memory = {id(_owner(v)) for v in others}
-        known = {id(v) for v in others}
-        return any(b is not None and id(b) not in known and id(_owner(b)) in memory for _, b in self.found)
+        """Whether two of what it depends on hold the same memory now, such as `w` and `w.detach()`."""
+        seen = (*self.dependencies.seen.values(), *given, *[b for _, b in self.found])
+        known = {id(v): v for v in seen if isinstance(v, (Tensor, np.ndarray))}
+        return len({id(_owner(v)) for v in known.values()}) < len(known)
+
+
+def _shared(dependencies: Dependencies, given: list[Any]) -> list[int]:
+    """Which of what the step knows by itself these are, too."""
+    return [id(dependencies.seen.get(id(g))) for g in given]
 
 
 def _owner(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections import OrderedDict
+from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,10 @@ _examined: OrderedDict[Any, Any] = OrderedDict()
 EXAMINED_KEPT = 512
 STRUCTURES_KEPT = 64  # of one kind of step: a number may be another one at every call
 LOOKS = 3  # what has changed every time was changed by the step, and not by another thread
+
+
+class Elsewhere(Underivable):
+    """What a step depends on changes without it: that is not to be put back."""
 
 
 def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
@@ -45,7 +50,7 @@ def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
             while len(known) > STRUCTURES_KEPT:
                 known.pop(next(iter(known)), None)
     except Exception as error:
-        if not surroundings.built():  # weights that were made stay
+        if not surroundings.built() and not isinstance(error, Elsewhere):  # weights that were made stay
             surroundings.undo()
             surroundings.rewind()
         if not isinstance(error, Underivable):
@@ -78,14 +83,17 @@ def _check_pure(
             )
     if drawn := around.drawn(tracer):
         raise Underivable(f"the step draws from {drawn}")
-    changed, drawn, looks, first = around.undo(), around.moved(), 1, around
-    while changed or drawn:
+    changed, drawn, looks, start = around.changes(), around.moved(), 1, perf_counter()
+    while changed or drawn:  # nothing is put back before it is clear that it was the step
         if looks == LOOKS:
-            first.rewind()
+            around = Surroundings(step, constants)
+            sleep(perf_counter() - start)
+            if elsewhere := around.changes():
+                raise Elsewhere(f"another thread changes {elsewhere}")
             raise Underivable(f"the step changes {changed}" if changed else f"the step draws from {drawn}")
         around = Surroundings(step, constants)
         trace(step, other[0], other[1], constants, several_in)
-        changed, drawn, looks = around.undo(), around.moved(), looks + 1
+        changed, drawn, looks = around.changes(), around.moved(), looks + 1
     outside = {id(getattr(b, "_data", b)) for b in again.body.bound}
     arrays = [(v.site, t._data) for v, t in again.body.tensors.items() if id(t._data) not in outside]
     computed = [(site, weakref.ref(a)) for site, a in arrays if isinstance(a, np.ndarray)]

@@ -22,6 +22,10 @@ SMALL = 8  # first states up to here count as bounded
 CACHES_KEPT = 4  # sets of buffers that wait for another call with the same structure
 
 
+class Large(Underivable):
+    """A first state is too large for the pass `lerp`, with which the plan was made."""
+
+
 class Plan:
     """The compiled source of one structure, and the memory that its calls use again."""
 
@@ -60,10 +64,10 @@ class Plan:
         )
 
     def look(self, arrays: Sequence[Array]) -> None:
-        """Raise `Underivable` for a first state that is not as small as it was taken for."""
+        """Raise `Large` for a first state that is not as small as it was taken for."""
         for i in self.built.small:
             if not np.abs(arrays[i]).max(initial=0) <= SMALL:
-                raise Underivable(
+                raise Large(
                     f"a state begins with values beyond ±{SMALL}, which its weighted mean would round"
                 )
 
@@ -139,7 +143,10 @@ class Call:
             return replay(recorded, xs, states, constants, self.turned, final)
 
     def unrolled(self, cotangents: Sequence[Any], create_graph: bool) -> list[Any]:
-        """The gradients from the recorded steps."""
+        """The gradients from the recorded steps.
+
+        Each for itself: that one input was computed from another, or is the same, is seen by the walk outside.
+        """
         nodes = self.nodes if create_graph else _leaves(self.nodes)
         leaves = [Tensor(a, n) for a, n in zip(self.arrays, nodes, strict=False)]
         roots = []
@@ -150,8 +157,8 @@ class Call:
         wanted = [leaves[i]._node for _, i in self.plan.built.gradients]
         targets = {node for node in wanted if node is not None}
         with enable_grad(), switched(derive=False):
-            found = propagate(collect(roots), roots, targets, create_graph, self.guarded)
-        return [None if node is None else found.get(node) for node in wanted]
+            found = propagate(collect(roots), roots, targets, create_graph, self.guarded, through=False)
+        return [None if node is None else found.pop(node, None) for node in wanted]
 
 
 def start(

@@ -21,6 +21,7 @@ from .derived import Recurrence, outputs_of, run
 from .masked import Masked, selected, valid_steps
 from .outside.kinds import library
 from .passes import regroup
+from .plan import Large
 from .step.body import Underivable
 
 Step = Callable[[Any, list[Any], Any], tuple[Any, Any]]
@@ -62,6 +63,11 @@ def scan(
     """
     if not callable(step):
         raise TypeError(f"{_place(mode())}: expected a step function, received {step!r}")
+    if xs is None or isinstance(xs, dict) or isinstance(xs, list) and any(isinstance(x, Tensor) for x in xs):
+        raise TypeError(
+            f"{_place(mode())}: expected a sequence (batch, time, ...), or a tuple of them, received a "
+            f"{type(xs).__name__}"
+        )
     sequences = [convert_to_tensor(x) for x in _as_tuple(xs)]
     _length(sequences)
     keep = None if mask is None else _mask(mask, sequences[0].shape[:2])
@@ -76,8 +82,10 @@ def scan(
     wanted = mode().derive if derive is None else derive
     monitor = mode().monitor
     watched = monitor is not None and not monitor.recording
-    if monitor is not None and monitor.tracing:  # inside a step that is derived, which keeps what it needs
-        checkpoint = None
+    if watched or (monitor is not None and monitor.tracing):
+        checkpoint = (
+            None  # every op is to be seen; or it is a step of another recurrence, which keeps what it needs
+        )
     reason = ""
     if checkpoint or (wanted and not watched and not mode().wide):  # wide: float types are mixed
         try:
@@ -145,9 +153,13 @@ def _derived(
     given = not isinstance(constants, (list, tuple, dict)) or bool(constants)
     # among the constants, weights in a memory would cost as much as some steps
     left_out = {"regroup"} if given and ordered.sequences[0].shape[1] < regroup.STEPS else set()
-    with switched(passes=mode().passes | left_out):
-        order = go_backwards, not return_sequences
-        outputs, last, several_out = run(ordered, again, checkpoint is not None, order)
+    order = go_backwards, not return_sequences
+    try:
+        with switched(passes=mode().passes | left_out):
+            outputs, last, several_out = run(ordered, again, checkpoint is not None, order)
+    except Large:  # for the weighted means of pass `lerp`
+        with switched(passes=mode().passes | left_out | {"lerp"}):
+            outputs, last, several_out = run(ordered, again, checkpoint is not None, order)
     if not return_sequences:
         outputs = tuple(y[:, -1] for y in outputs)
     return (outputs if several_out else outputs[0]), last[:count]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..config import enable_grad, mode, switched
-from ..core.autodiff import grad
+from ..core.autodiff import collect, propagate
 from ..core.op import Array, GradSlot, Leaf
 from ..core.tensor import Tensor
 from .build import Built
@@ -17,7 +16,8 @@ from .step.body import Underivable
 
 STEPS = 3
 TRIALS = 10
-TOLERANCE = {"float64": 1e-7, "float32": 5e-3, "float16": 0.2}  # relative to the largest element
+TOLERANCE = {"e": 0.2, "f": 5e-3, "F": 5e-3}  # relative to the largest element, by the character of the type
+FINER = 1e-7  # for all other floats and complex numbers
 NEGLIGIBLE = 1e-6  # of the largest gradient: one so small may be rounding alone, such as that of Σ softmax
 ROUNDING = 16  # ε of the largest gradient, which is noise in all others
 Unrolled = Callable[[list[Tensor], list[Tensor]], Any]
@@ -81,27 +81,28 @@ def _try_out(
     arrays += [typed(getattr(b, "_data", b)) for b in (*bound, *built.static)]
     with np.errstate(all="ignore"):
         *results, cache = functions["forward"](*arrays)
-    with enable_grad(), switched(derive=False, monitor=None, wide=wide or mode().wide), _cut(bound):
+    with enable_grad(), switched(derive=False, monitor=None, wide=wide or mode().wide):
         outputs, last = again(xs, states)
         expected = [*(outputs if isinstance(outputs, tuple) else (outputs,)), *last]
         _agree([e._data for e in expected], results, "values", wide)
         if not built.gradients:
             return
         cotangents = [rng.standard_normal(r.shape).astype(r.dtype) for r in results]
-        pairs = [(e, c) for e, c in zip(expected, cotangents, strict=True) if e.requires_grad]
+        pairs = [(e._node, c) for e, c in zip(expected, cotangents, strict=True)]
+        roots = [(node, c) for node, c in pairs if node is not None]
         leaves = [*xs, *states, *bound]
         targets = [leaves[i] for _, i in built.gradients]
-        recorded = [t for t in targets if isinstance(t, Tensor) and t.requires_grad]
-        if not pairs or not recorded:
+        nodes = {id(t): t._node for t in targets if isinstance(t, Tensor) and t._node is not None}
+        if not roots or not nodes:
             return
-        found = grad([e for e, _ in pairs], recorded, [c for _, c in pairs], retain_graph=True)
+        # of each for itself, though one may be computed from another
+        found = propagate(collect(roots), roots, set(nodes.values()), False, through=False)
     with np.errstate(all="ignore"):
         gradients = list(functions["backward"](*arrays, *cotangents, cache).values())
     if built.guarded and not all(np.isfinite(g).all() for g in gradients):
         return  # such gradients are not used
-    of = {id(t): g for t, g in zip(recorded, found, strict=True)}
-    known = [(of[id(t)], g) for t, g in zip(targets, gradients, strict=True) if id(t) in of]
-    given = [np.zeros(g.shape) if e is None else e._data for e, g in known]
+    known = [(found.get(nodes[id(t)]), g) for t, g in zip(targets, gradients, strict=True) if id(t) in nodes]
+    given = [np.zeros(g.shape) if e is None else e for e, g in known]
     _agree(given, [g for _, g in known], "gradients", wide)
 
 
@@ -114,22 +115,6 @@ def _widened(array: Any) -> Array:
 def sampled(sequences: Sequence[Tensor]) -> list[Array]:
     """The first, middle and last step: what comes later may be padding, or not start with zeros."""
     return [x._data[:, [0, x.shape[1] // 2, -1]] for x in sequences]
-
-
-@contextmanager
-def _cut(bound: Sequence[Any]) -> Iterator[None]:
-    """Make leaves of the Tensors from outside: one may be computed from another, whose own gradient is asked for."""
-    made = [
-        b for b in bound if isinstance(b, Tensor) and b._node is not None and not isinstance(b._node, Leaf)
-    ]
-    nodes = [b._node for b in made]
-    try:
-        for b in made:
-            b._node = _leaf(b._data)._node
-        yield
-    finally:
-        for b, node in zip(made, nodes, strict=True):
-            b._node = node
 
 
 def _near(array: Array, rng: np.random.Generator, scale: float) -> Array:
@@ -162,20 +147,26 @@ def _size(array: Any) -> float:
 
 def _agree(expected: list[Any], found: list[Any], what: str, wide: bool) -> None:
     sizes = [_size(e) for e in expected]
-    bars = [TOLERANCE.get(str(np.asarray(f).dtype), 0) for f in found]
+    bars = [_bar(f) for f in found]
     for e, f, size in zip(expected, found, sizes, strict=True):
         if np.shape(e) != np.shape(f):
             raise Underivable(
                 f"derived {what} have shape {np.shape(f)}, not {np.shape(e)}; please report this step"
             )
-        bar = TOLERANCE.get(str(np.asarray(f).dtype), 0)
+        bar = _bar(f)
         if bar:  # where types are mixed, a float64 may be made of what was rounded to float32
-            bar = TOLERANCE["float32"] if wide else max(bars)
+            bar = TOLERANCE["f"] if wide else max(bars)
         noise = ROUNDING * np.finfo(np.asarray(f).dtype).eps * max(sizes) if bar else 0.0
         if not _close(f, e, bar, max(bar * max(size, NEGLIGIBLE * max(sizes)), noise) + 1e-30):
             raise Underivable(
                 f"derived {what} differ from those of the recorded steps; please report this step"
             )
+
+
+def _bar(found: Any) -> float:
+    """How far from what is expected it may be; integers are to be equal."""
+    dtype = np.asarray(found).dtype
+    return TOLERANCE.get(dtype.char, FINER) if dtype.kind in "fc" else 0.0
 
 
 def _close(found: Any, expected: Any, rtol: float, atol: float) -> bool:

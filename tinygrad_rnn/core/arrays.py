@@ -22,7 +22,7 @@ def to_array(data: Any, dtype: Any = None) -> Array:
     array = np.array(data, dtype=dtype)
     if array.dtype.kind not in "fciub":
         raise TypeError(f"tensor: expected numbers, received {type(data).__name__} of dtype {array.dtype}")
-    return array
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def freeze(array: Array) -> Array:

@@ -196,6 +196,7 @@ def propagate(
     targets: set[Node] | None,
     create_graph: bool,
     guarded: bool = False,  # a `where` was passed: what it did not take has cotangent 0, and stays out
+    through: bool = True,  # a target passes its cotangent on, as another one may lie behind it
 ) -> dict[Node, Any]:
     """The cotangents of the targets (None: of every leaf) from those of the roots; `nodes` are the latest first."""
     active = _towards(nodes, targets)
@@ -223,6 +224,8 @@ def propagate(
             saved: Any = node.saved
             if targets is not None and node in targets:
                 found[node] = g
+                if not through:
+                    continue
             guarded = guarded or op.name == "where"
             if op.inner and node.saved is not None:
                 guarded = node.saved[0].pass_on(guarded)

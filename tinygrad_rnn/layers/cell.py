@@ -6,6 +6,9 @@ time steps at once, and `step` the rest. A user's cell has `call(inputs, states)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,8 @@ from .layer import Layer
 from .symbolic import flatten, map_nested
 
 NO_MASKS = (None, None)  # no dropout
+# While `RNN` runs a subclass's own `call`: the dropout masks of the sequence, by the cell's identity.
+_held_masks: ContextVar[Mapping[int, Any]] = ContextVar("held_masks", default=MappingProxyType({}))
 
 
 class Cell(Layer):
@@ -90,7 +95,6 @@ class Cell(Layer):
         self.dropout, self.recurrent_dropout = float(dropout), float(recurrent_dropout)
         self.implementation = 1 if recurrent_dropout > 0 else int(implementation)
         self.seed, self.seed_generator = seed, SeedGenerator(seed)
-        self.held_masks: Any = None  # those of the sequence, while `RNN` runs a subclass's own `call`
 
     def bias_shape(self) -> tuple[int, ...]:
         """Shape of the bias."""
@@ -156,7 +160,8 @@ class Cell(Layer):
     def call(self, inputs: Any, states: Any, training: bool | None = None) -> tuple[Any, Any]:
         """One time step: `(output, new states)`; the states are a list, or one tensor, as those given."""
         with switched(training=mode().training if training is None else bool(training)):
-            masks = self.prepare(*inputs.shape) if self.held_masks is None else self.held_masks
+            held = _held_masks.get().get(id(self))
+            masks = self.prepare(*inputs.shape) if held is None else held
         constants = self.share(masks)
         given = list(flatten(states))
         if len(given) != len(self.state_names):
@@ -226,13 +231,11 @@ def step_of(cell: Any, z: Any, states: Any, constants: Any) -> tuple[Any, Any]:
     if is_cut(cell):
         return cell.step(z, list(flatten(states)) if isinstance(cell, Cell) else states, constants)  # type: ignore[no-any-return]
     training = {"training": mode().training} if "training" in cell._call_arguments() else {}
-    if isinstance(cell, Cell):
-        cell.held_masks = constants
+    outer = _held_masks.set({**_held_masks.get(), id(cell): constants})
     try:
         made = cell._keeping_weights(cell.call, z, states, **training)
     finally:
-        if isinstance(cell, Cell):
-            cell.held_masks = None
+        _held_masks.reset(outer)
     if not isinstance(made, (tuple, list)) or len(made) != 2:
         raise TypeError(
             f"{cell.name}: call(inputs, states) must return (output, new_states), received {type(made).__name__}"

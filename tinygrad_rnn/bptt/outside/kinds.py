@@ -46,7 +46,7 @@ BY_NAME = frozenset(
     "getattr() hasattr() vars() dir() attrgetter methodcaller __dict__ __getattribute__".split()
 )
 OF_CALLS = frozenset(  # attributes of a layer that calls set, and on which no number depends
-    ("output_shape", "nodes", "held_masks", "arguments", "dropout_masks", "_contents", "_looked_for_padding")
+    ("output_shape", "nodes", "arguments", "dropout_masks", "_contents", "_looked_for_padding")
 )
 
 

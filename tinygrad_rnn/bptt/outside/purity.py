@@ -208,18 +208,21 @@ class Surroundings:
 
     def changed(self, tracer: Tracer) -> bool:
         """Whether a trace changed something, or drew."""
-        same = all(_same(read(), before) for _, read, before, _ in self.found)
-        return bool(not same or self.moved() or self.drawn(tracer))
+        return bool(self.changes() or self.moved() or self.drawn(tracer))
 
-    def undo(self) -> str:
-        """Put back what has changed since; say what it was, or nothing."""
-        changed = ""
-        for name, read, before, write in self.found:
+    def changes(self) -> str:
+        """What has changed since, or nothing."""
+        for name, read, before, _ in self.found:
             now = read()
             if not _same(now, before):
-                changed = changed or name.replace("an attribute", _changed_attribute(before, now))
+                return name.replace("an attribute", _changed_attribute(before, now))
+        return ""
+
+    def undo(self) -> None:
+        """Put back what has changed since."""
+        for _, read, before, write in self.found:
+            if not _same(read(), before):
                 write(before)
-        return changed
 
 
 def _changed_attribute(before: Any, now: Any) -> str:

@@ -133,7 +133,9 @@ class Body:
         )
         inputs = tuple((v.shape, v.dtype, v.active) for v in self.inputs)
         ends = tuple(number[v] for v in self.ends)
-        return (len(self.xs), len(self.states), inputs, ops, ends, self.several_out)
+        first: dict[int, int] = {}  # which of what comes from outside has the memory of which
+        memory = tuple([first.setdefault(id(getattr(b, "_data", b)), i) for i, b in enumerate(self.bound)])
+        return (len(self.xs), len(self.states), inputs, ops, ends, self.several_out, memory)
 
 
 def hashable(value: Any) -> Any:
