@@ -67,3 +67,10 @@ def test_a_checkpoint_inside_a_step_is_derived_with_it() -> None:
     derived, _ = tg.scan(outer, x, [np.zeros((2, 3))], derive=True)  # a warning would be an error
     recorded, _ = tg.scan(outer, x, [np.zeros((2, 3))], derive=False)
     np.testing.assert_allclose(derived, recorded, rtol=1e-12)
+
+
+def test_debug_nans_sees_into_it() -> None:
+    x = np.ones((2, 6, 3))
+    x[0, 3, 1] = -1
+    with tg.debug_nans(), pytest.raises(FloatingPointError, match=r"op 'log' \(step 3\)"):
+        tg.scan(lambda a, s, c: (s[0], [ops.log(a) + s[0]]), x, [np.zeros((2, 3))], checkpoint="sqrt")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bptt.problems import Result, agree, close, every_cell, problem
+from bptt.problems import Result, agree, close, every_cell, is_derived, problem
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
@@ -111,16 +111,59 @@ def minimal_on_a_part(x: Any, states: Any, constants: Any) -> Any:
     return h, [h]
 
 
+@pytest.mark.parametrize("options", [{"derive": True}, {"checkpoint": "sqrt"}])
 @pytest.mark.parametrize("minimal", [minimal, minimal_on_a_part])
-def test_a_state_taken_for_bounded_must_begin_so(minimal: Any) -> None:
+def test_a_state_taken_for_bounded_must_begin_so(minimal: Any, options: dict[str, Any]) -> None:
     x, small = np.full((1, 3, 2), 0.7, "float32"), np.zeros((1, 2), "float32")
     text = tg.bptt_source(minimal, x[:, 0], [small])
     with tg.bptt.without("lerp"):
         assert text != tg.bptt_source(minimal, x[:, 0], [small])
-    tg.scan(minimal, x, [small], derive=True)
-    with pytest.warns(UserWarning, match="begins with values beyond ±8"):
-        y, _ = tg.scan(minimal, x, [small - 1e9], derive=True)
-    np.testing.assert_allclose(y, np.tanh(x), rtol=1e-6)
+    for start in (small, small - 1e9, small, small + np.float32("nan")):
+        x = tg.tensor(x, requires_grad=True)
+        y, _ = tg.scan(minimal, x, [start], **options)
+        assert is_derived(y)
+        if np.isfinite(start).all() and start.any():
+            np.testing.assert_allclose(y, np.tanh(x), rtol=1e-6)
+        else:
+            np.testing.assert_array_equal(np.isnan(y), np.isnan(start).any())
+
+
+@pytest.mark.parametrize("options", [{"derive": True}, {"checkpoint": "sqrt"}])
+@pytest.mark.parametrize("dtype", ["complex64", "complex128", "longdouble", ">f4", ">f8", "float16"])
+def test_other_types_of_numbers(dtype: str, options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    arrays = [a.astype(dtype) for a in (rng.normal(size=(2, 9, 3)), rng.normal(size=3))]
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        h = ops.tanh(x * constants + states[0] * constants * constants)
+        return h, [h]
+
+    found = []
+    for chosen in (options, {"derive": False}):
+        leaves = [tg.tensor(a, requires_grad=True) for a in arrays]
+        y, _ = tg.scan(step, leaves[0], [np.zeros((2, 3), dtype)], leaves[1], **chosen)
+        assert is_derived(y) == (chosen is options) and y.dtype == np.dtype(dtype).newbyteorder("=")
+        found.append([np.array(v) for v in (y, *tg.grad(y, leaves, y.numpy()))])
+    near = 100 * float(np.finfo(y.dtype).eps)
+    for a, b in zip(*found, strict=True):
+        assert np.abs(a - b).max() <= near * max(1.0, float(np.abs(b).max()))
+
+
+def test_a_long_chain_of_ops() -> None:
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        (h,) = states
+        for _ in range(200):
+            h = 0.5 * ops.tanh(h) + x
+        return h, [h]
+
+    found = []
+    for derive in (True, False):
+        x = tg.tensor(np.full((1, 3, 2), 0.1), requires_grad=True)
+        y, _ = tg.scan(step, x, [np.zeros((1, 2))], derive=derive)
+        assert is_derived(y) == derive
+        found.append([np.array(y), tg.grad((y * y).sum(), x).numpy()])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
 
 
 def unused_state(x: Any, states: Any, constants: Any) -> Any:

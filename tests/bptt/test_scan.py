@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -203,3 +204,15 @@ def test_nan_in_a_masked_first_step_stays_out():
     xs = np.array([[[np.nan], [1.0]]])
     out, _ = tg.scan(lambda x, s, c: (s[0] + x, [s[0] + x]), xs, [np.zeros((1, 1))], mask=[[False, True]])
     assert out[0, :, 0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("many", [list, lambda xs: {"a": xs[0]}, lambda xs: None])
+def test_several_sequences_are_a_tuple(many: Any) -> None:
+    """A list of tensors was stacked, and time ran over the examples."""
+    xs = [tg.tensor(np.ones((4, 4, 3)), requires_grad=True) for _ in range(2)]
+    with pytest.raises(
+        TypeError, match=r"a sequence \(batch, time, ...\), or a tuple of them, received a (list|dict|None)"
+    ):
+        tg.scan(lambda x, s, c: (x[0], s), many(xs), [np.zeros((4, 3))])
+    y, _ = tg.scan(lambda x, s, c: (x + s[0], s), [[[1.0], [2.0]]], [np.zeros((1, 1))])
+    assert y.tolist() == [[[1.0], [2.0]]]
