@@ -213,6 +213,12 @@ def test_long_equations_take_several_lines() -> None:
     assert " ".join(line.strip() for line in lines) == f"(10) y = {terms}"
 
 
+def test_loops_of_the_package_name_no_states() -> None:
+    """Stacked cells are called in a loop over `item`s: the states have the names that the cells give them."""
+    text = layer_source("stacked")
+    assert " = sigmoid(f) · c + sigmoid(i) · tanh(g)\n" in text and "item" not in text
+
+
 @pytest.mark.parametrize("batch", [8, 9, 10, 99])
 def test_one_source_for_all_batch_sizes(batch: int) -> None:
     """Also where a larger batch has more digits: the source is laid out when it is printed."""
