@@ -261,6 +261,15 @@ def test_rows_behind_a_condition_that_the_trial_did_not_meet() -> None:
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
+def test_a_border_of_infinities() -> None:
+    def step(x: Any, s: Any, c: Any) -> Any:
+        h = ops.tanh(x + s[0])
+        return ops.max(ops.pad(h, ((0, 0), (1, 0)), constant_values=-np.inf), axis=-1, keepdims=True), [h]
+
+    text = str(tg.bptt_source(step, np.ones((N, H)), [np.ones((N, H))]))
+    assert "constant_values=-np.inf" in text
+
+
 def test_whole_numbers_beyond_those_of_floats() -> None:
     def counts(derive: bool) -> Any:
         step = lambda x, s, c: (ops.cast(s[0], x.dtype), [(s[0] * 7 + 1) % (2**61 - 1)])  # noqa: E731

@@ -16,11 +16,6 @@ from .body import Underivable, Value
 Lines = list[str]
 
 
-def _plain(name: str) -> Callable[..., Lines]:
-    """A NumPy function with `out=`."""
-    return lambda y, a, attrs, lead: [f"{name}({', '.join(a)}, out={y})"]
-
-
 UFUNCS = (
     "add subtract multiply divide negative square sqrt reciprocal exp expm1 log log1p log2 log10 logaddexp sin cos "
     "tan sinh cosh arcsin arccos arctan arctanh absolute maximum minimum tanh power mod sign floor ceil isfinite "
@@ -29,72 +24,48 @@ UFUNCS = (
 ).split()
 
 
-def _axes(attrs: dict[str, Any], lead: int) -> str:
-    return repr(tuple(a + lead for a in attrs["axis"]))
+def _plain(name: str) -> Callable[..., Lines]:
+    """A NumPy function with `out=`."""
+    return lambda y, a, attrs, lead: [f"{name}({', '.join(a)}, out={y})"]
 
 
-def _reduction(name: str) -> Callable[..., Lines]:
+def _written(*forms: str) -> Callable[..., Lines]:
+    """Statements in which `{y}` stands for the result, `{0}`, `{1}` … for the arguments, names for attributes.
+
+    `{axis}` counts the axis of time, `{keep}` is there for axes that stay only.
+    """
+
     def lines(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
-        keep = f", keepdims={attrs['keepdims']}" if attrs["keepdims"] else ""
-        return [f"{name}({a[0]}, axis={_axes(attrs, lead)}{keep}, out={y})"]
+        words = {name: number(value) for name, value in attrs.items()}
+        if "axis" in attrs:
+            words["axis"] = str(_moved(attrs["axis"], lead))
+        keep = ", keepdims=True" if attrs.get("keepdims") else ""
+        return [form.format(*a, **words, y=y, keep=keep) for form in forms]
 
     return lines
 
 
-def _largest(x: str, axis: Any) -> str:
-    """The maximum over some axes, which stay; −∞ of nothing."""
-    return f"np.maximum.reduce({x}, axis={axis}, keepdims=True, initial=-np.inf)"
+def _moved(axis: Any, lead: int) -> Any:
+    """An axis or several, behind that of time."""
+    return axis + lead if isinstance(axis, (int, np.integer)) else tuple([a + lead for a in axis])
+
+
+def _reduction(name: str) -> Callable[..., Lines]:
+    return _written(name + "({0}, axis={axis}{keep}, out={y})")
 
 
 def _vecdot(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     return [f"np.vecdot({a[0]}, {a[1]}, out={y}{'[..., 0]' if attrs['keepdims'] else ''})"]
 
 
-def _softmax(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
-    axis = attrs["axis"] + lead
-    return [
-        f"top = {_largest(a[0], axis)}",
-        f"subtract({a[0]}, top, out={y})",
-        f"exp({y}, out={y})",
-        f"divide({y}, np.add.reduce({y}, axis={axis}, keepdims=True), out={y})",
-    ]
-
-
-def _log_softmax(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
-    axis = attrs["axis"] + lead
-    return [
-        f"top = {_largest(a[0], axis)}",
-        f"subtract({a[0]}, top, out={y})",
-        f"subtract({y}, np.log(np.add.reduce(np.exp({y}), axis={axis}, keepdims=True)), out={y})",
-    ]
-
-
 def _logsumexp(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
-    axes, x = _axes(attrs, lead), a[0]
+    axes, x = _moved(attrs["axis"], lead), a[0]
     squeeze = "" if attrs["keepdims"] else f".squeeze({axes})"
     return [
-        f"top = {_largest(x, axes)}",
+        _TOP.format(x, axis=axes),
         f"top = np.where(np.isfinite(top), top, 0).astype({x}.dtype)",
         f"{y}[...] = (np.log(np.sum(np.exp({x} - top), axis={axes}, keepdims=True)) + top){squeeze}",
     ]
-
-
-def _norm(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
-    keep = attrs["keepdims"]
-    return [f"{y}[...] = np.sqrt(np.sum({a[0]} * {a[0]}, axis={_axes(attrs, lead)}, keepdims={keep}))"]
-
-
-def _expression(form: str) -> Callable[..., Lines]:
-    """`{0}`, `{1}` … stand for the arguments."""
-    return lambda y, a, attrs, lead: [f"{y}[...] = {form.format(*a)}"]
-
-
-def _clip(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
-    return [f"np.clip({a[0]}, {number(attrs['low'])}, {number(attrs['high'])}, out={y})"]
-
-
-def _cumsum(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
-    return [f"np.cumsum({a[0]}, axis={attrs['axis'] + lead}, out={y})"]
 
 
 def _argument(name: str) -> Callable[..., Lines]:
@@ -112,13 +83,9 @@ def _einsum(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     return [f"np.einsum({attrs['subscripts']!r}, {', '.join(a)}{several}, out={y})"]
 
 
-def _roll(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
-    return [f"{y}[...] = np.roll({a[0]}, {attrs['shift']!r}, {_axes(attrs, lead)})"]
-
-
 def _pad(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     widths = ((0, 0),) * lead + attrs["widths"]
-    return [f"{y}[...] = np.pad({a[0]}, {widths!r}, constant_values={attrs['value']!r})"]
+    return [f"{y}[...] = np.pad({a[0]}, {widths!r}, constant_values={number(attrs['value'])})"]
 
 
 def _take(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
@@ -142,7 +109,7 @@ def _getitem(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     return [f"{y}[...] = {a[0]}[{index_text(attrs['index'], lead)}]"]
 
 
-def _fold(y: str, x: str, attrs: dict[str, Any]) -> Lines:
+def _fold(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     """The columns of a weight, gate by gate in another order and with a factor each."""
     width, lines = attrs["width"], []
     runs: list[list[Any]] = []  # place, gate, number of gates, scale
@@ -152,54 +119,60 @@ def _fold(y: str, x: str, attrs: dict[str, Any]) -> Lines:
         else:
             runs.append([place, gate, 1, scale])
     for place, gate, n, scale in runs:
-        to, of = f"{y}[...]", x
+        to, of = f"{y}[...]", a[0]
         if len(runs) > 1:
             to = f"{y}[..., {place * width}:{(place + n) * width}]"
-            of = f"{x}[..., {gate * width}:{(gate + n) * width}]"
+            of = f"{a[0]}[..., {gate * width}:{(gate + n) * width}]"
         times = f"np.multiply({of}, {scale}, out={to.removesuffix('[...]')})"
         lines.append(f"{to} = {of}" if scale == 1.0 else times)
     return lines
 
 
+# The maximum over some axes, which stay; −∞ of nothing.
+_TOP = "top = np.maximum.reduce({0}, axis={axis}, keepdims=True, initial=-np.inf)"
+_SUM = "np.add.reduce({y}, axis={axis}, keepdims=True)"
 STATEMENTS: dict[str, Callable[..., Lines]] = {  # of the ops that `Statements` does not write itself
     **{name: _plain(name) for name in UFUNCS},
     # NumPy 2.4's negative is wrong for columns of a matrix with four (float64: eight) columns into columns
-    "negative": lambda y, a, attrs, lead: [f"multiply({a[0]}, minus_one, out={y})"],
-    "zero_minus": lambda y, a, attrs, lead: [f"subtract(zero, {a[0]}, out={y})"],  # of unsigned integers
-    "sigmoid": lambda y, a, attrs, lead: [
-        f"multiply({a[0]}, minus_one, out={y})", f"exp({y}, out={y})", f"add({y}, one, out={y})",
-        f"reciprocal({y}, out={y})",
-    ],
-    "sigmoid_of_negative": lambda y, a, attrs, lead: [
-        f"exp({a[0]}, out={y})", f"add({y}, one, out={y})", f"reciprocal({y}, out={y})"
-    ],
-    "sigmoid_by_tanh": lambda y, a, attrs, lead: [
-        f"multiply({a[0]}, half, out={y})", f"tanh({y}, out={y})", f"multiply({y}, half, out={y})",
-        f"add({y}, half, out={y})",
-    ],
-    "half_plus_half": lambda y, a, attrs, lead: [f"multiply({a[0]}, half, out={y})", f"add({y}, half, out={y})"],
-    "fold": lambda y, a, attrs, lead: _fold(y, a[0], attrs),
-    "relu": lambda y, a, attrs, lead: [f"maximum({a[0]}, zero, out={y})"],
-    "rsqrt": lambda y, a, attrs, lead: [f"sqrt({a[0]}, out={y})", f"divide(one, {y}, out={y})"],
-    "softplus": _expression("np.maximum({0}, 0) + np.log1p(np.exp(-np.abs({0})))"),
-    "softsign": _expression("{0} / (1.0 + np.abs({0}))"),
-    "silu": _expression("{0} * np.reciprocal(np.exp(-{0}) + 1.0)"),
-    "erf": _expression("np.frompyfunc(math.erf, 1, 1)({0})"),
-    "round": _expression("np.round({0})"),
-    "copy": _expression("{0}"),
-    "where": lambda y, a, attrs, lead: [f"{y}[...] = np.where({a[0]}, {a[1]}, {a[2]})"],
-    "binary_cross_entropy": _expression("np.maximum({0}, 0) - {0} * {1} + np.log1p(np.exp(-np.abs({0})))"),
-    "cast": _expression("{0}"),
-    "clip": _clip,
+    "negative": _written("multiply({0}, minus_one, out={y})"),
+    "zero_minus": _written("subtract(zero, {0}, out={y})"),  # of unsigned integers
+    "sigmoid": _written(
+        "multiply({0}, minus_one, out={y})", "exp({y}, out={y})", "add({y}, one, out={y})", "reciprocal({y}, out={y})"
+    ),
+    "sigmoid_of_negative": _written("exp({0}, out={y})", "add({y}, one, out={y})", "reciprocal({y}, out={y})"),
+    "sigmoid_by_tanh": _written(
+        "multiply({0}, half, out={y})", "tanh({y}, out={y})", "multiply({y}, half, out={y})", "add({y}, half, out={y})"
+    ),
+    "half_plus_half": _written("multiply({0}, half, out={y})", "add({y}, half, out={y})"),
+    "fold": _fold,
+    "relu": _written("maximum({0}, zero, out={y})"),
+    "rsqrt": _written("sqrt({0}, out={y})", "divide(one, {y}, out={y})"),
+    "softplus": _written("{y}[...] = np.maximum({0}, 0) + np.log1p(np.exp(-np.abs({0})))"),
+    "softsign": _written("{y}[...] = {0} / (1.0 + np.abs({0}))"),
+    "silu": _written("{y}[...] = {0} * np.reciprocal(np.exp(-{0}) + 1.0)"),
+    "erf": _written("{y}[...] = np.frompyfunc(math.erf, 1, 1)({0})"),
+    "round": _written("{y}[...] = np.round({0})"),
+    "copy": _written("{y}[...] = {0}"), "cast": _written("{y}[...] = {0}"),
+    "where": _written("{y}[...] = np.where({0}, {1}, {2})"),
+    "binary_cross_entropy": _written(
+        "{y}[...] = np.maximum({0}, 0) - {0} * {1} + np.log1p(np.exp(-np.abs({0})))"
+    ),
+    "clip": _written("np.clip({0}, {low}, {high}, out={y})"),
     "sum": _reduction("np.add.reduce"), "prod": _reduction("np.multiply.reduce"),
     "vecdot": _vecdot,
     "max": _reduction("np.maximum.reduce"), "min": _reduction("np.minimum.reduce"),
     "all": _reduction("np.all"), "any": _reduction("np.any"),
     "argmax": _argument("argmax"), "argmin": _argument("argmin"),
-    "softmax": _softmax, "log_softmax": _log_softmax, "logsumexp": _logsumexp, "norm": _norm,
-    "cumsum": _cumsum,
-    "einsum": _einsum, "roll": _roll, "pad": _pad, "take": _take, "scatter_add": _scatter_add,
-    "put_back": _put_back, "getitem": _getitem,
+    "softmax": _written(_TOP, "subtract({0}, top, out={y})", "exp({y}, out={y})", "divide({y}, " + _SUM + ", out={y})"),
+    "log_softmax": _written(
+        _TOP, "subtract({0}, top, out={y})",
+        "subtract({y}, np.log(np.add.reduce(np.exp({y}), axis={axis}, keepdims=True)), out={y})",
+    ),
+    "logsumexp": _logsumexp,
+    "norm": _written("{y}[...] = np.sqrt(np.sum({0} * {0}, axis={axis}, keepdims={keepdims}))"),
+    "cumsum": _written("np.cumsum({0}, axis={axis}, out={y})"),
+    "einsum": _einsum, "roll": _written("{y}[...] = np.roll({0}, {shift}, {axis})"), "pad": _pad,
+    "take": _take, "scatter_add": _scatter_add, "put_back": _put_back, "getitem": _getitem,
 }  # fmt: skip
 
 
@@ -266,7 +239,7 @@ def view_text(value: Value, x: str, *steps: str) -> str:
     if value.op == "reshape":
         return f"{x}.reshape({shape_text((*steps, *value.shape))})"
     if value.op == "transpose":
-        axes = (*range(lead), *[a + lead for a in attrs["axes"]])
+        axes = (*range(lead), *_moved(attrs["axes"], lead))
         if axes == (1, 0):
             return f"{x}.T"
         return f"{x}.transpose({', '.join(map(str, axes))})"
@@ -276,7 +249,7 @@ def view_text(value: Value, x: str, *steps: str) -> str:
             x = f"{x}[{', '.join([':'] * lead + ['None'] * more)}]"
         return f"np.broadcast_to({x}, {shape_text((*steps, *value.shape))})"
     if value.op == "flip":
-        return f"np.flip({x}, {_axes(attrs, lead)})"
+        return f"np.flip({x}, {_moved(attrs['axis'], lead)})"
     return f"{x}[{index_text(attrs['index'], lead)}]" if value.op == "getitem" else x
 
 
