@@ -29,11 +29,10 @@ from ...core.op import Op
 from ...core.tensor import Tensor, Variable
 from .kinds import BY_NAME, HIDDEN, OF_CALLS, constant, fixed, hides, is_layer, library
 from .purity import Traces
-from .reached import content
+from .reached import MISSING, content
 
 LARGEST = 100_000  # bytes of an array whose values are compared
 MOST = 2000  # objects that are looked at
-MISSING = object()  # what is not there
 # Methods that no call of a built layer runs: looked at where code has their names, or a layer may be made in it.
 ASIDE = frozenset(("build", "get_config", "from_config", "compute_output_shape"))
 CONSTRUCTING = frozenset(("type", "__class__", "__init__", "__new__"))  # names with which classes are called

@@ -45,6 +45,7 @@ class Traces(dict[Any, Any]):
         return Traces, ()
 
 
+_CONTENT: Any = CellType.cell_contents  # of a variable that a function closes over
 PLAIN = (type(None), bool, int, float, complex, str, bytes, Traces)  # hold nothing that could change
 
 
@@ -79,7 +80,9 @@ class Surroundings:
     def _enter_names(self, function: FunctionType) -> None:
         """The closure of a function, what it assigns to in modules, and the global numbers that it names."""
         for name, cell in cells_of(function):
-            self._note(f"the variable {name!r}", partial(content, cell, MISSING), partial(_set_cell, cell))
+            self._note(
+                f"the variable {name!r}", partial(content, cell, MISSING), partial(_set_slot, _CONTENT, cell)
+            )
         names, assigned = names_in(function.__code__)
         module = function.__globals__
         numbers = [name for name in names if issubclass(type(module.get(name)), (int, float, str))]
@@ -160,8 +163,9 @@ class Surroundings:
             self.members[one] = [m for m in vars(one).values() if type(m) is MemberDescriptorType]
             if foreign(one.__module__):
                 continue
-            read, write = partial(_class_attributes, one), partial(_set_class_attributes, one)
-            for name, item in self._note(f"an attribute of the class {one.__name__!r}", read, write).items():
+            write = partial(_set_class_attributes, one)
+            held = self._note(f"an attribute of the class {one.__name__!r}", vars(one).copy, write)
+            for name, item in held.items():
                 label = f"{one.__name__}.{name}"
                 if type(item) is FunctionType:
                     self._enter(label, item, 0)
@@ -233,13 +237,6 @@ def _changed_attribute(before: Any, now: Any) -> str:
     return f"the attribute {names[0]!r}"
 
 
-def _set_cell(cell: CellType, value: Any) -> None:
-    if value is MISSING:
-        del cell.cell_contents
-    else:
-        cell.cell_contents = value
-
-
 def _set_item(inner: dict[str, Any], name: str, value: Any) -> None:
     if value is MISSING:
         inner.pop(name, None)
@@ -286,10 +283,6 @@ def _set_attributes(value: Any, old: dict[str, Any]) -> None:
     for name in _attributes(value).keys() - old.keys():
         del value.__dict__[name]
     value.__dict__.update(old)
-
-
-def _class_attributes(kind: type) -> dict[str, Any]:
-    return dict(vars(kind))
 
 
 def _set_class_attributes(kind: type, old: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dis
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
@@ -21,13 +21,9 @@ def function_of(step: Any) -> Any:
     return getattr(getattr(step, "func", step), "__func__", getattr(step, "func", step))
 
 
-def cells_of(step: Any) -> Iterator[tuple[str, CellType]]:
+def cells_of(function: FunctionType) -> Iterator[tuple[str, CellType]]:
     """What it closes over, by name."""
-    function = function_of(step)
-    code = getattr(function, "__code__", None)
-    yield from zip(
-        getattr(code, "co_freevars", ()), getattr(function, "__closure__", None) or (), strict=False
-    )
+    return zip(function.__code__.co_freevars, function.__closure__ or (), strict=False)
 
 
 def content(cell: CellType, otherwise: Any = None) -> Any:
@@ -65,17 +61,6 @@ def _own(module: ModuleType) -> bool:
     return not foreign(module.__name__) and "site-packages" not in str(vars(module).get("__file__"))
 
 
-def _modules(values: Iterable[Any], names: Iterable[str]) -> list[ModuleType]:
-    """The user's modules among the values, and those that code with these names could take out of them."""
-    found: list[ModuleType] = []
-    waiting = list(values)
-    for value in waiting:
-        if issubclass(type(value), ModuleType) and value not in found and _own(value):
-            found.append(value)
-            waiting += [vars(value)[name] for name in names if name in vars(value)]
-    return found
-
-
 def named(function: Any) -> list[tuple[str, Any]]:
     """The closure of a function, its defaults, and the globals that it names."""
     module = function.__globals__
@@ -86,8 +71,14 @@ def named(function: Any) -> list[tuple[str, Any]]:
 
 
 def modules(function: Any) -> list[ModuleType]:
-    """The user's modules that a function can use."""
-    return _modules([value for _, value in named(function)], names_in(function.__code__)[0])
+    """The user's modules that a function can use: it names them, or could take them out of these."""
+    found: list[ModuleType] = []
+    names, waiting = names_in(function.__code__)[0], [value for _, value in named(function)]
+    for value in waiting:
+        if issubclass(type(value), ModuleType) and value not in found and _own(value):
+            found.append(value)
+            waiting += [vars(value)[name] for name in names if name in vars(value)]
+    return found
 
 
 def reached(step: Any, functions: list[Any]) -> Iterator[tuple[str, Any]]:
