@@ -59,7 +59,7 @@ def _text(value: Any, names: dict[str, Any]) -> str:
     """An argument as it is written; constants get names."""
     if type(value) is At:
         return f"v{value}"
-    if not any(True for _ in _places(value)):
+    if next(_places(value), None) is None:
         return _named(value, names)
     inner = ", ".join([_text(v, names) for v in value])
     return f"[{inner}]" if isinstance(value, list) else f"({inner},)"

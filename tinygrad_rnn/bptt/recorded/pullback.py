@@ -6,6 +6,7 @@ the same bits.
 
 from __future__ import annotations
 
+from functools import reduce
 from operator import add, iadd, methodcaller
 from typing import Any
 
@@ -35,8 +36,7 @@ class Pullback:
     def _visit(self, node: Node) -> None:
         g = self.cotangents.pop(node, None)
         if node in self.deferred:
-            gathered = self._gathered(self.deferred.pop(node))
-            g = gathered if g is None else self.run(add, [g, gathered])
+            g = self._plus(g, self._gathered(self.deferred.pop(node)))
         op, inputs = node.op, node.inputs or ()
         if g is None:
             return
@@ -68,11 +68,10 @@ class Pullback:
     def _all(self, node: Node, g: Any, saved: list[At], attrs: dict[str, Any]) -> list[At | None]:
         """The gradients of all inputs at once; None where there is none."""
         if node.op.outputs != 1:
-            zeros = [
-                None if p is not None else self.recorder.constant(nothing(s, node.dtype))
+            g = [
+                self.recorder.constant(nothing(s, node.dtype)) if p is None else p
                 for p, s in zip(g, node.shape, strict=True)
             ]
-            g = [z if p is None else p for p, z in zip(g, zeros, strict=True)]
         made = self.run(node.op.vjp_all, [g, *saved], attrs, parts=len(node.inputs or ()))
         places = [At(made + 1 + i) for i in range(len(node.inputs or ()))]
         return [None if self.recorder.values[place] is None else place for place in places]
@@ -87,26 +86,27 @@ class Pullback:
         if self.recorder.values[part].dtype != parent.dtype:
             part = run(methodcaller("astype", parent.dtype), [part])
         total = self.cotangents.get(parent)
-        if total is None:
-            self.cotangents[parent] = part
-        elif parent in self.owned:
+        if parent in self.owned:
             self.cotangents[parent] = run(iadd, [total, part])
         else:
-            self.cotangents[parent] = run(add, [total, part])
-            self.owned.add(parent)
+            self.cotangents[parent] = self._plus(total, part)
+            if total is not None:
+                self.owned.add(parent)
 
     def _defer(self, parent: Node, op: Op, arguments: tuple[Any, ...]) -> None:
         """Keep a use of a weight, whose gradients are computed together."""
         uses = self.deferred.setdefault(parent, [])
         uses.append((op, arguments))
         if len(uses) == MOST_USES:
-            part, total = self._gathered(self.deferred.pop(parent)), self.cotangents.get(parent)
-            self.cotangents[parent] = part if total is None else self.run(add, [total, part])
+            part = self._gathered(self.deferred.pop(parent))
+            self.cotangents[parent] = self._plus(self.cotangents.get(parent), part)
 
     def _gathered(self, uses: list[tuple[Op, tuple[Any, ...]]]) -> At:
         ops = dict.fromkeys(op for op, _ in uses)
         parts: list[At] = [self.run(op.gather, [[a for other, a in uses if other is op]]) for op in ops]
-        total = parts[0]
-        for part in parts[1:]:
-            total = self.run(add, [total, part])
-        return total
+        return reduce(self._plus, parts)
+
+    def _plus(self, total: At | None, part: At) -> At:
+        """A sum in memory of its own; of what has not begun, the part itself."""
+        made: At = part if total is None else self.run(add, [total, part])
+        return made
