@@ -26,13 +26,13 @@ def number_equations(body: Body, names: Names) -> list[str]:
     """
     lines: list[str] = []
     targets: dict[Value, str] = {}
-    groups: dict[Value, list[Value]] = {v.args[0]: [] for v in body.values if v.op == "part"}
+    groups: dict[Value, list[str]] = {}  # the labels of the parts of an op
     for v in body.values:
         if v.op == "part":
-            groups[v.args[0]].append(v)
+            groups.setdefault(v.args[0], []).append(v.label)
     for v in body.values:
-        if v in groups and any(p.label for p in groups[v]):
-            targets[v] = ", ".join(p.label or "_" for p in groups[v])
+        if any(groups.get(v, ())):
+            targets[v] = ", ".join(label or "_" for label in groups[v])
         elif v.op != "part" and v.label:
             targets[v] = v.label
     before = {

@@ -13,7 +13,7 @@ from ..step.body import Value
 from ..step.schedule import Program
 from ..step.text import is_view
 from ..step.walks import users_of
-from .names import KIN
+from .names import KIN, elementwise
 
 
 @dataclass
@@ -28,8 +28,8 @@ class Place:
 
     @property
     def whole(self) -> str:
-        """All steps as one array."""
-        return f"all_{self.name}"
+        """All steps as one array, if they are kept."""
+        return f"all_{self.name}" if self.kind == "stack" else self.name
 
 
 def is_whole(v: Value) -> bool:
@@ -56,18 +56,13 @@ class Layout:
         self.pieces: dict[Value, list[Value]] = {}  # what was born inside a concatenation
         self.state_of: dict[Value, int] = {}  # written into the stacked states
         self.carry_of: dict[Value, Value] = {}  # written into the buffer of a carry
-        self._results()
+        self.ends = {*program.body.ends, *program.adjoint.ends}  # must not be overwritten by later values
         self._states()
         self._joins()
         self._overwrites()
         self._carries()
         self._reuse()
         self.stacked = self._stacked()
-
-    def _results(self) -> None:
-        """Values that leave the program must not be overwritten by later ones."""
-        p = self.program
-        self.ends = {*p.body.ends, *p.adjoint.ends}
 
     # --- who is written where -----------------------------------------------------------------------
 
@@ -96,22 +91,14 @@ class Layout:
 
     def _overwrites(self) -> None:
         for v in self.order:
-            op = OPS.get(KIN.get(v.op, v.op))
-            if (
-                op is None
-                or v.attrs.get("own")
-                or v.op == "concatenate"
-                or self._in_rows(v)
-                or not (op.broadcasts or v.op in ("softmax", "log_softmax"))
-            ):
+            if not elementwise(v) or v.attrs.get("own") or self._in_rows(v):
                 continue
             here = self.region[v]
             near = sorted(
                 v.inputs, key=lambda a: (a.op != "carry") + (a.op != "carry" and self.region.get(a) != here)
             )
-            if self._is_next_carry(
-                v
-            ):  # rather in the buffer of its carry than over what was computed before the loop
+            # rather in the buffer of its carry than over what was computed before the loop
+            if self._is_next_carry(v):
                 near = [a for a in near if a.op == "carry" or self.region.get(a) == here]
             for a in v.inputs if self._needs_all(v) else near:
                 if v not in self.same and self._may_overwrite(a, v):
@@ -165,7 +152,7 @@ class Layout:
             return False
         if a in self.ends or any(not self._before(u, v) for u in self._readers(a) if u is not v):
             return False
-        child, parent = a, a
+        child = a
         while is_view(child) or child in self.same:
             parent = child.args[0] if is_view(child) else self.same[child]
             if child.op == "broadcast_to" or parent in self.program.once:
@@ -179,14 +166,8 @@ class Layout:
                 if parent in self.ends or root in self.born or root in self.state_of:
                     return False
                 parts = [u for piece in self._pieces_of(parent) for u in self._users_of(piece)]
-                if any(not self._before(u, v) for u in parts if u is not parent):
-                    return False
-                others = [u for u in self.users.get(parent, []) if u is not child]
-                if any(
-                    not self._before(u, v)
-                    for o in others
-                    for u in ([o] if not is_view(o) else [*self._readers(o), *[_NEVER] * (o in self.ends)])
-                ):
+                others = [u for o in self.users.get(parent, []) if o is not child for u in self._through(o)]
+                if any(not self._before(u, v) for u in (*parts, *others) if u is not parent):
                     return False
             child = parent
         return (child in self.forward_set) == (v in self.forward_set)
@@ -208,12 +189,11 @@ class Layout:
         return [*own, *[inner for piece in own for inner in self._pieces_of(piece)]]
 
     def _users_of(self, a: Value) -> list[Value]:
-        found: list[Value] = []
-        for u in self.users.get(a, []):
-            found += self._readers(u) if is_view(u) else [u]
-            if is_view(u) and u in self.ends:
-                found.append(_NEVER)
-        return found
+        return [reader for u in self.users.get(a, []) for reader in self._through(u)]
+
+    def _through(self, u: Value) -> list[Value]:
+        """The op itself; of a view, those that read its memory."""
+        return [*self._readers(u), *[_NEVER] * (u in self.ends)] if is_view(u) else [u]
 
     def _before(self, u: Value, v: Value) -> bool:
         return u is not _NEVER and self.order[u] < self.order[v]
@@ -222,7 +202,7 @@ class Layout:
         """Let the new value of a carry be written over the old one, where that is read no more."""
         adjoint = self.program.adjoint
         ends = adjoint.sent
-        passed = {self.memory(v) for v in ends if self.memory(v).op == "carry"}
+        passed = {self.memory(v) for v in ends}
         for carries, parts in zip(adjoint.carries, adjoint.states, strict=True):
             for carry, v in zip(carries, parts, strict=False):
                 if self.region.get(v) != "b-loop" or is_view(v) or ends.count(v) > 1 or v in self.born:
@@ -274,11 +254,7 @@ class Layout:
     def _needs_all(self, v: Value) -> bool:
         """Whether a value of the loop is read outside of it."""
         here = self.region.get(v, "")
-        if not here.endswith("loop"):
-            return True
-        if here == "f-loop" and v in self.program.body.outputs:
-            return True
-        if v in self.program.adjoint.xs:
+        if not here.endswith("loop") or v in self.program.body.outputs or v in self.program.adjoint.xs:
             return True
         users = [*self.users.get(v, []), *self._readers(v)]
         return any(u is _NEVER or self.region[u] != here for u in users)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from textwrap import wrap
 
 WIDTH = 110
 
@@ -58,10 +59,7 @@ class Memory:
             *_section("views, and names for what is written over something else", shown),
             *_section("their steps, one by one", self._lists(lists)),
             *_section("numbers, in the form that NumPy takes fastest", numbers),
-            *_section(
-                "",
-                [line for group, names in groups.items() for line in listed(names, f"{group} = ")],
-            ),
+            *_section("", [line for group, of in groups.items() for line in listed(of, f"{group} = ")]),
         ]
         return [
             f"def new_cache({arguments}):",
@@ -106,15 +104,13 @@ def _by_shape(arrays: dict[str, str]) -> list[str]:
     names: dict[str, list[str]] = {}
     for name, expression in arrays.items():
         names.setdefault(expression, []).append(name)
-    return [
-        line
-        for e, same in names.items()
-        for line in (
-            [f"{same[0]} = {e}"]
-            if len(same) == 1
-            else listed(same, after=f" = ({e} for _ in range({len(same)}))")
+    lines: list[str] = []
+    for e, same in names.items():
+        alike = len(same) > 1
+        lines += (
+            listed(same, after=f" = ({e} for _ in range({len(same)}))") if alike else [f"{same[0]} = {e}"]
         )
-    ]
+    return lines
 
 
 def listed(names: list[str], before: str = "", after: str = "") -> list[str]:
@@ -126,9 +122,5 @@ def listed(names: list[str], before: str = "", after: str = "") -> list[str]:
 
 
 def _indented(names: list[str]) -> list[str]:
-    lines = [""]
-    for name in names:
-        if len(lines[-1]) + len(name) + 2 > WIDTH - 8:
-            lines.append("")
-        lines[-1] += f"{name}, "
-    return [f"    {line.rstrip()}" for line in lines]
+    lines = wrap(", ".join(names) + ",", WIDTH - 9, break_long_words=False)
+    return [f"    {line}" for line in lines]

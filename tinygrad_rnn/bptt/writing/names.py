@@ -16,9 +16,8 @@ RESERVED = {
     "backward", "range", "len", "map", "zip", "slice", "Y", "grads", "new_cache", "of_forward", "of_backward", "dot",
     *UFUNCS,
 }  # fmt: skip
-KIN = dict.fromkeys(
-    ("sigmoid_of_negative", "half_plus_half", "sigmoid_by_tanh"), "sigmoid"
-)  # its other forms
+# other forms of an op
+KIN = dict.fromkeys(("sigmoid_of_negative", "half_plus_half", "sigmoid_by_tanh"), "sigmoid")
 LETTERS = "hcsuvw"  # for states without a name
 
 
@@ -124,12 +123,17 @@ def _product(v: Value) -> str:
     return _product(products[0]) if len(products) == 1 else ""
 
 
+def elementwise(v: Value) -> bool:
+    """Whether an op makes each element of the one in its place, or of those in its row."""
+    op = OPS.get(KIN.get(v.op, v.op))
+    return op is not None and op.broadcasts or v.op in ("softmax", "log_softmax")
+
+
 def description(v: Value) -> str:
     """What an op does to something that has a name: `tanh_c`, `one_minus_z`, `h_minus_n`."""
     op, of = KIN.get(v.op, v.op), [a.label if isinstance(a, Value) else {1.0: "one"}.get(a) for a in v.args]
     if op == "subtract" and all(of):
         return f"{of[0]}_minus_{of[1]}" if len(f"{of[0]}{of[1]}") <= 12 else ""
-    activation = op in ("softmax", "log_softmax") or op in OPS and OPS[op].broadcasts
-    if not activation or len(of) != 1:
+    if not elementwise(v) or len(of) != 1:
         return ""
     return f"{op}_{of[0]}" if of[0] else "" if op in UFUNCS else op

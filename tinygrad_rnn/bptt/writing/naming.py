@@ -38,9 +38,7 @@ class Naming:
         if named.label and len(named.args) == 1 and named.inputs and named.inputs[0].label == named.label:
             wish = f"{KIN.get(named.op, named.op)}_{named.label}"
             return self.names.new(f"{wish}_block" if wish in self.names.owners else wish)
-        if (
-            named.label and here[-1] is not named and not here[-1].label
-        ):  # what was written over it has the last word
+        if named.label and here[-1] is not named and not here[-1].label:  # what was written over it decides
             return self.names.new(self._afterwards(named.label, here[-1]))
         gradient = next((self.gradients[u] for u in here if u in self.gradients), "")
         return self.names.of(
@@ -53,10 +51,8 @@ class Naming:
         found: dict[Value, str] = {}
         for state, parts in zip(program.body.states, program.adjoint.states, strict=True):
             found |= dict.fromkeys(parts, f"d{state.label}_before")
-        pairs = zip(
-            self.names.constants, program.adjoint.constants, strict=False
-        )  # what a pass made up has no name
-        for name, parts in pairs:
+        # what a pass made up has no name
+        for name, parts in zip(self.names.constants, program.adjoint.constants, strict=False):
             found |= dict.fromkeys(parts, f"d{name}" if len(parts) == 1 else f"d{name}_part")
         return found
 

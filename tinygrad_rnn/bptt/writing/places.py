@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -49,9 +48,8 @@ class Places:
         for x in body.xs:
             self.places[x] = Place(x.label, "stack", contiguous=x not in self.in_rows)
             self.memory.hold(self.places[x].whole, self.in_rows.get(x) or self.empty(x, "T"))
-        self.names.constants = [
-            self.names.of(c, "w") for c in body.constants
-        ]  # those of the backward pass, too
+        # those of the backward pass, too
+        self.names.constants = [self.names.of(c, "w") for c in body.constants]
         for c, name in zip(body.constants, self.names.constants, strict=True):
             self.places[c] = Place(name, "once")
         for v in self.layout.forward:
@@ -103,11 +101,9 @@ class Places:
         group = [u for u in self.layout.order if self.layout._buffer(u) in members] + members
         outside = [u for v in (state, *group) for u in self.layout._readers(v)]
         loops = {self.layout.region[u] for u in outside if u.op != "never"}
-        kept = (
-            loops - {"f-loop"} or any(v in self.layout.stacked for v in group) or state in self.body.outputs
-        )
         views = [u for u in self.layout.users.get(state, []) if is_view(u) and u.op != "beside"]
-        return bool(kept or state in self.layout.ends or views)
+        read = loops - {"f-loop"} or not self.layout.stacked.isdisjoint(group)
+        return bool(read or views or state in self.layout.ends)
 
     def _steps(self, name: str, v: Value, kept: bool) -> Place:
         """The buffer of a state: for all steps and what comes after the last, or for two steps by turns."""
@@ -143,14 +139,11 @@ class Places:
         if v.op == "carry":
             return self._buffer(v, False)
         if v in lay.same:
-            place = self.place(lay.same[v])
-            return self._renamed(v, place) if lay.region[v] != lay.region.get(lay.same[v]) else place
+            return self._renamed(v, lay.same[v])
         if v in lay.carry_of:
             return self.place(lay.carry_of[v])
         if v in lay.state_of:
-            state = self.body.states[lay.state_of[v]]
-            first = self.place(state)
-            return Place(first.name, first.kind, 1, first.contiguous, first.long)
+            return replace(self.place(self.body.states[lay.state_of[v]]), shift=1)
         if v.op in ("split", "unstack"):
             return self.place(v.args[0])
         if v.op == "part":
@@ -163,9 +156,10 @@ class Places:
             return self.inside(v, *lay.born[v])
         return self._buffer(v, v in lay.stacked or v.op == "cotangent")
 
-    def _renamed(self, v: Value, place: Place) -> Place:
-        """Another name for the memory of what another region has computed, and what is written over it."""
-        if place.kind != "stack" or place.shift or place.long:
+    def _renamed(self, v: Value, under: Value) -> Place:
+        """The memory under a value; by another name where another region has computed what is written over."""
+        place, here = self.place(under), self.layout.region[v] == self.layout.region.get(under)
+        if here or place.kind != "stack" or place.shift or place.long:
             return place
         name = self.naming.of(v)
         if name == place.name:  # it is what the memory was named after
@@ -174,13 +168,11 @@ class Places:
         return replace(place, name=name)
 
     def _buffer(self, v: Value, stacked: bool) -> Place:
-        name = self.naming.of(v)
-        kind = "once" if v in self.program.once or v.op == "zeros" else "stack" if stacked else "temp"
-        if kind == "stack":
-            self.memory.hold(f"all_{name}", self.empty(v, "T"))
-        elif not self.fresh(v):
-            self.memory.hold(name, self.empty(v))
-        return Place(name, kind)
+        once = v in self.program.once or v.op == "zeros"
+        place = Place(self.naming.of(v), "once" if once else "stack" if stacked else "temp")
+        if not self.fresh(v):
+            self.memory.hold(place.whole, self.empty(v, "T" * (stacked and not once)))
+        return place
 
     def fresh(self, v: Value) -> bool:
         """Whether the statement that computes a value makes a new array."""
@@ -191,19 +183,17 @@ class Places:
         base = self.place(base_value)
         if v.op == "stop" or is_whole(v):
             return base
-        contiguous = v.op == "reshape" and base.contiguous
-        if base.kind == "stack":
+        stacked = base.kind == "stack"
+        if stacked:
             text = view_text(v, base.whole, "T + 1" if base.long else "T")
-            name = self.memory.view(lambda: self.naming.of_view(v, base), text, "all_")
-            return Place(name, "stack", base.shift, contiguous, base.long)
-        if base.kind == "ring":
+        elif base.kind == "ring":
             text = f"[{view_text(v, 's')} for s in {base.name}]"
-            name = self.memory.view(lambda: self.naming.of_view(v, base), text)
-            return Place(name, "ring", base.shift, False)
-        text = view_text(v, base.name)
-        if base.kind == "once":
-            return Place(text, "once", 0, False)
-        return Place(self.memory.view(lambda: self.naming.of_view(v, base), text), "temp", 0, False)
+        else:
+            text = view_text(v, base.name)
+        name = text
+        if base.kind != "once":
+            name = self.memory.view(lambda: self.naming.of_view(v, base), text, "all_" * stacked)
+        return replace(base, name=name, contiguous=stacked and v.op == "reshape" and base.contiguous)
 
     def inside(self, v: Value, joined: Value, k: int) -> Place:
         """The place of part k of a concatenation."""
@@ -217,13 +207,10 @@ class Places:
 
     def _part(self, outer: Place, name: str, index: str) -> Place:
         """A named part of a buffer."""
-        lead = outer.kind == "stack"
-        source = outer.whole if lead else outer.name
-        if outer.kind == "ring":
-            self.memory.hold(name, f"[s[{index}] for s in {source}]")
-        else:
-            self.memory.hold(f"all_{name}" if lead else name, f"{source}[{index}]")
-        return Place(name, outer.kind, outer.shift, False, outer.long)
+        part, ring = replace(outer, name=name, contiguous=False), outer.kind == "ring"
+        text = f"[s[{index}] for s in {outer.name}]" if ring else f"{outer.whole}[{index}]"
+        self.memory.hold(part.whole, text)
+        return part
 
     def list_steps(self, name: str) -> None:
         """Make the list of steps of a stacked buffer."""
@@ -260,19 +247,13 @@ class Places:
 
     def literal(self, value: Any) -> str:
         """A number inside the loop: the name of an array of one element, which NumPy takes faster."""
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, (int, float))
-            or value != value
-            or value in (np.inf, -np.inf)
-            or repr(value) == "-0.0"
-        ):
+        finite = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < np.inf
+        if not finite or repr(value) == "-0.0":
             return number(value)
-        if repr(float(value)) not in self.memory.numbers:
-            self.memory.numbers[repr(float(value))] = NUMBERS.get(float(value)) or self.names.new(
-                "c" + re.sub(r"\W", "_", repr(value))
-            )
-        return self.memory.numbers[repr(float(value))]
+        key, numbers = repr(float(value)), self.memory.numbers
+        if key not in numbers:
+            numbers[key] = NUMBERS.get(float(value)) or self.names.new(f"c{value!r}")
+        return numbers[key]
 
 
 def cuts_rows(v: Value) -> bool:

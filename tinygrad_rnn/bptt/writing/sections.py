@@ -62,9 +62,7 @@ class Sections(Statements):
         ]
         for state, name in zip(body.states, self.names.first_states, strict=True):
             place = self.place(state)
-            start.append(
-                f"{place.whole}[0] = {name}" if place.kind == "stack" else f"{place.name}[0][...] = {name}"
-            )
+            start.append(f"{place.whole}[0]{'[...]' * (place.kind == 'ring')} = {name}")
         ends = []
         for j, (state, new) in enumerate(zip(body.states, body.new_states, strict=True)):
             if new is not state and self.layout.state_of.get(self.layout._buffer(new)) == j:
@@ -73,10 +71,7 @@ class Sections(Statements):
             ends.append(f"{self.step_of(Place(place.name, place.kind, 1))}[...] = {self.step(new)}")
         lines = self._sections(self.program.forward, "for t in range(T):", _FORWARD, ends)
         results = [self._copied(o) for o in body.outputs]
-        for state in body.states:
-            place = self.place(state)
-            last = f"{place.whole}[T]" if place.kind == "stack" else f"{place.name}[T]"
-            results.append(f"{last}.copy()")
+        results += [f"{self.place(state).whole}[T].copy()" for state in body.states]
         return [
             *_inside(start),
             *lines,
@@ -88,13 +83,11 @@ class Sections(Statements):
     def backward(self) -> list[str]:
         """What `backward` does with its memory, and what it returns."""
         adjoint, body = self.adjoint, self.body
-        arguments = self.names.cotangents
-        start: list[str] = []
+        arguments, start = self.names.cotangents, []
         for c, name in zip(adjoint.cotangents, arguments, strict=False):
             if c is not None:
                 start.append(f"{self.place(c).whole}[...] = {name}.swapaxes(0, 1)")
-        ends: list[str] = []
-        hold: list[str] = []
+        ends, hold = [], []
         for j, (carries, parts) in enumerate(zip(adjoint.carries, adjoint.states, strict=True)):
             if not body.states[j].active:
                 continue
@@ -119,10 +112,8 @@ class Sections(Statements):
             [*hold, *ends],
             [f"{gradient} = np.zeros_like({weight})" for weight, gradient in whole.items()],
         )
-        results: list[str] = []
-        for n, v in zip(self.names.xs, adjoint.xs, strict=True):
-            if v:
-                results.append(f'"d{n}": {self._copied(v)},')
+        inputs = zip(self.names.xs, adjoint.xs, strict=True)
+        results = [f'"d{n}": {self._copied(v)},' for n, v in inputs if v]
         for n, state, carries in zip(self.names.first_states, body.states, adjoint.carries, strict=True):
             if state.active:
                 total = " + ".join(self.place(c).name for c in carries)
@@ -177,9 +168,10 @@ class Sections(Statements):
         for part in parts:
             name = self.place(part).name
             inner = part.op == "time_sum" and self.layout.region[part] == "b-loop"
-            if not (
+            counted = (
                 inner and name in names and parts.count(part) == 1
-            ):  # one that arrives twice counts twice
+            )  # one that arrives twice counts twice
+            if not counted:
                 names.append(name)
         return names
 

@@ -55,11 +55,7 @@ NOTATION = (  # what has to be explained: a pattern that finds it, the term and 
     (r"\b(?:all_)?d(pre_(\w+?))(?:_by_d\w+)?\b", "{1}", "what {2} is the activation of"),
     (r"\b(?:all_)?((d\w+?)_by_(?!\2\b)(d\w+))\b", "{1}", "the factor of {3} in {2}"),
     (r"\b(?:all_)?((d\w+?)_by_\2)\b", "{1}", "the factor of {2} of step t in {2} of step t − 1"),
-    (
-        r"\b(?:all_)?((d\w+?)_part)\b",
-        "{1}",
-        "one of the terms of {2}, or a piece of it",
-    ),
+    (r"\b(?:all_)?((d\w+?)_part)\b", "{1}", "one of the terms of {2}, or a piece of it"),
     (r"\b((d\w+?)_before)\b", "{1}", "what step t sends back to step t − 1 as its {2}"),
     (r"\b(d(\w+)_next)\b", "{1}", "what step t + 1 sends back to {2}"),
     (r"# ", "(1), ∂(1)", "the equation that a line computes, a part of its derivative"),
@@ -121,49 +117,38 @@ class _Writer(Sections):
 
     def _functions(self, forward: list[str], backward: list[str]) -> list[list[str]]:
         """Each takes out of the cache what it reads."""
-        groups = {"of_forward": self.memory.read_in(forward)}
-        if backward:
-            groups["of_backward"] = self.memory.read_in(backward)
         x = self.names.xs[0]
         models = [x, *self.names.first_states[:1]]
-        found = [
-            [
-                *_wrapped(f"def forward({', '.join(self._arguments())}, cache=None):"),
-                *self._doc(),
-                f"    T = {x}.shape[1]",
-                f"    cache = new_cache({', '.join(models)}) if cache is None else cache",
-                *_taken(groups["of_forward"], "cache[0]" if backward else "cache"),
-                *forward,
-            ]
-        ]
+        groups = {"of_forward": self.memory.read_in(forward)}
+        made = f"    cache = new_cache({', '.join(models)}) if cache is None else cache"
+        taken = _taken(groups["of_forward"], "cache[0]" if backward else "cache")
+        found = [self._function("forward", ["cache=None"], self._doc(), [made, *taken, *forward])]
         if backward:
-            gradients = [n for n, _ in self._cotangent_arguments()]
-            found.append(
-                [
-                    *_wrapped(f"def backward({', '.join([*self._arguments(), *gradients, 'cache'])}):"),
-                    *self._doc_of_backward(),
-                    f"    T = {x}.shape[1]",
-                    *_taken(groups["of_backward"], "cache[1]"),
-                    *backward,
-                ]
-            )
+            groups["of_backward"] = self.memory.read_in(backward)
+            statements = [*_taken(groups["of_backward"], "cache[1]"), *backward]
+            more = [*self.names.cotangents, "cache"]
+            found.append(self._function("backward", more, self._doc_of_backward(), statements))
         sizes = f"T, dtype = {x}.shape[1], {models[-1]}.dtype"
         return [*found, self.memory.function(", ".join(models), sizes, groups)]
+
+    def _function(self, name: str, more: list[str], doc: list[str], statements: list[str]) -> list[str]:
+        """One that takes inputs, first states, weights and `more`."""
+        head = _wrapped(f"def {name}({', '.join([*self._arguments(), *more])}):")
+        return [*head, *doc, f"    T = {self.names.xs[0]}.shape[1]", *statements]
 
     def _arguments(self) -> list[str]:
         return [*self.names.xs, *self.names.first_states, *self.names.constants]
 
     def _doc(self) -> list[str]:
         body = self.body
-        shapes = {n: (*v.shape[:1], "T", *v.shape[1:]) for n, v in zip(self.names.xs, body.xs, strict=True)}
-        shapes |= {n: v.shape for n, v in zip(self.names.first_states, body.states, strict=True)}
-        shapes |= {n: v.shape for n, v in zip(self.names.constants, body.constants, strict=True)}
+        of_steps = [(*x.shape[:1], "T", *x.shape[1:]) for x in body.xs]
+        shapes = [*of_steps, *[v.shape for v in (*body.states, *body.constants)]]
         results = [*self._outputs(), *(f"last {n}" for n in self.names.states), "cache"]
         return [
             '    """Run the recurrence over T time steps.',
             "",
             "    Arguments:",
-            *(f"        {n}: {shape_text(s)}" for n, s in shapes.items()),
+            *(f"        {n}: {shape_text(s)}" for n, s in zip(self._arguments(), shapes, strict=True)),
             "        cache: of an earlier call with these shapes, to compute in its memory",
             "    All are of one float type, and their shapes are not checked.",
             "",
@@ -172,13 +157,14 @@ class _Writer(Sections):
         ]
 
     def _doc_of_backward(self) -> list[str]:
+        of = [*self._outputs(), *(f"the last {n}" for n in self.names.states)]
         return [
             '    """Back-propagation through time: the gradients of a loss from those of the outputs and last states.',
             "",
             "    Arguments: those of forward, and",
             *(
                 f"        {n}: the gradient of {what}, an array of its shape"
-                for n, what in self._cotangent_arguments()
+                for n, what in zip(self.names.cotangents, of, strict=True)
             ),
             "        cache: the last result of forward",
             "",
@@ -189,16 +175,9 @@ class _Writer(Sections):
     def _outputs(self) -> list[str]:
         return ["Y"] if len(self.body.outputs) == 1 else [f"Y{i}" for i in range(len(self.body.outputs))]
 
-    def _cotangent_arguments(self) -> list[tuple[str, str]]:
-        of = [*self._outputs(), *(f"the last {n}" for n in self.names.states)]
-        return list(zip(self.names.cotangents, of, strict=True))
-
     def _gradient_names(self) -> list[str]:
-        names = [f"d{n}" for n, v in zip(self.names.xs, self.adjoint.xs, strict=True) if v]
-        names += [f"d{n}" for n, s in zip(self.names.first_states, self.body.states, strict=True) if s.active]
-        return names + [
-            f"d{n}" for n, p in zip(self.names.constants, self.adjoint.constants, strict=True) if p
-        ]
+        sent = [*self.adjoint.xs, *[s.active for s in self.body.states], *self.adjoint.constants]
+        return [f"d{n}" for n, parts in zip(self._arguments(), sent, strict=True) if parts]
 
 
 def _taken(names: list[str], source: str) -> list[str]:

@@ -9,7 +9,7 @@ from ...core.op import OPS
 from ..step.body import Underivable, Value
 from ..step.schedule import Program
 from ..step.text import STATEMENTS, is_view, number, shape_text, view_text
-from .names import KIN, Names
+from .names import Names, elementwise
 from .places import NUMBERS, Places, cuts_rows, index_in
 
 
@@ -155,12 +155,8 @@ class Statements(Places):
                 f"{name} = np.zeros({shape_text(v.shape)}, {g}.dtype)",
                 f"np.add.at({name}, {ids}, {g})",
             ]
-        axis: Any = 0
-        if "axis" in v.attrs:
-            axis = (0, *[k + 1 for k in v.attrs["axis"]])
-        keep = ""
-        if v.attrs.get("keepdims"):
-            keep = ", keepdims=True).reshape(" + shape_text(v.shape)
+        axis = (0, *[k + 1 for k in v.attrs["axis"]]) if "axis" in v.attrs else 0
+        keep = f", keepdims=True).reshape({shape_text(v.shape)}" if v.attrs.get("keepdims") else ""
         return [f"{name} {sign} np.add.reduce({self.whole(v.args[0])}, axis={axis}{keep})"]
 
     def _products(self, v: Value, name: str) -> list[str]:
@@ -188,10 +184,8 @@ def _spelled(line: str, whole: bool) -> str:
 
 def _makes_floats(v: Value) -> bool:
     """Whether an op that takes floats makes some of integers or flags alone."""
-    op = OPS.get(KIN.get(v.op, v.op))
-    elementwise = op is not None and op.broadcasts and v.op not in ("where", "cast")
     return (
-        (elementwise or v.op in ("softmax", "log_softmax", "logsumexp"))
+        (elementwise(v) and v.op not in ("where", "cast") or v.op == "logsumexp")
         and v.dtype.kind == "f"
         and all(a.dtype.kind in "iub" for a in v.inputs)
     )
