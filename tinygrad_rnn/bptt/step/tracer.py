@@ -142,10 +142,8 @@ class Tracer(Monitor):
 
     def drawn(self) -> list[int]:
         """The identities of the streams from which the trace drew."""
-        moved = [
-            (i, repr(copy.bit_generator.state) != before) for i, (_, copy, before) in self.streams.items()
-        ]
-        return [i for i, drew in moved if drew]
+        now = {i: repr(copy.bit_generator.state) for i, (_, copy, _) in self.streams.items()}
+        return [i for i, (_, _, before) in self.streams.items() if now[i] != before]
 
     def read(self, tensor: Any) -> None:
         """A traced value must not steer Python: the next steps would have to steer it again.
@@ -175,14 +173,11 @@ class Tracer(Monitor):
         """The line that runs: the user's in the step, or that of the layer which the step is."""
         if self.steps_frame is None and not self.deriving:  # it has returned
             return "the step"
-        found: FrameType | None = None
-        for frame in self._frames(sys._getframe(1)):
-            found = found or frame
-            if self.steps_frame is None or where(frame.f_code) == USER:
-                found = frame
-                break
-        if found is None:
+        frames = [*self._frames(sys._getframe(1))]
+        users = [f for f in frames if self.steps_frame is None or where(f.f_code) == USER]
+        if not frames:
             return ""
+        found = (users or frames)[0]
         return f"{found.f_code.co_filename}:{found.f_lineno} in {found.f_code.co_name}()"
 
     def _frames(self, frame: FrameType | None) -> Iterator[FrameType]:
