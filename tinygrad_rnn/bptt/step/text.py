@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.op import OPS
 from .body import Underivable, Value
 
 Lines = list[str]
@@ -128,6 +129,8 @@ def _fold(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     return lines
 
 
+# Other forms of an op.
+KIN = dict.fromkeys(("sigmoid_of_negative", "half_plus_half", "sigmoid_by_tanh"), "sigmoid")
 # The maximum over some axes, which stay; −∞ of nothing.
 _TOP = "top = np.maximum.reduce({0}, axis={axis}, keepdims=True, initial=-np.inf)"
 _SUM = "np.add.reduce({y}, axis={axis}, keepdims=True)"
@@ -174,6 +177,12 @@ STATEMENTS: dict[str, Callable[..., Lines]] = {  # of the ops that `Statements` 
     "einsum": _einsum, "roll": _written("{y}[...] = np.roll({0}, {shift}, {axis})"), "pad": _pad,
     "take": _take, "scatter_add": _scatter_add, "put_back": _put_back, "getitem": _getitem,
 }  # fmt: skip
+
+
+def elementwise(v: Value) -> bool:
+    """Whether an op makes each element of the one in its place, or of those in its row."""
+    op = OPS.get(KIN.get(v.op, v.op))
+    return op is not None and op.broadcasts or v.op in ("softmax", "log_softmax")
 
 
 def number(value: Any) -> str:

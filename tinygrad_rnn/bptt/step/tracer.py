@@ -123,8 +123,9 @@ class Tracer(Monitor):
         self.body.values.append(value)
         if not self.deriving:
             value.site = self._here()
-            if self.naming:
-                self._collect_names(sys._getframe(2))
+            if self.naming:  # the step's own names go before those in what it calls
+                for frame in reversed([*self._frames(sys._getframe(2))]):
+                    self._names_of(frame)
         if not several:
             self.bind(y, value)
             return
@@ -186,10 +187,6 @@ class Tracer(Monitor):
             if where(frame.f_code) != ENGINE:
                 yield frame
             frame = frame.f_back
-
-    def _collect_names(self, frame: FrameType) -> None:
-        for one in reversed([*self._frames(frame)]):  # the step's own names go before those in what it calls
-            self._names_of(one)
 
     def _names_of(self, frame: FrameType) -> None:
         if frame.f_code.co_filename in HELPERS:

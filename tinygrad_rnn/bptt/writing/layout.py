@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from ...core.op import OPS
 from ..step.body import Value
 from ..step.schedule import Program
-from ..step.text import is_view
+from ..step.text import KIN, elementwise, is_view
 from ..step.walks import users_of
-from .names import KIN, elementwise
 
 
 @dataclass

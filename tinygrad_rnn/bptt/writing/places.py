@@ -14,8 +14,7 @@ from ..step.schedule import Program
 from ..step.text import is_view, number, shape_text, view_text
 from .layout import Layout, Place, is_whole
 from .memory import Memory
-from .names import Names
-from .naming import Naming
+from .names import Names, Naming
 
 NUMBERS = {1.0: "one", 0.0: "zero", 0.5: "half", -1.0: "minus_one"}
 
@@ -30,7 +29,6 @@ class Places:
         self.names = names
         self.places: dict[Any, Place] = {}
         self.memory = Memory()
-        self.listed: set[str] = set()
         self.scalars: set[str] = set()  # buffers whose steps have no axes
         self.in_rows: dict[Value, str] = {}  # states and inputs that are columns of a buffer of rows
         self.dtype = self.body.states[0].dtype if self.body.states else self.body.xs[0].dtype
@@ -212,23 +210,21 @@ class Places:
         self.memory.hold(part.whole, text)
         return part
 
-    def list_steps(self, name: str) -> None:
-        """Make the list of steps of a stacked buffer."""
-        if name not in self.listed and f"all_{name}" in self.memory:
-            self.listed.add(name)
-            scalars = f"[all_{name}[k : k + 1].reshape(()) for k in range(len(all_{name}))]"  # arrays, to write into
-            self.memory.hold(name, scalars if name in self.scalars else f"list(all_{name})")
-
     def step(self, v: Any) -> str:
         """The text of a value inside the loop."""
         return self.step_of(self.place(v)) if isinstance(v, Value) else self.literal(v)
 
     def step_of(self, place: Place) -> str:
-        """The text of a place inside the loop."""
+        """The text of a place inside the loop; the list of steps of a stacked buffer is made when it is asked for."""
+        name, whole = place.name, place.whole
         if place.kind not in ("stack", "ring"):
-            return place.name
-        self.list_steps(place.name)
-        return f"{place.name}[t + 1]" if place.shift else f"{place.name}[t]"
+            return name
+        if name not in self.memory and whole in self.memory:
+            scalars = (
+                f"[{whole}[k : k + 1].reshape(()) for k in range(len({whole}))]"  # arrays, to write into
+            )
+            self.memory.hold(name, scalars if name in self.scalars else f"list({whole})")
+        return f"{name}[t + 1]" if place.shift else f"{name}[t]"
 
     def whole(self, v: Any, ndim: int | None = None) -> str:
         """The text of a value outside the loop; per-step values get the axes that broadcasting needs."""

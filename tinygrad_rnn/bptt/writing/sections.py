@@ -168,10 +168,8 @@ class Sections(Statements):
         for part in parts:
             name = self.place(part).name
             inner = part.op == "time_sum" and self.layout.region[part] == "b-loop"
-            counted = (
-                inner and name in names and parts.count(part) == 1
-            )  # one that arrives twice counts twice
-            if not counted:
+            arrives_twice = parts.count(part) > 1  # and counts twice
+            if arrives_twice or not (inner and name in names):
                 names.append(name)
         return names
 

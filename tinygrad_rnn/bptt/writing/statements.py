@@ -8,8 +8,8 @@ from typing import Any
 from ...core.op import OPS
 from ..step.body import Underivable, Value
 from ..step.schedule import Program
-from ..step.text import STATEMENTS, is_view, number, shape_text, view_text
-from .names import Names, elementwise
+from ..step.text import STATEMENTS, elementwise, is_view, number, shape_text, view_text
+from .names import Names
 from .places import NUMBERS, Places, cuts_rows, index_in
 
 
