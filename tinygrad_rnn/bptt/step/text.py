@@ -33,15 +33,18 @@ def _plain(name: str) -> Callable[..., Lines]:
 def _written(*forms: str) -> Callable[..., Lines]:
     """Statements in which `{y}` stands for the result, `{0}`, `{1}` … for the arguments, names for attributes.
 
-    `{axis}` counts the axis of time, `{keep}` is there for axes that stay only.
+    `{keep}` is there if axes stay, `{squeeze}` takes them away if they do not.
     """
 
     def lines(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
-        words = {name: number(value) for name, value in attrs.items()}
-        if "axis" in attrs:
-            words["axis"] = str(_moved(attrs["axis"], lead))
-        keep = ", keepdims=True" if attrs.get("keepdims") else ""
-        return [form.format(*a, **words, y=y, keep=keep) for form in forms]
+        words = {
+            name: str(_BEHIND_TIME[name](value, lead)) if name in _BEHIND_TIME else number(value)
+            for name, value in attrs.items()
+        }
+        keep, squeeze = "", f".squeeze({words.get('axis')})"
+        if attrs.get("keepdims"):
+            keep, squeeze = ", keepdims=True", ""
+        return [form.format(*a, **words, y=y, keep=keep, squeeze=squeeze) for form in forms]
 
     return lines
 
@@ -59,16 +62,6 @@ def _vecdot(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     return [f"np.vecdot({a[0]}, {a[1]}, out={y}{'[..., 0]' if attrs['keepdims'] else ''})"]
 
 
-def _logsumexp(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
-    axes, x = _moved(attrs["axis"], lead), a[0]
-    squeeze = "" if attrs["keepdims"] else f".squeeze({axes})"
-    return [
-        _TOP.format(x, axis=axes),
-        f"top = np.where(np.isfinite(top), top, 0).astype({x}.dtype)",
-        f"{y}[...] = (np.log(np.sum(np.exp({x} - top), axis={axes}, keepdims=True)) + top){squeeze}",
-    ]
-
-
 def _argument(name: str) -> Callable[..., Lines]:
     def lines(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
         if attrs["axis"] is None and lead:
@@ -82,11 +75,6 @@ def _argument(name: str) -> Callable[..., Lines]:
 def _einsum(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     several = ", optimize=True" if len(a) > 1 else ""
     return [f"np.einsum({attrs['subscripts']!r}, {', '.join(a)}{several}, out={y})"]
-
-
-def _pad(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
-    widths = ((0, 0),) * lead + attrs["widths"]
-    return [f"{y}[...] = np.pad({a[0]}, {widths!r}, constant_values={number(attrs['value'])})"]
 
 
 def _take(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
@@ -104,10 +92,6 @@ def _put_back(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     if basic(attrs["index"]):
         return [f"{y}[...] = 0", f"{y}[{index}] = {a[0]}"]
     return [f"{y}[...] = 0", f"np.add.at({y}, np.s_[{index}], {a[0]})"]
-
-
-def _getitem(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
-    return [f"{y}[...] = {a[0]}[{index_text(attrs['index'], lead)}]"]
 
 
 def _fold(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
@@ -171,11 +155,16 @@ STATEMENTS: dict[str, Callable[..., Lines]] = {  # of the ops that `Statements` 
         _TOP, "subtract({0}, top, out={y})",
         "subtract({y}, np.log(np.add.reduce(np.exp({y}), axis={axis}, keepdims=True)), out={y})",
     ),
-    "logsumexp": _logsumexp,
+    "logsumexp": _written(
+        _TOP, "top = np.where(np.isfinite(top), top, 0).astype({0}.dtype)",
+        "{y}[...] = (np.log(np.sum(np.exp({0} - top), axis={axis}, keepdims=True)) + top){squeeze}",
+    ),
     "norm": _written("{y}[...] = np.sqrt(np.sum({0} * {0}, axis={axis}, keepdims={keepdims}))"),
     "cumsum": _written("np.cumsum({0}, axis={axis}, out={y})"),
-    "einsum": _einsum, "roll": _written("{y}[...] = np.roll({0}, {shift}, {axis})"), "pad": _pad,
-    "take": _take, "scatter_add": _scatter_add, "put_back": _put_back, "getitem": _getitem,
+    "einsum": _einsum, "roll": _written("{y}[...] = np.roll({0}, {shift}, {axis})"),
+    "pad": _written("{y}[...] = np.pad({0}, {widths}, constant_values={value})"),
+    "take": _take, "scatter_add": _scatter_add,
+    "put_back": _put_back, "getitem": _written("{y}[...] = {0}[{index}]"),
 }  # fmt: skip
 
 
@@ -222,6 +211,13 @@ def _index_part(part: Any) -> str:
             raise Underivable("an index array of more than 256 elements")
         return f"np.array({part.tolist()!r}, dtype={str(part.dtype)!r})"
     return "None" if part is None else str(int(part))
+
+
+_BEHIND_TIME: dict[str, Callable[[Any, int], Any]] = {  # attributes that count axes: `lead` more are in front
+    "axis": _moved,
+    "index": index_text,
+    "widths": lambda widths, lead: ((0, 0),) * lead + widths,
+}
 
 
 # --- views ------------------------------------------------------------------------------------------
