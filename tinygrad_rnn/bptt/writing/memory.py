@@ -13,17 +13,9 @@ class Memory:
     """What `new_cache` makes, and what of it the other functions read."""
 
     def __init__(self) -> None:
-        self.made: dict[str, str] = {}  # name -> expression
+        self.made: dict[str, str] = {}  # arrays, views and lists: name -> expression
         self.filled: list[str] = []  # statements that write what never changes
         self.numbers: dict[str, str] = {}  # number -> the name of an array that holds it
-
-    def __contains__(self, name: str) -> bool:
-        """Whether something of this name is made here."""
-        return name in self.made
-
-    def hold(self, name: str, expression: str) -> None:
-        """Make an array, a view or a list."""
-        self.made[name] = expression
 
     def view(self, name: Callable[[], str], expression: str, prefix: str = "") -> str:
         """The name of a view, without its prefix; a view that is there already is not made again."""
@@ -106,10 +98,10 @@ def _by_shape(arrays: dict[str, str]) -> list[str]:
         names.setdefault(expression, []).append(name)
     lines: list[str] = []
     for e, same in names.items():
-        alike = len(same) > 1
-        lines += (
-            listed(same, after=f" = ({e} for _ in range({len(same)}))") if alike else [f"{same[0]} = {e}"]
-        )
+        if len(same) == 1:
+            lines.append(f"{same[0]} = {e}")
+        else:
+            lines += listed(same, after=f" = ({e} for _ in range({len(same)}))")
     return lines
 
 

@@ -29,6 +29,8 @@ class Places:
         self.names = names
         self.places: dict[Any, Place] = {}
         self.memory = Memory()
+        # where parts of a gradient are added to it; "" if that is done already
+        self.added: dict[Value, str] = {}
         self.scalars: set[str] = set()  # buffers whose steps have no axes
         self.in_rows: dict[Value, str] = {}  # states and inputs that are columns of a buffer of rows
         self.dtype = self.body.states[0].dtype if self.body.states else self.body.xs[0].dtype
@@ -45,7 +47,7 @@ class Places:
                 self._rows(v)
         for x in body.xs:
             self.places[x] = Place(x.label, "stack", contiguous=x not in self.in_rows)
-            self.memory.hold(self.places[x].whole, self.in_rows.get(x) or self.empty(x, "T"))
+            self.memory.made[self.places[x].whole] = self.in_rows.get(x) or self.empty(x, "T")
         # those of the backward pass, too
         self.names.constants = [self.names.of(c, "w") for c in body.constants]
         for c, name in zip(body.constants, self.names.constants, strict=True):
@@ -63,7 +65,7 @@ class Places:
         """The buffer in which states and inputs stand side by side, with a column of ones."""
         self.places[v] = Place(self.names.new("rows"), "stack", long=True)
         whole = self.places[v].whole
-        self.memory.hold(whole, self.empty(v, "T + 1"))
+        self.memory.made[whole] = self.empty(v, "T + 1")
         for part, start, stop in columns(v):
             if not isinstance(part, Value):
                 self.memory.filled.append(f"{whole}[:, :, {start}] = {part}")
@@ -89,7 +91,7 @@ class Places:
         name = state.label
         if state in self.in_rows:
             self.places[state] = Place(name, "stack", contiguous=False, long=True)
-            self.memory.hold(f"all_{name}", self.in_rows[state])
+            self.memory.made[f"all_{name}"] = self.in_rows[state]
         else:
             self.places[state] = self._steps(name, state, self._is_kept(state))
 
@@ -106,10 +108,10 @@ class Places:
     def _steps(self, name: str, v: Value, kept: bool) -> Place:
         """The buffer of a state: for all steps and what comes after the last, or for two steps by turns."""
         if kept:
-            self.memory.hold(f"all_{name}", self.empty(v, "T + 1"))
+            self.memory.made[f"all_{name}"] = self.empty(v, "T + 1")
             return Place(name, "stack", long=True)
         shape = shape_text(v.shape)
-        self.memory.hold(name, f"[np.empty({shape}, {self._type(v)}) for _ in range(2)] * (T // 2 + 1)")
+        self.memory.made[name] = f"[np.empty({shape}, {self._type(v)}) for _ in range(2)] * (T // 2 + 1)"
         return Place(name, "ring")
 
     # --- shapes and types ---------------------------------------------------------------------------
@@ -162,20 +164,17 @@ class Places:
         name = self.naming.of(v)
         if name == place.name:  # it is what the memory was named after
             return place
-        self.memory.hold(f"all_{name}", place.whole)
+        self.memory.made[f"all_{name}"] = place.whole
         return replace(place, name=name)
 
     def _buffer(self, v: Value, stacked: bool) -> Place:
         once = v in self.program.once or v.op == "zeros"
         place = Place(self.naming.of(v), "once" if once else "stack" if stacked else "temp")
-        if not self.fresh(v):
-            self.memory.hold(place.whole, self.empty(v, "T" * (stacked and not once)))
+        # after the loop, the statement that computes a sum makes a new array
+        after = once and self.layout.region.get(v) == "b-after"
+        if not after or v.op not in ("time_sum", "concatenate", "stack"):
+            self.memory.made[place.whole] = self.empty(v, "T" * (stacked and not once))
         return place
-
-    def fresh(self, v: Value) -> bool:
-        """Whether the statement that computes a value makes a new array."""
-        after = v in self.program.once and self.layout.region.get(v) == "b-after"
-        return after and v.op in ("time_sum", "concatenate", "stack")
 
     def _view(self, v: Value, base_value: Value) -> Place:
         base = self.place(base_value)
@@ -207,7 +206,7 @@ class Places:
         """A named part of a buffer."""
         part, ring = replace(outer, name=name, contiguous=False), outer.kind == "ring"
         text = f"[s[{index}] for s in {outer.name}]" if ring else f"{outer.whole}[{index}]"
-        self.memory.hold(part.whole, text)
+        self.memory.made[part.whole] = text
         return part
 
     def step(self, v: Any) -> str:
@@ -219,11 +218,11 @@ class Places:
         name, whole = place.name, place.whole
         if place.kind not in ("stack", "ring"):
             return name
-        if name not in self.memory and whole in self.memory:
+        if name not in self.memory.made and whole in self.memory.made:
             scalars = (
                 f"[{whole}[k : k + 1].reshape(()) for k in range(len({whole}))]"  # arrays, to write into
             )
-            self.memory.hold(name, scalars if name in self.scalars else f"list({whole})")
+            self.memory.made[name] = scalars if name in self.scalars else f"list({whole})"
         return f"{name}[t + 1]" if place.shift else f"{name}[t]"
 
     def whole(self, v: Any, ndim: int | None = None) -> str:

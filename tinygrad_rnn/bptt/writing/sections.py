@@ -100,7 +100,7 @@ class Sections(Statements):
                     source = self.step(parts[k])
                     if self._in_carry(parts[k]):
                         kept = self.names.new("kept")
-                        self.memory.hold(kept, self.empty(carry))
+                        self.memory.made[kept] = self.empty(carry)
                         hold.append(f"{kept}[...] = {source}")
                         source = kept
                     ends.append(f"{place.name}[...] = {source}")

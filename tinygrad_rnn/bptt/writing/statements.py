@@ -7,19 +7,12 @@ from typing import Any
 
 from ...core.op import OPS
 from ..step.body import Underivable, Value
-from ..step.schedule import Program
 from ..step.text import STATEMENTS, elementwise, is_view, number, shape_text, view_text
-from .names import Names
 from .places import NUMBERS, Places, cuts_rows, index_in
 
 
 class Statements(Places):
     """Writes the statements of values, one by one."""
-
-    def __init__(self, program: Program, names: Names) -> None:
-        super().__init__(program, names)
-        # what is added to a part of a gradient, and where; "" if it is already
-        self.added: dict[Value, str] = {}
 
     def statements(self, v: Value, inside: bool) -> list[str]:
         """What computes a value."""
@@ -43,8 +36,8 @@ class Statements(Places):
             ref = self._number_or_step
         if v.op == "matmul":
             return self._matmul(v, y, [ref(a) for a in v.args], lead, inside)
-        if v.op == "where" and self._can_copy(v):
-            return self._copies(v, y, [ref(a) for a in v.args])
+        if v.op == "where" and (copies := self._copies(v, y, [ref(a) for a in v.args])):
+            return copies
         if v.op not in STATEMENTS:
             raise Underivable(f"{v.site or 'its gradient'}: op {v.op!r} has no NumPy text")
         args = [ref(a) for a in v.args]
@@ -63,24 +56,19 @@ class Statements(Places):
             lines = [_spelled(line, v.dtype.kind in "iu") for line in lines]
         return lines
 
-    def _can_copy(self, v: Value) -> bool:
-        """Whether a choice of two can be copies, which take half the time: none may destroy the other, or the test."""
-        test, a, b = v.args
-        return (
-            isinstance(test, Value)
-            and test.dtype == bool
-            and not self._shares(test, v)
-            and not self._shares(a, v)
-            and (not self._shares(b, v) or self.place(b) == self.place(v))
-        )
-
     def _shares(self, a: Any, v: Value) -> bool:
         return isinstance(a, Value) and self.layout.memory(a) is self.layout.memory(v)
 
-    def _copies(self, v: Value, y: str, args: list[str]) -> list[str]:
-        test, a, b = args
-        first = [] if self._shares(v.args[2], v) else [f"np.copyto({y}, {b})"]
-        return [*first, f"np.copyto({y}, {a}, where={test})"]
+    def _copies(self, v: Value, y: str, texts: list[str]) -> list[str]:
+        """A choice of two as copies, in half the time; none where one would destroy the other, or the test."""
+        test, a, b = v.args
+        over = self._shares(b, v)
+        if not isinstance(test, Value) or test.dtype != bool or self._shares(test, v) or self._shares(a, v):
+            return []
+        if over and self.place(b) != self.place(v):
+            return []
+        first = [] if over else [f"np.copyto({y}, {texts[2]})"]
+        return [*first, f"np.copyto({y}, {texts[1]}, where={texts[0]})"]
 
     def _plain_type(self, v: Value) -> bool:
         """Whether a value and all that it is computed from have the type of the first state, one of floats."""
