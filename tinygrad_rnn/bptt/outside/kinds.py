@@ -30,9 +30,8 @@ CONSTANT = frozenset((
     GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType, WrapperDescriptorType, type(Scope.layer),
 ))  # fmt: skip
 OWN = (WrapperDescriptorType, MethodDescriptorType)  # a class written in C has some of its own
-OPEN = frozenset(
-    (object, tuple, frozenset, int, float, complex, str, bytes, SimpleNamespace)
-)  # that hide nothing
+# That hide nothing.
+OPEN = frozenset((object, tuple, frozenset, int, float, complex, str, bytes, SimpleNamespace))
 # Attributes and functions that reach what is not looked at.
 HIDDEN = frozenset(
     "globals() locals() eval() exec() compile() open() input() id() __import__() breakpoint() "

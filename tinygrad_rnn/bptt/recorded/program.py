@@ -38,7 +38,9 @@ def program(
     names: dict[str, Any] = {f"v{place}": value for place, value in constants.items()}
     lines = [f"def run({', '.join([f'v{place}' for place in inputs])}):"]
     for step, unused in zip(steps, _last_uses(steps, [*results, *held]), strict=True):
-        call = f"{_named(step.function, names)}({', '.join(_arguments(step, names))})"
+        arguments = [_text(value, names) for value in step.args]
+        arguments += [f"{name}={_text(value, names)}" for name, value in step.attrs.items()]
+        call = f"{_named(step.function, names)}({', '.join(arguments)})"
         parts = "".join([f"v{place}, " for place in _made(step)[1:]])
         lines.append(f"    v{step.result} = {parts and f'{parts}= '}{call}")
         if unused:
@@ -46,13 +48,6 @@ def program(
     lines.append(f"    return {''.join([f'v{place}, ' for place in results])}")
     exec(compile("\n".join(lines), "<recorded batch>", "exec"), names)
     return names["run"]
-
-
-def _arguments(step: Step, names: dict[str, Any]) -> Iterator[str]:
-    for value in step.args:
-        yield _text(value, names)
-    for name, value in step.attrs.items():
-        yield f"{name}={_text(value, names)}"
 
 
 def _text(value: Any, names: dict[str, Any]) -> str:

@@ -198,11 +198,8 @@ class Tracer(Monitor):
             if name == "self":
                 found = [(k, v) for k, v in getattr(item, "__dict__", {}).items() if isinstance(v, Tensor)]
             for label, tensor in found:
-                constant = (
-                    isinstance(tensor, np.ndarray)
-                    and getattr(self.known.get(id(tensor)), "op", "") == "constant"
-                )
-                if isinstance(tensor, Tensor) or constant:
+                value = self.known.get(id(tensor))  # of an array
+                if isinstance(tensor, Tensor) or (value is not None and value.op == "constant"):
                     weak = int(label in parameters or label.startswith("_") or label in ("inputs", "z"))
                     number = id(getattr(tensor, "_data", tensor))
                     if self.names.get(number, (2, ""))[0] > weak:
