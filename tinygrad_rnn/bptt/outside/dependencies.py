@@ -121,11 +121,6 @@ class Dependencies:
             if values[-1] is not MISSING:
                 self.waiting.append(values[-1])
 
-    def _count(self, inner: Any) -> None:
-        """How many entries there are."""
-        self.counts[0].append(inner)
-        self.counts[1].append(len(inner))
-
     # --- what is looked at --------------------------------------------------------------------------
 
     def _look_at_all(self) -> None:
@@ -270,7 +265,8 @@ class Dependencies:
             self.waiting += self._all(_items, inner)
         else:
             self._some(inner, [key for key in inner if key not in out])
-            self._count(inner)
+            self.counts[0].append(inner)
+            self.counts[1].append(len(inner))
 
     def _class(self, kind: type) -> None:
         """The methods and attributes of a class that a user wrote; `__init__` only if the class can be called."""
