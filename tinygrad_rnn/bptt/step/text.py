@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -96,18 +97,14 @@ def _put_back(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
 
 def _fold(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     """The columns of a weight, gate by gate in another order and with a factor each."""
-    width, lines = attrs["width"], []
-    runs: list[list[Any]] = []  # place, gate, number of gates, scale
-    for place, (gate, scale) in enumerate(zip(attrs["order"], attrs["scales"], strict=True)):
-        if runs and runs[-1][1] + runs[-1][2] == gate and runs[-1][3] == scale:
-            runs[-1][2] += 1
-        else:
-            runs.append([place, gate, 1, scale])
-    for place, gate, n, scale in runs:
+    order, scales, width, lines = attrs["order"], attrs["scales"], attrs["width"], []
+    moves = [(gate - place, scale) for place, (gate, scale) in enumerate(zip(order, scales, strict=True))]
+    runs = [(move, [*places]) for move, places in groupby(range(len(moves)), moves.__getitem__)]
+    for (shift, scale), places in runs:
         to, of = f"{y}[...]", a[0]
         if len(runs) > 1:
-            to = f"{y}[..., {place * width}:{(place + n) * width}]"
-            of = f"{a[0]}[..., {gate * width}:{(gate + n) * width}]"
+            start, stop, moved = places[0] * width, (places[-1] + 1) * width, shift * width
+            to, of = f"{y}[..., {start}:{stop}]", f"{a[0]}[..., {start + moved}:{stop + moved}]"
         times = f"np.multiply({of}, {scale}, out={to.removesuffix('[...]')})"
         lines.append(f"{to} = {of}" if scale == 1.0 else times)
     return lines

@@ -96,8 +96,8 @@ class Layout:
             near = sorted(
                 v.inputs, key=lambda a: (a.op != "carry") + (a.op != "carry" and self.region.get(a) != here)
             )
-            # rather in the buffer of its carry than over what was computed before the loop
-            if self._is_next_carry(v):
+            # what the step before needs: rather in the buffer of its carry than over what came before the loop
+            if v in self.program.adjoint.sent and here == "b-loop" and not self.users.get(v):
                 near = [a for a in near if a.op == "carry" or self.region.get(a) == here]
             for a in v.inputs if self._needs_all(v) else near:
                 if v not in self.same and self._may_overwrite(a, v):
@@ -111,10 +111,6 @@ class Layout:
     def _in_rows(self, v: Value) -> bool:
         """Whether a value goes into columns of rows: only what has to; ops on one piece of memory are faster."""
         return v in self.state_of and self.program.body.states[self.state_of[v]] in self.in_rows
-
-    def _is_next_carry(self, v: Value) -> bool:
-        """Whether only the step before needs a value."""
-        return v in self.program.adjoint.sent and self.region[v] == "b-loop" and not self.users.get(v)
 
     def fixed(self, v: Value) -> bool:
         """Whether the place of a value is given already."""

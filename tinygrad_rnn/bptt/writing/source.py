@@ -196,4 +196,4 @@ def _wrapped(text: str, indent: str = "") -> list[str]:
             line = indent + ("    " if text.startswith("def") else "")
         line += word + ", "
     lines.append(line.removesuffix(", "))
-    return ["".join(lines)] if len(lines) == 1 else lines
+    return lines
