@@ -7,7 +7,7 @@ step before), for every input, and for every constant, where they add up over ti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from ...core.record import apply
 from ...core.tensor import Tensor
 from .body import Body, Underivable, Value
 from .tracer import Tracer
-from .walks import ancestors, users_of
+from .walks import needed, only_user, users_of
 
 
 @dataclass
@@ -49,6 +49,12 @@ class Adjoint:
         """All that leaves the step."""
         return [*self.sent, *[v for parts in self.constants for v in parts], *[v for v in self.xs if v]]
 
+    def replace(self, by: Callable[[Any], Any]) -> None:
+        """Let `by(v)` leave the step in place of each `v` that leaves it."""
+        self.states = [[by(v) for v in parts] for parts in self.states]
+        self.xs = [by(v) for v in self.xs]
+        self.constants = [[by(v) for v in parts] for parts in self.constants]
+
 
 def nothing(body: Body) -> Adjoint:
     """The backward pass where no gradient is asked for."""
@@ -68,8 +74,7 @@ def derive(tracer: Tracer, once: set[Value], guarded: bool) -> Adjoint:
     not take out of the gradient, op by op, as the engine does.
     """
     body = tracer.body
-    users = ancestors(body.ends)
-    values = [v for v in body.values if v in users]
+    values = needed(body.values, body.ends)
     terms = [1] * len(body.states)  # how many terms the gradient of each state has: known when it was traced
     single: set[int] = set()  # states whose terms would become more with every step: added up in the step
     for attempt in range(4):
@@ -139,9 +144,10 @@ class _Walk:
     def _input(self, kind: str, of: Value, index: int, k: int) -> Value:
         """A placeholder for a gradient that arrives."""
         data = np.array(self.body.tensors[of]._data)
-        value = Value(kind, (), {"index": index, "k": k}, of.shape, of.dtype, True)
-        value.label = "dy" if kind == "cotangent" else f"d{of.label}" if of.label else ""
-        return self.tracer.bind(data, value)
+        label = "dy" if kind == "cotangent" else f"d{of.label}" if of.label else ""
+        return self.tracer.bind(
+            data, Value(kind, (), {"index": index, "k": k}, of.shape, of.dtype, True, label)
+        )
 
     def _send(self, to: Value, part: Value) -> None:
         self.parts.setdefault(to, []).append(part)
@@ -211,8 +217,8 @@ class _Walk:
     def _enter(self, a: Value, part: Value) -> None:
         """A gradient of every step arrives at a value; one that is the same at every step gets the sum."""
         if a in self.once:
-            summed = Value("time_sum", (part,), {}, part.shape, part.dtype, True)
-            summed.eq, summed.label = self.tracer.eq, f"d{a.label}" if a.label else ""
+            label = f"d{a.label}" if a.label else ""
+            summed = Value("time_sum", (part,), {}, part.shape, part.dtype, True, label, self.tracer.eq)
             self.tracer.body.values.append(summed)
             part = self.tracer.bind(self.body.tensors[part]._data.view(), summed)
         self._send(a, part)
@@ -236,12 +242,11 @@ def _activated(values: list[Value]) -> dict[Value, str]:
     found: dict[Value, str] = {}
     users = users_of(values, [])
     for v in reversed(values):
-        only = users.get(v, [])
-        if v.label or len(only) != 1 or v.op == "part":
+        user = only_user(v, users)
+        if v.label or user is None or v.op == "part":
             continue
-        (user,) = only
         label = user.label or found.get(user, "")
-        if label and user.op in OPS and OPS[user.op].broadcasts and len(user.args) == 1:
+        if label and user.elementwise and len(user.args) == 1:
             found[v] = f"pre_{label.removeprefix('pre_')}"
     return found
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.op import OPS
 from ...core.tensor import Tensor
 
 
@@ -33,13 +34,15 @@ class Value:
         shape: Any,
         dtype: Any,
         active: bool = False,
+        label: str = "",
+        eq: str = "",
     ) -> None:
         self.op, self.args, self.attrs = op, args, attrs
         self.shape, self.dtype = shape, dtype
         self.active = active  # a gradient can flow through it
-        self.label = ""  # the user's name for it
+        self.label = label  # the user's name for it
         self.site = ""  # file and line that computed it
-        self.eq = ""  # the numbers of the equations that it belongs to
+        self.eq = eq  # the numbers of the equations that it belongs to
         self.wanted = active  # its gradient is asked for (inputs)
 
     @property
@@ -47,9 +50,24 @@ class Value:
         """The arguments that are Values."""
         return [a for a in self.args if isinstance(a, Value)]
 
+    @property
+    def elementwise(self) -> bool:
+        """Whether each element comes from those at its place, with smaller arguments repeated."""
+        return self.op in OPS and OPS[self.op].broadcasts
+
+    def become(self, op: str, *args: Any, **attrs: Any) -> None:
+        """Be computed in another way from now on; those that use it need not know."""
+        self.op, self.args, self.attrs = op, args, attrs
+
     def __repr__(self) -> str:
         """For debugging."""
         return f"<{self.label or '?'} = {self.op} {self.shape}>"
+
+
+def parts_of(whole: Value) -> list[Value]:
+    """The outputs of an op with several."""
+    of = whole.dtype, whole.active
+    return [Value("part", (whole,), {"index": i}, shape, *of) for i, shape in enumerate(whole.shape)]
 
 
 def equations(*numbers: str) -> str:
@@ -73,10 +91,8 @@ class Made(list[Value]):
         self, op: str, args: tuple[Any, ...], attrs: dict[str, Any], shape: Any, label: str = ""
     ) -> Value:
         """Add one."""
-        value = Value(op, args, attrs, shape, self.dtype)
-        value.label, value.eq = label, self.eq
-        self.append(value)
-        return value
+        self.append(Value(op, args, attrs, shape, self.dtype, label=label, eq=self.eq))
+        return self[-1]
 
 
 @dataclass

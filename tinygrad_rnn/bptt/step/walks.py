@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 from typing import Any
 
 from .body import Value
 
 
-def ancestors(values: Iterator[Value] | Sequence[Value]) -> set[Value]:
+def ancestors(values: Iterable[Value]) -> set[Value]:
     """The values and everything that they were computed from."""
     found: set[Value] = set()
     stack = list(values)
@@ -46,12 +47,57 @@ def in_order(values: Sequence[Value]) -> list[Value]:
     return found
 
 
+def needed(values: Iterable[Value], ends: Iterable[Value]) -> list[Value]:
+    """Those of the values that the ends were computed from, or are."""
+    found = ancestors(ends)
+    return [v for v in values if v in found]
+
+
+def is_product(value: Any, varying: set[Value]) -> bool:
+    """Whether a value is `x W` with a weight, a matrix that is not among the varying values."""
+    right = value.args[1] if isinstance(value, Value) and value.op == "matmul" else None
+    return isinstance(right, Value) and len(right.shape) == 2 and right not in varying
+
+
+def add_up(total: Value, terms: Sequence[Any], add: Callable[[Any, Any], Any]) -> None:
+    """Let a value be the sum of some terms, in their order; `add` makes the sums before it."""
+    *before, last = terms
+    if before:
+        total.become("add", reduce(add, before), last)
+    else:
+        total.become("alias", last)
+
+
+def joins_columns(value: Value) -> bool:
+    """Whether a value is matrices side by side."""
+    return value.op == "concatenate" and len(value.shape) == 2 and value.attrs["axis"] == 1
+
+
+def terms_of(total: Value, inner: Callable[[Value], bool]) -> list[Any]:
+    """The terms of an addition, with those of inner additions in their places."""
+    found: list[Any] = []
+    stack = list(total.args[::-1])
+    while stack:
+        a = stack.pop()
+        if isinstance(a, Value) and inner(a):
+            stack += a.args[::-1]
+        else:
+            found.append(a)
+    return found
+
+
+def only_user(value: Value, users: dict[Value, list[Any]]) -> Value | None:
+    """The value that alone uses another one, once; None if there are more, or it is a result."""
+    found = users.get(value, [])
+    return found[0] if len(found) == 1 and isinstance(found[0], Value) else None
+
+
 def is_term(value: Value, users: dict[Value, list[Any]]) -> bool:
     """Whether a value is an addition and only a term of another one, of its shape and type."""
-    found = users.get(value, [])
-    only = found[0] if len(found) == 1 and isinstance(found[0], Value) else value
-    same = only is not value and (only.shape, only.dtype) == (value.shape, value.dtype)
-    return same and value.op == only.op == "add"
+    only = only_user(value, users)
+    if only is None or value.op != "add" or only.op != "add":
+        return False
+    return (only.shape, only.dtype) == (value.shape, value.dtype)
 
 
 def users_of(values: Iterable[Value], ends: Iterable[Value]) -> dict[Value, list[Any]]:
