@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from ...core.op import OPS
 from .adjoint import Adjoint
 from .body import Body, Value
 from .text import batchable, is_view
@@ -51,19 +51,12 @@ def program(body: Body, adjoint: Adjoint, hoist: bool, deferred: bool) -> Progra
     once = set(body.constants)
     known = {*body.inputs, *body.values}
     reads = [a for v in adjoint.values for a in v.inputs] + adjoint.ends
-    needed = ancestors([*body.ends, *[a for a in reads if a in known]])
-    forward = _regions(
-        [v for v in body.values if v in needed],
-        body.xs,
-        body.states,
-        body.new_states,
-        once,
-        hoist,
-        limit,
-        False,
-    )
-    saved = [c for c in adjoint.cotangents if c] + list(needed - once)
-    backward = _regions(adjoint.values, saved, adjoint.arriving, adjoint.sent, once, hoist, limit, deferred)
+    read = ancestors([*body.ends, *[a for a in reads if a in known]])
+    values = [v for v in body.values if v in read]
+    sort = partial(_regions, once=once, hoist=hoist, limit=limit)
+    forward = sort(values, body.xs, body.states, body.new_states, deferred=False)
+    saved = [c for c in adjoint.cotangents if c] + list(read - once)
+    backward = sort(adjoint.values, saved, adjoint.arriving, adjoint.sent, deferred=deferred)
     _keep_carries(adjoint, backward)
     return Program(body, adjoint, forward, backward, once, deferred)
 
@@ -84,8 +77,7 @@ def _keep_carries(adjoint: Adjoint, regions: Regions) -> None:
         if not isinstance(a, Value) or (a.op != "carry" and a not in views):
             return a
         if a not in copies:
-            copies[a] = Value("copy", (a,), {}, a.shape, a.dtype, True)
-            copies[a].label = a.label
+            copies[a] = Value("copy", (a,), {}, a.shape, a.dtype, True, a.label)
         return copies[a]
 
     for v in (*regions.before, *regions.after):
@@ -132,8 +124,7 @@ def _regions(
 
     def streamed(v: Value) -> bool:
         """A factor so large that computing it where it is used beats keeping it for all steps in memory."""
-        elementwise = v.op in OPS and OPS[v.op].broadcasts
-        return elementwise and v.dtype.kind == "f" and math.prod(v.shape) >= IN_CACHE
+        return v.elementwise and v.dtype.kind == "f" and math.prod(v.shape) >= IN_CACHE
 
     for v in values:  # what is the same at every step, then what the carry does not reach
         if v in sums:
@@ -149,17 +140,11 @@ def _regions(
         if v in ready and v not in once and (follows or (v in inside and streamed(v))):
             moved.add(v)
     ready -= moved
-    late: set[Value] = set()
     for v in reversed(values):
-        if v in ready or v in sums or v in inside:
-            continue
-        if together(v):
-            late.add(v)
-        else:
+        if not (v in ready or v in sums or v in inside or together(v)):
             inside |= ancestors([v])
     if not deferred:
         inside |= ancestors([v for v in values if v.op == "time_sum"])
-        late -= inside
     once |= sums
     for v in values:
         if v.op == "time_sum":
@@ -194,36 +179,18 @@ def _push(total: Value, made: list[Value], once: set[Value], limit: int) -> None
         inner = Value("time_sum", (term.args[0],), {}, term.args[0].shape, term.dtype, True)
         _push(inner, made, once, limit)
         made.append(inner)
-        total.op, total.args, total.attrs = term.op, (inner,), term.attrs
-        return
-    if term.op == "matmul":
+        total.become(term.op, inner, **term.attrs)
+    elif term.op == "matmul" and once.isdisjoint(term.args):
         left, right = term.args
-        if (
-            left.op == "transpose"
-            and tuple(left.attrs["axes"]) == (1, 0)
-            and len(left.shape) == len(right.shape) == 2
-            and left not in once
-            and left.args[0] not in once
-            and right not in once
-        ):
-            total.attrs = {"product": True}
-            total.args = (left.args[0], right)
-            return
-        if (
-            len(left.shape) == len(right.shape) > 2
-            and left.shape[:-2] == right.shape[:-2]
-            and once.isdisjoint((left, right))
-        ):
-            total.attrs = {"products": True}
-            total.args = (left, right)
-            return
-    if term.op == "scatter_add" and term.attrs["axis"] == 0:
-        total.attrs = {"scatter": True}
-        total.args = term.args
-        return
-    if term.op == "sum" and math.prod(term.args[0].shape) <= limit:
-        total.attrs = {"axis": term.attrs["axis"], "keepdims": term.attrs["keepdims"]}
-        total.args = (term.args[0],)
+        turned = left.op == "transpose" and tuple(left.attrs["axes"]) == (1, 0)
+        if turned and len(right.shape) == 2 and left.args[0] not in once:
+            total.become("time_sum", left.args[0], right, product=True)
+        elif len(left.shape) == len(right.shape) > 2 and left.shape[:-2] == right.shape[:-2]:
+            total.become("time_sum", left, right, products=True)
+    elif term.op == "scatter_add" and term.attrs["axis"] == 0:
+        total.become("time_sum", *term.args, scatter=True)
+    elif term.op == "sum" and math.prod(term.args[0].shape) <= limit:
+        total.become("time_sum", term.args[0], axis=term.attrs["axis"], keepdims=term.attrs["keepdims"])
 
 
 def order_carries(program: Program) -> None:
