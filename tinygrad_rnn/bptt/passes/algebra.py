@@ -6,13 +6,14 @@ They rewrite the list of `Value`s; `schedule` then decides where each op runs. E
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from ...core.op import OPS
 from ..step.adjoint import Adjoint
-from ..step.body import Body, Value
+from ..step.body import Body, Value, parts_of
 from ..step.schedule import IN_CACHE
 from ..step.walks import ancestors, dependents, users_of
 from .tidy import resolve, tidy
@@ -62,6 +63,7 @@ class _Factors:
         self.joined: dict[Value, list[tuple[Value, Any, str]]] = {}  # a concatenation of such products
         self.made: list[Value] = []
         self.known: dict[Any, Value] = {}
+        self.cuts: dict[Any, list[Value]] = {}  # the parts of factors, by the shapes of these
         self.eq = ""
         self.dtype: Any = None  # of the gradient that is rewritten
 
@@ -81,11 +83,8 @@ class _Factors:
                 value.op, value.args = "multiply", form
             value.args = tuple([self._whole(a) for a in value.args])
             self.made.append(value)
-        a = self.adjoint
-        a.states = [[self._whole(v) for v in parts] for parts in a.states]
-        a.xs = [None if v is None else self._whole(v) for v in a.xs]
-        a.constants = [[self._whole(v) for v in parts] for parts in a.constants]
-        a.values[:] = self.made
+        self.adjoint.replace(self._whole)
+        self.adjoint.values[:] = self.made
 
     def _summed(self, value: Value) -> bool:
         """Whether others read a product too large to be computed before the loop, and one of them in a sum.
@@ -115,22 +114,19 @@ class _Factors:
                 found += self.joined.get(a) or [(*self.form.get(a, (a, 1.0)), a.label)]
             return found
         sides = [self.joined.get(a) if isinstance(a, Value) else None for a in args]
-        if op == "multiply" and sides[0] is not None and sides[1] is None:
-            factors = self._cut(args[1], sides[0], value)
-            if factors is not None:
-                return [
-                    (b, self._op("multiply", f, g), _before(n))
-                    for (b, f, n), g in zip(sides[0], factors, strict=True)
-                ]
-        if op == "negative" and sides[0] is not None:
-            return [(b, self._op("negative", f), _before(n)) for b, f, n in sides[0]]
-        if op in ("add", "subtract") and sides[0] is not None and sides[1] is not None:
-            if [b for b, *_ in sides[0]] == [b for b, *_ in sides[1]]:
-                return [
-                    (b, self._op(op, f, g), _before(n))
-                    for (b, f, n), (_, g, _) in zip(sides[0], sides[1], strict=True)
-                ]
-        return None
+        left, right = sides[0], sides[-1]
+        others: list[Any] | None = None  # what each factor is combined with
+        if left is None:
+            return None
+        if op == "negative":
+            return [(b, self._op(op, f), _before(n)) for b, f, n in left]
+        if op == "multiply" and right is None:
+            others = self._cut(args[1], left, value)
+        elif op in ("add", "subtract") and right and [b for b, *_ in left] == [b for b, *_ in right]:
+            others = [f for _, f, _ in right]
+        if others is None:
+            return None
+        return [(b, self._op(op, f, g), _before(n)) for (b, f, n), g in zip(left, others, strict=True)]
 
     def _cut(self, factor: Any, pieces: list[tuple[Value, Any, str]], value: Value) -> list[Any] | None:
         """A factor cut like the pieces that it multiplies."""
@@ -138,23 +134,13 @@ class _Factors:
             return [factor] * len(pieces)
         if factor in self.linear or factor.shape != value.shape:
             return None
-        key = ("cut", factor, tuple(b.shape for b, *_ in pieces))
-        if key not in self.known:
-            axis = len(value.shape) - 1
-            at = tuple(int(n) for n in np.cumsum([b.shape[-1] for b, *_ in pieces])[:-1])
-            split = Value(
-                "split", (factor,), {"at": at, "axis": axis}, tuple(b.shape for b, *_ in pieces), factor.dtype
-            )
-            self.made.append(split)
-            self.known[key] = split
-        split = self.known[key]
-        parts = []
-        for i, (b, *_) in enumerate(pieces):
-            if (key, i) not in self.known:
-                self.known[key, i] = Value("part", (split,), {"index": i}, b.shape, factor.dtype)
-                self.made.append(self.known[key, i])
-            parts.append(self.known[key, i])
-        return parts
+        shapes = tuple([b.shape for b, *_ in pieces])
+        if (factor, shapes) not in self.cuts:
+            at = tuple(accumulate([shape[-1] for shape in shapes[:-1]]))
+            split = Value("split", (factor,), {"at": at, "axis": len(value.shape) - 1}, shapes, factor.dtype)
+            self.cuts[factor, shapes] = parts = parts_of(split)
+            self.made += [split, *parts]
+        return self.cuts[factor, shapes]
 
     def _form(self, value: Value) -> tuple[Value, Any] | None:
         """The value as base · factor, if it is one."""
@@ -175,11 +161,10 @@ class _Factors:
             for pick, rest in ((1, 2), (2, 1)):
                 form = self._split(args[pick])
                 if form and not isinstance(args[rest], Value) and args[rest] == 0:
-                    chosen = (args[0], form[1], 0.0) if pick == 1 else (args[0], 0.0, form[1])
-                    test = args[0]
-                    if chosen[1:] == (1.0, 0.0) and isinstance(test, Value) and test.dtype.kind == "b":
-                        return form[0], self._make("cast", args[0])
-                    return form[0], self._op("where", *chosen)
+                    test, chosen = args[0], (form[1], 0.0) if pick == 1 else (0.0, form[1])
+                    if chosen == (1.0, 0.0) and isinstance(test, Value) and test.dtype.kind == "b":
+                        return form[0], self._make("cast", test)
+                    return form[0], self._op("where", test, *chosen)
         return None
 
     def _whole(self, a: Any) -> Any:
@@ -191,11 +176,10 @@ class _Factors:
                     whole.eq = f.eq
             key = ("concatenate", wholes)
             if key not in self.known:
-                joined = Value("concatenate", wholes, {"axis": len(a.shape) - 1}, a.shape, a.dtype, True)
-                joined.label = a.label
-                self.known[key] = joined
-                self.linear.add(joined)
-                self.made.append(joined)
+                attrs = {"axis": len(a.shape) - 1}
+                self.known[key] = Value("concatenate", wholes, attrs, a.shape, a.dtype, True, a.label)
+                self.linear.add(self.known[key])
+                self.made.append(self.known[key])
             return self.known[key]
         if not isinstance(a, Value) or a not in self.form:
             return a
@@ -246,8 +230,7 @@ class _Factors:
         key = (name, args, dtype)
         if key not in self.known:
             shape = np.broadcast_shapes(*[v.shape for v in values])
-            self.known[key] = Value(name, args, {}, shape, dtype)
-            self.known[key].eq = self.eq
+            self.known[key] = Value(name, args, {}, shape, dtype, eq=self.eq)
             self.made.append(self.known[key])
         return self.known[key]
 

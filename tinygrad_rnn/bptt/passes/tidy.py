@@ -8,7 +8,7 @@ from typing import Any
 from ..step.adjoint import Adjoint
 from ..step.body import Body, Value
 from ..step.text import takes_all
-from ..step.walks import ancestors
+from ..step.walks import needed
 from .share import identity
 
 
@@ -36,24 +36,16 @@ def tidy(body: Body, adjoint: Adjoint) -> None:
                 (z,) = [v for v in product.args if v is not a] or [a]
                 if z in complements:
                     value.op, value.args = "multiply", (a, complements[z])
-        same = _does_nothing(value)
-        if same is not None:
-            value.op, value.args = "alias", (same,)
-            continue
         if _is_complement(value):
             complements.setdefault(value.args[1], value)
         if value.op in ("put_back", "getitem") and takes_all(value):
-            value.op, value.attrs = "reshape", {"shape": value.shape}
-        if value.op == "reshape" and value.shape == value.args[0].shape:
-            value.op = "alias"
-            continue
-        if _turns_back(value):
-            value.op, value.args = "alias", value.args[0].args
-            continue
-        twin = known.setdefault(identity(value), value)
-        if twin is not value:
-            twin.label = twin.label or value.label
-            value.op, value.args = "alias", (twin,)
+            value.become("reshape", *value.args, shape=value.shape)
+        same = _does_nothing(value)
+        if same is None:
+            same = known.setdefault(identity(value), value)
+            same.label = same.label or value.label
+        if same is not value:
+            value.become("alias", same)
     resolve(adjoint)
 
 
@@ -63,23 +55,20 @@ def _is_complement(value: Value) -> bool:
 
 
 def _does_nothing(value: Value) -> Value | None:
-    """What an op gives back as it is: `x ** 1`, and `where` of a number."""
+    """What an op gives back as it is: `x ** 1`, `where` of a number, a reshape to the same, what is turned twice."""
     same: Any = None
     if value.op == "power" and value.args[1] == 1.0:
         same = value.args[0]
     elif value.op == "where" and not isinstance(value.args[0], Value):
         same = value.args[1 if value.args[0] else 2]
-    return (
-        same if isinstance(same, Value) and same.shape == value.shape and same.dtype == value.dtype else None
-    )
-
-
-def _turns_back(value: Value) -> bool:
-    """Whether it is a transpose that undoes another one."""
-    if value.op != "transpose" or value.args[0].op != "transpose":
-        return False
-    first = value.args[0].attrs["axes"]
-    return [first[i] for i in value.attrs["axes"]] == [*range(len(first))]
+    elif value.op == "reshape":
+        same = value.args[0]
+    elif value.op == "transpose" and value.args[0].op == "transpose":
+        first = value.args[0].attrs["axes"]
+        undone = [first[i] for i in value.attrs["axes"]] == [*range(len(first))]
+        same = value.args[0].args[0] if undone else None
+    fits = isinstance(same, Value) and (same.shape, same.dtype) == (value.shape, value.dtype)
+    return same if fits else None
 
 
 def _final(a: Any) -> Any:
@@ -93,8 +82,5 @@ def resolve(adjoint: Adjoint) -> None:
     for value in adjoint.values:
         if value.op != "alias":
             value.args = tuple([_final(a) for a in value.args])
-    adjoint.states = [[_final(v) for v in parts] for parts in adjoint.states]
-    adjoint.xs = [_final(v) for v in adjoint.xs]
-    adjoint.constants = [[_final(v) for v in parts] for parts in adjoint.constants]
-    used = ancestors(adjoint.ends)
-    adjoint.values[:] = [v for v in adjoint.values if v.op != "alias" and v in used]
+    adjoint.replace(_final)
+    adjoint.values[:] = [v for v in needed(adjoint.values, adjoint.ends) if v.op != "alias"]
