@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
-
-import numpy as np
 
 from ..step.adjoint import Adjoint
 from ..step.body import Value
-from ..step.walks import ancestors, in_order
+from ..step.walks import add_up, ancestors, in_order, joins_columns
 from .tidy import resolve
 
 
@@ -19,7 +18,7 @@ def pieces(adjoint: Adjoint) -> None:
     """
     resolve(adjoint)
     inside = ancestors(adjoint.sent)
-    joined = [v for v in adjoint.values if _joins_columns(v)]
+    joined = [v for v in adjoint.values if joins_columns(v)]
     homes: dict[Value, tuple[Value, int]] = {}  # in which matrix a gradient stands, and from which column on
     for matrix in joined:
         for a, start in zip(matrix.args, _starts(matrix.args), strict=True) if matrix in inside else ():
@@ -52,25 +51,19 @@ class _Maker:
     ) -> Value:
         key = (op, args, repr(attrs), shape)
         if key not in self.known:
-            self.known[key] = value = Value(op, args, attrs, shape, like.dtype, True)
-            value.eq = like.eq
-            self.values.append(value)
+            self.known[key] = Value(op, args, attrs, shape, like.dtype, True, eq=like.eq)
+            self.values.append(self.known[key])
         return self.known[key]
-
-
-def _joins_columns(value: Value) -> bool:
-    """Whether a value is matrices side by side."""
-    return value.op == "concatenate" and len(value.shape) == 2 and value.attrs["axis"] == 1
 
 
 def _starts(parts: Any) -> list[int]:
     """The first column of each of some matrices side by side."""
-    return [0, *np.cumsum([v.shape[1] for v in parts])[:-1].tolist()]
+    return [0, *accumulate([v.shape[1] for v in parts[:-1]])]
 
 
 def _columns_of(matrix: Value) -> list[Value]:
     """What stands side by side, also where that is joined itself."""
-    return [p for a in matrix.args for p in (_columns_of(a) if _joins_columns(a) else [a])]
+    return [p for a in matrix.args for p in (_columns_of(a) if joins_columns(a) else [a])]
 
 
 def _standing(columns: list[Value], homes: dict[Value, tuple[Value, int]], new: _Maker) -> list[Value]:
@@ -131,22 +124,18 @@ def _separate(user: Value, parts: list[Value], new: _Maker) -> None:
     if user.op == "time_sum":
         sums = [_sum_of(p, left, user, new) for p in parts]
         if len(parts) == 1:
-            user.op, user.args = "alias", (sums[0],)
+            user.become("alias", *sums)
         else:
-            user.op, user.args, user.attrs = "concatenate", tuple(sums), {"axis": len(user.shape) - 1}
+            user.become("concatenate", *sums, axis=len(user.shape) - 1)
         return
     weight = user.args[1]
     terms = []
     for part, start in zip(parts, _starts(parts), strict=True):
         width = part.shape[1]
-        rows = new(
-            "getitem", (weight,), {"index": slice(start, start + width)}, (width, weight.shape[1]), user
-        )
+        index = {"index": slice(start, start + width)}
+        rows = new("getitem", (weight,), index, (width, weight.shape[1]), user)
         terms.append(new("matmul", (part, rows), {}, user.shape, user))
-    total, *others = terms
-    for term in others[:-1]:
-        total = new("add", (total, term), {}, user.shape, user)
-    if others:
-        user.op, user.args = "add", (total, others[-1])
-    else:
+    if len(parts) == 1:
         user.args = (parts[0], weight)
+    else:
+        add_up(user, terms, lambda a, b: new("add", (a, b), {}, user.shape, user))

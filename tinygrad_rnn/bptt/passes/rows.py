@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import reduce
+from itertools import accumulate
 from typing import Any
 
 from ..step.adjoint import Adjoint, users_in
@@ -136,9 +138,7 @@ class _Sum:
             known[parts] = new("rows", parts, {}, (batch, size), "rows")
         below = dict(self.weights)
         if self.biases:
-            bias, *others = self.biases
-            for other in others:
-                bias = new("add", (bias, other), {}, (width,))
+            bias = reduce(lambda a, b: new("add", (a, b), {}, (width,)), self.biases)
             below[ONE] = new("getitem", (bias,), {"index": (None,)}, (1, width))
         shape = (known[parts].shape[1], width)
         weights = new("concatenate", tuple([below[a] for a in parts]), {"axis": 0}, shape, "weights")
@@ -146,18 +146,14 @@ class _Sum:
         if self.rest:
             total.args = (new("matmul", product, {}, total.shape), self.rest[0])
         else:
-            total.op, total.args, total.attrs = "matmul", product, {}
+            total.become("matmul", *product)
         return [*made, total]
 
 
 def columns(row: Value) -> list[tuple[Any, int, int]]:
     """What stands in a row: each part, from which column to which."""
-    found, at = [], 0
-    for a in row.args:
-        width = a.shape[1] if isinstance(a, Value) else 1
-        found.append((a, at, at + width))
-        at += width
-    return found
+    ends = [0, *accumulate([a.shape[1] if isinstance(a, Value) else 1 for a in row.args])]
+    return list(zip(row.args, ends, ends[1:], strict=False))
 
 
 def _gradients(row: Value, values: list[Value]) -> None:
@@ -175,14 +171,10 @@ def _gradients(row: Value, values: list[Value]) -> None:
         if len(row.inputs) < 2 or any(a not in found for a in row.inputs):
             continue
         first = min(values.index(v) for same in found.values() for v in same)
-        total = Value("time_sum", (row, dz), {"product": True}, (row.shape[1], dz.shape[1]), dz.dtype)
-        total.eq = equations(*[v.eq for same in found.values() for v in same])
-        total.label = "dweights"
+        made = Made(dz.dtype, equations(*[v.eq for same in found.values() for v in same]))
+        shape = row.shape[1], dz.shape[1]
+        total = made.new("time_sum", (row, dz), {"product": True}, shape, "dweights")
         values.insert(first, total)
         for part, a, b in columns(row):
             for value in found.get(part, ()):
-                value.op, value.args, value.attrs = (
-                    "getitem",
-                    (total,),
-                    {"index": a if part is ONE else slice(a, b)},
-                )
+                value.become("getitem", total, index=a if part is ONE else slice(a, b))

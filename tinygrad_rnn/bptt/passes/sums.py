@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import accumulate
 from typing import Any
-
-import numpy as np
 
 from ...core.op import OPS
 from ...core.record import apply
-from ..step.body import Value
+from ..step.body import Value, parts_of
 from ..step.tracer import Tracer
-from ..step.walks import ancestors, dependents, is_term, users_of
+from ..step.walks import add_up, dependents, is_product, is_term, joins_columns, needed, terms_of, users_of
 
 
 def sums(tracer: Tracer) -> None:
@@ -26,22 +26,19 @@ def sums(tracer: Tracer) -> None:
     varying = dependents(body.values, [*body.xs, *body.states])
     users = users_of(body.values, body.ends)
     made: list[Value] = []
+
+    def add(a: Any, b: Any) -> Any:
+        numbers = not isinstance(a, Value) and not isinstance(b, Value)
+        return a + b if numbers else computed(tracer, made, "add", a, b)
+
     for value in body.values:
         if value.op == "add" and value.dtype.kind == "f" and value in carried and not is_term(value, users):
-            terms = _terms(value, users, carried)
+            terms = terms_of(value, lambda v: v in carried and is_term(v, users))
             free, bound = [t for t in terms if t not in carried], [t for t in terms if t in carried]
             if len(terms) > 2 and free and all(t.shape == value.shape for t in bound):
-                free = _same_first(free, users, varying)
-                total = free[0]
-                for term in free[1:]:
-                    numbers = not isinstance(total, Value) and not isinstance(term, Value)
-                    total = total + term if numbers else computed(tracer, made, "add", total, term)
-                for term in bound[:-1]:
-                    total = computed(tracer, made, "add", total, term)
-                value.args = (total, bound[-1])
+                add_up(value, [*_same_first(free, users, varying), *bound], add)
         made.append(value)
-    needed = ancestors(body.ends)
-    body.values = [v for v in made if v in needed]
+    body.values = needed(made, body.ends)
 
 
 def _same_first(terms: list[Any], users: dict[Value, list[Any]], varying: set[Value]) -> list[Any]:
@@ -55,48 +52,35 @@ def _same_first(terms: list[Any], users: dict[Value, list[Any]], varying: set[Va
     return [*same, *others] if len(same) > 1 else terms
 
 
-def _terms(value: Value, users: dict[Value, list[Any]], carried: set[Value]) -> list[Any]:
-    found: list[Any] = []
-    for a in value.args:
-        inner = isinstance(a, Value) and a in carried and is_term(a, users)
-        found += _terms(a, users, carried) if inner else [a]
-    return found
-
-
 def _unjoin(tracer: Tracer) -> None:
     body = tracer.body
     carried = dependents(body.values, body.states)
     made: list[Value] = []
     for value in body.values:
-        left = value.args[0] if value.op == "matmul" else None
-        right = value.args[1] if value.op == "matmul" else None
-        if (
-            isinstance(left, Value)
-            and left.op == "concatenate"
-            and len(left.args) > 1
-            and isinstance(right, Value)
-            and len(right.shape) == 2
-            and len(left.shape) == 2
-            and left.attrs["axis"] == 1
-            and right not in carried
-            and any(isinstance(a, Value) and a not in carried for a in left.args)
-            and all(isinstance(a, Value) and a.shape[0] == left.shape[0] for a in left.args)
-        ):
-            cuts = [int(n) for n in np.cumsum([a.shape[1] for a in left.args])[:-1]]
+        if is_product(value, carried) and _joins_inputs(value.args[0], carried):
+            left, right = value.args
+            cuts = tuple(accumulate([a.shape[1] for a in left.args[:-1]]))
             first = len(made)
-            blocks = _several(tracer, made, "split", right, at=tuple(cuts), axis=0)
+            blocks = _several(tracer, made, "split", right, at=cuts, axis=0)
             products = [
                 computed(tracer, made, "matmul", a, w) for a, w in zip(left.args, blocks, strict=True)
             ]
             products.sort(key=lambda p: p.args[0] in carried)
-            total = products[0]
-            for p in products[1:-1]:
-                total = computed(tracer, made, "add", total, p)
+            add_up(value, products, partial(computed, tracer, made, "add"))
             for v in made[first:]:
                 v.eq = value.eq
-            value.op, value.args = "add", (total, products[-1])
         made.append(value)
     body.values = made
+
+
+def _joins_inputs(row: Value, carried: set[Value]) -> bool:
+    """Whether a value is several matrices side by side, and not all of them come from states."""
+    return (
+        joins_columns(row)
+        and len(row.args) > 1
+        and any(isinstance(a, Value) and a not in carried for a in row.args)
+        and all(isinstance(a, Value) and a.shape[0] == row.shape[0] for a in row.args)
+    )
 
 
 def computed(tracer: Tracer, made: list[Value], name: str, *args: Any, **attrs: Any) -> Value:
@@ -113,12 +97,7 @@ def computed(tracer: Tracer, made: list[Value], name: str, *args: Any, **attrs: 
 
 def _several(tracer: Tracer, made: list[Value], name: str, x: Value, **attrs: Any) -> list[Value]:
     pieces = apply(OPS[name], (tracer.body.tensors[x].detach(),), attrs)
-    whole = Value(name, (x,), attrs, tuple(p.shape for p in pieces), x.dtype, x.active)
-    made.append(whole)
-    parts = []
-    for i, piece in enumerate(pieces):
-        part = Value("part", (whole,), {"index": i}, piece.shape, piece.dtype, x.active)
-        tracer.bind(piece._data, part)
-        made.append(part)
-        parts.append(part)
-    return parts
+    whole = Value(name, (x,), attrs, tuple([p.shape for p in pieces]), x.dtype, x.active)
+    parts = parts_of(whole)
+    made += [whole, *parts]
+    return [tracer.bind(piece._data, part) for piece, part in zip(pieces, parts, strict=True)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..step.adjoint import Adjoint
 from ..step.body import Value, equations
-from ..step.walks import is_term, users_of
+from ..step.walks import add_up, dependents, is_term, terms_of, users_of
 from .algebra import linear, number_apart
 from .tidy import resolve
 
@@ -55,7 +55,7 @@ class _Terms:
                 _is_sum(u) and not set(u.args) <= {*dropped} for c in dropped for u in users.get(c, [])
             ):
                 continue
-            whole = _sums_with(first, users)
+            whole = dependents([v for v in a.values if v.op == "add"], [first])
             # a product of the gradient itself can be written over it, so it comes first
             parts.sort(key=lambda v: self._term(v)[0] not in whole)
             total, *others = self._products(parts, first)
@@ -65,7 +65,7 @@ class _Terms:
             for value in filter(_is_sum, self.made):
                 left = [v for v in value.args if v not in dropped]
                 if len(left) == 1:
-                    value.op, value.args = "alias", tuple(left)
+                    value.become("alias", *left)
                     if _is_sum(left[0]):
                         left[0].label = value.label or left[0].label
         a.values[:] = self.made
@@ -74,21 +74,12 @@ class _Terms:
 
     def _collect(self, root: Value, inner: set[Value]) -> None:
         """Write an addition, and those that only it uses, with one term for each base."""
-        flat, stack = [], list(root.args[::-1])
-        while stack:
-            v = stack.pop()
-            if v in inner:
-                stack += v.args[::-1]
-            else:
-                flat.append(v)
+        flat = terms_of(root, inner.__contains__)
         if not all(isinstance(v, Value) and v.shape == root.shape for v in flat):
             return
-        total, *others = found = self._products(flat, root)
-        if len(found) == len(flat):
-            return
-        for other in others[:-1]:
-            total = self._new("add", (total, other), root)
-        root.op, root.args = ("add", (total, others[-1])) if others else ("alias", (total,))
+        found = self._products(flat, root)
+        if len(found) < len(flat):
+            add_up(root, found, lambda a, b: self._new("add", (a, b), root))
 
     def _term(self, v: Value) -> Term:
         if v.op == "multiply":
@@ -141,25 +132,15 @@ class _Terms:
 
     def _new(self, op: str, args: tuple[Any, ...], like: Value, eq: str = "") -> Value:
         values = [a for a in args if isinstance(a, Value)]
-        value = Value(op, args, {}, np.broadcast_shapes(*[v.shape for v in values]), like.dtype)
-        value.eq = eq or next((v.eq for v in values if v.eq.startswith("∂")), like.eq)
-        if any(v in self.linear for v in values):
+        eq = eq or next((v.eq for v in values if v.eq.startswith("∂")), like.eq)
+        active = not self.linear.isdisjoint(values)
+        value = Value(
+            op, args, {}, np.broadcast_shapes(*[v.shape for v in values]), like.dtype, active, eq=eq
+        )
+        if active:
             self.linear.add(value)
-            value.active = True
         self.made.append(value)
         return value
-
-
-def _sums_with(value: Value, users: dict[Value, list[Any]]) -> set[Value]:
-    """A value, and the additions that it is a part of."""
-    found = {value}
-    stack = [value]
-    while stack:
-        for user in users.get(stack.pop(), []):
-            if _is_sum(user) and user not in found:
-                found.add(user)
-                stack.append(user)
-    return found
 
 
 def _is_sum(value: Any) -> bool:
