@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..step.body import Value
+from ..step.walks import is_product
 
 
 class Folding:
@@ -44,8 +45,7 @@ class Folding:
             return fits and self.possible(whole, split, width, moved)
         if value.op == "multiply":
             return not moved and self._gain(value) is not None
-        right = value.args[1] if value.op == "matmul" else None
-        return isinstance(right, Value) and len(right.shape) == 2 and right not in self.varying
+        return is_product(value, self.varying)
 
     def _gain(self, product: Value) -> int | None:
         """Which factor of a product is one number per column, the same at every step."""
@@ -77,21 +77,18 @@ class Folding:
             whole = self.fold(whole, order, [1.0] * a + scales + [1.0] * (n - b), width, new)
             split.args, self.users[whole] = (whole,), [split]
             return value
+        changed = {"add": (0, 1), "matmul": (1,), "multiply": (self._gain(value),)}[value.op]
+        args = tuple(
+            [self.fold(a, order, scales, width, new) if i in changed else a for i, a in enumerate(value.args)]
+        )
+        for arg in args:
+            if isinstance(arg, Value) and arg.op == "fold":
+                arg.eq = value.eq
         if value.op == "multiply":
-            i = self._gain(value)
-            value.args = tuple(
-                [self.fold(a, order, scales, width, new) if j == i else a for j, a in enumerate(value.args)]
-            )
-            for factor in value.inputs:
-                factor.eq = value.eq if factor.op == "fold" else factor.eq
+            value.args = args
             return value
-        if value.op == "add":
-            args = tuple([self.fold(a, order, scales, width, new) for a in value.args])
-        else:
-            args = (value.args[0], self.fold(value.args[1], order, scales, width, new))
         made = new(value.op, args, {}, value.shape, value.label)
-        for changed in (made, *[a for a in args if isinstance(a, Value) and a.op == "fold"]):
-            changed.eq = value.eq
+        made.eq = value.eq
         self.varying.add(made)
         self.users.update({a: [made] for a in args if a in self.varying and value.op == "add"})
         return made

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ...core.op import OPS
 from ..step.adjoint import Adjoint, users_in
 from ..step.body import Body, Made, Value
-from ..step.walks import dependents, in_order
+from ..step.walks import dependents, in_order, only_user
 from .folding import Folding
 
 
@@ -120,12 +119,10 @@ class _Gates:
 
     def _activation(self, part: Value | None) -> str:
         """The elementwise function that alone uses a part; empty if there is none."""
-        found = self.users.get(part, []) if part is not None else []
-        if len(found) == 1 and isinstance(found[0], Value) and len(found[0].args) == 1:
-            op = OPS.get(found[0].op)
-            if op is not None and op.broadcasts and part is not None and found[0].dtype == part.dtype:
-                return str(found[0].op)
-        return ""
+        user = only_user(part, self.users) if part is not None else None
+        if part is None or user is None or len(user.args) != 1:
+            return ""
+        return user.op if user.elementwise and user.dtype == part.dtype else ""
 
     def run(self) -> list[Value]:
         """The ops that replace the split, its parts and their activations."""
@@ -154,8 +151,7 @@ class _Gates:
 
     def _opens(self, source: Value) -> bool:
         """Gates that were activated together before they were split: only the sum is written in blocks."""
-        op = OPS.get(source.op)
-        if len(source.args) != 1 or op is None or not op.broadcasts or self.users.get(source) != [self.split]:
+        if len(source.args) != 1 or not source.elementwise or self.users.get(source) != [self.split]:
             return False
         total = source.args[0]
         if not isinstance(total, Value) or self.users.get(total) != [source] or not self._adds(total):
@@ -168,20 +164,23 @@ class _Gates:
             total = self.folding.fold(total, order, scales, self.width, self._new)
             name = "tanh" if half else "sigmoid_of_negative"
         whole = self._blocks(total)
-        done = self._new(name, (whole,), {}, whole.shape, source.label)
-        done.eq = source.eq
+        done = self._new(name, (whole,), {}, whole.shape, source.label, source.eq)
         if half:
-            done = self._new("half_plus_half", (done,), {}, whole.shape, source.label)
-            done.eq = source.eq
+            done = self._new("half_plus_half", (done,), {}, whole.shape, source.label, source.eq)
         self._members(done, self.parts, "", True)
         return True
 
     def _new(
-        self, op: str, args: tuple[Any, ...], attrs: dict[str, Any], shape: Any, label: str = ""
+        self,
+        op: str,
+        args: tuple[Any, ...],
+        attrs: dict[str, Any],
+        shape: Any,
+        label: str = "",
+        eq: str | None = None,
     ) -> Value:
-        value = Value(op, args, attrs, shape, self.split.dtype)
-        value.label, value.eq = label, self.split.eq
-        return self._add(value)
+        eq = self.split.eq if eq is None else eq
+        return self._add(Value(op, args, attrs, shape, self.split.dtype, label=label, eq=eq))
 
     def _add(self, value: Value) -> Value:
         if not self.varying.isdisjoint(value.inputs):
@@ -216,31 +215,30 @@ class _Gates:
         written = kinds = [self.kinds[i] for i in order]
         if self.half:  # one tanh for those whose ½ is in the weights, and for a tanh behind them
             kinds = ["tanh" if k == "folded" else k for k in kinds]
-        bounds = [0]
-        for i in range(1, self.count):
-            if not kinds[i] or kinds[i] != kinds[i - 1] or (written[i - 1] != written[i] == "folded"):
-                bounds.append(i)
-        bounds.append(self.count)
+
+        def begins(i: int) -> bool:
+            """Whether the gate in this place is not activated together with the one before."""
+            return not kinds[i] or kinds[i] != kinds[i - 1] or (written[i - 1] != written[i] == "folded")
+
+        bounds = [0, *[i for i in range(1, self.count) if begins(i)], self.count]
         groups = self._cut(whole, bounds, blocks, self.split)
         for group, a, b in zip(groups, bounds, bounds[1:], strict=False):
-            members = [self.parts[order[i]] for i in range(a, b)]
-            group.label = "_".join(p.label for p in members if p is not None and p.label)
-            done = group
+            members = [self.parts[i] for i in order[a:b]]
+            group.label = _names(members)
             if kinds[a]:
                 op = "sigmoid_of_negative" if kinds[a] == "folded" else kinds[a]
-                done = self._new(op, (group,), {"own": True} if blocks else {}, group.shape, group.label)
-                done.eq = self._eq(members)
-            folded = sum(self.kinds[order[i]] == "folded" for i in range(a, b)) if self.half else 0
+                own = {"own": True} if blocks else {}
+                group = self._new(op, (group,), own, group.shape, group.label, self._eq(members))
+            folded = written[a:b].count("folded") if self.half else 0
+            n = folded or b - a
+            first, *tanhs = self._cut(group, sorted({0, n, b - a}), blocks) if folded else [group]
             if folded:
-                first, *rest = self._cut(done, sorted({0, folded, b - a}), blocks)
-                first.label = "_".join(p.label for p in members[:folded] if p is not None and p.label)
-                half = self._new("half_plus_half", (first,), {}, first.shape, first.label)
-                half.eq = self._eq(members[:folded])
-                self._members(half, members[:folded], kinds[a], blocks)
-                if rest:
-                    self._members(rest[0], members[folded:], kinds[a], blocks)
-            else:
-                self._members(done, members, kinds[a], blocks)
+                label, eq = _names(members[:n]), self._eq(members[:n])
+                first.label = label
+                first = self._new("half_plus_half", (first,), {}, first.shape, label, eq)
+            self._members(first, members[:n], kinds[a], blocks)
+            for others in tanhs:
+                self._members(others, members[n:], kinds[a], blocks)
 
     def _eq(self, members: list[Value | None]) -> str:
         """The equations in which gates are activated."""
@@ -270,5 +268,10 @@ class _Gates:
             if part is not None:
                 target = self.users[part][0] if kind else part
                 target.label = target.label or part.label
-                target.op, target.args, target.attrs = "part", (opened,), {"index": j}
+                target.become("part", opened, index=j)
                 self.made.append(target)
+
+
+def _names(members: list[Value | None]) -> str:
+    """The names of gates, joined."""
+    return "_".join(p.label for p in members if p is not None and p.label)
