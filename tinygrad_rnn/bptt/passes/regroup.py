@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ..step.body import Value
 from ..step.text import takes_all
 from ..step.tracer import Tracer
-from ..step.walks import ancestors, dependents, users_of
+from ..step.walks import dependents, is_product, needed, users_of
 from .sums import computed
 
 # The new memory costs as much as so many steps save as it has entries, or half of that, as it is one large product. A
@@ -47,8 +46,7 @@ class _Regroup:
             for new in self.made[first:]:
                 new.eq = new.eq or value.eq
             self.made.append(value)
-        needed = ancestors(body.ends)
-        body.values = [v for v in self.made if v in needed]
+        body.values = needed(self.made, body.ends)
 
     def _ask(self, scores: Value) -> None:
         """`M (h Q)`: one entry of the memory after the other is multiplied with a query."""
@@ -70,8 +68,9 @@ class _Regroup:
                     return
             return
         memory, column = scores.args
-        query = self._seen(column, scores, lambda shape: (*shape, 1))
-        if query is not None and self._is_weighted(query, column) and self._pays(memory, query.args[1], 0):
+        query = self._seen(column, scores)
+        asks = query is not None and column.shape == (*query.shape, 1) and self._is_weighted(query, column)
+        if query is not None and asks and self._pays(memory, query.args[1], 0):
             h, weight = query.args
             turned = computed(self.tracer, self.made, "reshape", h, shape=(*h.shape, 1))
             scores.args = (self._times(memory, weight, True), turned)
@@ -79,9 +78,7 @@ class _Regroup:
     def _read(self, found: Value) -> None:
         """`(a M) K`: the sum of the entries, weighted by how much they answer, is multiplied with a weight."""
         read, weight = found.args[0], found.args[-1]
-        if found.op != "matmul" or not isinstance(read, Value) or self.users.get(read) != [found]:
-            return
-        if not isinstance(weight, Value) or weight in self.varying or len(weight.shape) != 2:
+        if not is_product(found, self.varying) or self.users.get(read) != [found]:
             return
         if read.op == "einsum" and len(read.args) == 2:
             letters = _letters(read)
@@ -90,18 +87,20 @@ class _Regroup:
                 reads = k == letters[2][-1:] and k not in letters[1 - i] and letters[i].count(k) == 1
                 if reads and self._pays(memory, weight, 1):
                     new = self._times(memory, weight, False)
-                    found.op, found.attrs = "einsum", read.attrs
-                    found.args = tuple([new if j == i else a for j, a in enumerate(read.args)])
+                    found.become(
+                        "einsum", *[new if j == i else a for j, a in enumerate(read.args)], **read.attrs
+                    )
                     return
             return
-        row = self._seen(read, found, lambda shape: (shape[0], shape[2])) if len(read.shape) == 2 else None
-        if row is not None and row.op == "matmul" and self.users.get(row) == [read]:
-            answers, memory = row.args
-            if self._pays(memory, weight, 1):
-                new = self._times(memory, weight, False)
-                product = computed(self.tracer, self.made, "matmul", answers, new)
-                self.users[product] = [found]
-                found.op, found.args, found.attrs = "reshape", (product,), {"shape": found.shape}
+        row = self._seen(read, found)
+        if row is None or row.op != "matmul" or self.users.get(row) != [read]:
+            return
+        answers, memory = row.args
+        if row.shape == (read.shape[0], 1, *read.shape[1:]) and self._pays(memory, weight, 1):
+            new = self._times(memory, weight, False)
+            product = computed(self.tracer, self.made, "matmul", answers, new)
+            self.users[product] = [found]
+            found.become("reshape", product, shape=found.shape)
 
     def _pays(self, memory: Any, weight: Value, axis: int) -> bool:
         """Whether it is a stack of few entries for each example, the same at every step, and a step saves something.
@@ -115,28 +114,15 @@ class _Regroup:
         fits = weight.shape[1 - axis] == units and memory.dtype == weight.dtype  # einsum repeats lengths of 1
         return bool(saves and entries <= ENTRIES and fits)
 
-    def _is_weighted(self, query: Any, user: Value) -> bool:
+    def _is_weighted(self, query: Value, user: Value) -> bool:
         """Whether only `user` needs it, and it is a product with a weight."""
-        if not isinstance(query, Value) or query.op != "matmul" or self.users.get(query) != [user]:
-            return False
-        left, right = query.args
-        same = isinstance(right, Value) and right not in self.varying and len(right.shape) == 2
-        return same and isinstance(left, Value) and len(left.shape) == 2
+        alone = is_product(query, self.varying) and self.users.get(query) == [user]
+        return alone and len(query.args[0].shape) == 2
 
-    def _seen(self, view: Any, user: Value, shape: Any) -> Value | None:
-        """What a view shows in full and in order, in another shape."""
-        if not isinstance(view, Value) or self.users.get(view) != [user]:
-            return None
-        if view.op != "reshape" and not (view.op == "getitem" and takes_all(view)):
-            return None
-        (whole,) = view.args
-        ndim = 2 if len(view.shape) == 3 else 3
-        fits = (
-            isinstance(whole, Value)
-            and len(whole.shape) == ndim
-            and math.prod(whole.shape) == math.prod(view.shape)
-        )
-        return whole if fits and shape(whole.shape) == view.shape else None
+    def _seen(self, view: Value, user: Value) -> Value | None:
+        """What a view for `user` alone shows in full and in order."""
+        shows = view.op == "reshape" or view.op == "getitem" and takes_all(view)
+        return view.args[0] if shows and self.users.get(view) == [user] else None
 
     def _times(self, memory: Value, weight: Value, turned: bool) -> Value:
         """The memory, multiplied with a weight, or with it turned round."""
