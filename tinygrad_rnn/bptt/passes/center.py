@@ -6,7 +6,7 @@ from typing import Any
 
 from ..step.body import Value, equations
 from ..step.tracer import Tracer
-from ..step.walks import ancestors, dependents, users_of
+from ..step.walks import dependents, is_product, needed, users_of
 from .sums import computed
 
 
@@ -38,8 +38,7 @@ class _Center:
                 for new in self.made[first:]:
                     new.eq = value.eq
             self.made.append(value)
-        needed = ancestors(body.ends)
-        body.values = [v for v in self.made if v in needed]
+        body.values = needed(self.made, body.ends)
 
     def _with_mean(self, value: Value) -> Value | None:
         """`z` of `z − mean(z)`, over the last axis, where nothing else needs it."""
@@ -64,8 +63,7 @@ class _Center:
         if z.op == "add":
             same = all(isinstance(a, Value) and a.shape[-1:] == z.shape[-1:] for a in z.args)
             return same and all(self._possible(a, [z]) for a in z.args)
-        right = z.args[1] if z.op == "matmul" else None
-        return isinstance(right, Value) and len(right.shape) == 2 and right not in self.varying
+        return is_product(z, self.varying)
 
     def _terms_of(self, z: Value) -> list[Value]:
         """A sum of products, and all that it is made of."""

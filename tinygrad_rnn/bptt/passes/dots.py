@@ -21,10 +21,10 @@ def _contract(total: Value, made: list[Value], i: int) -> None:
     """Rewrite the sum at place `i`; its argument has no other user."""
     term = total.args[0]
     if term.op == "negative" and term.dtype.kind == "f":
-        inner = Value("sum", term.args, total.attrs, total.shape, total.dtype, total.active)
-        inner.eq = total.eq
-        made.insert(i, inner)
-        total.op, total.args, total.attrs = "negative", (inner,), {}
+        made.insert(
+            i, Value("sum", term.args, total.attrs, total.shape, total.dtype, total.active, eq=total.eq)
+        )
+        total.become("negative", made[i])
         return
     if total.attrs["axis"] != (len(term.shape) - 1,) or term.dtype.kind != "f" or term.dtype.itemsize < 4:
         return
@@ -32,5 +32,4 @@ def _contract(total: Value, made: list[Value], i: int) -> None:
     if term.op in ("multiply", "square") and all(
         isinstance(a, Value) and (a.shape, a.dtype) == (term.shape, term.dtype) for a in factors
     ):
-        total.op, total.args = "vecdot", factors
-        total.attrs = {"keepdims": total.attrs["keepdims"]}
+        total.become("vecdot", *factors, keepdims=total.attrs["keepdims"])

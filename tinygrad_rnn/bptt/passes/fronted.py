@@ -43,5 +43,5 @@ def _turned(product: Value) -> list[Value]:
     columns = made.new("transpose", (dz,), {"axes": (1, 0)}, dz.shape[::-1])
     found = made.new("matmul", (turned.args[0], columns), {}, (units, batch), "columns")
     back = made.new("transpose", (found,), {"axes": (1, 0)}, (batch, units))
-    product.op, product.args, product.attrs = "copy", (back,), {}
+    product.become("copy", back)
     return made

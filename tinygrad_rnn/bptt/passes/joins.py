@@ -7,7 +7,7 @@ from typing import Any
 
 from ..step.adjoint import Adjoint
 from ..step.body import Made, Value
-from ..step.walks import ancestors, users_of
+from ..step.walks import ancestors, joins_columns, users_of
 
 # For how many examples, and up to how many elements of a gate. Columns of a matrix are written example by example,
 # which takes two to four times as long as one piece. Training steps took, in parts of the time with columns, by
@@ -30,7 +30,7 @@ def joins(adjoint: Adjoint) -> None:
 
 def _joins_gates(value: Value, users: dict[Value, list[Any]]) -> bool:
     """Whether a value is three or more small products of one shape side by side, which nothing else reads."""
-    if value.op != "concatenate" or len(value.shape) != 2 or value.attrs["axis"] != 1 or len(value.args) < 3:
+    if not joins_columns(value) or len(value.args) < 3:
         return False
     shape = value.args[0].shape
     alike = all(a.op == "multiply" and a.shape == shape and users[a] == [value] for a in value.args)
@@ -45,6 +45,6 @@ def _copied(joined: Value) -> list[Value]:
     stack = made.new("stack", joined.args, {"axis": 0}, (n, batch, units), "stack")
     by_example = made.new("transpose", (stack,), {"axes": (1, 0, 2)}, (batch, n, units))
     copy = made.new("copy", (by_example,), {}, (batch, n, units), "joined")
-    joined.op, joined.args, joined.attrs = "reshape", (copy,), {"shape": joined.shape}
+    joined.become("reshape", copy, shape=joined.shape)
     joined.label = joined.label or ("_".join(names) if all(names) else "")
     return made

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..step.body import Body, Value
 from ..step.tracer import Tracer
-from ..step.walks import ancestors, dependents, users_of
+from ..step.walks import dependents, needed, users_of
 from .sums import computed
 
 BOUNDED = frozenset(
@@ -40,8 +40,7 @@ def lerp(tracer: Tracer) -> None:
             difference.eq = step.eq = value.eq
             value.args = (y, step)
         made.append(value)
-    needed = ancestors(body.ends)
-    body.values = [v for v in made if v in needed]
+    body.values = needed(made, body.ends)
 
 
 def _weighted_mean(value: Value, carried: set[Value], users: dict[Value, list[Any]]) -> Any:

@@ -72,9 +72,8 @@ class _Neighbours:
             return None
         opened, k, shape = a.args[0], a.attrs["index"], (2, *a.shape)
         if b.op == "part" and b.args[0] is opened and b.attrs["index"] == k + 1:
-            made = Value("getitem", opened.args, {"index": slice(k, k + 2)}, shape, a.dtype)
-            made.label = _label(a, b)
-            return made
+            index = {"index": slice(k, k + 2)}
+            return Value("getitem", opened.args, index, shape, a.dtype, label=_label(a, b))
         if b.op == "state" and self._ends_group(a) and self._can_move(b) and self.placed.isdisjoint((a, b)):
             return Value("beside", (a, b), {}, shape, a.dtype)
         return None
@@ -103,7 +102,7 @@ def _opened(factors: list[Value], products: tuple[Value, Value]) -> list[Value]:
         v.eq = made.eq
     for k, part in enumerate(products):
         part.label = part.label or _label(*part.args)
-        part.op, part.args, part.attrs = "part", (opened,), {"index": k}
+        part.become("part", opened, index=k)
     return [*made, *products]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...core.op import OPS
 from ..step.body import Value
 from ..step.schedule import Program, Regions
 from ..step.walks import in_order
@@ -53,8 +52,7 @@ def _spread(regions: Regions, once: set[Value]) -> list[Value]:
     for value in regions.loop:
         if value.op == "relu":
             value.op, value.args = "maximum", (*value.args, 0.0 if value.dtype.kind == "f" else 0)
-        op = OPS.get(value.op)
-        if op is not None and op.broadcasts and len(value.args) == 2 and math.prod(value.shape) <= LIMIT:
+        if value.elementwise and len(value.args) == 2 and math.prod(value.shape) <= LIMIT:
             if any(isinstance(a, Value) and a not in once and a.shape == value.shape for a in value.args):
                 value.args = tuple([full(a, value) for a in value.args])
     return list(copies.values())
@@ -63,10 +61,6 @@ def _spread(regions: Regions, once: set[Value]) -> list[Value]:
 def _copy(a: Any, value: Value) -> Value:
     """The op that writes an argument of `value`, or a number, as often as there are examples."""
     if not isinstance(a, Value):
-        made = Value("copy", (a,), {}, value.shape, value.dtype)
-        made.label = "" if a else "zeros"
-    else:
-        made = Value("copy", (a,), {}, value.shape, a.dtype, a.active)
-        made.label = f"{a.label}_spread" if a.label else ""
-    made.eq = value.eq
-    return made
+        return Value("copy", (a,), {}, value.shape, value.dtype, False, "" if a else "zeros", value.eq)
+    label = f"{a.label}_spread" if a.label else ""
+    return Value("copy", (a,), {}, value.shape, a.dtype, a.active, label, value.eq)
