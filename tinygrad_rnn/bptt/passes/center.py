@@ -6,8 +6,8 @@ from typing import Any
 
 from ..step.body import Value, equations
 from ..step.tracer import Tracer
-from ..step.walks import dependents, is_product, needed, users_of
-from .sums import computed
+from ..step.walks import is_product, needed
+from .rewriting import Rewriting
 
 
 def center(tracer: Tracer) -> None:
@@ -18,18 +18,13 @@ def center(tracer: Tracer) -> None:
     _Center(tracer).run()
 
 
-class _Center:
+class _Center(Rewriting):
     def __init__(self, tracer: Tracer) -> None:
-        self.tracer = tracer
-        body = tracer.body
-        self.varying = dependents(body.values, [*body.xs, *body.states])
-        self.users = users_of(body.values, body.ends)
-        self.made: list[Value] = []
+        super().__init__(tracer)
         self.centred: dict[Value, Value] = {}
 
     def run(self) -> None:
-        body = self.tracer.body
-        for value in body.values:
+        for value in self.body.values:
             z = self._with_mean(value)
             if z is not None and self._possible(z, self.users[z]):
                 first = len(self.made)
@@ -38,7 +33,7 @@ class _Center:
                 for new in self.made[first:]:
                     new.eq = value.eq
             self.made.append(value)
-        body.values = needed(self.made, body.ends)
+        self.body.values = needed(self.made, self.body.ends)
 
     def _with_mean(self, value: Value) -> Value | None:
         """`z` of `z − mean(z)`, over the last axis, where nothing else needs it."""
@@ -80,14 +75,14 @@ class _Center:
         if a not in self.varying:
             return self._weight(a)
         op, args, attrs = self._without(a)
-        return computed(self.tracer, self.made, op, *args, **attrs)
+        return self.computed(op, *args, **attrs)
 
     def _weight(self, w: Value) -> Value:
         """A weight whose columns have the mean 0."""
         if w not in self.centred:
-            total = computed(self.tracer, self.made, "sum", w, axis=(len(w.shape) - 1,), keepdims=True)
-            mean = computed(self.tracer, self.made, "divide", total, float(w.shape[-1]))
-            found = computed(self.tracer, self.made, "subtract", w, mean)
+            total = self.computed("sum", w, axis=(len(w.shape) - 1,), keepdims=True)
+            mean = self.computed("divide", total, float(w.shape[-1]))
+            found = self.computed("subtract", w, mean)
             found.label = f"{w.label}_centred" if w.label else ""
             self.centred[w] = found
         return self.centred[w]

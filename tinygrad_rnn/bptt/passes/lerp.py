@@ -7,8 +7,8 @@ from typing import Any
 
 from ..step.body import Body, Value
 from ..step.tracer import Tracer
-from ..step.walks import dependents, needed, users_of
-from .sums import computed
+from ..step.walks import needed
+from .rewriting import Rewriting
 
 BOUNDED = frozenset(
     "tanh softsign erf sin cos".split()
@@ -23,24 +23,21 @@ def lerp(tracer: Tracer) -> None:
     otherwise: where `a` is 1 and `y` large, nothing is left of `x`. So `y` must be bounded, by a tanh for instance; a
     state is, if it begins with small values (`body.small`) and is such a mean itself.
     """
-    body = tracer.body
+    step, body = Rewriting(tracer), tracer.body
     bounded = _bounded(body)
-    carried = dependents(body.values, body.states)
-    users = users_of(body.values, body.ends)
-    made: list[Value] = []
     for value in body.values:
-        found = _weighted_mean(value, carried, users)
+        found = _weighted_mean(value, step.carried, step.users)
         # a state: others may be read where rounding shows, by a logarithm or a test
         if found and found[2] in bounded and value in body.new_states:
             a, x, y = found
             if y.op not in BOUNDED:  # it is, or is a part of, a state: of one that others keep bounded, maybe
                 body.small |= {j for j, state in enumerate(body.states) if state in bounded}
-            difference = computed(tracer, made, "subtract", x, y)
-            step = computed(tracer, made, "multiply", a, difference)
-            difference.eq = step.eq = value.eq
-            value.args = (y, step)
-        made.append(value)
-    body.values = needed(made, body.ends)
+            difference = step.computed("subtract", x, y)
+            towards = step.computed("multiply", a, difference)
+            difference.eq = towards.eq = value.eq
+            value.args = (y, towards)
+        step.made.append(value)
+    body.values = needed(step.made, body.ends)
 
 
 def _weighted_mean(value: Value, carried: set[Value], users: dict[Value, list[Any]]) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 from ..step.body import Value
 from ..step.text import takes_all
 from ..step.tracer import Tracer
-from ..step.walks import dependents, is_product, needed, users_of
-from .sums import computed
+from ..step.walks import is_product, needed
+from .rewriting import Rewriting
 
 # The new memory costs as much as so many steps save as it has entries, or half of that, as it is one large product. A
 # training step of attention over 8 entries, (batch, steps, units) as follows, took in parts of its time without:
@@ -26,19 +26,13 @@ def regroup(tracer: Tracer) -> None:
     _Regroup(tracer).run()
 
 
-class _Regroup:
+class _Regroup(Rewriting):
     def __init__(self, tracer: Tracer) -> None:
-        self.tracer = tracer
-        body = tracer.body
-        self.varying = dependents(body.values, [*body.xs, *body.states])
-        self.carried = dependents(body.values, body.states)
-        self.users = users_of(body.values, body.ends)
-        self.made: list[Value] = []
+        super().__init__(tracer)
         self.products: dict[Any, Value] = {}  # of memories and weights
 
     def run(self) -> None:
-        body = self.tracer.body
-        for value in body.values:
+        for value in self.body.values:
             first = len(self.made)
             if value in self.carried and value.op in ("matmul", "einsum"):
                 self._ask(value)
@@ -46,7 +40,7 @@ class _Regroup:
             for new in self.made[first:]:
                 new.eq = new.eq or value.eq
             self.made.append(value)
-        body.values = needed(self.made, body.ends)
+        self.body.values = needed(self.made, self.body.ends)
 
     def _ask(self, scores: Value) -> None:
         """`M (h Q)`: one entry of the memory after the other is multiplied with a query."""
@@ -55,13 +49,9 @@ class _Regroup:
         if scores.op == "einsum":
             letters, sides = _letters(scores), scores.args
             for i, (memory, query) in enumerate((sides, sides[::-1])):
-                of_memory, of_query = letters[i], letters[1 - i]
-                k = of_query[-1:]
-                asks = (
-                    k == of_memory[-1:]
-                    and k not in letters[2]
-                    and of_query.count(k) == of_memory.count(k) == 1
-                )
+                k = letters[1 - i][-1:]  # what is added up
+                asks = letters[i].endswith(k) and k not in letters[2]
+                asks = asks and letters[0].count(k) == letters[1].count(k) == 1
                 if asks and self._is_weighted(query, scores) and self._pays(memory, query.args[1], 0):
                     new = (self._times(memory, query.args[1], True), query.args[0])
                     scores.args = new if i == 0 else new[::-1]
@@ -72,7 +62,7 @@ class _Regroup:
         asks = query is not None and column.shape == (*query.shape, 1) and self._is_weighted(query, column)
         if query is not None and asks and self._pays(memory, query.args[1], 0):
             h, weight = query.args
-            turned = computed(self.tracer, self.made, "reshape", h, shape=(*h.shape, 1))
+            turned = self.computed("reshape", h, shape=(*h.shape, 1))
             scores.args = (self._times(memory, weight, True), turned)
 
     def _read(self, found: Value) -> None:
@@ -98,7 +88,7 @@ class _Regroup:
         answers, memory = row.args
         if row.shape == (read.shape[0], 1, *read.shape[1:]) and self._pays(memory, weight, 1):
             new = self._times(memory, weight, False)
-            product = computed(self.tracer, self.made, "matmul", answers, new)
+            product = self.computed("matmul", answers, new)
             self.users[product] = [found]
             found.become("reshape", product, shape=found.shape)
 
@@ -129,8 +119,8 @@ class _Regroup:
         key = memory, weight, turned
         if key not in self.products:
             if turned:
-                weight = computed(self.tracer, self.made, "transpose", weight, axes=(1, 0))
-            self.products[key] = made = computed(self.tracer, self.made, "matmul", memory, weight)
+                weight = self.computed("transpose", weight, axes=(1, 0))
+            self.products[key] = made = self.computed("matmul", memory, weight)
             made.label = f"{memory.label}_{key[1].label}" if memory.label and key[1].label else ""
         return self.products[key]
 
