@@ -20,7 +20,7 @@ from ...core.record import apply
 from ...core.tensor import Tensor
 from .body import Body, Underivable, Value
 from .tracer import Tracer
-from .walks import needed, only_user, users_of
+from .walks import dependents, needed, only_user, users_of
 
 
 @dataclass
@@ -103,9 +103,9 @@ class _Walk:
             [self._input("carry", state, state.attrs["index"], k) for k in range(count)]
             for state, count in zip(body.states, terms, strict=True)
         ]
-        for i, output in enumerate(body.outputs):
-            cotangent = self._input("cotangent", output, i, 0) if output.active else None
-            result.cotangents.append(cotangent)
+        result.cotangents = [
+            self._input("cotangent", v, i, 0) if v.active else None for i, v in enumerate(body.outputs)
+        ]
         for output, cotangent in reversed(list(zip(body.outputs, result.cotangents, strict=True))):
             if cotangent is not None:  # as the engine does it: the last output first
                 self._enter(output, cotangent)
@@ -113,21 +113,16 @@ class _Walk:
             for carry in arriving if new.active else ():
                 self._enter(new, carry)
         result.carries = carries
-        outputs: dict[Value, dict[int, Value]] = {}  # cotangents of the parts of ops with several outputs
+        outputs: dict[Value, dict[int, Any]] = {}  # cotangents of the parts of ops with several outputs
         with switched(grad=False, monitor=self.tracer), np.errstate(all="ignore"):
             for value in reversed(values):
-                arrived = outputs.pop(value, None) if value.op != "part" else None
+                arrived = outputs.pop(value, None)
                 if arrived is None and value not in self.parts:
                     continue
-                if value.op == "part":
-                    pieces, index = outputs.setdefault(value.inputs[0], {}), value.attrs["index"]
-                    total = self._total(value)
-                    if index in pieces:  # the same part was taken twice
-                        both = self.body.tensors[pieces[index]] + self.body.tensors[total]
-                        total = self.tracer.lookup(both)
-                    pieces[index] = total
-                    continue
                 g = self._total(value) if arrived is None else arrived
+                if value.op == "part":
+                    outputs.setdefault(value.args[0], {})[value.attrs["index"]] = g
+                    continue
                 self.tracer.eq = _derivative_of(value.eq)
                 self._through(value, g)
         result.xs = []
@@ -148,9 +143,6 @@ class _Walk:
         return self.tracer.bind(
             data, Value(kind, (), {"index": index, "k": k}, of.shape, of.dtype, True, label)
         )
-
-    def _send(self, to: Value, part: Value) -> None:
-        self.parts.setdefault(to, []).append(part)
 
     def _total(self, value: Value) -> Value:
         """The sum of what has arrived, in the order of arrival."""
@@ -179,12 +171,10 @@ class _Walk:
                 specs.append(Spec(a.shape, a.dtype))
             else:
                 specs.append(self.body.tensors[a])
-        if op.outputs != 1:
-            got = [self._piece(g, i, value) for i in range(len(value.shape))]
-            y: Any = None
-        else:
-            got = self.body.tensors[g]  # type: ignore[assignment]
-            y = self.body.tensors[value] if "y" in op.reads else None
+        several = op.outputs != 1
+        pieces = [self._piece(g, i, value) for i in range(len(value.shape))] if several else []
+        got: Any = pieces if several else self.body.tensors[g]
+        y = self.body.tensors[value] if "y" in op.reads and not several else None
         parts: Sequence[Any]
         if op.vjp_all is not None:
             parts = op.vjp_all(got, y, *specs, **value.attrs)
@@ -195,7 +185,8 @@ class _Walk:
             ]
         for a, part, send in zip(value.args, parts, sent, strict=True):
             if send and part is not None:
-                self._arrive(a, self._fit(op, got, part, a, value), value)
+                found = self.tracer.lookup(self._fit(op, got, part, a, value))
+                self._enter(a, found, value in self.once)
 
     def _fit(self, op: Any, g: Any, part: Any, a: Value, value: Value) -> Any:
         """The gradient in the shape and type of its input."""
@@ -207,21 +198,14 @@ class _Walk:
             part = sum_to(part, a.shape)
         return part.astype(a.dtype) if part.dtype != a.dtype else part
 
-    def _arrive(self, a: Value, part: Tensor, value: Value) -> None:
-        found: Value = self.tracer.lookup(part)
-        if value in self.once:
-            self._send(a, found)
-        else:
-            self._enter(a, found)
-
-    def _enter(self, a: Value, part: Value) -> None:
-        """A gradient of every step arrives at a value; one that is the same at every step gets the sum."""
-        if a in self.once:
+    def _enter(self, a: Value, part: Value, is_sum: bool = False) -> None:
+        """A gradient arrives at a value; one that is the same at every step gets the sum, unless it `is_sum`."""
+        if a in self.once and not is_sum:
             label = f"d{a.label}" if a.label else ""
             summed = Value("time_sum", (part,), {}, part.shape, part.dtype, True, label, self.tracer.eq)
             self.tracer.body.values.append(summed)
             part = self.tracer.bind(self.body.tensors[part]._data.view(), summed)
-        self._send(a, part)
+        self.parts.setdefault(a, []).append(part)
 
     def _piece(self, arrived: dict[int, Value], i: int, value: Value) -> Tensor:
         if i in arrived:
@@ -253,8 +237,5 @@ def _activated(values: list[Value]) -> dict[Value, str]:
 
 def _leading(body: Body, values: list[Value]) -> set[Value]:
     """The values through which a gradient is asked for: those of states, and of inputs that want one."""
-    found = {v for v in body.inputs if v.op == "state" or v.wanted}
-    for value in values:
-        if value.op != "stop" and any(a in found for a in value.inputs):
-            found.add(value)
-    return found
+    sources = [v for v in body.inputs if v.op == "state" or v.wanted]
+    return dependents([v for v in values if v.op != "stop"], sources)
