@@ -17,10 +17,11 @@ class Folding:
     `σ(z) = 1 / (1 + exp(−z))` no change of sign. The factors ½ and −1 are exact.
 
     `users` says who uses each value; `varying` are the values that are not the same at every step. Both are kept up.
+    If it is not `on`, nothing can be folded.
     """
 
-    def __init__(self, users: dict[Value, list[Any]], varying: set[Value]) -> None:
-        self.users, self.varying = users, varying
+    def __init__(self, users: dict[Value, list[Any]], varying: set[Value], on: bool) -> None:
+        self.users, self.varying, self.on = users, varying, on
         self.folded: dict[Any, Value] = {}
 
     def possible(self, value: Any, user: Value, width: int, moved: bool = True) -> bool:
@@ -29,7 +30,7 @@ class Folding:
         Their columns are moved `width` by `width`. Parts of such a sum will do. If they are not `moved`, but scaled
         alone, a factor will do as well, such as the gain of a normalization.
         """
-        if not isinstance(value, Value) or not value.shape:
+        if not self.on or not isinstance(value, Value) or not value.shape:
             return False
         if value not in self.varying:
             return True
@@ -89,7 +90,6 @@ class Folding:
             return value
         made = new(value.op, args, {}, value.shape, value.label)
         made.eq = value.eq
-        self.varying.add(made)
         self.users.update({a: [made] for a in args if a in self.varying and value.op == "add"})
         return made
 

@@ -35,9 +35,8 @@ def _exact(body: Body) -> set[Value]:
     """Values that must keep all their digits, however small: a logarithm is taken of them, they divide, or leave."""
     states = dict(zip(body.states, body.new_states, strict=True))
     found: set[Value] = set()
-    shown: list[Any] = [v.inputs for v in body.values if v.op in _SHOW]
-    shown += [(v.args[1],) for v in body.values if v.op == "divide" and isinstance(v.args[1], Value)]
-    waiting = [a for inputs in shown for a in inputs]
+    waiting = [a for v in body.values if v.op in _SHOW for a in v.inputs]
+    waiting += [v.args[1] for v in body.values if v.op == "divide" and isinstance(v.args[1], Value)]
     while waiting:
         value = waiting.pop()
         if value not in found:
@@ -55,12 +54,12 @@ def merge(body: Body, adjoint: Adjoint, folded: bool) -> None:
     users = users_in(body, adjoint)
     carried = dependents(body.values, body.states)
     varying = dependents(body.values, [*body.xs, *body.states])
-    folding, exact = Folding(users, varying) if folded else None, _exact(body)
+    folding, exact = Folding(users, varying, folded), _exact(body)
     made: list[Value] = []
     for value in body.values:
         if value.op == "split" and value in carried and _equal_parts(value):
-            made += _Gates(value, users, varying, folding, exact).run()
-        elif folding and value.op == "sigmoid" and value in carried and value not in made:
+            made += _Gates(value, folding, exact).run()
+        elif value.op == "sigmoid" and value in carried and value not in made:
             made += [*_negated(value, folding, exact), value]
         elif value not in made:
             made.append(value)
@@ -78,11 +77,9 @@ def _by_tanh(gate: Value, exact: set[Value]) -> bool:
 def _negated(gate: Value, folding: Folding, exact: set[Value]) -> list[Value]:
     """The ops of a sum of products under a single sigmoid, with its change of sign in the weights."""
     (z,) = gate.args
-    if _by_tanh(gate, exact) or not (
-        isinstance(z, Value) and z.shape and z.dtype == gate.dtype and z in folding.varying
-    ):
+    if _by_tanh(gate, exact) or z not in folding.varying or not z.shape or z.dtype != gate.dtype:
         return []
-    made = Made(gate.dtype, z.eq)
+    made = Made(gate.dtype, z.eq, folding.varying)
     if folding.possible(z, gate, z.shape[-1], False):
         gate.args = (folding.fold(z, [0], [-1.0], z.shape[-1], made.new),)
         gate.op = "sigmoid_of_negative"
@@ -98,24 +95,18 @@ def _equal_parts(value: Value) -> bool:
 class _Gates:
     """The parts of one split, and the functions that activate them."""
 
-    def __init__(
-        self,
-        split: Value,
-        users: dict[Value, list[Any]],
-        varying: set[Value],
-        folding: Folding | None,
-        exact: set[Value],
-    ) -> None:
-        self.split, self.users, self.varying, self.folding = split, users, varying, folding
+    def __init__(self, split: Value, folding: Folding, exact: set[Value]) -> None:
+        self.split, self.folding = split, folding
+        self.users, self.varying = folding.users, folding.varying
         self.count, (self.batch, self.width) = len(split.shape), split.shape[0]
         self.parts: list[Value | None] = [None] * self.count
-        for part in users.get(split, []):
+        for part in self.users.get(split, []):
             self.parts[part.attrs["index"]] = part
         self.kinds = [self._activation(p) for p in self.parts]
-        parts = [(p, kind) for p, kind in zip(self.parts, self.kinds, strict=True) if p is not None]
-        gates = [users[p][0] if kind else p for p, kind in parts]
+        gates = [self.users[p][0] if kind else p for p, kind in zip(self.parts, self.kinds, strict=True) if p]
         self.half = all(_by_tanh(gate, exact) for gate in gates)
-        self.made: list[Value] = []
+        self.made = Made(split.dtype, split.eq, self.varying)
+        self._new = self.made.new
 
     def _activation(self, part: Value | None) -> str:
         """The elementwise function that alone uses a part; empty if there is none."""
@@ -133,11 +124,11 @@ class _Gates:
             return [self.split]
         order = list(range(self.count))
         folding = self.folding
-        moved = folding is not None and folding.possible(source, self.split, self.width)
+        moved = folding.possible(source, self.split, self.width)
         if moved:
             first = [self.kinds.index(k) if k else i for i, k in enumerate(self.kinds)]
             order.sort(key=lambda i: (self.half and self.kinds[i] != "sigmoid", first[i]))
-        if folding and (moved or folding.possible(source, self.split, self.width, False)):
+        if moved or folding.possible(source, self.split, self.width, False):
             scales = [(0.5 if self.half else -1.0) if self.kinds[i] == "sigmoid" else 1.0 for i in order]
             if order != sorted(order) or any(s != 1.0 for s in scales):
                 source = folding.fold(source, order, scales, self.width, self._new)
@@ -157,36 +148,18 @@ class _Gates:
         if not isinstance(total, Value) or self.users.get(total) != [source] or not self._adds(total):
             return False
         name, half = source.op, False
-        if name == "sigmoid" and self.folding and self.folding.possible(total, source, self.width):
+        if name == "sigmoid" and self.folding.possible(total, source, self.width):
             half = self.half
-            scale = 0.5 if half else -1.0
-            order, scales = list(range(self.count)), [scale] * self.count
+            order, scales = list(range(self.count)), [0.5 if half else -1.0] * self.count
             total = self.folding.fold(total, order, scales, self.width, self._new)
             name = "tanh" if half else "sigmoid_of_negative"
-        whole = self._blocks(total)
+        views = tuple([self._gate_by_gate(a) for a in total.args])
+        whole = self._new("add", views, {"own": True}, views[0].shape, total.label)
         done = self._new(name, (whole,), {}, whole.shape, source.label, source.eq)
         if half:
             done = self._new("half_plus_half", (done,), {}, whole.shape, source.label, source.eq)
         self._members(done, self.parts, "", True)
         return True
-
-    def _new(
-        self,
-        op: str,
-        args: tuple[Any, ...],
-        attrs: dict[str, Any],
-        shape: Any,
-        label: str = "",
-        eq: str | None = None,
-    ) -> Value:
-        eq = self.split.eq if eq is None else eq
-        return self._add(Value(op, args, attrs, shape, self.split.dtype, label=label, eq=eq))
-
-    def _add(self, value: Value) -> Value:
-        if not self.varying.isdisjoint(value.inputs):
-            self.varying.add(value)
-        self.made.append(value)
-        return value
 
     # --- the gates ----------------------------------------------------------------------------------
 
@@ -205,11 +178,6 @@ class _Gates:
             and a in self.varying
             for a in total.args
         )
-
-    def _blocks(self, total: Value) -> Value:
-        """A sum of pre-activations, written as `(gates, batch, units)`."""
-        views = tuple([self._gate_by_gate(a) for a in total.args])
-        return self._new("add", views, {"own": True}, views[0].shape, total.label)
 
     def _activate(self, whole: Value, blocks: bool, order: list[int]) -> None:
         written = kinds = [self.kinds[i] for i in order]
@@ -253,7 +221,7 @@ class _Gates:
         cut = split or Value("split", (), {}, shapes, whole.dtype)
         cut.args, cut.shape = (whole,), shapes
         cut.attrs = {"at": tuple(b * unit for b in bounds[1:-1]), "axis": axis}
-        self._add(cut)
+        self.made.add(cut)
         return [self._new("part", (cut,), {"index": k}, shape) for k, shape in enumerate(shapes)]
 
     def _members(self, group: Value, members: list[Value | None], kind: str, blocks: bool) -> None:

@@ -81,18 +81,28 @@ def equations(*numbers: str) -> str:
 
 
 class Made(list[Value]):
-    """The new values of a pass, in order: of one type, and belonging to one equation."""
+    """The new values of a pass, in order: of one type, and belonging to one equation if nothing else is said.
 
-    def __init__(self, dtype: Any, eq: str) -> None:
+    Those that are computed from `varying` values are added to these.
+    """
+
+    def __init__(self, dtype: Any, eq: str, varying: set[Value] | None = None) -> None:
         super().__init__()
-        self.dtype, self.eq = dtype, eq
+        self.dtype, self.eq, self.varying = dtype, eq, set() if varying is None else varying
 
     def new(
-        self, op: str, args: tuple[Any, ...], attrs: dict[str, Any], shape: Any, label: str = ""
+        self, op: str, args: tuple[Any, ...], attrs: Any, shape: Any, label: str = "", eq: str | None = None
     ) -> Value:
+        """Make one."""
+        eq = self.eq if eq is None else eq
+        return self.add(Value(op, args, attrs, shape, self.dtype, label=label, eq=eq))
+
+    def add(self, value: Value) -> Value:
         """Add one."""
-        self.append(Value(op, args, attrs, shape, self.dtype, label=label, eq=self.eq))
-        return self[-1]
+        if not self.varying.isdisjoint(value.inputs):
+            self.varying.add(value)
+        self.append(value)
+        return value
 
 
 @dataclass
