@@ -29,7 +29,7 @@ class _Center(Rewriting):
             if z is not None and self._possible(z, self.users[z]):
                 first = len(self.made)
                 value.eq = equations(value.eq, *[v.eq for v in self._terms_of(z)])
-                value.op, value.args, value.attrs = self._without(z)
+                value.become(z.op, *self._without(z))
                 for new in self.made[first:]:
                     new.eq = value.eq
             self.made.append(value)
@@ -65,17 +65,14 @@ class _Center(Rewriting):
         inner = [t for a in z.inputs if a in self.varying for t in self._terms_of(a)] if z.op == "add" else []
         return [*inner, z]
 
-    def _without(self, z: Value) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
-        """Op, arguments and attributes of `z` without its mean."""
+    def _without(self, z: Value) -> tuple[Value, ...]:
+        """The arguments of `z` without its mean."""
         if z.op == "add":
-            return "add", tuple([self._term(a) for a in z.args]), {}
-        return "matmul", (z.args[0], self._weight(z.args[1])), {}
+            return tuple([self._term(a) for a in z.args])
+        return z.args[0], self._weight(z.args[1])
 
     def _term(self, a: Value) -> Value:
-        if a not in self.varying:
-            return self._weight(a)
-        op, args, attrs = self._without(a)
-        return self.computed(op, *args, **attrs)
+        return self.computed(a.op, *self._without(a)) if a in self.varying else self._weight(a)
 
     def _weight(self, w: Value) -> Value:
         """A weight whose columns have the mean 0."""

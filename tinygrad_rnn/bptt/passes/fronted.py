@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..step.adjoint import Adjoint
 from ..step.body import Made, Value
-from ..step.walks import ancestors, dependents
+from ..step.walks import ancestors, dependents, preceded
 
 # For how many examples, and for a weight of how many rows, and columns per row. The product, the copy that turns it
 # back and an addition took, in parts of the time with the gradient in front, by (batch, units, gates) on one and on two
@@ -17,12 +17,7 @@ EXAMPLES, UNITS, GATES = (16, 32), 256, 2
 def fronted(adjoint: Adjoint) -> None:
     """Multiply from the other side: `dz Uᵀ = (U dzᵀ)ᵀ`, which BLAS shares between cores better for few examples."""
     inside = dependents(adjoint.values, adjoint.arriving) & ancestors(adjoint.sent)  # of the loop
-    made: list[Value] = []
-    for value in adjoint.values:
-        if value in inside and _pays(value):
-            made += _turned(value)
-        made.append(value)
-    adjoint.values[:] = made
+    adjoint.values[:] = preceded(adjoint.values, lambda v: _turned(v) if v in inside and _pays(v) else [])
 
 
 def _pays(product: Value) -> bool:

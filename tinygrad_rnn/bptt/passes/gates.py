@@ -133,11 +133,8 @@ class _Gates:
             if order != sorted(order) or any(s != 1.0 for s in scales):
                 source = folding.fold(source, order, scales, self.width, self._new)
             self.kinds = ["folded" if k == "sigmoid" else k for k in self.kinds]
-        whole = source
         blocks = source.op in ("add", "matmul") and all(self.kinds)
-        if blocks:
-            whole = self._gate_by_gate(source)
-        self._activate(whole, blocks, order)
+        self._activate(self._gate_by_gate(source) if blocks else source, blocks, order)
         return self.made
 
     def _opens(self, source: Value) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..step.adjoint import Adjoint
 from ..step.body import Made, Value
-from ..step.walks import ancestors, joins_columns, users_of
+from ..step.walks import ancestors, joins_columns, preceded, users_of
 
 # For how many examples, and up to how many elements of a gate. Columns of a matrix are written example by example,
 # which takes two to four times as long as one piece. Training steps took, in parts of the time with columns, by
@@ -20,12 +20,9 @@ def joins(adjoint: Adjoint) -> None:
     """Write the gradients of gates behind each other, then `dz = [di | df | dg | do]` in one copy."""
     users = users_of(adjoint.values, adjoint.ends)
     inside = ancestors(adjoint.sent)  # of the loop
-    made: list[Value] = []
-    for value in adjoint.values:
-        if value in inside and _joins_gates(value, users):
-            made += _copied(value)
-        made.append(value)
-    adjoint.values[:] = made
+    adjoint.values[:] = preceded(
+        adjoint.values, lambda v: _copied(v) if v in inside and _joins_gates(v, users) else []
+    )
 
 
 def _joins_gates(value: Value, users: dict[Value, list[Any]]) -> bool:

@@ -27,8 +27,7 @@ def pieces(adjoint: Adjoint) -> None:
     for matrix in reversed(joined):  # first those that others are joined into
         columns = _columns_of(matrix)
         users = [v for v in adjoint.values if matrix in v.inputs]
-        leaves = matrix in adjoint.xs or any(matrix in parts for parts in adjoint.constants)
-        if matrix in inside or leaves or homes.keys().isdisjoint(columns):
+        if matrix in inside or matrix in adjoint.ends or homes.keys().isdisjoint(columns):
             continue
         if all(_separable(user, matrix) for user in users):
             parts = _standing(columns, homes, new)

@@ -66,12 +66,8 @@ class _Sum:
 
     def __post_init__(self) -> None:
         total = self.total
-        if (
-            total in self.varying
-            and len(total.shape) == 2
-            and total.dtype.kind == "f"
-            and not is_term(total, self.users)
-        ):
+        matrix = len(total.shape) == 2 and total.dtype.kind == "f"
+        if total.op == "add" and matrix and total in self.varying and not is_term(total, self.users):
             self._collect(total)
 
     @property
@@ -97,8 +93,6 @@ class _Sum:
 
     def _collect(self, value: Value) -> None:
         """Sort the terms of an addition."""
-        if value.op != "add":
-            return
         self.replaced.append(value)
         for a in value.args:
             if isinstance(a, Value) and a in self.varying and is_term(a, self.users):

@@ -19,9 +19,8 @@ def share(tracer: Tracer) -> None:
     for value in body.values:
         value.args = tuple([twins.get(a, a) if isinstance(a, Value) else a for a in value.args])
         # what leaves the step stays by itself, but for a part of a split: passes change all parts of one number
-        twin = (
-            value if value in body.ends and value.op != "part" else known.setdefault(identity(value), value)
-        )
+        alone = value in body.ends and value.op != "part"
+        twin = value if alone else known.setdefault(identity(value), value)
         if twin is value:
             made.append(value)
         else:

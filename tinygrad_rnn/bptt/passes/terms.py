@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -58,9 +59,7 @@ class _Terms:
             whole = dependents([v for v in a.values if v.op == "add"], [first])
             # a product of the gradient itself can be written over it, so it comes first
             parts.sort(key=lambda v: self._term(v)[0] not in whole)
-            total, *others = self._products(parts, first)
-            for other in others:
-                total = self._new("add", (total, other), first)
+            total = reduce(partial(self._add, like=first), self._products(parts, first))
             a.states[j], a.carries[j] = [total], [first]
             for value in filter(_is_sum, self.made):
                 left = [v for v in value.args if v not in dropped]
@@ -79,7 +78,7 @@ class _Terms:
             return
         found = self._products(flat, root)
         if len(found) < len(flat):
-            add_up(root, found, lambda a, b: self._new("add", (a, b), root))
+            add_up(root, found, partial(self._add, like=root))
 
     def _term(self, v: Value) -> Term:
         if v.op == "multiply":
@@ -110,15 +109,13 @@ class _Terms:
         if v.op != "multiply" or len(repeated) != 1:
             return self._new("multiply", (v, float(count)), v)
         base, factor = self._term(repeated[0].args[0])
-        few = self._product(base, self._scaled(factor, float(count), base), v)
+        factor, number = number_apart(factor)
+        times = number * count
+        factor = self._new("multiply", (factor, times), base) if isinstance(factor, Value) else times
+        few = self._product(base, factor, v)
         many = self._new("broadcast_to", (few,), v)
         many.shape, many.attrs = repeated[0].shape, repeated[0].attrs
         return self._new("multiply", tuple([many if a is repeated[0] else a for a in v.args]), v)
-
-    def _scaled(self, factor: Any, count: float, like: Value) -> Any:
-        factor, number = number_apart(factor)
-        count *= number
-        return self._new("multiply", (factor, count), like) if isinstance(factor, Value) else count
 
     def _plus(self, a: Any, b: Any, base: Value, eq: str) -> Any:
         if not isinstance(a, Value) and not isinstance(b, Value):
@@ -129,6 +126,9 @@ class _Terms:
         if isinstance(factor, Value) and not factor.label and base.label and like.label:
             factor.label = f"{like.label}_by_{base.label}"
         return self._new("multiply", (base, factor), base, eq)
+
+    def _add(self, a: Value, b: Value, like: Value) -> Value:
+        return self._new("add", (a, b), like)
 
     def _new(self, op: str, args: tuple[Any, ...], like: Value, eq: str = "") -> Value:
         values = [a for a in args if isinstance(a, Value)]

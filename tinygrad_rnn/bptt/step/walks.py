@@ -47,6 +47,11 @@ def in_order(values: Sequence[Value]) -> list[Value]:
     return found
 
 
+def preceded(values: Iterable[Value], before: Callable[[Value], list[Value]]) -> list[Value]:
+    """The values, each behind the ops that are made for it."""
+    return [new for value in values for new in (*before(value), value)]
+
+
 def needed(values: Iterable[Value], ends: Iterable[Value]) -> list[Value]:
     """Those of the values that the ends were computed from, or are."""
     found = ancestors(ends)
