@@ -86,7 +86,8 @@ class _Regroup(Rewriting):
         if row is None or row.op != "matmul" or self.users.get(row) != [read]:
             return
         answers, memory = row.args
-        if row.shape == (read.shape[0], 1, *read.shape[1:]) and self._pays(memory, weight, 1):
+        shown = len(read.shape) == 2 and row.shape == (read.shape[0], 1, read.shape[1])
+        if shown and self._pays(memory, weight, 1):
             new = self._times(memory, weight, False)
             product = self.computed("matmul", answers, new)
             self.users[product] = [found]

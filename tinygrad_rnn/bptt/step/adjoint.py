@@ -125,13 +125,10 @@ class _Walk:
                     continue
                 self.tracer.eq = _derivative_of(value.eq)
                 self._through(value, g)
-        result.xs = []
-        with switched(grad=False, monitor=self.tracer):
             for j, state in enumerate(body.states):
                 if j in single and len(self.parts.get(state, [])) > 1:
                     self.parts[state] = [self._total(state)]
-            for x in body.xs:
-                result.xs.append(self._total(x) if x.wanted and x in self.parts else None)
+            result.xs = [self._total(x) if x.wanted and x in self.parts else None for x in body.xs]
         result.states = [self.parts.get(s, []) for s in body.states]
         result.constants = [self.parts.get(c, []) if c.wanted else [] for c in body.constants]
         return result
