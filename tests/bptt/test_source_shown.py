@@ -149,3 +149,51 @@ def test_an_empty_loop_has_no_calls() -> None:
     text = tg.explain(lambda x, states, constants: (x * 2.0, []), np.ones((2, 4)), [])
     (hoist,) = [line for line in text.splitlines() if line.startswith("hoist")]
     assert hoist.split()[1:7] == ["1", "->", "0", "1", "->", "0"]
+
+
+def weights_of(*names: str) -> list[tg.Variable]:
+    return [tg.Variable(np.eye(3), name=name) for name in names]
+
+
+def test_states_that_only_move_on_are_stated() -> None:
+    w, u, v = weights_of("W", "U", "V")
+
+    def delayed(x: Any, s: Any, c: Any) -> Any:
+        h1, h2 = s
+        h = ops.tanh(x @ w + h1 @ u + h2 @ v)
+        return h, [h, h1]
+
+    text = str(tg.bptt_source(delayed, np.ones((2, 3)), [np.ones((2, 3))] * 2))
+    assert "    (1) h = tanh(x @ W + h1 @ U + h2 @ V)\n    and for the next step, h1, h2 = h, h1\n" in text
+
+
+def test_matrix_products_in_products_have_brackets() -> None:
+    w, u = weights_of("W", "U")
+
+    def multiplied(x: Any, s: Any, c: Any) -> Any:
+        (h,) = s
+        h = (x @ w) * (h @ u) / 2.0
+        return h, [h]
+
+    assert "(1) h = (x @ W) · (h @ U) / 2\n" in str(
+        tg.bptt_source(multiplied, np.ones((2, 3)), [np.ones((2, 3))])
+    )
+
+
+def test_arrays_that_a_step_makes_are_no_weights() -> None:
+    (w,) = weights_of("W")
+
+    def damped(x: Any, s: Any, c: Any) -> Any:
+        (h,) = s
+        h = ops.tanh(x + h @ (w - 0.01 * np.eye(3)))
+        return h, [h]
+
+    text = str(tg.bptt_source(damped, np.ones((2, 3)), [np.ones((2, 3))]))
+    assert text.count("(3, 3), a constant of the step\n") == 1 and "        W: (3, 3)\n" in text
+
+
+def test_what_follows_the_gradient_of_a_product_is_not_its_activation() -> None:
+    layer = tg.layers.GRU(4, reset_after=False)
+    layer.build((None, None, 3))
+    text = str(layer.bptt_source())
+    assert "dpre_r_h" not in text and "out=dr_h_times_r)" in text

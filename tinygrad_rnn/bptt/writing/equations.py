@@ -46,7 +46,17 @@ def number_equations(body: Body, names: Names) -> list[str]:
             if v in before:
                 targets[before[v]] = f"{v.label}[t]"
     names.describe(body)
-    return lines
+    return lines + _handed_on(body, _Writer(targets))
+
+
+def _handed_on(body: Body, writer: _Writer) -> list[str]:
+    """Which states begin the next step as something else than the value of their name."""
+    pairs = zip(body.states, body.new_states, strict=True)
+    moved = [(old, new) for old, new in pairs if old is not new and old.label != new.label]
+    if not moved or not all(old.label for old, _ in moved):
+        return []
+    olds, news = ", ".join([old.label for old, _ in moved]), ", ".join([writer.text(new) for _, new in moved])
+    return [f"and for the next step, {olds} = {news}"]
 
 
 def _mark(v: Value, number: str, targets: dict[Value, str]) -> None:
@@ -88,8 +98,14 @@ class _Writer:
             return inner if len(inner) <= LONGEST else f"{v.op}(…)"
         own = _BINDING[sign]
         after = sign == "**"  # a ** b ** c is a ** (b ** c)
-        left = self.text(v.args[0], own + after)
-        text = f"{left} {sign} {self.text(v.args[1], own + (not after))}"
+        products = sign in "·/"  # Python's @ and · bind alike: a matrix product among them has brackets
+        left, right = (
+            self.text(
+                a, _BINDING["**"] if products and isinstance(a, Value) and a.op == "matmul" else own + later
+            )
+            for a, later in zip(v.args, (after, not after), strict=True)
+        )
+        text = f"{left} {sign} {right}"
         if len(text) > LONGEST:
             return f"{left[: LONGEST // 2]} … {sign} …"
         return f"({text})" if own < binding else text

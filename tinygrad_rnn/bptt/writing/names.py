@@ -143,6 +143,8 @@ class Naming:
         self.members: dict[Value, list[Value]] = {}  # what each buffer holds, one after the other
         self.roots: dict[Value, Value] = {}
         self.gradients = self._gradients()
+        made = [u for u in layout.forward_set if elementwise(u) and len(u.args) == 1]
+        self.activations = {u.label for u in made if u.label}
         for v in layout.order:
             root = layout._buffer(v)
             while is_whole(root):
@@ -184,7 +186,7 @@ class Naming:
 
     def _afterwards(self, label: str, v: Value) -> str:
         """A name for what an op without a name has made of a quantity with one, in its place."""
-        if label.startswith("d") and not label.startswith("dpre_") and v not in self.layout.forward_set:
+        if label.removeprefix("d") in self.activations and v not in self.layout.forward_set:
             return f"dpre_{label.removeprefix('d')}"
         if len(v.args) == 1:
             return f"{KIN.get(v.op, v.op)}_{label}"

@@ -144,11 +144,18 @@ class _Writer(Sections):
         of_steps = [(*x.shape[:1], "T", *x.shape[1:]) for x in body.xs]
         shapes = [*of_steps, *[v.shape for v in (*body.states, *body.constants)]]
         results = [*self._outputs(), *(f"last {n}" for n in self.names.states), "cache"]
+        weights = [b is None or getattr(b, "requires_grad", False) for b in body.bound]
+        notes = [""] * (len(shapes) - len(weights)) + [
+            "" if w else ", a constant of the step" for w in weights
+        ]
         return [
             '    """Run the recurrence over T time steps.',
             "",
             "    Arguments:",
-            *(f"        {n}: {shape_text(s)}" for n, s in zip(self._arguments(), shapes, strict=True)),
+            *(
+                f"        {n}: {shape_text(s)}{note}"
+                for n, s, note in zip(self._arguments(), shapes, notes, strict=True)
+            ),
             "        cache: of an earlier call with these shapes, to compute in its memory",
             "    All are of one float type, and their shapes are not checked.",
             "",
