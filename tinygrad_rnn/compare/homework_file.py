@@ -17,7 +17,9 @@ import numpy as np
 from ..core.op import Array
 from ..core.tensor import Tensor, Variable
 from .compare import compare_gradients
-from .recorder import Entry
+from .loops import Run, over_time
+from .order import tell_order
+from .recorder import Entry, ManualRecorder
 from .report import GradReport, Row, measure
 from .sites import Source
 from .totals import STEPWISE
@@ -57,6 +59,31 @@ class Problem:
         if len(set(shape)) > 1 and gradient.shape == shape[::-1]:
             return gradient.T
         return gradient.ravel() if len(shape) == 1 and gradient.shape == (*shape, 1) else gradient
+
+    def report(self, entries: list[Entry], totals: Mapping[str, Any]) -> GradReport:
+        """The quantities of single steps, of those whose names are known, and the totals against autodiff."""
+        recorder = ManualRecorder()
+        recorder.entries = [entry for entry in entries if entry.name in self.names]
+        given = {entry.name for entry in recorder.entries} | set(totals)
+        stepwise = bool(recorder.entries)
+        recorder.entries += [Entry(None, name, value, Source("", 0, "")) for name, value in totals.items()]
+        return compare_gradients(
+            recorder if stepwise else dict(totals), self.variables, loss_fn=self.loss, inputs=self.inputs,
+            map={name: meant for name, meant in self.names.items() if name in given},
+        )  # fmt: skip
+
+    def order(self, loop: Run) -> tuple[int, ...]:
+        """The step of every pass of a loop: of what it may be, that with which most quantities agree."""
+        orders = loop.orders(T)
+        if len(orders) < 2:
+            return orders[0] if orders else ()
+        agreeing: dict[tuple[int, ...], int] = {}
+        for order in orders:
+            rows = self.report(loop.at(order), {}).rows
+            agreeing[order] = sum(row.t is not None and row.verdict == "rounding" for row in rows)
+            if agreeing[order] == len(rows):
+                break
+        return max(agreeing, key=lambda order: agreeing[order])
 
 
 def loaded(path: str) -> Any:
@@ -160,31 +187,29 @@ def compared(
     notes: list[str],
 ) -> GradReport:
     """Watch the backward pass run, and compare all that it computes; `rows` are those of the forward pass."""
-    watch = Watch(str(path), T)
+    watch = Watch(str(path))
     gradients = run(path, "backward", lambda *a: watch(backward, *a), arguments)
     if not isinstance(gradients, Mapping):
         known = ", ".join(names[0] for names in problem.totals.values())
         raise Unusable(
             f"backward must return a dict of gradients ({known}), it returned {type(gradients).__name__}"
         )
-    recorder = watch.recorder
-    recorder.entries = [entry for entry in recorder.entries if entry.name in problem.names]
-    if any(row.failed for row in rows):
-        recorder.entries = []  # a wrong forward pass says nothing about the backward pass
+    notes = list(notes)
+    loops: list[tuple[Run, tuple[int, ...]]] = []
+    if not any(row.failed for row in rows):  # a wrong forward pass says nothing about the backward pass
+        loops = [(loop, problem.order(loop)) for loop in over_time(watch.runs, T)]
+        notes += (
+            [] if loops else ["no loop over the time steps was found in backward: only totals were compared"]
+        )
     totals: dict[str, Any] = {}
     for name, spellings in problem.totals.items():
         totals["d" + name] = next((gradients[s] for s in spellings if s in gradients), None)
         totals["d" + name] = problem.laid_out(name, totals["d" + name])
-    stepwise = bool(recorder.entries)
-    recorder.entries += [Entry(None, name, value, Source("", 0, "")) for name, value in totals.items()]
-    report = compare_gradients(
-        recorder if stepwise else totals, problem.variables, map=problem.names, loss_fn=problem.loss,
-        inputs=problem.inputs,
-    )  # fmt: skip
+    report = problem.report([entry for loop, steps in loops for entry in loop.at(steps)], totals)
     found = [row for row in report.rows if not row.extra]
-    if not any(
-        row.failed for row in found if row.t is None
-    ):  # right: a name that differs means something else
+    if any(row.failed for row in found if row.t is None):
+        notes += tell_order(os.path.basename(path), report, loops, T)
+    else:  # right: a name that differs means something else
         found = [row for row in found if not row.failed]
         report.first_divergence = None
     report.rows = rows + found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -11,22 +12,22 @@ from typing import Any
 import numpy as np
 
 from ..core.sites import targets_of, tree_of
-from .recorder import Entry, ManualRecorder
+from .loops import Loop, Run
+from .recorder import Entry
 from .sites import function_at, source_of, starts_from_zeros
 
 
 class Watch:
     """Records what the functions of one file assign to names with a leading `d`, for as long as it runs.
 
-    Steps are counted by the outermost loop of `backward`, from the last one down.
+    What is computed inside of loops, `for` or `while`, is kept with the run of each loop that it stands in.
     """
 
-    def __init__(self, file: str, steps: int) -> None:
-        self.file, self.steps = file, steps
-        self.recorder = ManualRecorder()
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.runs: list[Run] = []
         self._open: dict[int, Any] = {}  # frame -> the statement that is running in it
-        self._loop: tuple[FrameType, ast.For] | None = None
-        self._passes = 0
+        self._inside: list[Run] = []  # the loops that are running, outermost first
 
     def __call__(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run a function and watch it."""
@@ -46,29 +47,33 @@ class Watch:
         running = self._open.pop(id(frame), None)
         if running is not None:
             self._finish(running, frame, result if event == "return" else None)
+        while self._inside and self._inside[-1].left(frame, event):
+            self._inside.pop().end()
         if event == "line":
-            found = self._statement(frame)
-            if isinstance(found, ast.For):
-                if self._loop is None:
-                    self._loop = frame, found
-                if self._loop == (frame, found):
-                    self._passes += 1
-            elif found is not None:
+            self._follow(frame)
+            found = _statement(frame)
+            if found is not None:
                 self._open[id(frame)] = found
         return self._step
 
-    def _statement(self, frame: FrameType) -> Any:
-        """The smallest statement that the next line belongs to."""
-        kinds = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.For)
-        around = [
-            node for node in ast.walk(tree_of(frame.f_code))
-            if isinstance(node, kinds) and node.lineno <= frame.f_lineno <= (node.end_lineno or 0)
-            and (not isinstance(node, ast.For) or node.lineno == frame.f_lineno)
-        ]  # fmt: skip
-        return max(around, key=lambda node: node.lineno, default=None)
+    def _follow(self, frame: FrameType) -> None:
+        """Begin the loop whose first line this is, and go on with those that the line stands in."""
+        loop = _loops(tree_of(frame.f_code)).get(frame.f_lineno)
+        inline = frame.f_code.co_name.startswith("<")  # a comprehension or lambda in the line of a loop
+        if (
+            loop is not None
+            and not inline
+            and not any(run.loop is loop and run.frame is frame for run in self._inside)
+        ):
+            run = Run(loop, frame, tuple(self._inside))
+            self.runs.append(run)
+            self._inside.append(run)
+        for run in self._inside:
+            if run.frame is frame:
+                run.follow()
 
     def _finish(self, statement: Any, frame: FrameType, result: Any) -> None:
-        if not 1 <= self._passes <= self.steps:
+        if not self._inside:
             return
         for name, value, node, target in _made(statement, frame, result):
             array = np.asarray(value) if isinstance(value, (np.ndarray, np.generic)) else None
@@ -76,7 +81,24 @@ class Watch:
                 scope = function_at(tree_of(frame.f_code), frame.f_lineno)
                 summed = target is not None and starts_from_zeros(target, scope)
                 source = source_of(node, self.file)._replace(variable=name, summed=summed)
-                self.recorder.entries.append(Entry(self.steps - self._passes, name, array.copy(), source))
+                for run in self._inside:
+                    run.add(Entry(None, name, array.copy(), source))
+
+
+def _statement(frame: FrameType) -> Any:
+    """The smallest statement that the next line belongs to."""
+    kinds = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return)
+    around = [
+        node for node in ast.walk(tree_of(frame.f_code))
+        if isinstance(node, kinds) and node.lineno <= frame.f_lineno <= (node.end_lineno or 0)
+    ]  # fmt: skip
+    return max(around, key=lambda node: node.lineno, default=None)
+
+
+@functools.lru_cache(maxsize=64)
+def _loops(tree: ast.Module) -> dict[int, Loop]:
+    """The loops of a file by their first line."""
+    return {node.lineno: node for node in ast.walk(tree) if isinstance(node, (ast.For, ast.While))}
 
 
 def _made(statement: Any, frame: FrameType, result: Any) -> Iterator[tuple[str, Any, Any, Any]]:
