@@ -16,6 +16,7 @@ from tinygrad_rnn.compare.report import GradReport
 from tinygrad_rnn.manual import gru, lstm
 
 LSTM = Path(__file__).with_name("homework_lstm.py").read_text(encoding="utf-8")
+RNN = Path(__file__).with_name("homework_rnn.py").read_text(encoding="utf-8")
 GRU = """
 import numpy as np
 
@@ -106,6 +107,14 @@ def test_the_derivations_of_the_library_pass(tmp_path: Path, module: Any) -> Non
         (GRU, "dz = dh * (n - h_prev)", "dz = dh * (h_prev - n)", 5, "dz", "sign"),
         (GRU, "dz_raw = dz * z * (1 - z)", "dz_raw = dz * z", 5, "dz_raw", "s instead of s * (1 - s)"),
         (GRU, "dh * (1 - z) + ds * r", "dh * (1 - z)", 5, "dh_next", "is missing"),
+        (
+            RNN,
+            "dhnext = Waa.T @ dhraw",
+            "dhnext = Waa.T @ dh",
+            5,
+            "dhnext",
+            "the derivative of tanh is missing",
+        ),
     ],
 )
 def test_mistakes_are_named(
@@ -204,6 +213,17 @@ def test_a_line_that_may_be_right_is_not_presented_as_wrong(tmp_path: Path, wron
         text = str(report.first_divergence)
         assert text.startswith("t=5, dU, first seen in your line mine.py:"), text
         assert f"not compared, so perhaps the mistake is there: dmine (line {at}); unexplained" in text
+
+
+def test_a_gradient_that_is_another_one_by_mistake_is_not_compared(tmp_path: Path) -> None:
+    right = LSTM.replace("dc = dc_next + dh * o *", "dtc = dh * o\n        dc = dc_next + dtc *")
+    report = checked(tmp_path, right.replace("dtc = dh * o", "dtc = dh"))
+    at = right[: right.index("dtc = ")].count("\n") + 1
+    text = str(report.first_divergence)
+    assert text.startswith(f"t=5, dc, first seen in your line mine.py:{at + 1}: "), text
+    assert (
+        f"not compared, so perhaps the mistake is there: dtc (line {at}); the other factor is missing" in text
+    )
 
 
 def test_a_mistake_in_the_totals_and_in_the_forward_pass(tmp_path: Path) -> None:

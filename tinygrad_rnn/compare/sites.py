@@ -95,8 +95,9 @@ def function_at(tree: ast.Module, line: int) -> ast.AST:
 def computed_around(file: str, line: int) -> dict[str, int]:
     """What the loop around a line computes (outside loops, the function): for every name its line.
 
-    Parts of other values, as in `a = cache[t]`, are not computed; and for a name without a leading `d` only
-    arithmetic counts: values of the forward pass come from anywhere.
+    Parts of other values, as in `a = cache[t]`, are not computed, but a gradient that is taken for another one is,
+    `dtc = dh`. For a name without a leading `d` only arithmetic counts: values of the forward pass come from
+    anywhere.
     """
     tree = parsed(file)
     function = function_at(tree, line)
@@ -108,8 +109,10 @@ def computed_around(file: str, line: int) -> dict[str, int]:
         for target, made, _ in targets_of(node):
             for part in target.elts if isinstance(target, ast.Tuple) else [target]:
                 name = label(part) or ""
-                kinds = (ast.BinOp, ast.Call) if bare_name(name)[1] else ast.BinOp
-                if any(isinstance(inside, kinds) for inside in _outside_of_indices(made)):
+                gradient = bare_name(name)[1]
+                kinds = (ast.BinOp, ast.Call) if gradient else ast.BinOp
+                taken = gradient and isinstance(made, ast.Name) and bare_name(made.id)[1]
+                if taken or any(isinstance(inside, kinds) for inside in _outside_of_indices(made)):
                     found[name] = part.lineno
     return found
 

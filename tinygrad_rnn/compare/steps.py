@@ -308,7 +308,13 @@ def _cause(steps: Steps, found: list[Judged], judged: Judged, right: set[int]) -
         r, uses = step, own
     general = diagnose(m, r, bar, base.length)
     searched = uses and not quantity.path
-    special = explanations(base, uses, m, r, bar, right - {quantity.row}) if searched else []
+    special: list[str] = []
+    for known in (
+        right - {quantity.row},
+        set[int](),
+    ):  # a line may have passed by a right one that it should read
+        if searched and not special:
+            special = explanations(base, uses, m, r, bar, known)
     if general == "zero everywhere":
         cut = judged.label in ("carried", "arrived")
         general = (
