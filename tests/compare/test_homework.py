@@ -88,6 +88,19 @@ def test_right_derivations_pass(tmp_path: Path, source: str, variant: str) -> No
     assert len({row.t for row in report.rows}) == 7 and f"compared with: {variant}" in report.notes
 
 
+def test_a_vanilla_network_is_no_gru_though_backward_takes_two_arguments(tmp_path: Path) -> None:
+    source = RNN.replace("backward(X, Y, parameters, caches)", "backward(Y, caches)").replace(
+        "X.shape[2]", "6"
+    )
+    source = source.replace("(hs, ps)", "(hs, ps, X, parameters)").replace("hs, ps = caches", "")
+    source = source.replace(
+        "    Wax, Waa, Wya, ba, by = (p", "    hs, ps, X, parameters = caches\n    Wax, Waa, Wya, ba, by = (p"
+    )
+    source = source.replace("    hs, ps, X, parameters = caches\n", "", 1)  # not in forward
+    report = checked(tmp_path, source)
+    assert report and len(report.rows) == 61 and report.rows[0].parameter == "forward: A", str(report)
+
+
 @pytest.mark.parametrize("module", [lstm, gru])
 def test_the_derivations_of_the_library_pass(tmp_path: Path, module: Any) -> None:
     source = inspect.getsource(module).replace("from ._common", "from tinygrad_rnn.manual._common")
@@ -273,6 +286,14 @@ def test_the_reference_is_that_of_the_hand_derivations(batch: int) -> None:
     [
         (LSTM.replace("return np.stack(H, axis=2), cache", "return None, cache"), "must return the states H"),
         (LSTM.replace('params["W"]', 'params["Q"]'), r"forward raises KeyError: 'Q' \(line 11\)"),
+        (
+            GRU.replace('params["W"]', 'params["Q"]'),
+            r"It is taken for a GRU, because backward takes \(dH, cache\): of",
+        ),
+        (
+            RNN.replace("backward(X, Y, parameters, caches)", "backward(dA, caches)"),
+            r"backward takes \(dA, caches\); expected \(X, Y, parameters, caches\)",
+        ),
         (LSTM.replace("x, h_prev, c_prev, i", "x, h_prev, i"), "backward raises ValueError"),
     ],
 )

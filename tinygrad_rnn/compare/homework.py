@@ -130,7 +130,7 @@ def check(path: str, seed: int = 0) -> GradReport:
     """The report on the derivation in a file; raises `Unusable` with the reason if there is none."""
     forward, backward, owner = derivation(loaded(path))
     rng = np.random.default_rng(seed)
-    if is_gated(forward, backward):
+    if is_gated(path, forward, backward):
         return check_gated(path, forward, backward, owner, rng)
     shapes = {"Wax": (N_A, N_X), "Waa": (N_A, N_A), "Wya": (N_Y, N_A), "ba": (N_A, 1), "by": (N_Y, 1)}
     variables = {

@@ -128,13 +128,17 @@ def _instance(kind: Any) -> Any:
 def arguments(function: Callable[..., Any], order: tuple[str, ...], given: Mapping[str, Any]) -> list[Any]:
     """The arguments that a function wants, by their names; else in that order."""
     names = required(function)
-    roles = {name: role for role, others in _ROLES.items() for name in others}
-    if all(name in roles and roles[name] in given for name in names):
-        return [given[roles[name]] for name in names]
+    if all(role(name) in given for name in names):
+        return [given[role(name)] for name in names]
     if len(names) != len(order):
         name = getattr(function, "__name__", "it")
         raise Unusable(f"{name} takes ({', '.join(names)}); expected ({', '.join(order)})")
-    return [given[role] for role in order]
+    return [given[name] for name in order]
+
+
+def role(name: str) -> str:
+    """What an argument stands for, by its name; "" if that does not say."""
+    return next((meant for meant, others in _ROLES.items() if name in others), "")
 
 
 def run(path: str, name: str, function: Callable[..., Any], arguments: list[Any]) -> Any:

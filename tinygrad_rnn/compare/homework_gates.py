@@ -10,6 +10,7 @@ A file defines `forward(X, h0, c0, params) -> (H, …, cache)` (LSTM) or `forwar
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from .homework_file import (
     compared,
     forward_rows,
     required,
+    role,
     run,
 )
 from .report import GradReport, Row
@@ -147,9 +149,16 @@ _GRU = [
 ]  # fmt: skip
 
 
-def is_gated(forward: Callable[..., Any], backward: Callable[..., Any]) -> bool:
-    """Whether a file follows the conventions of this module, not those of the vanilla RNN."""
-    return len(required(backward)) == 2 and len(required(forward)) in (3, 4)
+def is_gated(path: str, forward: Callable[..., Any], backward: Callable[..., Any]) -> bool:
+    """Whether a file follows the conventions of this module, not those of the vanilla RNN.
+
+    `backward` of a gated one takes (dH, cache), and nothing in the file is called `Waa` or `Wya`.
+    """
+    wanted = required(backward)
+    if len(wanted) != 2 or len(required(forward)) not in (3, 4) or set(map(role, wanted)) & {"X", "Y"}:
+        return False
+    text = Path(path).read_text(encoding="utf-8")
+    return not re.search(r"""["']d?W[ay]a["']""", text) or "kernel" in text
 
 
 def check_gated(
@@ -181,7 +190,12 @@ def check_gated(
         if rows and not any(row.failed for row in rows):
             break
     if not tries:
-        raise reasons[0]
+        kind, states = ("an LSTM", "h0, c0") if len(required(forward)) == 4 else ("a GRU", "h0")
+        raise Unusable(
+            f"{reasons[0]}. It is taken for {kind}, because backward takes ({', '.join(required(backward))}): of one, "
+            f"forward(X, {states}, params) is given {', '.join(map(repr, _SHORT.values() if short else _SHORT))}; a "
+            "vanilla RNN has backward(X, Y, parameters, caches)"
+        )
     agreeing = [found for found in tries if found[3] and not any(row.failed for row in found[3])]
     variant, v, outputs, rows = (agreeing or tries)[0]
     if not rows:
