@@ -19,17 +19,32 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_code_blocks_run(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    text = page.read_text(encoding="utf-8")
+def run(page, text):
+    """Run the Python blocks in the text of a page; how many there are."""
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
     namespace: dict = {}
     for i, block in enumerate(blocks):
-        name = f"{page.name}, block {i}"  # its lines can be looked up, as those of a notebook's cells
+        name = f"{page}, block {i}"  # its lines can be looked up, as those of a notebook's cells
         linecache.cache[name] = (len(block), None, block.splitlines(keepends=True), name)
         exec(compile(block, name, "exec"), namespace)
-    assert blocks, f"{page.name} has no Python block"
+    return len(blocks)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_code_blocks_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(page.name, page.read_text(encoding="utf-8")), f"{page.name} has no Python block"
+
+
+def test_comparing_prints_what_it_says(capsys):
+    before, after = (ROOT / "docs" / "comparing.md").read_text("utf-8").split("\nIt prints\n")
+    run("comparing.md", before)
+    printed = capsys.readouterr().out.splitlines()[-1]
+    said = " ".join(line.strip() for line in re.match(r"\n((?:    .*\n)+)", after)[1].splitlines())
+    rounding = r"\(\S+ ulp\)"  # differs from processor to processor
+    assert re.sub(rounding, "()", said.replace("…:", "comparing.md, block 2:")) == re.sub(
+        rounding, "()", printed
+    )
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda p: p.name)
