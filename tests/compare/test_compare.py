@@ -175,6 +175,27 @@ def test_transposed_layouts_by_map() -> None:
         compare_gradients({"dWaa": g.T}, {"rnn/Waa": g}, map={"dWaa": ("rnn/Waa", "flip")})
 
 
+def test_names_in_map_that_the_derivation_does_not_have_are_refused():
+    w = Variable(np.array([1.0, 3.0]), name="w")
+    recorder, loss_fn = tg.ManualRecorder(), lambda: (w * w).sum()
+    recorder(None, delta=2 * w.numpy())
+    for manual in ({"delta": 2 * w.numpy()}, recorder):
+        rows = compare_gradients(manual, [w], loss_fn=loss_fn, map={"delta": "w"}).rows
+        assert ("w", "rounding") in [(row.parameter, row.verdict) for row in rows]
+        with pytest.raises(ValueError, match="map names 'dleta', .*: did you mean 'delta'"):
+            compare_gradients(manual, [w], loss_fn=loss_fn, map={"delta": "w", "dleta": "w"})
+    with pytest.raises(ValueError, match="no such gradient: it has delta"):
+        compare_gradients(manual, [w], loss_fn=loss_fn, map={"k": "w"})
+
+
+def test_what_autodiff_has_no_gradient_of_is_shown_with_its_shape():
+    w = Variable(np.ones((2, 3)), name="w")
+    row = str(compare_gradients({"dw": 2 * w.numpy()}, [w])).splitlines()[3]
+    assert row.split()[:2] == ["w", "2x3"] and row.endswith("missing")
+    row = str(compare_gradients({"b": np.ones(2)}, [w])).splitlines()[3]
+    assert row.split()[:2] == ["w", "-"] and row.endswith("missing")
+
+
 def test_missing_extra_and_strange_values_are_rows() -> None:
     g = np.ones((2, 2))
     report = compare_gradients(

@@ -324,6 +324,10 @@ def test_the_last_words_of_a_program_that_ends_by_itself(tmp_path: Path) -> None
     assert compare_file(str(path))[1].endswith("(exit code 3): does it call exit?")
 
 
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    assert compare_file(str(tmp_path)) == (2, f"{tmp_path}: it is a folder")
+
+
 def test_a_name_with_another_meaning_is_no_failure_if_all_totals_are_right(tmp_path: Path) -> None:
     report = checked(
         tmp_path, LSTM.replace("        di = dc * g\n", "        di = dc * g\n        dz_i = di * 7\n")

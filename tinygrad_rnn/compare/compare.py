@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from ..core.tensor import Tensor
@@ -60,9 +61,10 @@ def compare_gradients(
     "non-finite". A gradient that only the hand derivation has is reported, but is no failure.
 
     Costs at most 6 backward passes. Nothing is changed by the measurement. Raises `TypeError` for another kind
-    of `manual` or `auto`, and `ValueError` for a transformation in `map` other than "T" or a function, for
-    quantities by step without a recorded loss, and for a loss (or a function `auto`) that gives something else
-    the second time, as with dropout: no hand derivation has its gradient.
+    of `manual` or `auto`, and `ValueError` for a name in `map` that `manual` does not have, for a transformation
+    in it other than "T" or a function, for quantities by step without a recorded loss, and for a loss (or a
+    function `auto`) that gives something else the second time, as with dropout: no hand derivation has its
+    gradient.
 
     >>> import numpy as np
     >>> from tinygrad_rnn import Variable
@@ -116,7 +118,22 @@ def compare_gradients(
     if cell_backward is not None:
         alone, wrong = compare_cells(cell_backward, runs[0], map or {})
         rows, first = rows + alone, first or wrong
+    given = {*ours, *(entry.name for entry in (recorder.entries if recorder else ()))}
+    _require_known(
+        map or {}, given | {row.parameter[5:] for row in rows if row.parameter.startswith("cell ")}
+    )
     rows += compare_totals(ours, references, map or {}, runs, partial)
     if recorder is None and (tensors or runs) and any(BY_TOTALS in row.diagnosis for row in rows):
         notes.append(STEPWISE)
     return GradReport(rows, "hand-written gradients against autodiff", notes, first)
+
+
+def _require_known(mapping: Mapping[str, Any], given: set[str]) -> None:
+    """Raise `ValueError` for a name in `map` that the derivation does not have."""
+    for name in mapping:
+        if name not in given:
+            near = get_close_matches(name, sorted(given), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(given)) or 'none'}"
+            raise ValueError(
+                f"compare_gradients: map names {name!r}, but the derivation has no such gradient: {hint}"
+            )

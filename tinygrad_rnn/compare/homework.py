@@ -62,7 +62,7 @@ def compare_file(path: str, seconds: float = 60.0) -> tuple[int, str]:
     be compared: it does not import, has no forward and backward, raises, calls `exit`, or takes too long.
     """
     if not Path(path).is_file():
-        return 2, f"{path}: there is no such file"
+        return 2, f"{path}: {'it is a folder' if Path(path).is_dir() else 'there is no such file'}"
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder, "answer.json")
         package = str(Path(__file__).resolve().parents[2])

@@ -119,7 +119,8 @@ def _name(row: Row) -> str:
 
 
 def _shape(row: Row) -> str:
-    return "x".join(map(str, row.shape)) if row.shape else "scalar"
+    unknown = "-" if row.verdict == "missing" else "scalar"
+    return "x".join(map(str, row.shape)) if row.shape else unknown
 
 
 Column = tuple[str, Callable[[Row], str]]

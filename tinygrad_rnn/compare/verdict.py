@@ -54,7 +54,7 @@ def judge(name: str, m: Array | None, reference: Reference, peak: float = 0.0, t
     g = reference.gradient
     if g is None:
         why = "autodiff has no gradient here (.grad is None): call backward first, or give loss_fn"
-        return Row(name, verdict="missing", diagnosis=why, t=t)
+        return Row(name, () if m is None else m.shape, verdict="missing", diagnosis=why, t=t)
     if m is None:
         return Row(name, g.shape, verdict="missing", diagnosis="there is no hand-written gradient of it", t=t)
     if m.shape != g.shape:
