@@ -68,6 +68,10 @@ RIGHT = {  # other ways to write the loop, all of them right
     "while True": [
         (FOR, "t = X.shape[2]\n    while True:\n        t -= 1\n        if t < 0:\n            break")
     ],
+    "in one line": [
+        (f"    {FOR}\n", "    def one(t, dhnext):\n        nonlocal dWax, dWaa, dWya, dba, dby\n"),
+        ("        dhnext = Waa.T @ dhraw\n", "        return Waa.T @ dhraw\n    " + FOR + " dhnext = one(t, dhnext)\n"),
+    ],
     "over several lines": [(FOR, "for t in reversed(\n        range(X.shape[2])\n    ):")],
     "counted from one": [
         (FOR, "for k in range(1, X.shape[2] + 1):\n        t = X.shape[2] - k"),
@@ -141,6 +145,13 @@ def test_a_loop_that_leaves_out_the_first_step(tmp_path: Path) -> None:
     assert note.endswith("runs from step 5 to 1 and leaves out step 0")
 
 
+def test_a_gradient_that_does_not_begin_with_zeros(tmp_path: Path) -> None:
+    report = checked(tmp_path, RNN, ("dhnext = np.zeros_like(", "dhnext = np.ones_like("))
+    assert report.notes == [
+        "mine.py:29: dhnext is not zero when the loop begins, but nothing comes after the last step"
+    ]
+
+
 def test_where_there_is_no_loop_over_the_steps_that_is_said(tmp_path: Path) -> None:
     recursion = [
         (f"    {FOR}\n", "    def back(t, dhnext):\n        nonlocal dWax, dWaa, dWya, dba, dby\n"),
@@ -149,7 +160,7 @@ def test_where_there_is_no_loop_over_the_steps_that_is_said(tmp_path: Path) -> N
             "        if t:\n            back(t - 1, Waa.T @ dhraw)\n    back(5, 0)\n",
         ),
     ]
-    for change, passed in (([], True), ([MISTAKE], False)):
-        report = checked(tmp_path, RNN, *recursion, *change)
+    for change, passed in ((recursion, True), ([*recursion, MISTAKE], False)):
+        report = checked(tmp_path, RNN, *change)
         assert bool(report) is passed and {row.t for row in report.rows} == {None}, str(report)
         assert "no loop over the time steps was found in backward: only totals were compared" in report.notes

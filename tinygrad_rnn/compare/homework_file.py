@@ -202,9 +202,8 @@ def compared(
     loops: list[tuple[Run, tuple[int, ...]]] = []
     if not any(row.failed for row in rows):  # a wrong forward pass says nothing about the backward pass
         loops = [(loop, problem.order(loop)) for loop in over_time(watch.runs, T)]
-        notes += (
-            [] if loops else ["no loop over the time steps was found in backward: only totals were compared"]
-        )
+        if not any(steps for _, steps in loops):
+            notes.append("no loop over the time steps was found in backward: only totals were compared")
     totals: dict[str, Any] = {}
     for name, spellings in problem.totals.items():
         totals["d" + name] = next((gradients[s] for s in spellings if s in gradients), None)

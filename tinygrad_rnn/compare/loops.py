@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.sites import parsed
+from .names import bare_name
 from .recorder import Entry
 from .sites import function_at
 
@@ -34,7 +35,7 @@ class Run:
     frame: FrameType
     outer: tuple[Run, ...]
     passes: int = 0
-    started: bool = False  # what flows back is not zero when the loop begins: something went before
+    started: tuple[str, ...] = ()  # what flows back and is not zero when the loop begins
     made: list[Made] = field(default_factory=list)
     _last: int = 0  # the line that ran before
     _begins: bool = False  # the next line of the body begins a pass
@@ -54,10 +55,17 @@ class Run:
         if self._begins and first.lineno <= line <= (last.end_lineno or 0):
             self.passes, self._begins = self.passes + 1, False
             if self.passes == 1:
-                self.started = any(_flows(self.frame.f_locals.get(name)) for name in carried(self.loop))
+                names = sorted(carried(self.loop))
+                names = [name for name in names if bare_name(name)[1]] or names
+                self.started = tuple(name for name in names if _flows(self.frame.f_locals.get(name)))
 
     def end(self) -> None:
-        """Called when it is left: passes at the end in which nothing was computed do not count."""
+        """Called when it is left: passes at the end in which nothing was computed do not count.
+
+        Of a loop in one line, the last one was but the question whether there is another.
+        """
+        if self.loop.body[0].lineno == self.loop.lineno:
+            self.made = [made for made in self.made if made.number < self.passes - 1]
         self.passes = self.made[-1].number + 1 if self.made else 0
 
     def add(self, entry: Entry) -> None:

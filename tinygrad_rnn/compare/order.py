@@ -21,9 +21,16 @@ def tell_order(
     covered = {t for _, steps in loops for t in steps}
     failed = any(row.failed for row in report.rows if row.t is not None)
     for run, steps in loops:
+        place = f"{file}:{run.loop.lineno}"
+        names = ", ".join(
+            n for n in run.started if n.endswith(("next", "prev"))
+        )  # dh may begin with its own part
+        if steps[:1] == whole[:1] and names and _begins(report, steps[0]):
+            notes.append(
+                f"{place}: {names} is not zero when the loop begins, but nothing comes after the last step"
+            )
         if not steps or steps == whole:
             continue
-        place = f"{file}:{run.loop.lineno}"
         span = f"from step {steps[0]} to {steps[-1]}"
         forwards = len(steps) > 1 and list(steps) == sorted(steps)
         if carried(run.loop) and not run.started and steps[0] != whole[0]:
@@ -41,9 +48,14 @@ def tell_order(
         if missing and not failed:
             left = ", ".join(map(str, missing))
             notes.append(f"{place}: the loop `{run.text}` runs {span} and leaves out step {left}")
-        elif forwards and not carried(run.loop) and _unexplained(report):
+        elif forwards and _unexplained(report):
             notes.append(f"{place}: the loop `{run.text}` runs forwards, {span}: is that meant?")
     return notes
+
+
+def _begins(report: GradReport, t: int) -> bool:
+    """Whether it is at a step that the derivation goes wrong first."""
+    return report.first_divergence is not None and report.first_divergence.t == t
 
 
 def _unexplained(report: GradReport) -> bool:
