@@ -72,10 +72,12 @@ MASKS = {  # what happens to the mask, and layers of which it is true
     "is used and ends": "GlobalAveragePooling1D",
     "goes on with query": "Attention AdditiveAttention MultiHeadAttention",
     "goes on": "Dense Activation Dropout SpatialDropout1D LayerNormalization BatchNormalization TimeDistributed "
-    "LeakyReLU ELU PReLU ReLU",
+    "LeakyReLU ELU PReLU ReLU GaussianNoise GaussianDropout Identity ActivityRegularization UnitNormalization "
+    "GroupNormalization Rescaling Normalization",
     "goes on if all inputs have one: steps that count in any": "Add Multiply Average Maximum Minimum Subtract",
     "steps that count in any; no mask counts as all": "Concatenate",
-    "ends, with a warning": "Conv1D MaxPooling1D AveragePooling1D Flatten Reshape RMSNormalization",
+    "ends, with a warning": "Conv1D MaxPooling1D AveragePooling1D GlobalMaxPooling1D Flatten Reshape Permute Cropping1D "
+    "ZeroPadding1D UpSampling1D RMSNormalization Lambda",
 }
 REASONS = {  # a part of the names left out -> why; the first that fits
     "2D 3D Conv Pool Image Random Mix Flip Crop Hue Equalization Solar Augment Resizing Zoom Contrast Bright Blur Auto Aug Box "
