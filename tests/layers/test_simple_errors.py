@@ -11,6 +11,25 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import layers
 
 X3, X2 = np.ones((2, 5, 4)), np.ones((2, 4))
+STATES = layers.LSTM(2, return_state=True)(X3)
+
+
+def LSTM() -> Any:
+    return layers.LSTM(2, return_state=True)
+
+
+class Own(tg.Layer):
+    """Makes a weight of the arguments given."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(name="own")
+        self.given = args, options
+
+    def build(self, input_shape: Any) -> None:
+        args, options = self.given
+        self.add_weight(*args, **options)
+
+
 BAD: list[tuple[Any, str]] = [
     (lambda: layers.Dense(3, name="d")(np.ones(4)), r"d: expected inputs \(batch, ..., features\).*\(4,\)"),
     (lambda: layers.Dense(0), "units must be a positive integer, received 0"),
@@ -64,6 +83,22 @@ BAD: list[tuple[Any, str]] = [
     (lambda: layers.GaussianDropout(1.0), "rate must be below 1"),
     (lambda: layers.Activation("tanhh"), "did you mean 'tanh'"),
     (lambda: layers.merging.Merge()([X2]), "must define merge"),
+    (
+        lambda: layers.Dense(1, name="d")(STATES),
+        r"d: expected one tensor, received a tuple of 3.*return_state",
+    ),
+    (lambda: layers.Dense(1, name="d")([X2, X2]), "d: expected one tensor, received a list of 2"),
+    (lambda: tg.Sequential([tg.Input((5, 4)), LSTM(), layers.Dense(1, name="d")]), "d: expected one tensor"),
+    (lambda: layers.LayerNormalization()(LSTM()(tg.Input((5, 4)))), "normalization.*: expected one tensor"),
+    (lambda: layers.Flatten()(STATES), "flatten.*: expected one tensor"),
+    (
+        lambda: Own(shape=((None, 2), 3))(X2),
+        r"own: the shape of a weight.*received \(\(None, 2\), 3\).*return_state",
+    ),
+    (lambda: Own("W", (3, 4))(X2), r"own: the shape of a weight.*received 'W'.*shape=\(3, 4\), name="),
+    (lambda: Own(3)(X2), "own: the shape of a weight is a tuple of whole numbers ≥ 0, received 3"),
+    (lambda: Own((3, None))(X2), r"own: the shape of a weight.*received \(3, None\)"),
+    (lambda: Own((3, -1))(X2), r"own: the shape of a weight.*received \(3, -1\)"),
 ]
 
 

@@ -21,6 +21,7 @@ class ReLU(Layer):
     """
 
     supports_masking = True
+    one_input = True
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class LeakyReLU(Layer):
     """
 
     supports_masking = True
+    one_input = True
 
     def __init__(self, negative_slope: float = 0.3, *, alpha: float | None = None, **options: Any) -> None:
         super().__init__(**options)
@@ -68,6 +70,7 @@ class ELU(Layer):
     """
 
     supports_masking = True
+    one_input = True
 
     def __init__(self, alpha: float = 1.0, **options: Any) -> None:
         super().__init__(**options)
@@ -89,6 +92,7 @@ class PReLU(Layer):
     """
 
     supports_masking = True
+    one_input = True
 
     def __init__(
         self,
@@ -144,6 +148,7 @@ class Softmax(Layer):
     """
 
     supports_masking = True
+    one_input = True
 
     def __init__(self, axis: Any = -1, **options: Any) -> None:
         super().__init__(**options)

@@ -52,6 +52,18 @@ RENAMED = {
 }
 
 
+# What to do where one tensor is expected, and several are given.
+SEVERAL = "; take one of them, y, *states = layer(x): a layer with return_state=True gives its states as well"
+
+
+def check_one(layer: Any, args: tuple[Any, ...]) -> None:
+    """Raise `ValueError` for several tensors in place of one, if the layer has `one_input`."""
+    inputs = args[0] if layer.one_input and args else None
+    if isinstance(inputs, (list, tuple)) and any(hasattr(item, "shape") for item in inputs):
+        kind = type(inputs).__name__
+        raise ValueError(f"{layer.name}: expected one tensor, received a {kind} of {len(inputs)}{SEVERAL}")
+
+
 def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Raise `TypeError` for the first argument that is not known, with its successor or the nearest known name.
 

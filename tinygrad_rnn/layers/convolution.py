@@ -26,6 +26,8 @@ class Conv1D(Layer):
     (2, 6, 4)
     """
 
+    one_input = True
+
     def __init__(
         self,
         filters: int,

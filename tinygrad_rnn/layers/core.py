@@ -27,6 +27,7 @@ class Dense(Layer):
     """
 
     supports_masking = True
+    one_input = True
 
     def __init__(
         self,
@@ -91,6 +92,7 @@ class Activation(Layer):
     """
 
     supports_masking = True
+    one_input = True
 
     def __init__(self, activation: Any, **options: Any) -> None:
         super().__init__(**options)
@@ -168,6 +170,7 @@ class Masking(Layer, MaskSource):
     """
 
     supports_masking = True
+    one_input = True
 
     def __init__(self, mask_value: Any = 0.0, **options: Any) -> None:
         super().__init__(**options)

@@ -20,7 +20,7 @@ from .. import constraints, initializers, regularizers
 from ..config import Scope, floatx, mode, switched
 from ..core.tensor import Tensor, Variable
 from ..utils.registry import parameters, snake_case
-from .arguments import RENAMED, RETIRED, bound
+from .arguments import RENAMED, RETIRED, bound, check_one
 from .symbolic import Call, Symbol, flatten, map_nested, probe
 from .tracking import Tracked, building, check_size
 
@@ -54,6 +54,7 @@ class Layer(Tracked):
 
     arguments: dict[str, Any]
     supports_masking = False
+    one_input = False  # whether a list of tensors is a mistake
     autocast = True  # float inputs get the layer's type; layers that only hold others leave that to them
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -125,7 +126,7 @@ class Layer(Tracked):
         name: str = "weight",
     ) -> Variable:
         """Create a variable; `initializer` defaults to glorot_uniform."""
-        check_size(self.name, tuple(shape))
+        check_size(self.name, shape)
         values = initializers.get(initializer or "glorot_uniform")(tuple(shape), dtype or self.dtype)
         variable = Variable(values, trainable=trainable, dtype=dtype or self.dtype, name=name)
         variable.rename(f"{self.path}/{name}")
@@ -164,9 +165,10 @@ class Layer(Tracked):
         training = kwargs.pop("training", None)
         if len(args) == 1 and not kwargs and isinstance(args[0], (Tensor, np.ndarray)):  # nothing to search
             args = (self._cast(args[0]),)
-        elif any(isinstance(a, Symbol) for a in flatten((args, kwargs))):
-            return probe(self, args, kwargs)
         else:
+            check_one(self, args)
+            if any(isinstance(a, Symbol) for a in flatten((args, kwargs))):
+                return probe(self, args, kwargs)
             args, kwargs = map_nested(self._cast, (args, kwargs))
         outer = mode().scope
         if _with_losses and not outer.layer:  # the outermost call: penalties are those of this call

@@ -22,6 +22,7 @@ class _Normalization(Layer):
     """Base of what normalizes along axes whose lengths are fixed when the layer is built."""
 
     supports_masking = True
+    one_input = True
 
     def __init__(self, axis: Any = -1, epsilon: float = 1e-3, **options: Any) -> None:
         super().__init__(**options)
@@ -196,6 +197,7 @@ class UnitNormalization(Layer):
     """
 
     supports_masking = True
+    one_input = True
 
     def __init__(self, axis: Any = -1, **options: Any) -> None:
         super().__init__(**options)

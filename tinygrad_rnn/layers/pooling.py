@@ -16,6 +16,8 @@ from .windows import Windows, check_format, check_sequence
 class _Pooling1D(Layer):
     """Base of the layers that pool over windows."""
 
+    one_input = True
+
     def __init__(
         self,
         pool_size: Any,
@@ -79,6 +81,8 @@ class AveragePooling1D(_Pooling1D):
 
 class _GlobalPooling1D(Layer):
     """Base of the layers that pool over the whole sequence."""
+
+    one_input = True
 
     def __init__(self, data_format: str | None = None, keepdims: bool = False, **options: Any) -> None:
         super().__init__(**options)

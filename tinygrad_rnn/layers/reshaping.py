@@ -20,6 +20,8 @@ class Flatten(Layer):
     (2, 12)
     """
 
+    one_input = True
+
     def __init__(self, data_format: str | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.data_format = _data_format(self, data_format)
@@ -37,6 +39,8 @@ class Reshape(Layer):
     >>> Reshape((2, -1))(np.ones((3, 8))).shape
     (3, 2, 4)
     """
+
+    one_input = True
 
     def __init__(self, target_shape: Any, **options: Any) -> None:
         super().__init__(**options)
@@ -70,6 +74,8 @@ class Permute(Layer):
     (3, 5, 4)
     """
 
+    one_input = True
+
     def __init__(self, dims: Any, **options: Any) -> None:
         super().__init__(**options)
         self.dims = tuple(dims)
@@ -94,6 +100,8 @@ class RepeatVector(Layer):
     (2, 3, 4)
     """
 
+    one_input = True
+
     def __init__(self, n: int, **options: Any) -> None:
         super().__init__(**options)
         self.n = _positive(self, "n", n)
@@ -109,6 +117,8 @@ class RepeatVector(Layer):
 
 class _Steps(Layer):
     """Base of the layers for (batch, time, features) alone."""
+
+    one_input = True
 
     def check_input(self, inputs: Any) -> None:
         """Three axes."""

@@ -18,7 +18,7 @@ import numpy as np
 from ..bptt.outside.kinds import OF_CALLS
 from ..config import Scope, mode, no_grad, switched
 from ..core.tensor import Variable
-from .arguments import reset_after_hint
+from .arguments import SEVERAL, reset_after_hint
 from .symbolic import flatten
 
 largest_weight: ContextVar[float] = ContextVar("tinygrad_rnn_largest_weight", default=math.inf)
@@ -27,8 +27,19 @@ _said: WeakKeyDictionary[Tracked, set[str]] = WeakKeyDictionary()  # warnings
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
-def check_size(name: str, shape: tuple[int, ...]) -> None:
-    """Raise `ValueError` for more than `largest_weight` elements: a file must not ask for what it does not hold."""
+def check_size(name: str, shape: Any) -> None:
+    """Raise `ValueError` for what is no shape, and for more than `largest_weight` elements.
+
+    A file must not ask for what it does not hold.
+    """
+    sizes = [shape] if isinstance(shape, str) or not hasattr(shape, "__iter__") else list(shape)
+    if not all(isinstance(size, (int, np.integer)) and size >= 0 for size in sizes) or sizes == [shape]:
+        hint = ": name the arguments, add_weight(shape=(3, 4), name='kernel')"
+        if any(isinstance(size, (tuple, list)) for size in sizes):
+            hint = f": the layer got several tensors{SEVERAL}"
+        raise ValueError(
+            f"{name}: the shape of a weight is a tuple of whole numbers ≥ 0, received {shape!r}{hint}"
+        )
     if math.prod(shape) > largest_weight.get():
         raise ValueError(f"{name}: a weight of shape {shape} is larger than every array of the file")
 
