@@ -84,6 +84,17 @@ BAD: list[tuple[Any, str]] = [
     (lambda: layers.Activation("tanhh"), "did you mean 'tanh'"),
     (lambda: layers.merging.Merge()([X2]), "must define merge"),
     (
+        lambda: layers.Dense(2, activaton="tanh"),
+        "^Dense: unknown argument 'activaton'; did you mean 'activation'",
+    ),
+    (lambda: layers.Dropout(0.5, sed=1), "^Dropout: unknown argument 'sed'; did you mean 'seed'"),
+    (lambda: Named(nam="a"), "^Named: unknown argument 'nam'; did you mean 'name'"),
+    (
+        lambda: tg.Model(input=tg.Input((3,)), output=tg.Input((3,))),
+        "^Model: .*'input'; did you mean 'inputs'",
+    ),
+    (lambda: tg.Sequential([], nme="a"), "^Sequential: unknown argument 'nme'; did you mean 'name'"),
+    (
         lambda: layers.Dense(1, name="d")(STATES),
         r"d: expected one tensor, received a tuple of 3.*return_state",
     ),
@@ -100,6 +111,13 @@ BAD: list[tuple[Any, str]] = [
     (lambda: Own((3, None))(X2), r"own: the shape of a weight.*received \(3, None\)"),
     (lambda: Own((3, -1))(X2), r"own: the shape of a weight.*received \(3, -1\)"),
 ]
+
+
+class Named(tg.Layer):
+    """Hands its options on."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
 
 
 @pytest.mark.parametrize(("call", "message"), BAD, ids=range(len(BAD)))

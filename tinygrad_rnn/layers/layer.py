@@ -20,7 +20,7 @@ from .. import constraints, initializers, regularizers
 from ..config import Scope, floatx, mode, switched
 from ..core.tensor import Tensor, Variable
 from ..utils.registry import parameters, snake_case
-from .arguments import RENAMED, RETIRED, bound, check_one
+from .arguments import RENAMED, RETIRED, bound, check_one, refuse_unknown
 from .symbolic import Call, Symbol, flatten, map_nested, probe
 from .tracking import Tracked, building, check_size
 
@@ -79,7 +79,9 @@ class Layer(Tracked):
         trainable: bool = True,
         activity_regularizer: Any = None,
         input_shape: Any = None,
+        **unknown: Any,
     ) -> None:
+        refuse_unknown(type(self).__name__, unknown, parameters(type(self)))
         self.name = unique_name(snake_case(type(self).__name__)) if name is None else str(name)
         self.dtype = str(np.dtype(dtype or floatx()))
         self.built = False
