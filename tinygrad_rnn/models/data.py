@@ -9,6 +9,7 @@ import numpy as np
 
 from ..config import floatx, generator
 from ..layers.symbolic import flatten, map_nested
+from ..ops.indexing import even
 from ..utils.packing import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 _NUMBERS = "fiub"  # kinds of types
@@ -51,8 +52,13 @@ class ArrayData:
         sizes = {len(a) for a in flatten(given) if a is not None}
         if len(sizes) > 1:
             shapes = ", ".join(str(a.shape) for a in flatten(given) if a is not None)
+            lists = (
+                "; a list of arrays is one array per input"
+                if isinstance(x, list) and len(given[0]) > 1
+                else ""
+            )
             raise ValueError(
-                f"x, y and sample_weight must have the same number of examples, received shapes {shapes}"
+                f"x, y and sample_weight must have the same number of examples, received shapes {shapes}{lists}"
             )
         self.n = sizes.pop()
         if self.n == 0:
@@ -239,18 +245,24 @@ def _arrays(value: Any, name: str) -> Any:
     if value is None or type(value) is np.ndarray and value.ndim and value.dtype.kind in _NUMBERS:
         return value
     if isinstance(value, list) and not any(v is None or hasattr(v, "__array__") for v in flatten(value)):
-        value = np.asarray(value)
+        value = even(value, name)
     made = map_nested(lambda v: v if v is None else np.asarray(v), value)
     for array in flatten(made):
         if array is None:
             continue
         if array.dtype.kind not in _NUMBERS and not (name == "x" and _are_texts(array)):
-            raise TypeError(f"{name}: expected numbers, received an array of {array.dtype}")
+            rows = "; fill up rows of different lengths with utils.pad_sequences" if _are_rows(array) else ""
+            raise TypeError(f"{name}: expected numbers, received an array of {array.dtype}{rows}")
         if array.ndim == 0:
             raise ValueError(
                 f"{name}: expected arrays with the examples on the first axis, received a scalar"
             )
     return made
+
+
+def _are_rows(array: Any) -> bool:
+    """Whether an array holds lists or arrays."""
+    return array.dtype.kind == "O" and any(hasattr(item, "__len__") for item in array.flat)
 
 
 def _are_texts(array: Any) -> bool:

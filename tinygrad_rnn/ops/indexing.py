@@ -91,10 +91,28 @@ scatter_add_op: Any = primitive(
 )  # fmt: skip
 
 
+def even(rows: Any, what: str) -> Array:
+    """Nested lists as one array; `ValueError` if their lengths differ.
+
+    >>> even([[1, 2], [3]], "x")
+    Traceback (most recent call last):
+    ...
+    ValueError: x: expected rows of one length, received lengths 1 to 2; fill them up with utils.pad_sequences
+    """
+    try:
+        return np.asarray(rows)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+    lengths = sorted({len(row) if hasattr(row, "__len__") else 0 for row in rows})
+    received = f", received lengths {lengths[0]} to {lengths[-1]}" if len(lengths) > 1 else ""
+    raise ValueError(f"{what}: expected rows of one length{received}; fill them up with utils.pad_sequences")
+
+
 @repeatable
 def check_ids(ids: Any, size: int, what: str, lowest: int = 0) -> Array:
     """Integer ids in `[lowest, size)`; otherwise an error with the first wrong value and its position."""
-    array = np.asarray(ids)
+    array = even(ids, what)
     if array.dtype.kind == "f":
         whole = np.isfinite(array) & (array == np.floor(array))
         if not whole.all():

@@ -1,0 +1,44 @@
+"""What compile, fit, evaluate and predict say about wrong arguments and data; nothing is changed by them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import layers
+
+IDS, LABELS = np.arange(12).reshape(4, 3) % 5, np.array([0.0, 1.0, 1.0, 0.0])
+UNEVEN = [[1, 2], [3], [4, 0, 1], [2]]
+PAD = r"expected rows of one length, received lengths 1 to 3; fill them up with utils\.pad_sequences"
+
+
+def made(**options: Any) -> Any:
+    model = tg.Sequential([layers.Embedding(5, 2), layers.LSTM(3), layers.Dense(1)], name="m")
+    model.compile(**{"optimizer": "sgd", "loss": "mse", **options})
+    return model
+
+
+BAD: list[tuple[Any, str]] = [
+    (lambda m: m.fit(UNEVEN, LABELS, verbose=0), f"x: {PAD}"),
+    (lambda m: m.fit(IDS, UNEVEN, verbose=0), f"y: {PAD}"),
+    (lambda m: m.fit(iter([(UNEVEN, LABELS)]), verbose=0), f"x: {PAD}"),
+    (lambda m: m.predict(UNEVEN, verbose=0), f"x: {PAD}"),
+    (lambda m: m.predict(np.array(UNEVEN, object), verbose=0), "x: expected numbers.*utils.pad_sequences"),
+    (lambda m: m(UNEVEN), f"embedding.*id: {PAD}"),
+    (lambda m: m.fit([np.array(row) for row in UNEVEN], LABELS, verbose=0), "one array per input"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), BAD, ids=range(len(BAD)))
+def test_bad_input_is_named_and_changes_nothing(call: Any, message: str) -> None:
+    model = made()
+    model.train_on_batch(IDS, LABELS)
+    before = model.get_weights()
+    for _ in range(2):
+        with pytest.raises((ValueError, TypeError), match=message):
+            call(model)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    assert model.optimizer.iterations == 1
