@@ -15,6 +15,10 @@ UNEVEN = [[1, 2], [3], [4, 0, 1], [2]]
 PAD = r"expected rows of one length, received lengths 1 to 3; fill them up with utils\.pad_sequences"
 
 
+def at(value: float) -> np.ndarray:
+    return np.where(np.arange(4) == 2, value, 1.0)
+
+
 def made(**options: Any) -> Any:
     model = tg.Sequential([layers.Embedding(5, 2), layers.LSTM(3), layers.Dense(1)], name="m")
     model.compile(**{"optimizer": "sgd", "loss": "mse", **options})
@@ -28,6 +32,14 @@ BAD: list[tuple[Any, str]] = [
     (lambda m: m.predict(UNEVEN, verbose=0), f"x: {PAD}"),
     (lambda m: m.predict(np.array(UNEVEN, object), verbose=0), "x: expected numbers.*utils.pad_sequences"),
     (lambda m: m(UNEVEN), f"embedding.*id: {PAD}"),
+    (lambda m: m.fit(IDS, at(np.inf), verbose=0), r"mean_squared_error: y_true is infinite.*\(2,\)"),
+    (lambda m: m.fit(IDS, at(-1e200), verbose=0), r"y_true is infinite as float32 at position \(2,\)"),
+    (lambda m: m.fit(IDS, LABELS, sample_weight=at(np.nan)), r"sample_weight is NaN or infinite.*\(2,\)"),
+    (
+        lambda m: m.evaluate(IDS, LABELS, sample_weight=at(np.inf)),
+        r"sample_weight is NaN or infinite.*\(2,\)",
+    ),
+    (lambda m: m.fit(iter([(IDS, LABELS, at(np.nan))]), verbose=0), r"sample_weight is NaN or.*\(2,\)"),
     (lambda m: m.fit([np.array(row) for row in UNEVEN], LABELS, verbose=0), "one array per input"),
 ]
 

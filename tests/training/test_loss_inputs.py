@@ -80,14 +80,15 @@ def test_many_classes_with_small_label_types() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"sparse_categorical_crossentropy"}))
-def test_nan_targets_raise_with_position(name: str) -> None:
+def test_targets_that_are_not_finite_raise_with_position(name: str) -> None:
     y, p = sample(CASES[name][0])
-    y[2, 1, 4] = np.nan
-    with pytest.raises(ValueError, match=rf"{name}: y_true is NaN at position \(2, 1, 4\)"):
-        OBJECTS[name]()(y, p)
-    weights = np.ones((4, 3))
-    weights[2, 1] = 0
-    assert np.isfinite(OBJECTS[name]()(y, p, sample_weight=weights).item())
+    for value, what in ((np.nan, "NaN"), (np.inf, "infinite"), (-np.inf, "infinite")):
+        y[2, 1, 4] = value
+        with pytest.raises(ValueError, match=rf"{name}: y_true is {what}.* at position \(2, 1, 4\)"):
+            OBJECTS[name]()(y, p)
+        weights = np.ones((4, 3))
+        weights[2, 1] = 0
+        assert np.isfinite(OBJECTS[name]()(y, p, sample_weight=weights).item())
 
 
 def test_extreme_predictions_stay_finite() -> None:

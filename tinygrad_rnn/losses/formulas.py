@@ -23,23 +23,28 @@ from .values import align, predictions
 
 
 def _loss(formula: Callable[..., Any]) -> Callable[..., Tensor]:
-    """Make a formula a loss function: its arguments become Tensors of one shape and type; no NaN targets."""
+    """Make a formula a loss function: its arguments become Tensors of one shape and type; targets are finite."""
 
     @functools.wraps(formula)
     def function(y_true: Any, y_pred: Any, *args: Any, **options: Any) -> Tensor:
-        name, y_pred, y_true = formula.__name__, predictions(y_pred), convert_to_tensor(y_true)
-        _check_no_nan(y_true, name)
-        result: Tensor = formula(*align(name, cast(y_true, y_pred.dtype), y_pred), *args, **options)
+        name, y_pred = formula.__name__, predictions(y_pred)
+        y_true = cast(convert_to_tensor(y_true), y_pred.dtype)
+        _check_targets(y_true, name)
+        result: Tensor = formula(*align(name, y_true, y_pred), *args, **options)
         return result
 
     return function
 
 
 @repeatable
-def _check_no_nan(y_true: Any, name: str) -> None:
-    if (bad := np.isnan(np.asarray(y_true))).any():
-        position = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueAt(f"{name}: y_true is NaN at position {{}}; mask it, or drop the row", position)
+def _check_targets(y_true: Any, name: str) -> None:
+    """Raise for the first target that is not finite."""
+    y = np.asarray(y_true)
+    good = np.isfinite(y)
+    if not good.all():
+        position = tuple(np.argwhere(~good)[0].tolist())
+        what = "NaN" if np.isnan(y[position]) else f"infinite as {y.dtype}"
+        raise ValueAt(f"{name}: y_true is {what} at position {{}}; mask it, or drop the row", position)
 
 
 @_loss
