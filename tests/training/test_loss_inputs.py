@@ -70,6 +70,29 @@ def test_labels_out_of_range_name_value_and_position(labels: Any, said: str) -> 
             losses.SparseCategoricalCrossentropy(from_logits)(np.array(labels), np.full((2, 2, 5), 0.2))
 
 
+@pytest.mark.parametrize("name", ["BinaryCrossentropy", "BinaryFocalCrossentropy"])
+@pytest.mark.parametrize("wrong", [-1.0, 2, 1.1])
+def test_binary_labels_out_of_range_name_value_and_position(name: str, wrong: float) -> None:
+    p = np.full((2, 3), 0.2)
+    for options in ({}, {"from_logits": True}, {"label_smoothing": 0.2}):
+        loss = getattr(losses, name)(**options)
+        labels = np.zeros((2, 3), type(wrong))
+        labels[1, 2] = wrong
+        with pytest.raises(
+            ValueError, match=rf"label: value {wrong}.* at position \(1, 2\).*valid are 0 to 1"
+        ):
+            loss(labels, p)
+        assert np.isfinite(loss(labels, p, mask=np.array([True, False])).item())
+        for soft in (
+            np.full((2, 3), 0.3),
+            np.full((2, 3), 1 + 1e-6),
+            np.ones((2, 3), bool),
+            np.zeros((2, 3), int),
+        ):
+            assert np.isfinite(loss(soft, p).item())
+        assert loss(np.zeros((0, 3)), p[:0]).item() == 0
+
+
 def test_many_classes_with_small_label_types() -> None:
     p = np.zeros((1, 300))
     p[0, 44] = 1.0

@@ -38,13 +38,23 @@ def _loss(formula: Callable[..., Any]) -> Callable[..., Tensor]:
 
 @repeatable
 def _check_targets(y_true: Any, name: str) -> None:
-    """Raise for the first target that is not finite."""
+    """Raise for the first target that is not finite, or no probability where it has to be one (by more than 0.001)."""
     y = np.asarray(y_true)
-    good = np.isfinite(y)
-    if not good.all():
-        position = tuple(np.argwhere(~good)[0].tolist())
-        what = "NaN" if np.isnan(y[position]) else f"infinite as {y.dtype}"
-        raise ValueAt(f"{name}: y_true is {what} at position {{}}; mask it, or drop the row", position)
+    if name.startswith("binary_"):
+        if not y.size or (y.min() >= -1e-3 and y.max() <= 1 + 1e-3):
+            return
+        good = (y >= -1e-3) & (y <= 1 + 1e-3)
+    elif (good := np.isfinite(y)).all():
+        return
+    position = tuple(np.argwhere(~good)[0].tolist())
+    if np.isfinite(y[position]):
+        raise ValueAt(
+            f"{name}: label: value {y[position]} at position {{}} is out of range; valid are 0 to 1. Several classes "
+            "go with sparse_categorical_crossentropy and one unit for each, -1 and 1 with hinge",
+            position,
+        )
+    what = "NaN" if np.isnan(y[position]) else f"infinite as {y.dtype}"
+    raise ValueAt(f"{name}: y_true is {what} at position {{}}; mask it, or drop the row", position)
 
 
 @_loss
@@ -184,7 +194,8 @@ def binary_crossentropy(
 ) -> Any:
     """`mean −y ln p − (1 − y) ln(1 − p)`, p clipped to [ε, 1 − ε]; logits are p = sigmoid(y_pred), unclipped.
 
-    `label_smoothing` s turns y into `y (1 − s) + s / 2`.
+    `label_smoothing` s turns y into `y (1 − s) + s / 2`. Raises `ValueError` with value and position for a y
+    outside [0, 1].
 
     >>> round(binary_crossentropy([[1.0]], [[0.5]]).item(), 4)
     0.6931
