@@ -25,6 +25,13 @@ def made(**options: Any) -> Any:
     return model
 
 
+def trained(model: Any, loss: Any, y: Any = LABELS) -> None:
+    """Train another model of the same layers with a loss."""
+    other = tg.Sequential(model.layers)
+    other.compile("sgd", loss)
+    other.fit(IDS, y, verbose=0, shuffle=True)
+
+
 BAD: list[tuple[Any, str]] = [
     (lambda m: m.fit(UNEVEN, LABELS, verbose=0), f"x: {PAD}"),
     (lambda m: m.fit(IDS, UNEVEN, verbose=0), f"y: {PAD}"),
@@ -40,8 +47,34 @@ BAD: list[tuple[Any, str]] = [
         r"sample_weight is NaN or infinite.*\(2,\)",
     ),
     (lambda m: m.fit(iter([(IDS, LABELS, at(np.nan))]), verbose=0), r"sample_weight is NaN or.*\(2,\)"),
+    (lambda m: trained(m, lambda y, p: None), "<lambda>: a loss returns a Tensor, received NoneType"),
+    (
+        lambda m: trained(m, lambda y, p: np.mean(np.asarray(p))),
+        "a loss returns a Tensor, received float32.*tg.ops",
+    ),
+    (lambda m: trained(m, lambda y, p: 0.5), "a loss returns a Tensor, received float"),
+    (
+        lambda m: trained(m, "binary_crossentropy", at(3)),
+        r"value 3.0 at position \(2,\) is out of range.* 0 to 1",
+    ),
+    (
+        lambda m: trained(m, "binary_crossentropy", at(-1)),
+        r"value -1.0 at position \(2,\).*-1 and 1 with hinge",
+    ),
     (lambda m: m.fit([np.array(row) for row in UNEVEN], LABELS, verbose=0), "one array per input"),
 ]
+
+
+@pytest.mark.parametrize("value", [3, -1, np.inf, np.nan])
+def test_a_bad_label_in_a_later_batch_names_the_users_row(value: float) -> None:
+    ids, labels = np.random.default_rng(0).integers(0, 5, (100, 3)), np.arange(100) % 2.0
+    model = made(loss="binary_crossentropy", optimizer=tg.optimizers.SGD(1e-3))
+    model.layers[-1].activation = tg.activations.sigmoid
+    model.fit(ids, labels, batch_size=16, verbose=0)
+    labels[97] = value
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"binary_crossentropy: .* at position \(97,\)"):
+            model.fit(ids, labels, batch_size=16, epochs=2, verbose=0)
 
 
 @pytest.mark.parametrize(("call", "message"), BAD, ids=range(len(BAD)))

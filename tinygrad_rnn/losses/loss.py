@@ -44,13 +44,21 @@ class Loss(Serializable):
         raise NotImplementedError(f"{type(self).__name__} must define call(self, y_true, y_pred)")
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Tensor:
-        """The weighted, masked and reduced loss; `ValueError` for shapes and targets that do not fit."""
+        """The weighted, masked and reduced loss.
+
+        Raises `ValueError` for shapes and targets that do not fit, and `TypeError` if `call` gives no Tensor.
+        """
         y_true, y_pred = convert_to_tensor(y_true), predictions(y_pred, self.dtype)
         mask = self._valid(y_true, mask)
         if y_pred.ndim == 1 and self.pointwise and not (mask is None and sample_weight is None):
             y_pred = expand_dims(y_pred, -1)  # a weight per row needs a value per row
         self._check(y_pred, mask)
         values = self.call(without_unused(y_true, sample_weight, mask), y_pred)
+        if not isinstance(values, Tensor):
+            raise TypeError(
+                f"{self.name}: a loss returns a Tensor, received {type(values).__name__}; compute it from y_pred with "
+                "operators and functions of tg.ops, as NumPy's numbers and arrays have no gradient"
+            )
         result: Tensor = reduce_values(values, sample_weight, mask, self.reduction)
         return result
 
