@@ -32,6 +32,23 @@ def test_an_error_in_backward_leaves_every_gradient_untouched() -> None:
 
 
 @pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (lambda y: y, "received (Tensor|ndarray)"),  # of two elements, which could be taken for a pair
+        (lambda y: (y, 3), "received a tuple of (Tensor|ndarray), int"),
+        (lambda y: (y, min, max), "received a tuple of (Tensor|ndarray), builtin_function_or_method, "),
+    ],
+)
+def test_a_custom_gradient_that_returns_no_pair(returned: Any, message: str) -> None:
+    def half(x: Any) -> Any:
+        return returned(ops.tanh(x))
+
+    for x in (leaf(np.ones(2)), np.ones(2)):
+        with pytest.raises(TypeError, match=rf"half: .*returns \(y, grad\), {message}"):
+            tg.custom_gradient(half)(x)
+
+
+@pytest.mark.parametrize(
     ("call", "error", "message"),
     [
         (lambda a, b: a + b, ValueError, r"add: .*\(2, 3\) float64, \(4,\) float64"),

@@ -119,7 +119,12 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
 
     def function(*args: Any) -> Any:
         with switched(grad=False):
-            y, gradient = f(*args)
+            pair = f(*args)
+        if not isinstance(pair, tuple) or len(pair) != 2 or not callable(pair[1]):
+            raise TypeError(
+                f"{name}: a function under custom_gradient returns (y, grad), received {_kind(pair)}"
+            )
+        y, gradient = pair
         inputs = tuple(a._node if isinstance(a, Tensor) else None for a in args)
         value = y._data if isinstance(y, Tensor) else np.array(y)
         if not mode().grad or all(n is None for n in inputs):
@@ -145,6 +150,13 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
 
     function.__name__, function.__doc__ = name, f.__doc__
     return function
+
+
+def _kind(value: Any) -> str:
+    """What a function returned, in words."""
+    if isinstance(value, tuple):
+        return f"a tuple of {', '.join(type(item).__name__ for item in value) or 'nothing'}"
+    return type(value).__name__
 
 
 def _no_replay(*_: Array) -> Array:
