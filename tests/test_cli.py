@@ -160,13 +160,17 @@ def test_bad_samples(finished, tmp_path, capsys):
         ["compare", "x.py", "--time-limit", "0"],
         [],
         ["sample", "m.tgr", "--length", "x"],
+        ["sample", "m.tgr", "--seed", "-4"],
+        ["demo", "--seed", "-1"],
     ],
 )
 def test_bad_usage_exits_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
-    assert "Traceback" not in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert "--seed" not in arguments or f"at least 0, received {arguments[-1]}" in error
 
 
 @pytest.mark.parametrize("command", ["demo", "sample", "compare", "inspect"])

@@ -85,11 +85,15 @@ examples:
   tinygrad-rnn compare my_bptt.py --time-limit 10"""
 
 
-def _positive(text: str) -> int:
-    value = int(text) if text.isascii() and text.removeprefix("-").isdigit() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, received {text}")
+def _positive(text: str, lowest: int = 1) -> int:
+    value = int(text) if text.isascii() and text.removeprefix("-").isdigit() else lowest - 1
+    if value < lowest:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least {lowest}, received {text}")
     return value
+
+
+def _seed(text: str) -> int:
+    return _positive(text, lowest=0)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,7 +112,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--epochs", type=_positive, default=7, metavar="N", help="passes over the text (default: 7)"
     )
-    demo.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same result (default: 0)")
+    demo.add_argument(
+        "--seed", type=_seed, default=0, metavar="N", help="same seed, same result (default: 0)"
+    )
     demo.add_argument(
         "--out", default="demo_out", metavar="DIR", help="folder for the results (default: demo_out)"
     )
@@ -125,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         "--length", type=_positive, default=400, metavar="N", help="characters to write (default: 400)"
     )
     sample.add_argument("--temperature", type=float, default=0.8, metavar="T", help="0 and up (default: 0.8)")
-    sample.add_argument("--seed", type=int, default=None, metavar="N", help="same seed, same text")
+    sample.add_argument("--seed", type=_seed, default=None, metavar="N", help="same seed, same text")
 
     compare = commands.add_parser(
         "compare", help="check a backward pass derived by hand", description=_COMPARE,
