@@ -21,7 +21,12 @@ class Sequential(Model):
     28
     """
 
-    def __init__(self, layers: Sequence[Any] | None = None, **options: Any) -> None:
+    def __init__(self, layers: Sequence[Any] | None = None, *more: Any, **options: Any) -> None:
+        if more or isinstance(layers, (Layer, Symbol)):
+            raise TypeError(
+                f"Sequential: expected one list of layers, received {1 + len(more)} arguments by position; write "
+                "Sequential([a, b])"
+            )
         super().__init__(**options)
         self._stack: list[Layer] = []
         self._between: list[Any] = []  # the symbols before, between and behind the layers

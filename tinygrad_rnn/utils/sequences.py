@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reprlib import repr
 from typing import Any
 
 import numpy as np
@@ -61,12 +62,23 @@ def _fitting(sequence: Any, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
         array = np.empty(len(sequence), object)
         array[:] = list(sequence)
         return array
-    array = np.asarray(sequence)
-    if array.dtype.kind in "iuO" and dtype.kind in "iu":
-        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
-        if array.min() < low or array.max() > high:
-            raise ValueError(
-                f"pad_sequences: {name} holds {array.min()} to {array.max()}, which {dtype} cannot; "
-                "give a larger dtype"
-            )
-    return array.astype(dtype)
+    try:
+        array = np.asarray(sequence)
+    except ValueError:
+        raise ValueError(
+            f"pad_sequences: the elements of {name} have different lengths: {repr(sequence)}"
+        ) from None
+    try:
+        low, high = (np.iinfo(dtype).min, np.iinfo(dtype).max) if dtype.kind in "iu" else (0, 0)
+        fits = low == high or array.dtype.kind not in "iuO" or (low <= array.min() and array.max() <= high)
+        made = array.astype(dtype) if fits else array
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"pad_sequences: {name} is {repr(sequence)}, which {dtype} cannot hold; give dtype=object for texts"
+        ) from None
+    if not fits:
+        raise ValueError(
+            f"pad_sequences: {name} holds {array.min()} to {array.max()}, which {dtype} cannot; "
+            "give a larger dtype"
+        )
+    return made
