@@ -61,6 +61,21 @@ BAD: list[tuple[Any, str]] = [
         lambda m: trained(m, "binary_crossentropy", at(-1)),
         r"value -1.0 at position \(2,\).*-1 and 1 with hinge",
     ),
+    (
+        lambda m: m.fit(IDS, LABELS, class_weight="balanced"),
+        "class_weight: expected a dict.*received 'balanced'",
+    ),
+    (lambda m: m.fit(IDS, LABELS, epoch=2), "m.fit: unknown argument 'epoch'; did you mean 'epochs'"),
+    (lambda m: m.evaluate(IDS, LABELS, batchsize=2), "m.evaluate: .*'batchsize'; did you mean 'batch_size'"),
+    (lambda m: m.predict(IDS, step=2), "m.predict: unknown argument 'step'; did you mean 'steps'"),
+    (lambda m: m.compile("sgd", loss_fn=3), "m.compile: unknown argument 'loss_fn'; did you mean 'loss'"),
+    (lambda m: m.fit(IDS, LABELS, epochs="3"), "fit: epochs must be a whole number, received '3'"),
+    (lambda m: m.fit(IDS, LABELS, epochs=2.5), "fit: epochs must be a whole number, received 2.5"),
+    (lambda m: m.fit(IDS, LABELS, steps_per_epoch="1"), "steps_per_epoch must be a whole number"),
+    (lambda m: m.evaluate(IDS, LABELS, steps="1"), "evaluate: steps must be a whole number, received '1'"),
+    (lambda m: m.predict(IDS, batch_size="a"), "predict: batch_size must be a whole number, received 'a'"),
+    (lambda m: m.fit(IDS, verbose=0), "the output 'dense.*no target for it: give y beside x"),
+    (lambda m: m.fit(IDS, LABELS, validation_data=IDS, verbose=0), r"validation_data=\(x, y\)"),
     (lambda m: m.fit([np.array(row) for row in UNEVEN], LABELS, verbose=0), "one array per input"),
 ]
 

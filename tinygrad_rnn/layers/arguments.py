@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 # Arguments of Keras 1 and 2 that any layer may have had, and what takes their place.
 RETIRED = {
@@ -64,7 +66,9 @@ def check_one(layer: Any, args: tuple[Any, ...]) -> None:
         raise ValueError(f"{layer.name}: expected one tensor, received a {kind} of {len(inputs)}{SEVERAL}")
 
 
-def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
+def refuse_unknown(
+    owner: str, given: Iterable[str], known: Iterable[str], retired: Mapping[str, str] = RETIRED_FROM_RNN
+) -> None:
     """Raise `TypeError` for the first argument that is not known, with its successor or the nearest known name.
 
     >>> refuse_unknown("LSTM", ["time_major"], ["units"])
@@ -76,11 +80,23 @@ def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str]) -> No
     for name in given:
         if name in known:
             continue
-        if name in RETIRED_FROM_RNN:
-            raise TypeError(f"{owner}: the argument {name!r} is no more; instead: {RETIRED_FROM_RNN[name]}")
+        if name in retired:
+            raise TypeError(f"{owner}: the argument {name!r} is no more; instead: {retired[name]}")
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise TypeError(f"{owner}: unknown argument {name!r}{hint}")
+
+
+def spelled(method: Method) -> Method:
+    """Let a method name the nearest argument where it is given one that it does not have."""
+    known = inspect.signature(method).parameters
+
+    @functools.wraps(method)
+    def call(self: Any, *args: Any, **options: Any) -> Any:
+        refuse_unknown(f"{self.name}.{method.__name__}", options, known, {})
+        return method(self, *args, **options)
+
+    return cast(Method, call)
 
 
 def in_order(names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

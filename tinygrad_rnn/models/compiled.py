@@ -136,7 +136,7 @@ class CompileLoss:
             if loss is None:
                 continue
             if target is None:
-                raise ValueError(f"the output {name!r} has a loss, but there is no target for it")
+                raise ValueError(_no_target(f"the output {name!r}"))
             value = loss(target, p, sample_weight=w, mask=getattr(p, "_mask", None))
             values.append(value)
             value = value if weight is None else value * float(weight)
@@ -265,11 +265,18 @@ def _as_loss(loss: Any) -> Any:
     return loss if loss is None or loss in ("crossentropy", "ce") else losses_module.as_loss(loss)
 
 
+def _no_target(output: str) -> str:
+    return (
+        f"{output} has a loss, but there is no target for it: give y beside x, validation_data=(x, y), and batches "
+        "as (x, y)"
+    )
+
+
 def _crossentropy(loss: Any, y: Any, p: Any) -> Any:
     if not isinstance(loss, str):
         return loss
     if y is None:
-        raise ValueError("an output has a loss, but there is no target for it")
+        raise ValueError(_no_target("an output"))
     return losses_module.fitting(loss, np.shape(y), p.shape)
 
 

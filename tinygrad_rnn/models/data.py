@@ -219,6 +219,11 @@ def weighted(batch: Batch, class_weight: Mapping[int, float], one_hot: bool | No
     does not say which (`one_hot` is None), rows of zeros and a one are of the second kind. Raises `ValueError` for
     several outputs, or beside other sample weights.
     """
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(
+            f"class_weight: expected a dict {{class: weight}}, received {class_weight!r}; for equal shares, "
+            "n / (number of classes * np.bincount(y)) is the weight of each class"
+        )
     if batch.sample_weight is not None:
         raise ValueError("class_weight and sample_weight cannot be given together; multiply them yourself")
     y = batch.y

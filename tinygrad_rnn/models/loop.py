@@ -71,6 +71,13 @@ class Hooks:
         return next((place for place in places if place is not None), None)
 
 
+def whole(caller: str, **given: Any) -> None:
+    """Raise `TypeError` for the first argument that is neither a whole number nor None."""
+    for name, value in given.items():
+        if value is not None and not isinstance(value, (int, np.integer)):
+            raise TypeError(f"{caller}: {name} must be a whole number, received {value!r}")
+
+
 def due(epoch: int, freq: int | Iterable[int]) -> bool:
     """Whether to validate after this epoch (from 0)."""
     if isinstance(freq, int):

@@ -15,13 +15,14 @@ import numpy as np
 from .. import optimizers
 from ..callbacks import History
 from ..config import set_random_state
+from ..layers.arguments import spelled
 from ..layers.states import set_kept_states
 from ..layers.symbolic import flatten, map_nested
 from ..layers.tracking import states_kept
 from ..utils.threads import blas_threads_for
 from .compiled import CompileLoss, CompileMetrics, RunningMean
 from .data import ArrayData, Batch, Data, adapt, forever, validation_parts
-from .loop import Hooks, Snapshot, due, interrupt_between_batches, places_of
+from .loop import Hooks, Snapshot, due, interrupt_between_batches, places_of, whole
 from .progress import ProgressBar
 from .recordings import Recordings
 from .steps import Steps, mode_kept, plain
@@ -45,6 +46,7 @@ class Trainer(Steps):
         """What the outputs are called in losses, metrics and logs; empty where only a batch tells."""
         return []
 
+    @spelled
     def compile(
         self,
         optimizer: Any = "rmsprop",
@@ -98,6 +100,7 @@ class Trainer(Steps):
 
     # --- whole data sets ------------------------------------------------------------------------------
 
+    @spelled
     def fit(
         self,
         x: Any = None,
@@ -135,6 +138,8 @@ class Trainer(Steps):
         otherwise layers that keep states start from zeros, at any batch size.
         """
         self._require_compiled("fit")
+        whole("fit", epochs=epochs, initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch)
+        whole("fit", batch_size=batch_size, validation_steps=validation_steps)
         data: Data = adapt(x, y, sample_weight, batch_size, steps_per_epoch)
         held_out: Data | None = None
         if class_weight is not None:
@@ -183,7 +188,7 @@ class Trainer(Steps):
                             f"fit: the data ran out before epoch {epoch + 1} of {epochs}; training ends here. A "
                             "generator serves one pass: let it give enough batches for all epochs, with "
                             "steps_per_epoch, or give a Sequence (PyDataset), which serves many",
-                            stacklevel=2,
+                            stacklevel=3,
                         )
                         break
                     logs, done = found, 0
@@ -197,7 +202,7 @@ class Trainer(Steps):
                             warnings.warn(
                                 f"fit: the validation data ran out before epoch {epoch + 1}; training goes on without. "
                                 "A generator serves one pass: give validation_steps, or a Sequence (PyDataset)",
-                                stacklevel=2,
+                                stacklevel=3,
                             )
                     before = None  # every example has been seen, and fits
                     self.history.ending = epoch, logs
@@ -233,9 +238,10 @@ class Trainer(Steps):
         if not seen:
             return None
         if steps is not None and seen < steps:
-            warnings.warn(f"fit: the data ran out after {seen} of {steps} batches of an epoch", stacklevel=3)
+            warnings.warn(f"fit: the data ran out after {seen} of {steps} batches of an epoch", stacklevel=4)
         return dict(logs)
 
+    @spelled
     def evaluate(
         self,
         x: Any = None,
@@ -252,6 +258,7 @@ class Trainer(Steps):
         Data as in `fit`; `steps` batches of it, if given. The results are printed with `verbose=1` or 2.
         """
         self._require_compiled("evaluate")
+        whole("evaluate", batch_size=batch_size, steps=steps)
         data = adapt(x, y, sample_weight, batch_size, steps)
         self._for_kept_states("evaluate", data)
         hooks = Hooks(self, callbacks or [], {"steps": steps or data.steps, "verbose": verbose})
@@ -276,6 +283,7 @@ class Trainer(Steps):
             hooks.call("on_test_end", logs)
         return dict(logs)
 
+    @spelled
     @mode_kept
     def predict(
         self,
@@ -289,6 +297,7 @@ class Trainer(Steps):
 
         `x` as in `fit`; `steps` batches of it, if given. `verbose` is accepted, and shows nothing.
         """
+        whole("predict", batch_size=batch_size, steps=steps)
         data = adapt(x, batch_size=batch_size, steps=steps)
         n = data.n if isinstance(data, ArrayData) else None
         if isinstance(data, ArrayData) and self._keeps_states():
