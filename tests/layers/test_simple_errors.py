@@ -131,6 +131,19 @@ def test_bad_input_is_named(call: Any, message: str) -> None:
         call()
 
 
+def test_a_softmax_over_one_feature_warns_once() -> None:
+    for layer, x in (
+        (layers.Dense(1, activation="softmax", name="s"), X2),
+        (layers.Dense(1, activation=tg.ops.softmax, name="s"), tg.Input((4,))),
+        (layers.Activation("softmax", name="s"), X2[:, :1]),
+    ):
+        with pytest.warns(UserWarning, match="s: a softmax over one feature is always 1.*sigmoid"):
+            layer(x)
+        layer(x)  # warnings are errors here: the second call is silent
+    layers.Dense(2, activation="softmax")(X2), layers.Dense(1, activation="sigmoid")(X2)
+    layers.Activation("softmax")(X2)
+
+
 def test_a_built_layer_refuses_other_shapes() -> None:
     dense, slope = layers.Dense(2), layers.PReLU()
     dense(X2), slope(X2)

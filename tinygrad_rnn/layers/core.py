@@ -12,7 +12,7 @@ from .. import activations
 from ..bptt.masked import valid_steps
 from ..config import mode
 from ..core.record import followed
-from ..ops import reshape, stack, where
+from ..ops import reshape, softmax, stack, where
 from .arguments import weight_options
 from .layer import Layer, MaskSource
 
@@ -62,6 +62,7 @@ class Dense(Layer):
             raise ValueError(
                 f"{self.name}: expected inputs (batch, ..., features), received shape {input_shape}"
             )
+        warn_of_one(self, self.units)
         self.kernel = self.add_weight((input_shape[-1], self.units), name="kernel", **self.kernel_options)
         self.bias = (
             self.add_weight((self.units,), name="bias", **self.bias_options) if self.use_bias else None
@@ -84,6 +85,15 @@ class Dense(Layer):
         return self.activation(y if self.bias is None else y + self.bias)
 
 
+def warn_of_one(layer: Any, features: int | None) -> None:
+    """Warn, as Keras does, of a softmax over one feature."""
+    if features == 1 and layer.activation is softmax:
+        layer._warn_once(
+            f"{layer.name}: a softmax over one feature is always 1, and nothing in front of it is trained; use "
+            "sigmoid, or one unit per class"
+        )
+
+
 class Activation(Layer):
     """Apply an activation function, given by name or as a function.
 
@@ -97,6 +107,10 @@ class Activation(Layer):
     def __init__(self, activation: Any, **options: Any) -> None:
         super().__init__(**options)
         self.activation = activations.get(activation)
+
+    def build(self, input_shape: Any) -> None:
+        """Nothing to create; a softmax over one feature is warned of."""
+        warn_of_one(self, input_shape[-1] if input_shape else None)
 
     def call(self, inputs: Any) -> Any:
         """Compute the outputs."""
