@@ -42,10 +42,6 @@ BAD: list[tuple[Any, str]] = [
     (lambda m: m.fit(IDS, at(np.inf), verbose=0), r"mean_squared_error: y_true is infinite.*\(2,\)"),
     (lambda m: m.fit(IDS, at(-1e200), verbose=0), r"y_true is infinite as float32 at position \(2,\)"),
     (lambda m: m.fit(IDS, LABELS, sample_weight=at(np.nan)), r"sample_weight is NaN or infinite.*\(2,\)"),
-    (
-        lambda m: m.evaluate(IDS, LABELS, sample_weight=at(np.inf)),
-        r"sample_weight is NaN or infinite.*\(2,\)",
-    ),
     (lambda m: m.fit(iter([(IDS, LABELS, at(np.nan))]), verbose=0), r"sample_weight is NaN or.*\(2,\)"),
     (lambda m: trained(m, lambda y, p: None), "<lambda>: a loss returns a Tensor, received NoneType"),
     (
@@ -98,7 +94,7 @@ def test_bad_input_is_named_and_changes_nothing(call: Any, message: str) -> None
     model.train_on_batch(IDS, LABELS)
     before = model.get_weights()
     for _ in range(2):
-        with pytest.raises((ValueError, TypeError), match=message):
+        with pytest.raises((ValueError, TypeError, FloatingPointError), match=message):
             call(model)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
     assert model.optimizer.iterations == 1

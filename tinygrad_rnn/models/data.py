@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..config import floatx, generator
-from ..core.arrays import ValueAt
 from ..layers.symbolic import flatten, map_nested
 from ..ops.indexing import even
 from ..utils.packing import pack_x_y_sample_weight, unpack_x_y_sample_weight
@@ -248,8 +247,7 @@ def _are_one_hot(y: Any) -> bool:
 
 def _arrays(value: Any, name: str) -> Any:
     """Arrays in the structure given; a list of numbers is one array."""
-    numbers = type(value) is np.ndarray and value.ndim and value.dtype.kind in _NUMBERS
-    if value is None or (numbers and name != "sample_weight"):
+    if value is None or type(value) is np.ndarray and value.ndim and value.dtype.kind in _NUMBERS:
         return value
     if isinstance(value, list) and not any(v is None or hasattr(v, "__array__") for v in flatten(value)):
         value = even(value, name)
@@ -263,10 +261,6 @@ def _arrays(value: Any, name: str) -> Any:
         if array.ndim == 0:
             raise ValueError(
                 f"{name}: expected arrays with the examples on the first axis, received a scalar"
-            )
-        if name == "sample_weight" and not (finite := np.isfinite(array)).all():
-            raise ValueAt(
-                "sample_weight is NaN or infinite at position {}", tuple(np.argwhere(~finite)[0].tolist())
             )
     return made
 

@@ -97,11 +97,14 @@ def places_of(batch: Batch) -> Iterator[None]:
 
 
 def bad_input(batch: Batch) -> ValueAt | None:
-    """Where the first NaN or infinity of the inputs is, in the user's arrays; None if there is none."""
-    for x in flatten(batch.x):
-        if x.dtype.kind == "f" and not (finite := np.isfinite(x)).all():
+    """Where the first NaN or infinity of inputs and weights is, in the user's arrays; None if there is none."""
+    given = [("x", x) for x in flatten(batch.x)] + [
+        ("sample_weight", w) for w in flatten(batch.sample_weight)
+    ]
+    for name, array in given:
+        if array is not None and array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
             place = tuple(np.argwhere(~finite)[0].tolist())
-            return ValueAt("x is NaN or infinite at position {}", place).among(batch.rows)
+            return ValueAt(f"{name} is NaN or infinite at position {{}}", place).among(batch.rows)
     return None
 
 
