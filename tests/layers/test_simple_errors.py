@@ -88,6 +88,7 @@ BAD: list[tuple[Any, str]] = [
         "^Dense: unknown argument 'activaton'; did you mean 'activation'",
     ),
     (lambda: layers.Dropout(0.5, sed=1), "^Dropout: unknown argument 'sed'; did you mean 'seed'"),
+    (lambda: layers.Bidirectional(layers.LSTM(2), merge="sum"), "'merge'; did you mean 'merge_mode'"),
     (lambda: Named(nam="a"), "^Named: unknown argument 'nam'; did you mean 'name'"),
     (
         lambda: tg.Model(input=tg.Input((3,)), output=tg.Input((3,))),
@@ -106,8 +107,11 @@ BAD: list[tuple[Any, str]] = [
         lambda: Own(shape=((None, 2), 3))(X2),
         r"own: the shape of a weight.*received \(\(None, 2\), 3\).*return_state",
     ),
-    (lambda: tg.Sequential(layers.Dense(2), layers.Dense(1)), r"Sequential: .*received 2.*\(\[a, b\]\)"),
-    (lambda: tg.Sequential(layers.Dense(2)), r"Sequential: .*one list of layers, received 1 arguments"),
+    (
+        lambda: tg.Sequential(layers.Dense(2), layers.Dense(1)),
+        r"Sequential: .*received Dense, Dense; write .*\(\[a, b\], name=",
+    ),
+    (lambda: tg.Sequential(layers.Dense(2)), r"Sequential: .*one list of layers, received Dense; write"),
     (lambda: tg.utils.pad_sequences([[1], [1, "a"]]), r"pad_sequences: sequences\[1\] is \[1, 'a'\].*int32"),
     (lambda: tg.utils.pad_sequences([[1], [1, [2]]]), r"pad_sequences: the elements of sequences\[1\] have"),
     (lambda: tg.utils.pad_sequences([[1], [1, None]]), r"pad_sequences: sequences\[1\] is \[1, None\]"),

@@ -57,7 +57,7 @@ class Bidirectional(Recurrent):
             raise ValueError(
                 f"Bidirectional: merge_mode must be one of {list(_MERGE)}, received {merge_mode!r}"
             )
-        refuse_unknown("Bidirectional", options, parameters(Layer))
+        refuse_unknown("Bidirectional", options, parameters(Bidirectional))
         if layer.built:
             warnings.warn(
                 f"Bidirectional({layer.name}): {layer.name} has weights already, which are not used: both "

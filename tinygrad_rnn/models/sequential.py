@@ -23,9 +23,9 @@ class Sequential(Model):
 
     def __init__(self, layers: Sequence[Any] | None = None, *more: Any, **options: Any) -> None:
         if more or isinstance(layers, (Layer, Symbol)):
+            given = ", ".join(type(layer).__name__ for layer in (layers, *more))
             raise TypeError(
-                f"Sequential: expected one list of layers, received {1 + len(more)} arguments by position; write "
-                "Sequential([a, b])"
+                f"Sequential: expected one list of layers, received {given}; write Sequential([a, b], name=...)"
             )
         super().__init__(**options)
         self._stack: list[Layer] = []
