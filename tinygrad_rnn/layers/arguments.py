@@ -55,7 +55,7 @@ RENAMED = {
 
 
 # What to do where one tensor is expected, and several are given.
-SEVERAL = "; take one of them, y, *states = layer(x): a layer with return_state=True gives its states as well"
+SEVERAL = "; take one of them, y, *states = layer(x), or leave out return_state=True in front of it"
 
 
 def check_one(layer: Any, args: tuple[Any, ...]) -> None:
