@@ -108,9 +108,10 @@ class Activation(Layer):
         super().__init__(**options)
         self.activation = activations.get(activation)
 
-    def build(self, input_shape: Any) -> None:
-        """Nothing to create; a softmax over one feature is warned of."""
-        warn_of_one(self, input_shape[-1] if input_shape else None)
+    def check_input(self, inputs: Any) -> None:
+        """All are taken; a softmax over one feature is warned of."""
+        if self.activation is softmax and np.shape(inputs)[-1:] == (1,):
+            warn_of_one(self, 1)
 
     def call(self, inputs: Any) -> Any:
         """Compute the outputs."""
