@@ -269,6 +269,7 @@ def test_every_way_to_run_goes_through_the_same_switches(monkeypatch: Any) -> No
 
     model = tg.Sequential([Look(), layers.LSTM(2), layers.Dense(1)])
     model.compile("sgd", "mse")
+    model(x)  # `fit` would call it once to build it
     asked: list[tuple[bool, bool]] = []
     switches = model._mode
 

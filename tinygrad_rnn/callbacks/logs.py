@@ -87,7 +87,7 @@ class TerminateOnNaN(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Note how many batches were left out so far."""
-        self._skipped = self.model.skipped_batches
+        self._skipped = getattr(self.model, "skipped_batches", 0)
 
     def on_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Look at the loss."""

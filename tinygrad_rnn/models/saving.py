@@ -96,8 +96,8 @@ def load_model(
         model.history.load_state(manifest["history"])
         states = _below("states/", arrays)
         set_kept_states(model, states)  # whether they fit is found out now
-        if model.history.epoch:  # `fit` takes them up, if it goes on there
-            set_kept_states(model, {})
+        set_kept_states(model, {})
+        if model.history.epoch:
             model.left_at = (model.history.epoch[-1] + 1, dict(manifest["random_state"]), states)
         if compile and "compile" in manifest:
             model.compile(**reader.value(manifest["compile"]))
@@ -105,6 +105,8 @@ def load_model(
             optimizer.build([weights[i] for i in manifest["optimizer_variables"]])
             optimizer.load_state(_below("optimizer/", arrays))
             optimizer.swapped = bool(manifest["swapped"])
+            if optimizer.calls and model.left_at is None:  # a training that `fit` does not take up
+                set_kept_states(model, states)
     return model
 
 
