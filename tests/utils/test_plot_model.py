@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,16 @@ def test_options(option: str) -> None:
     for words in OPTIONS[option]:
         assert words in drawn and words not in bare, words
     assert ">GRU<" in bare and ">Input<" in bare
+
+
+def test_outputs_are_listed_in_the_order_of_the_layer_not_of_their_use() -> None:
+    x = tg.Input((5, 3))
+    whole, h, c = layers.LSTM(4, return_sequences=True, return_state=True)(x)
+    last = layers.LSTM(2)(x, initial_state=[layers.Dense(2)(c), layers.Dense(2)(h)])
+    model = tg.Model(x, layers.Concatenate()([last, layers.LSTM(2)(whole)]))
+    drawing = plot_model(model, None, show_shapes=True)
+    box = next(b for b in drawing.svg().split('<g id="') if "out: (None, 5, 4)" in b)
+    assert re.findall(r"out: ([^<]+)<", box) == ["(None, 5, 4)", "(None, 4)", "(None, 4)"]
 
 
 @given(st.sampled_from(["TB", "LR", "BT", "RL"]), st.booleans(), st.booleans())

@@ -164,8 +164,8 @@ class _Plan:
 
 
 def _made(call: Call, read: list[Symbol]) -> list[Any]:
-    """The shapes of what a call makes: of all that is read somewhere."""
-    return list({s.index: s.shape for s in read if s.call is call}.values())
+    """The shapes of what a call makes, in its order: of all that is read somewhere."""
+    return [shape for _, shape in sorted({s.index: s.shape for s in read if s.call is call}.items())]
 
 
 def _shapes(shape: Any) -> list[Any]:
