@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from viz.nets import NETS, bidirectional, lstm, scope, sequence, vanilla, weights
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import Tensor, Variable, graph, no_grad, ops, step, tensor
+from tinygrad_rnn import Tensor, Variable, draw_graph, graph, layers, no_grad, ops, step, tensor
 
 
 def test_columns_of_a_small_graph():
@@ -200,3 +202,33 @@ def test_step_wants_a_number():
             step(bad)
     with scope("outer"), step(np.int64(3)):
         assert tg.config.mode().scope == ("outer", 3)
+
+
+def test_numbers_in_sums_are_kept_although_no_gradient_reads_them():
+    x = tensor(np.array([3.0, 4.0]), requires_grad=True)
+    g = graph((1 - x) + 0.25)
+    assert g.constants == {1: ((0, (), "1"),), 2: ((1, (), "0.25"),)}
+    assert graph(x + np.ones(2)).constants == {1: ((1, None, ""),)}
+
+
+def test_numbers_are_drawn_unless_the_steps_differ():
+    x = tensor(np.array([3.0, 4.0]), requires_grad=True)
+    drawn = draw_graph(((1 - x) / 4 - np.ones(2)) * np.array([[5.0]])).svg()
+    assert chips(drawn) == ["1", "4", "const", "1×1"]
+    with tg.trace():
+        y = x
+        for t in range(3):
+            y = ops.multiply(ops.multiply(y, float(t + 2)), 7.0)
+    alike = draw_graph(y, view="folded", show=("shape",)).svg()
+    assert chips(alike) == ["const", "7"] and "not the same in every step" in alike
+    assert chips(draw_graph(y, view="unrolled", show=("shape",)).svg()) == ["2", "7", "3", "7", "4", "7"]
+
+
+def test_the_cells_show_their_numbers():
+    for cell in (layers.GRUCell(4), layers.LayerNormalization()):
+        drawn = draw_graph(cell, np.ones((2, 4), np.float32)).svg()
+        assert "const" not in chips(drawn) and set(chips(drawn)) >= ({"1"} if "GRU" in repr(cell) else {"4"})
+
+
+def chips(drawn):
+    return re.findall(r'class="chip constant">.*?<text[^>]*>([^<]*)<', drawn)

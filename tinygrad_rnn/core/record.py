@@ -271,7 +271,11 @@ def _binary(op: Op) -> Callable[[Any, Any], Any]:
         else:
             kept_a = copy_unless_frozen(a) if reads_a and left is None and a is x1 else a
             kept_b = copy_unless_frozen(b) if reads_b and right is None and b is x2 else b
-            saved = (y if reads_y else None, kept_a if reads_a else left, kept_b if reads_b else right)
+            if not reads_a:
+                kept_a = _number(a) if left is None else left
+            if not reads_b:
+                kept_b = _number(b) if right is None else right
+            saved = (y if reads_y else None, kept_a, kept_b)
             node = Node(op, NO_ATTRS, (left, right), saved, y.shape, dtype, state.scope)
         if state.monitor is not None:
             y = _own(y)
@@ -280,6 +284,11 @@ def _binary(op: Op) -> Callable[[Any, Any], Any]:
         return Tensor(y, node)
 
     return function
+
+
+def _number(value: Any) -> Any:
+    """A constant that no vjp reads is kept if it is one number, so that a drawing can show it."""
+    return None if getattr(value, "shape", ()) else value
 
 
 NO_ATTRS: dict[str, Any] = {}

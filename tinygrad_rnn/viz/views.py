@@ -19,7 +19,6 @@ SYMBOLS = {
     "equal": "=", "logsumexp": "log Σ exp", "sparse_cross_entropy": "cross-entropy",
 }  # fmt: skip
 INFIX = {"add", "subtract", "multiply", "divide", "matmul", "power"}
-FORMULA = {"-1", "0", "0.5", "1", "2"}  # numbers that belong to a formula; others may come from the data
 
 
 @dataclass
@@ -31,13 +30,16 @@ class Style:
     value: Array  # norms, by row
     grad: Array
     chips: set[int] = field(default_factory=set)  # rows that are drawn inside their readers
+    varied: set[tuple[int, int]] = field(
+        default_factory=set
+    )  # row and position of numbers that steps do not share
 
 
 def folded(graph: Graph, fold: Fold, style: Style, depth: int | None = None) -> Scene:
     """One box per folded node, in a frame per layer and a frame for what repeats in every step."""
     scene = Scene(total_steps=graph.steps)
     box_of: dict[int, int] = {}
-    style.chips = _chip_rows(graph, style, set(fold.last.tolist()))
+    style.chips, style.varied = _chip_rows(graph, style, set(fold.last.tolist())), _varied(graph, fold)
     roots = {int(fold.of[r]) for r in graph.roots}
     for i in range(len(fold)):
         row = int(fold.last[i])
@@ -79,6 +81,7 @@ def layers(graph: Graph, fold: Fold, style: Style, depth: int | None, sizes: dic
     scene = Scene(total_steps=graph.steps)
     box_of: dict[int, int] = {}
     style.chips = {int(i) for i in np.flatnonzero(graph.kind == "parameter")} - set(graph.roots)
+    style.varied = _varied(graph, fold)
     child = graph.children()
     owned: dict[int, set[int]] = {}
     for parent, reader in zip(graph.parents.tolist(), child.tolist(), strict=True):
@@ -127,7 +130,7 @@ def unrolled(graph: Graph, fold: Fold, style: Style, columns: list[int], depth: 
         int(a): int(np.sign(d)) for a, d, c in zip(fold.source, fold.high, fold.carried, strict=True) if c
     }
     shown = set(columns)
-    style.chips = _chip_rows(graph, style, set(range(len(graph))))
+    style.chips, style.varied = _chip_rows(graph, style, set(range(len(graph)))), set()
     box_of: dict[int, int] = {}
     seen: dict[str, int] = {}
     last = {}  # row of each layer in each step, which shows its result
@@ -242,23 +245,26 @@ def _chips(graph: Graph, row: int, style: Style) -> list[tuple[int, Chip]]:
             title = f"{path}\n{shape_text(graph.shape[parent])} {graph.dtype[parent]}"
             found.append((position, Chip(" ".join([text, *lines]), "parameter", title, parent)))
     for position, shape, text in graph.constants.get(row, ()):
-        if text:
-            label = text if text in FORMULA or "value" in style.show else "c"
+        varied = (row, position) in style.varied
+        if text and not varied and (not shape or "value" in style.show):
+            label = text
         else:
-            label = "×".join(map(str, shape)) if shape and "shape" in style.show else "c"
-        found.append(
-            (
-                position,
-                Chip(
-                    label,
-                    "constant",
-                    f"constant, not recorded: {text or shape_text(shape)}"
-                    if shape is not None
-                    else "constant",
-                ),
-            )
-        )
+            label = "×".join(map(str, shape)) if shape and "shape" in style.show else "const"
+        what = "not the same in every step" if varied else text or (shape_text(shape) if shape else "")
+        title = f"constant, not recorded{what and ': '}{what}"
+        found.append((position, Chip(label, "constant", title)))
     return sorted(found, key=lambda pair: pair[0])
+
+
+def _varied(graph: Graph, fold: Fold) -> set[tuple[int, int]]:
+    """Constants of a folded node that are not the same number in all its rows: the row drawn, and the position."""
+    found, seen = set(), {}
+    for row, constants in graph.constants.items():
+        node = int(fold.of[row])
+        for position, _, text in constants:
+            if seen.setdefault((node, position), text) != text:
+                found.add((int(fold.last[node]), position))
+    return found
 
 
 def _chip_rows(graph: Graph, style: Style, readers: set[int]) -> set[int]:
