@@ -91,3 +91,18 @@ def test_lines_can_be_seen_and_the_largest_best(dark):
 def test_contrast_is_that_of_the_guidelines():
     assert contrast("#000000", "#ffffff") == pytest.approx(21) and contrast("#777777", "#777777") == 1
     assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.01)
+
+
+def test_carried_arrows_look_as_the_legend_says():
+    for view, steps in (("folded", None), ("unrolled", [0, 3])):
+        for color_by, look in ((None, "carry"), ("grad", "dash")):
+            loss = traced("hello", 4, backward=True)
+            drawing = draw_graph(loss, view=view, color_by=color_by, steps=steps)
+            arrows = [
+                g for g in ET.fromstring(drawing.svg()).iter(f"{SVG}g") if "edge" in g.get("class").split()
+            ]
+            dashed = [
+                g.get("class").split()[1] for g in arrows if {"carry", "dash"} & {*g.get("class").split()}
+            ]
+            assert len(dashed) > 1 and set(dashed) == {look}  # the last one is that of the legend
+            assert (INKS["carry"][0] in drawing.source) == (color_by is None)

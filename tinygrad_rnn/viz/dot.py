@@ -32,10 +32,12 @@ def body(scene: Scene, direction: str, dark: bool = False, placed: Placement | N
     """
     ink = {name: pair[dark] for name, pair in INKS.items()}
     rank, font = direction, 'fontname="Helvetica"'
+    carry = scene.carry
+    line, words = ("carry", "carry") if carry == "carry" else ("edge", "soft")
     if scene.columns is not None:  # time runs in the given direction, the ops of a step across it
         rank = "BT" if direction in ("LR", "RL") else "LR"
     soft, text = f'fontcolor="{ink["soft"]}"', f'fontcolor="{ink["text"]}"'
-    pins = _pinned_graph(placed, ink, scene.backward) if placed else ""
+    pins = _pinned_graph(placed, ink, ink[line], scene.backward) if placed else ""
     lines = [
         f'\tgraph [{pins}rankdir={rank} nodesep=0.2 ranksep=0.35 bgcolor="{ink["page"]}" {font} {soft}]\n',
         f'\tnode [shape=box style="rounded,filled" {font} fontsize={FONT:g} {text} margin=0.02]\n',
@@ -74,9 +76,9 @@ def body(scene: Scene, direction: str, dark: bool = False, placed: Placement | N
         elif edge.label:
             style.append(f'label="{_quoted(edge.label)}"')
         if edge.carried:
-            ink_of = f'color="{ink["carry"]}" fontcolor="{ink["carry"]}"'
+            ink_of = f'color="{ink[line]}" fontcolor="{ink[words]}"'
             port = f"headport={_SIDE[rank]} " if edge.source != edge.target else ""
-            style.append(f"{port}constraint=false style=dashed class=carry {ink_of}")
+            style.append(f"{port}constraint=false style=dashed class={carry} {ink_of}")
         elif edge.source >= edge.target:
             style.append("constraint=false")
         if edge.mark:
@@ -120,8 +122,9 @@ def foot(scene: Scene, note: str, dark: bool, placed: Placement) -> str:
 
 
 def _swatch(kind: str, dark: bool) -> str:
-    if kind == "carry":
-        return f'<TD><FONT COLOR="{INKS["carry"][dark]}">– – –</FONT></TD>'
+    if kind in ("carry", "dash"):
+        ink = INKS["carry" if kind == "carry" else "edge"][dark]
+        return f'<TD><FONT COLOR="{ink}">– – –</FONT></TD>'
     fill, rim = COLOURS[kind if kind in COLOURS else "op"][2 * dark : 2 * dark + 2]
     style = "ROUNDED,DASHED" if kind == "removed" else "ROUNDED"
     fill = fill if kind in COLOURS else hue(kind, dark)
@@ -141,9 +144,9 @@ def _arrow(path: Path, backward: bool) -> str:
     return f"{'s' if backward else 'e'},{_points([end])} {_points(line[::-1] if backward else line)}"
 
 
-def _pinned_graph(placed: Placement, ink: dict[str, str], backward: bool) -> str:
+def _pinned_graph(placed: Placement, ink: dict[str, str], line: str, backward: bool) -> str:
     """Attributes for a finished layout; what is neither box nor edge goes into the background."""
-    ops = ["".join(f"{c} {len(ink['carry'])} -{ink['carry']} " for c in "cC")]
+    ops = ["".join(f"{c} {len(line)} -{line} " for c in "cC")]
     for path in placed.stubs:
         way = path[::-1] if backward else path
         ops.append(f"S 6 -dashed B {len(way)} {_points(way).replace(',', ' ')}")

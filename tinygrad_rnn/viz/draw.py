@@ -109,7 +109,7 @@ def draw_graph(
     scene.legend = [(kind, f"{SIGNS.get(kind, '')} {kind}".strip()) for kind in LEGEND if kind in kinds]
     scene.legend += palette
     if any(e.carried for e in scene.edges) or scene.loose:
-        scene.legend.append(("carry", "carried to another step"))
+        scene.legend.append((scene.carry, "carried to another step"))
     if not np.any(graph.kind == "op"):
         notes.append(
             "a tensor that was not recorded (made under no_grad, or from nothing that requires a gradient)"

@@ -98,6 +98,11 @@ class Scene:
     backward: bool = False  # the arrows show the way of the gradient
     legend: list[tuple[str, str]] = field(default_factory=list)  # kind or colour, text
 
+    @property
+    def carry(self) -> str:
+        """The look of arrows to other steps: "carry", a colour of its own, or "dash" where colours are quantities."""
+        return "dash" if any(edge.fill for edge in self.edges) else "carry"
+
     def group(
         self, title: str, kind: str, parent: int = -1, layer: str = "", t: int = -1, row: int = 0
     ) -> int:

@@ -77,7 +77,7 @@ def style(theme: str, scaled: bool = False) -> str:
         f"{root} text{{direction:ltr;unicode-bidi:isolate}}"
         f"{root} .small{{font-size:{SMALL:g}px}}{root} .title{{font-size:11px;font-weight:600}}"
         f"{root} .label{{font-weight:500}}{root} .edge path{{fill:none;stroke-width:1.2}}"
-        f"{root} .carry path{{stroke-width:1.6;stroke-dasharray:5 3}}"
+        f"{root} .carry path,{root} .dash path{{stroke-width:1.6;stroke-dasharray:5 3}}"
         f"{root} .halo{{stroke-width:3px;paint-order:stroke;stroke-linejoin:round}}"
         f"{root} .start{{text-anchor:start}}{root} .end{{text-anchor:end}}"
         f"{root} .output>.box{{stroke-width:1.8}}{root} .removed>.box{{stroke-dasharray:5 3}}"
@@ -96,6 +96,7 @@ def style(theme: str, scaled: bool = False) -> str:
 def write(scene: Scene, placed: Placement, title: str, note: str, theme: str) -> str:
     """The SVG document: frames, edges, boxes, then the legend and the note."""
     x0, y0, x1, y1 = bounds(scene, placed)
+    carry = scene.carry
     parts: list[str] = []
     labels: list[str] = []
     for g in sorted(placed.frames):
@@ -105,15 +106,18 @@ def write(scene: Scene, placed: Placement, title: str, note: str, theme: str) ->
     for e in sorted(placed.paths):
         edge, path = scene.edges[e], placed.paths[e]
         a_id, b_id = scene.boxes[edge.source].id, scene.boxes[edge.target].id
-        kind = " ".join(filter(None, ["edge", "carry" * edge.carried, edge.fill, edge.mark]))
+        kind = " ".join(filter(None, ["edge", carry * edge.carried, edge.fill, edge.mark]))
         way = path[::-1] if scene.backward else path
         parts.append(f'<g class="{kind}" data-from="{_xml(a_id)}" data-to="{_xml(b_id)}">{_curve(way)}</g>')
         if edge.label:
-            (x, y), kind = placed.labels.get(e) or near_end(path), "carry" if edge.carried else "soft"
+            (x, y), kind = (
+                placed.labels.get(e) or near_end(path),
+                "carry" if edge.carried and carry == "carry" else "soft",
+            )
             words = _text(x, y + 3.5, edge.label, f"small halo {kind}")
             labels.append(f'<g class="edge-label {kind}">{words}</g>')
     stubs = [path[::-1] if scene.backward else path for path in placed.stubs]
-    parts += [f'<g class="edge carry">{_curve(path)}</g>' for path in stubs]
+    parts += [f'<g class="edge {carry}">{_curve(path)}</g>' for path in stubs]
     parts += labels
     parts += [_box(box, placed.at[i], placed.sizes[i]) for i, box in enumerate(scene.boxes)]
     for text in placed.texts:
@@ -231,20 +235,21 @@ def caption(scene: Scene, note: str, width: float) -> tuple[list[list[Entry]], l
 
 def entry_width(entry: Entry) -> float:
     """Room for a swatch, its text, and the gap to the next one."""
-    return (30 if entry[0] == "carry" else 19) + text_width(entry[1], SMALL) + 14
+    return (30 if entry[0] in ("carry", "dash") else 19) + text_width(entry[1], SMALL) + 14
 
 
 def _legend(entries: list[Entry], x: float, y: float) -> str:
     """Swatches for the kinds of boxes that occur, in one line."""
     out = []
     for kind, text in entries:
-        if kind == "carry":
-            out.append(f'<g class="edge carry"><path d="M{x:.1f},{y - 4:.1f}h24"/></g>')
+        line = kind in ("carry", "dash")
+        if line:
+            out.append(f'<g class="edge {kind}"><path d="M{x:.1f},{y - 4:.1f}h24"/></g>')
         else:
             fill = "" if kind in COLOURS else kind
             swatch = _rect(x, y - 10, 14, 12, 3, "box", fill)
             out.append(f'<g class="{"op" if fill else kind}">{swatch}</g>')
-        out.append(_text(x + (30 if kind == "carry" else 19), y, text, "small soft start"))
+        out.append(_text(x + (30 if line else 19), y, text, "small soft start"))
         x += entry_width((kind, text))
     return f'<g class="legend">{"".join(out)}</g>'
 
