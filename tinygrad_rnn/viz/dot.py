@@ -11,10 +11,11 @@ from typing import Any
 
 from .blocks import Rect
 from .colours import LEVELS, hue, ink_on
+from .labels import near_end
 from .layered import Path, Point
 from .layout import Placement, place
 from .scene import FONT, SMALL, Box, Scene, text_width
-from .svg import COLOURS, INKS, bounds, caption, entry_width, head, near_end
+from .svg import COLOURS, INKS, bounds, caption, entry_width, head
 from .words import fit
 
 TIMEOUT = 20.0

@@ -9,6 +9,7 @@ import numpy as np
 
 from .blocks import Block, Rect, Turn, framed, lay_out, shifted
 from .columns import along_the_flow
+from .labels import settle
 from .layered import Path, Point, bent, curve
 from .scene import Scene, text_width
 from .ways import Ways
@@ -77,6 +78,7 @@ def place(scene: Scene, direction: str) -> Placement:
     result = _grid(scene, sizes, turn) if unrolled else _nested(scene, sizes, turn)
     result = result.turned(turn)
     result.sizes = real
+    settle(scene, result.labels, result.paths, [(at, real[i]) for i, at in result.at.items()])
     return result
 
 

@@ -6,6 +6,7 @@ import math
 from html import escape
 
 from .colours import LEVELS, hue, ink_on
+from .labels import near_end
 from .layered import Path, Point
 from .layout import Placement
 from .scene import FONT, SIGNS, SMALL, Box, Chip, Scene, chip_width, text_width
@@ -204,16 +205,6 @@ def head(path: Path) -> list[Point]:
     length = math.hypot(x - u, y - v) or 1.0
     dx, dy = 7 * (x - u) / length, 7 * (y - v) / length
     return [(x, y), (x - dx + 3 / 7 * dy, y - dy - 3 / 7 * dx), (x - dx - 3 / 7 * dy, y - dy + 3 / 7 * dx)]
-
-
-def near_end(path: Path) -> Point:
-    """The middle of the last piece of a path that is long enough for a label."""
-    pieces = [path[k : k + 4] for k in range(0, len(path) - 3, 3)]
-    long = [p for p in pieces if abs(p[0][0] - p[3][0]) + abs(p[0][1] - p[3][1]) > 30]
-    p = (long or pieces)[-1]
-    return (p[0][0] + 3 * p[1][0] + 3 * p[2][0] + p[3][0]) / 8, (
-        p[0][1] + 3 * p[1][1] + 3 * p[2][1] + p[3][1]
-    ) / 8
 
 
 def caption(scene: Scene, note: str, width: float) -> tuple[list[list[Entry]], list[str]]:

@@ -90,7 +90,7 @@ function tiles(afresh) {
   world.fixed = el("svg:g", {class: "fixed"});
   for (const e of T.edges) {
     const n = e.path.length / 2;
-    if (!e.tile[0] && !e.tile[1]) world.fixed.append(drawEdge(e, shifted(e.path, () => dx)));
+    if (!e.tile[0] && !e.tile[1]) world.fixed.append(drawEdge({...e, place: e.place && [e.place[0] + dx, e.place[1]]}, shifted(e.path, () => dx)));
     else if (!e.tile[0] || !e.tile[1]) for (const t of world.tiles.keys()) if (joined(T.boxes[e.from], T.boxes[e.to], t, t)) {
       const fixed = k => e.tile[0] ? k >= n - 2 : k < 2, edge = drawEdge({...e, label: ""}, shifted(e.path, k => fixed(k) ? dx : (t - first) * pitch), t);
       edge.dataset.at = t; world.fixed.append(edge);

@@ -1,0 +1,47 @@
+"""Where labels and titles stand: clear of one another, and of the arrows."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from itertools import combinations
+
+import numpy as np
+import pytest
+from viz.pictures import SVG
+from viz.zoo import ZOO
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import draw_graph, layers
+from tinygrad_rnn.viz.scene import SMALL, text_width
+
+
+def labels(root):
+    """Text, left, right and baseline of the labels of arrows."""
+    found = []
+    for g in root.iter(f"{SVG}g"):
+        if "edge-label" in g.get("class").split():
+            text = g.find(f"{SVG}text")
+            half = text_width(text.text, SMALL) / 2
+            found.append(
+                (text.text, float(text.get("x")) - half, float(text.get("x")) + half, float(text.get("y")))
+            )
+    return found
+
+
+def test_labels_of_an_unrolled_gru_do_not_overlap():
+    model = tg.Sequential([tg.Input((3, 3)), layers.GRU(4), layers.Dense(1)])
+    loss = (model(np.ones((2, 3, 3), np.float32)) ** 2).sum()
+    for direction in ("LR", "TB"):
+        found = labels(ET.fromstring(draw_graph(loss, view="unrolled", direction=direction).svg()))
+        assert len(found) > 20
+        for (_, a, b, y), (_, c, d, z) in combinations(found, 2):
+            assert b <= c or d <= a or abs(y - z) >= SMALL
+
+
+@pytest.mark.parametrize("name", ["bidirectional_stack", "encoder_and_decoder", "gru", "attention"])
+def test_labels_seldom_overlap(name):
+    found = labels(ET.fromstring(draw_graph(ZOO[name](), view="unrolled", max_nodes=400).svg()))
+    over = [
+        1 for (_, a, b, y), (_, c, d, z) in combinations(found, 2) if a < d and c < b and abs(y - z) < SMALL
+    ]
+    assert len(over) <= len(found) / 20
