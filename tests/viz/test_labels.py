@@ -45,3 +45,26 @@ def test_labels_seldom_overlap(name):
         1 for (_, a, b, y), (_, c, d, z) in combinations(found, 2) if a < d and c < b and abs(y - z) < SMALL
     ]
     assert len(over) <= len(found) / 20
+
+
+HANDED = {(0, 0): "last t → first t", (0, 1): "last t → last t", (1, 0): "first t → first t"}  # backwards?
+
+
+@pytest.mark.parametrize("ways", HANDED)
+def test_a_state_that_a_decoder_takes_over_is_not_carried_over_a_number_of_steps(ways):
+    x, y = (tg.tensor(np.ones((2, n, 4), np.float32), requires_grad=True) for n in (4, 3))
+    _, *states = layers.LSTM(4, return_state=True, name="encoder", go_backwards=ways[0])(x)
+    decoder = layers.LSTM(4, return_sequences=True, name="decoder", go_backwards=ways[1])
+    drawing = draw_graph(decoder(y, initial_state=states).sum(), view="folded")
+    root = ET.fromstring(drawing.svg())
+    found = [text for text, *_ in labels(root)]
+    assert found.count(HANDED[ways]) == 2 and {text for text in found if text[:2] == "t+"} <= {"t+1"}
+    assert "folded over 4 and 3 steps" in drawing.note
+    carried = [g for g in root.iter(f"{SVG}g") if g.get("class") == "edge carry" and g.get("data-from")]
+    assert len(carried) == 4  # h and c of both
+
+
+def test_two_steps_of_a_loop_between_layers_stay_carried():
+    drawing = draw_graph(ZOO["feedback_between_layers"](2), view="folded")
+    found = [text for text, *_ in labels(ET.fromstring(drawing.svg()))]
+    assert found == ["t−1", "last t"] and "folded over 2 steps" in drawing.note

@@ -24,7 +24,7 @@ from .merge import merge
 from .overview import overview
 from .passes import separate
 from .scene import SIGNS, Scene
-from .views import Style, folded, unrolled
+from .views import Style, folded, spans, unrolled
 
 VIEWS = ("auto", "folded", "unrolled", "layers")
 SHOW = ("shape", "name", "dtype", "value", "grad", "site", "bytes")
@@ -266,7 +266,11 @@ def _scene(
             scene = folded(graph, fold, style, depth)
             if len(scene.boxes) <= max_nodes:
                 if graph.steps > 1:
-                    notes.append(f"folded over {_spaced(graph.steps)} steps")
+                    most, *others = map(_spaced, spans(graph))
+                    less = "".join(
+                        [f" and {n}" for n in others] if len(others) < 2 else [f" to {others[-1]}"]
+                    )
+                    notes.append(f"folded over {most}{less} steps")
                 return scene, view, notes
         view = "layers"
     scene, _, note = overview(graph, labels, style, max_nodes, depth)

@@ -60,9 +60,12 @@ def folded(graph: Graph, fold: Fold, style: Style, depth: int | None = None) -> 
         box_of[i] = len(scene.boxes)
         scene.boxes.append(box)
     _badges(scene)
+    ends = _ends(graph)
     for e in range(len(fold.source)):
         a, b = box_of.get(int(fold.source[e])), box_of.get(int(fold.target[e]))
-        if a is not None and b is not None:
+        if a is not None and b is not None and a < b and (label := _handed(graph, fold, e, ends)):
+            scene.edges.append(Edge(a, b, label, flow=float(fold.flow[e])))
+        elif a is not None and b is not None:
             scene.edges.append(
                 Edge(
                     a,
@@ -258,7 +261,8 @@ def _chips(graph: Graph, row: int, style: Style) -> list[tuple[int, Chip]]:
 
 def _varied(graph: Graph, fold: Fold) -> set[tuple[int, int]]:
     """Constants of a folded node that are not the same number in all its rows: the row drawn, and the position."""
-    found, seen = set(), {}
+    found: set[tuple[int, int]] = set()
+    seen: dict[tuple[int, int], str] = {}
     for row, constants in graph.constants.items():
         node = int(fold.of[row])
         for position, _, text in constants:
@@ -287,6 +291,37 @@ def _badges(scene: Scene) -> None:
     for box in scene.boxes:
         if box.count != common.get(box.group, 1):
             box.badge = f"×{box.count}"
+
+
+def _ends(graph: Graph) -> dict[str, tuple[int, int, int, int]]:
+    """For every layer the steps that run first and last, and the smallest and largest of all its steps."""
+    found: dict[str, tuple[int, int, int, int]] = {}
+    timed = (graph.kind == "op") & (graph.t >= 0)
+    for layer, t in dict.fromkeys(zip(graph.layer[timed].tolist(), graph.t[timed].tolist(), strict=True)):
+        first, _, low, high = found.get(layer, (t, t, t, t))
+        found[layer] = first, t, min(low, t), max(high, t)
+    return found
+
+
+def _handed(graph: Graph, fold: Fold, e: int, ends: dict[str, tuple[int, int, int, int]]) -> str:
+    """What to say of a state that the last step of a layer hands to the first step of another; "" of other edges."""
+    rows = fold.first[[fold.source[e], fold.target[e]]]
+    one, other = graph.layer[rows]
+    once = fold.uses[e] == 1 and min(fold.counts[fold.source[e]], fold.counts[fold.target[e]]) > 1
+    if not once or not (one and other) or one == other or min(graph.t[rows]) < 0:
+        return ""
+    late, delay = int(fold.step_high[e]), int(fold.high[e])
+    t, u = (late, late + delay) if delay < 0 else (late - delay, late)
+    if t != ends[one][1] or u != ends[other][0]:
+        return ""
+    sides = ((t, ends[one]), (u, ends[other]))
+    return " → ".join("first t" if step == low else "last t" for step, (_, _, low, _) in sides)
+
+
+def spans(graph: Graph) -> list[int]:
+    """The numbers of steps that its layers have, the largest first."""
+    every = {high - low + 1 for layer, (_, _, low, high) in _ends(graph).items() if layer and high > low}
+    return sorted(every | {graph.steps}, reverse=True)
 
 
 def _edge_label(graph: Graph, fold: Fold, e: int) -> str:
