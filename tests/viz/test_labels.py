@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+from viz.pages import wait
 from viz.pictures import SVG
 from viz.zoo import ZOO
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import draw_graph, layers
+from tinygrad_rnn import draw_graph, inspect_graph, layers
+from tinygrad_rnn.datasets.text import Vocabulary
+from tinygrad_rnn.models.characters import character_model
 from tinygrad_rnn.viz.scene import SMALL, text_width
 
 
@@ -68,3 +72,50 @@ def test_two_steps_of_a_loop_between_layers_stay_carried():
     drawing = draw_graph(ZOO["feedback_between_layers"](2), view="folded")
     found = [text for text, *_ in labels(ET.fromstring(drawing.svg()))]
     assert found == ["t−1", "last t"] and "folded over 2 steps" in drawing.note
+
+
+CROSSED = """() => {
+    const found = [], texts = [...document.querySelectorAll('svg.graph .group text')];
+    const titles = texts.map(t => [t.textContent, t.getBoundingClientRect()]);
+    for (const path of document.querySelectorAll('svg.graph .edge path')) {
+        const place = path.getScreenCTM(), length = path.getTotalLength();
+        for (let k = 0; k <= 60; k++) {
+            const {x, y} = path.getPointAtLength(length * k / 60).matrixTransform(place);
+            const under = ([, r]) => r.left < x && x < r.right && r.top < y && y < r.bottom;
+            found.push(...titles.filter(under).map(([text]) => text));
+        }
+    }
+    return [titles.length, found];
+}"""
+
+
+def test_arrows_pass_beside_the_titles_of_the_columns(visit):
+    text = "hello hello\n"
+    model = character_model(Vocabulary(text), "lstm", units=4)
+    page = visit(inspect_graph(model, text=text), "#view=unrolled")
+    for show in (0, 1):
+        page.locator("select").first.select_option(index=show)
+        wait(page, "document.querySelectorAll('g.node').length > 6")
+        count, crossed = page.evaluate(CROSSED)
+        assert count > 3 and crossed == []
+    assert "“e”" in page.locator("svg.graph .group text.end").all_text_contents()
+
+
+@pytest.mark.parametrize("direction", ["LR", "RL"])
+def test_arrows_of_a_drawing_pass_beside_the_titles_too(direction):
+    drawing = draw_graph(ZOO["bidirectional_stack"](12), view="unrolled", depth=1, direction=direction)
+    root = ET.fromstring(drawing.svg())
+    titles = [
+        t for g in root.iter(f"{SVG}g") if "step" in g.get("class").split() for t in g.iter(f"{SVG}text")
+    ]
+    for g in root.iter(f"{SVG}g"):
+        if "edge" in g.get("class").split() and g.get("data-from"):
+            numbers = re.findall(r"(-?[\d.]+),(-?[\d.]+)", g.find(f"{SVG}path").get("d"))
+            for (u, v), (x, y) in pairwise([(float(x), float(y)) for x, y in numbers]):
+                for title in titles:
+                    left, line = float(title.get("x")), float(title.get("y")) - 4
+                    if u == x and min(v, y) < line < max(v, y):
+                        assert not left < x < left + text_width(title.text, 11), (
+                            title.text,
+                            g.get("data-from"),
+                        )

@@ -159,8 +159,15 @@ def framed(scene: Scene, g: int, block: Block, turn: Turn) -> Block:
     bottom = PAD + (TITLE if up_v > 0 else 0.0)
     need = text_width(scene.groups[g].title, 11.0) + 16
     width, height = block.size[0] + left + right, block.size[1] + top + bottom
-    if up_u:  # the flow is vertical: the title runs along v
-        extra = max(0.0, need - height) / 2
+    if up_u:  # the flow is vertical: the title runs along v, and what leaves or enters there passes beside it
+        passing = (
+            [path[-1] for path in block.out.values()]
+            if up_u > 0
+            else [path[0] for path in block.into.values()]
+        )
+        mirrored = turn(0.0, 1.0)[0] < 0
+        beside = [bottom + block.size[1] - v if mirrored else top + v for _, v in passing]
+        extra = max(0.0, (need - height) / 2, need - min(beside, default=need))
         top, bottom, height = top + extra, bottom + extra, height + 2 * extra
     else:
         width = max(width, need)

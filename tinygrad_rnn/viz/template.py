@@ -129,7 +129,7 @@ def _tile(graph: Graph, parts: Fold, fold: Fold, style: Style, crowded: bool = F
             continue
         box = make_box(graph, row, f"n{i}", style, i in roots)
         if graph.t[row] >= 0:
-            box.group = scene.group("t", "step", layer=graph.layer[row], t=0)
+            box.group = scene.group(f"t = {graph.steps - 1}", "step", layer=graph.layer[row], t=0)
             box.side = side.get(i, 0)
             if merged and graph.kind[row] == "op":
                 _as_cell(box, graph, row)

@@ -91,8 +91,10 @@ function drawEdge(edge, points, t = -1) {
   }
   return g;
 }
-function frame({kind, at: [x, y, width, height]}, title) {
-  return el("svg:g", {class: "group " + kind}, el("svg:rect", {x, y, width, height, rx: 9}), text(x + 10, y + 16, title, "title soft start"));
+function frame({kind, at: [x, y, width, height]}, title, right = "") {
+  const most = Math.max(3, Math.floor(width / 14 - 2)), words = right.length > most ? right.slice(0, most - 1) + "…" : right;
+  return el("svg:g", {class: "group " + kind}, el("svg:rect", {x, y, width, height, rx: 9}), text(x + 10, y + 16, title, "title soft start"),
+    ...right ? [text(x + width - 10, y + 16, words, "title soft end")] : []);
 }
 function canvas(view) {
   const g = el("svg:g", {}), svg = el("svg:svg", {class: "graph", "aria-hidden": "true", xmlns: SVG}, g);

@@ -65,7 +65,7 @@ function tile(t) {
   const {T} = world, inside = e => e.tile[0] && e.tile[1] && t + e.delay >= 0 && t + e.delay < D.steps;
   const edges = T.edges.filter(e => inside(e) && joined(T.boxes[e.from], T.boxes[e.to], t, t + e.delay));
   const own = T.boxes.filter(b => b.tile && b.roles.some(r => rowAt(r, t) >= 0)).map(b => drawBox(b, t));
-  const back = T.frames.map(f => frame(f, `t = ${t}${letterAt(t)}`)); // frames lie below the arrows from other tiles
+  const back = T.frames.map(f => frame(f, `t = ${t}`, letterAt(t).trim())); // frames lie below the arrows from other tiles
   return [el("svg:g", {}, ...back), el("svg:g", {class: "tile"}, ...edges.map(e => drawEdge(e, e.path, t)), ...own)];
 }
 function tiles(afresh) {
