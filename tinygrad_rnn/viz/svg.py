@@ -73,12 +73,13 @@ def style(theme: str, scaled: bool = False) -> str:
     `scaled` adds the colours of quantities.
     """
     root = f".tg-graph.{theme}"
+    dash = f",{root} .dash path" if scaled else ""
     fixed = (
         f"{root} text{{font-family:{FAMILY};font-size:{FONT:g}px;text-anchor:middle}}"
         f"{root} text{{direction:ltr;unicode-bidi:isolate}}"
         f"{root} .small{{font-size:{SMALL:g}px}}{root} .title{{font-size:11px;font-weight:600}}"
         f"{root} .label{{font-weight:500}}{root} .edge path{{fill:none;stroke-width:1.2}}"
-        f"{root} .carry path,{root} .dash path{{stroke-width:1.6;stroke-dasharray:5 3}}"
+        f"{root} .carry path{dash}{{stroke-width:1.6;stroke-dasharray:5 3}}"
         f"{root} .halo{{stroke-width:3px;paint-order:stroke;stroke-linejoin:round}}"
         f"{root} .start{{text-anchor:start}}{root} .end{{text-anchor:end}}"
         f"{root} .output>.box{{stroke-width:1.8}}{root} .removed>.box{{stroke-dasharray:5 3}}"
