@@ -287,8 +287,9 @@ def _binary(op: Op) -> Callable[[Any, Any], Any]:
 
 
 def _number(value: Any) -> Any:
-    """A constant that no vjp reads is kept if it is one number, so that a drawing can show it."""
-    return None if getattr(value, "shape", ()) else value
+    """A constant that no vjp reads is kept if it is one number, as such, so that a drawing can show it."""
+    shape = getattr(value, "shape", None)
+    return value if shape is None else None if shape else value.item()
 
 
 NO_ATTRS: dict[str, Any] = {}
