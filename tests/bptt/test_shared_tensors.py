@@ -235,3 +235,19 @@ def test_dropout_masks_of_a_cell_stay_in_their_thread() -> None:
             np.testing.assert_array_equal(layer(X, training=False), want)
 
     beside(predict, lambda: layer(few, training=True))
+
+
+def test_a_constant_whose_history_was_freed() -> None:
+    """What lies behind it is not asked, neither by the trial of a plan nor by the backward pass that asks steps."""
+    w = tg.Variable(0.5 * EYE)
+    half = w * 0.5
+    tg.grad((half * half).sum(), w)  # frees what half was computed from
+    x = tg.tensor(X, requires_grad=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UnrolledWarning)
+        y, _ = tg.scan(cell(half), x, [np.ones((2, 3))], derive=True)
+    want, _ = tg.scan(cell(half), x, [np.ones((2, 3))], derive=False)
+    np.testing.assert_allclose(y, want, rtol=1e-12)
+    for out in (y, want):
+        with pytest.raises(RuntimeError, match="was freed"):
+            tg.grad(out.sum(), x)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..config import enable_grad, switched
-from ..core.autodiff import collect, is_nothing, propagate
+from ..core.arrays import is_nothing
+from ..core.autodiff import collect, propagate
 from ..core.op import Array, GradSlot, Leaf, Node
 from ..core.tensor import Tensor
 from .build import Built
@@ -157,7 +158,9 @@ class Call:
         wanted = [leaves[i]._node for _, i in self.plan.built.gradients]
         targets = {node for node in wanted if node is not None}
         with enable_grad(), switched(derive=False):
-            found = propagate(collect(roots), roots, targets, create_graph, self.guarded, through=False)
+            found = propagate(
+                collect(roots, targets), roots, targets, create_graph, self.guarded, through=False
+            )
         return [None if node is None else found.pop(node, None) for node in wanted]
 
 

@@ -96,7 +96,8 @@ def _try_out(
         if not roots or not nodes:
             return
         # of each for itself, though one may be computed from another
-        found = propagate(collect(roots), roots, set(nodes.values()), False, through=False)
+        ends = set(nodes.values())
+        found = propagate(collect(roots, ends), roots, ends, False, through=False)
     with np.errstate(all="ignore"):
         gradients = list(functions["backward"](*arrays, *cotangents, cache).values())
     if built.guarded and not all(np.isfinite(g).all() for g in gradients):

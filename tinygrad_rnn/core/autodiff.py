@@ -6,19 +6,19 @@ recurses, so a graph may be a million ops deep.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from ..config import mode, switched
+from .arrays import nothing
 from .op import LEAF, OPS, PORT, Leaf, Node, Op
 from .record import apply
 from .tensor import Tensor
 
 _by_sequence = attrgetter("seq")
-_ZERO = bytes(16)  # the memory of one number of any type
 MOST_USES = 32  # uses of one weight that are gathered: more would only hold memory
 
 
@@ -90,40 +90,39 @@ Tensor.backward = backward  # type: ignore[assignment, method-assign]
 def _target(x: Any) -> Node:
     if not isinstance(x, Tensor):
         raise TypeError(f"grad: xs must be Tensors, received {type(x).__name__}")
-    if x._node is None:
-        if x.dtype.kind not in "fc":
-            raise TypeError(f"grad: a tensor of {x.dtype} has no gradient; cast it to floats first")
-        raise ValueError(
-            f"grad: the tensor of shape {x.shape} is not recorded; make it with requires_grad=True, "
-            "outside no_grad()"
-        )
-    if isinstance(x._node, Leaf):
-        _check_end(x._node)
-    return x._node
+    why = f"the tensor of shape {x.shape} is not recorded; make it with requires_grad=True, outside no_grad()"
+    node = _recorded(x, "grad", why)
+    if isinstance(node, Leaf):
+        _check_end(node)
+    return node
 
 
 def _root(y: Any, seed: Any, caller: str) -> tuple[Node, Any]:
     """Check one output and its cotangent."""
     if not isinstance(y, Tensor):
         raise TypeError(f"{caller}: expected a Tensor to differentiate, received {type(y).__name__}")
-    if y._node is None:
-        if y.dtype.kind not in "fc":
-            raise TypeError(f"{caller}: a tensor of {y.dtype} has no gradient; cast it to floats first")
-        raise ValueError(
-            f"{caller}: this tensor of shape {y.shape} depends on nothing that requires a gradient "
-            "(or it was computed under no_grad())"
-        )
+    why = f"this tensor of shape {y.shape} depends on nothing that requires a gradient"
+    node = _recorded(y, caller, f"{why} (or it was computed under no_grad())")
     if seed is None:
         if y.size != 1:
             raise ValueError(
                 f"{caller}: expected a scalar, received shape {y.shape}; give the cotangent "
                 f"(gradient= or grad_outputs=) of that shape, or reduce it, e.g. with .sum()"
             )
-        return y._node, np.ones(y.shape, y.dtype)
+        return node, np.ones(y.shape, y.dtype)
     shape = np.shape(seed)
     if shape != y.shape:
         raise ValueError(f"{caller}: the cotangent must have shape {y.shape}, received {shape}")
-    return y._node, seed if isinstance(seed, Tensor) else np.array(seed, dtype=y.dtype)
+    return node, seed if isinstance(seed, Tensor) else np.array(seed, dtype=y.dtype)
+
+
+def _recorded(x: Tensor, caller: str, why: str) -> Node:
+    """The node of a tensor; an error with the reason `why` if it has none."""
+    if x._node is not None:
+        return x._node
+    if x.dtype.kind not in "fc":
+        raise TypeError(f"{caller}: a tensor of {x.dtype} has no gradient; cast it to floats first")
+    raise ValueError(f"{caller}: {why}")
 
 
 def as_tensor(value: Any) -> Tensor | None:
@@ -145,14 +144,16 @@ def _check_end(node: Node) -> None:
         )
 
 
-def collect(roots: list[tuple[Node, Any]]) -> list[Node]:
-    """Every node the roots depend on, latest first."""
+def collect(roots: list[tuple[Node, Any]], ends: Container[Node] = ()) -> list[Node]:
+    """Every node the roots depend on, latest first, but nothing beyond the `ends`."""
     seen = {node for node, _ in roots}
     stack = list(seen)
     nodes: list[Node] = []
     while stack:
         node = stack.pop()
         nodes.append(node)
+        if node in ends and node.op is not LEAF:
+            continue
         if not node.inputs:
             _check_end(node)
             continue
@@ -303,20 +304,6 @@ def masked(g: Any, part: Any) -> Any:
     if isinstance(g, Tensor) or isinstance(part, Tensor):
         return apply(OPS["where"], (g == 0, np.zeros((), part.dtype), part), {})
     return np.where(g == 0, 0, part) if part.dtype == g.dtype else part
-
-
-def nothing(shape: Any, dtype: Any) -> Any:
-    """The cotangent of an output that nothing uses: zeros, all in one place.
-
-    >>> nothing((2, 3), np.float32).tolist(), is_nothing(nothing((2, 3), np.float32))
-    ([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]], True)
-    """
-    return np.ndarray(shape, dtype, _ZERO, strides=(0,) * len(shape))
-
-
-def is_nothing(g: Any) -> bool:
-    """Whether a cotangent is that of an output that nothing uses."""
-    return g.base is _ZERO
 
 
 def _all_vjps(node: Node, g: Any, saved: Any, active: set[Node] | None) -> Sequence[Any]:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ...core.autodiff import MOST_USES, collect, masked, nothing, sum_to
+from ...core.arrays import nothing
+from ...core.autodiff import MOST_USES, collect, masked, sum_to
 from ...core.op import LEAF, PORT, Node, Op
 from ...core.tensor import Tensor
 from .program import At
