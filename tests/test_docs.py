@@ -101,7 +101,9 @@ def test_the_mask_table(what, stays):
     x._mask = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool)
     arguments = {"Dense": [2], "Activation": ["tanh"], "Dropout": [0.5],
                  "SpatialDropout1D": [0.5], "Conv1D": [2, 2], "MaxPooling1D": [2], "AveragePooling1D": [2],
-                 "TimeDistributed": [tg.layers.Dense(2)], "Reshape": [(2, 6)]}  # fmt: skip
+                 "TimeDistributed": [tg.layers.Dense(2)], "Reshape": [(2, 6)], "GaussianNoise": [0.1],
+                 "GaussianDropout": [0.5], "GroupNormalization": [3], "Rescaling": [2.0], "Permute": [(2, 1)],
+                 "Lambda": [lambda x: 2.0 * x]}  # fmt: skip
     for name in script("make_keras").MASKS[what].split():
         layer = getattr(tg.layers, name)(*arguments.get(name, []))
         with warnings.catch_warnings():
