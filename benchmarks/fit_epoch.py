@@ -30,7 +30,6 @@ def programs(rows: int, steps: int, units: int, batches: int) -> tuple[dict[str,
     from tinygrad_rnn.datasets.text import Vocabulary, load_text, windows
     from tinygrad_rnn.models.characters import character_model
     from tinygrad_rnn.models.data import ArrayData
-    from tinygrad_rnn.models.loop import kept_states
     from tinygrad_rnn.models.progress import ProgressBar
     from tinygrad_rnn.utils.threads import blas_threads_for
 
@@ -85,7 +84,7 @@ def programs(rows: int, steps: int, units: int, batches: int) -> tuple[dict[str,
         "optimizer: check, clip, Adam": often(lambda: twin.optimizer.apply(gradients, variables)),
         "metrics: accuracy": often(lambda: twin.compute_metrics(batch.x, batch.y, predictions)),
         "shuffling and batching": lambda: [None for _ in data.batches(shuffle=True)],
-        "looking for kept states": often(lambda: kept_states(twin)),
+        "looking for kept states": often(twin._held_states),
         "looking for penalties": often(lambda: twin.losses),
         "progress bar": progress,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -165,3 +166,13 @@ def test_importing_loads_numpy_and_nothing_else() -> None:
 
     extra = loaded(f"import {PACKAGE}") - loaded("import numpy.random") - set(sys.stdlib_module_names)
     assert extra == {PACKAGE}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT.parent / "benchmarks").glob("*.py")), ids=lambda p: p.name)
+def test_what_benchmarks_import_is_there(path: Path) -> None:
+    """They are run by hand, and seldom."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE:
+            module = importlib.import_module(node.module or "")
+            missing = [a.name for a in node.names if not hasattr(module, a.name)]
+            assert not missing, f"{path.name}:{node.lineno}: {node.module} has no {', '.join(missing)}"
