@@ -163,6 +163,14 @@ def test_a_loaded_model_goes_on_bit_for_bit_after_a_run_that_fails(tmp_path: Pat
     assert same(*found)
 
 
+def test_a_callback_that_is_none_leaves_the_history() -> None:
+    model = regression()
+    history = fit(model)
+    with pytest.raises(TypeError, match="Callback objects"):
+        fit(model, callbacks=["checkpoint"])
+    assert model.history is history
+
+
 def test_a_damaged_backup_leaves_the_rate(tmp_path: Path) -> None:
     tg.utils.set_random_seed(0)
     model = tg.Sequential([tg.Input((5, 3)), L.Dropout(0.5), L.GRU(4), L.Dense(1)])  # with one stream more

@@ -88,7 +88,7 @@ def _check_pure(
         if looks == LOOKS:
             around = Surroundings(step, constants)
             sleep(perf_counter() - start)
-            if elsewhere := around.changes():
+            if elsewhere := around.changes() or around.moved():
                 raise Elsewhere(f"another thread changes {elsewhere}")
             raise Underivable(f"the step changes {changed}" if changed else f"the step draws from {drawn}")
         around = Surroundings(step, constants)

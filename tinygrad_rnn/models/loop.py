@@ -140,10 +140,8 @@ class Snapshot:
         self.optimizer, self.steps = model.optimizer, model.optimizer.snapshot()
         self.states, self.streams = model._held_states(), [(s, s.state) for s in streams(model)]
         self.random, self.history, self.left_at = random_state(), model.history, model.left_at
-        chosen = (
-            (model._compile_loss, "_losses"),
-            (model._compile_metrics, "made"),
-        )  # by the shapes of a first batch
+        # What a first batch decides by its shapes.
+        chosen = (model._compile_loss, "_losses"), (model._compile_metrics, "made")
         self.chosen = [(one, name, getattr(one, name)) for one, name in chosen if one is not None]
 
     def built(self, batches: Iterator[Batch]) -> Iterator[Batch]:

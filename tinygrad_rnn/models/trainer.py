@@ -160,11 +160,10 @@ class Trainer(Steps):
         if append_history and self.history is not None:
             made.epoch = list(self.history.epoch)
             made.history = {name: list(values) for name, values in self.history.history.items()}
-        self.history = made
         steps = steps_per_epoch or data.steps
         params = {"epochs": epochs, "steps": steps, "verbose": verbose}
-        hooks = Hooks(self, [callbacks or [], self.history, ProgressBar(verbose)], params)
-        self.stop_training = False
+        hooks = Hooks(self, [callbacks or [], made, ProgressBar(verbose)], params)
+        self.history, self.stop_training = made, False
         if self.left_at is not None and self.left_at[0] == initial_epoch:
             set_random_state(self.left_at[1])
             set_kept_states(self, self.left_at[2])
@@ -205,7 +204,7 @@ class Trainer(Steps):
                                 stacklevel=3,
                             )
                     before = None  # every example has been seen, and fits
-                    self.history.ending = epoch, logs
+                    made.ending = epoch, logs
                     hooks.call("on_epoch_end", epoch, logs)
                     if self.stop_training:
                         break
@@ -216,7 +215,7 @@ class Trainer(Steps):
                 raise
             finally:
                 hooks.end(logs)
-        return self.history
+        return made
 
     def _epoch(
         self, batches: Iterator[Batch], steps: int | None, hooks: Hooks, interrupted: Any, done: int
