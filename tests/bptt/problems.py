@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,10 @@ from bptt import hard_cells, known_cells, odd_cells, op_cells, pair_cells, row_c
 from bptt.cells import Cell, M
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.bptt.compose import compose
+from tinygrad_rnn.bptt.step.tracer import trace
+from tinygrad_rnn.config import switched
+from tinygrad_rnn.ops import convert_to_tensor
 
 FUNCTIONS: dict[str, tuple[Callable[..., Any], Cell]] = {
     f.__name__: (f, cell)
@@ -53,6 +58,13 @@ class Problem:
         xs = tuple(self.xs) if len(self.xs) > 1 else self.xs[0]
         outputs, last = tg.scan(self.step, xs, self.states, self.constants, **options)
         return list(outputs) if isinstance(outputs, tuple) else [outputs], last
+
+    def composed(self, *off: str, naming: bool = True) -> str:
+        """The source for this batch size, without some passes: as it is written, not tried out."""
+        xs = [(t._data[:, 0], True) for t in map(convert_to_tensor, self.xs)]
+        states = [(t._data, True) for t in map(convert_to_tensor, self.states)]
+        with switched(grad=True, monitor=None), tg.bptt.without(*off) if off else nullcontext():
+            return compose(trace(self.step, xs, states, self.constants, len(self.xs) > 1, naming), True)[0]
 
     def alone(self, name: str, k: int) -> Problem:
         """The same, where only the leaf of number `k` has a gradient."""

@@ -37,7 +37,7 @@ def fast_tanh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 @types
 def test_one_call_less_where_factors_are_neighbours(name: str, dtype: str) -> None:
     p = problem(name, 2, 3, dtype)
-    found, before = source(p), source(p, "pairs")
+    found, before = p.composed(), p.composed("pairs")
     count = {"no": 0, "pairs": 2}.get(name.partition("_")[0], 1)
     assert len(re.findall(r"^ +multiply\(.*out=products", found, re.M)) == count
     (forward, backward), calls_before = calls_in_loops(found), calls_in_loops(before)

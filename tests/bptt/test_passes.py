@@ -12,6 +12,7 @@ from bptt.problems import FUNCTIONS, Result, close, every_cell, is_derived, prob
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
+from tinygrad_rnn.bptt.explain import calls_in_loops
 from tinygrad_rnn.bptt.passes import PASSES
 from tinygrad_rnn.config import mode
 
@@ -82,6 +83,8 @@ def test_explain_says_what_every_pass_does_to_an_lstm() -> None:
     start, end = rows["(the step as it is)"], rows["pairs"]
     assert end[1] <= start[0] / 2 and end[3] < start[2] / 3  # 10 of 22; one less where tanh is fast
     assert tg.explain(layer, x, layer.get_initial_state(2)) == text
+    printed = calls_in_loops(tg.bptt_source(layer, x, layer.get_initial_state(2)))
+    assert [*printed] == list(rows.values())[-1][1::2]
     off = ("merge", "fold", "pairs")
     with tg.bptt.without(*off):
         found = list(counts(tg.explain(layer, x, layer.get_initial_state(2))))

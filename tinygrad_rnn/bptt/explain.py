@@ -77,7 +77,7 @@ def bptt_source(
     return Source(laid_out(_written(step_or_cell, x, states, constants, "bptt_source")))
 
 
-def _written(step: Any, x: Any, states: Any, constants: Any, caller: str) -> str:
+def _written(step: Any, x: Any, states: Any, constants: Any, caller: str, tried: bool = True) -> str:
     if not isinstance(states, (list, tuple, type(None))):
         raise TypeError(f"{caller}: expected a list of states, received a {type(states).__name__}")
     of_a_cell = hasattr(step, "state_size") and not hasattr(step, "derivable_step")
@@ -109,7 +109,7 @@ def _written(step: Any, x: Any, states: Any, constants: Any, caller: str) -> str
     try:
         with switched(grad=True, monitor=None):
             examine(step, inputs, constants, several)
-            text = written(step, inputs, constants, several, getattr(layer, "weights", ()))
+            text = written(step, inputs, constants, several, getattr(layer, "weights", ()), tried)
     except Underivable as error:
         raise Underivable(f"{caller}: {error}") from error
     first, rest = text.split("\n", 1)
@@ -128,7 +128,7 @@ def explain(
     before = None
     for k in range(len(off) + 1):
         with switched(passes=frozenset(off[k:]) | mode().passes):
-            text = _written(step_or_cell, x, states, constants, "explain")
+            text = _written(step_or_cell, x, states, constants, "explain", tried=False)
         count = calls_in_loops(text)
         if before is not None:
             rows.append((off[k - 1], before, count))

@@ -25,14 +25,22 @@ SMALLER = 0.25  # times the values that were given
 LARGE = 33  # examples of a batch, for which it is tried out as well
 
 
-def written(step: Any, inputs: Any, constants: Any, several_in: bool, weights: Sequence[Tensor] = ()) -> str:
-    """The source, whose functions gave what the recorded steps give.
+def written(
+    step: Any,
+    inputs: Any,
+    constants: Any,
+    several_in: bool,
+    weights: Sequence[Tensor] = (),
+    tried: bool = True,
+) -> str:
+    """The source, whose functions gave what the recorded steps give; not `tried`, that for this batch size.
 
     `weights` are the first of its arguments behind inputs and states, in this order.
     """
     surroundings = Surroundings(step, constants)
     try:
-        return _Writing(step, inputs, constants, several_in, weights).text()
+        writing = _Writing(step, inputs, constants, several_in, weights)
+        return writing.text() if tried else writing.of_this()
     finally:
         surroundings.undo()
 
@@ -45,9 +53,13 @@ class _Writing:
         self.weights = weights
         self.batch = inputs[0][0][0].shape[0]
 
+    def of_this(self) -> str:
+        """For the batch size that was given, not tried out."""
+        return self._built(self.batch)[0].text
+
     def text(self) -> str:
         """For any batch size, or with the size for which alone it holds."""
-        of_this = self._built(self.batch)[0].text
+        of_this = self.of_this()
         try:
             self._try_out(of_this, self.batch)
         except Underivable:
