@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from .step.tracer import Tracer
 from .step.walks import dependents
 
 CALLS_PER_OP = 20  # of functions inside functions, for a chain of ops
+_one_at_a_time = threading.Lock()  # the limit belongs to all threads
 
 
 @dataclass
@@ -50,12 +52,13 @@ def build(tracer: Tracer, saving: bool) -> Built:
 @contextmanager
 def _deep(ops: int) -> Iterator[None]:
     """Let passes and texts follow a chain of so many ops by recursion, which takes no more than memory in Python."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, CALLS_PER_OP * ops))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(before)
+    with _one_at_a_time:
+        before = sys.getrecursionlimit()
+        sys.setrecursionlimit(max(before, CALLS_PER_OP * ops))
+        try:
+            yield
+        finally:
+            sys.setrecursionlimit(before)
 
 
 def _recorded(body: Body) -> list[bool]:

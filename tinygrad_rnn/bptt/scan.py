@@ -83,9 +83,8 @@ def scan(
     monitor = mode().monitor
     watched = monitor is not None and not monitor.recording
     if watched or (monitor is not None and monitor.tracing):
-        checkpoint = (
-            None  # every op is to be seen; or it is a step of another recurrence, which keeps what it needs
-        )
+        # Every op is to be seen; or it is a step of another recurrence, which keeps what it needs.
+        checkpoint = None
     reason = ""
     if checkpoint or (wanted and not watched and not mode().wide):  # wide: float types are mixed
         try:

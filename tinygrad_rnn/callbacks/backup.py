@@ -142,7 +142,7 @@ class BackupAndRestore(Callback):
         try:
             optimizer.build([weights[i] for i in manifest["optimizer_variables"]])
             optimizer.load_state(_below("optimizer/", arrays))
-            optimizer.swapped = bool(manifest["swapped"])
+            optimizer.swapped = bool(manifest.get("swapped", False))  # older backups do not say
             set_streams(model, manifest["layer_streams"])
             set_kept_states(model, _below("states/", arrays))
             set_random_state(manifest["order"])
