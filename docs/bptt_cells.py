@@ -191,9 +191,8 @@ LSTM = Cell(
             [r"f inside tanh\((?!c\[)"],
             "The same."),
         Row(["c ="],
-            [r"f inside multiply\(i_f\[t\], candidate_beside_c", r"f inside add\(f_c, i_candidate"],
-            "i and f are neighbours in memory, and so are candidate and c_prev: both products are one call, whose "
-            "halves are `i_candidate` and `f_c`. `c[t]` is c_prev, `c[t + 1]` is c."),
+            [r"f inside multiply\(f\[t\], c\[t\]", r"f inside multiply\(i\[t\], candidate", r"f inside add\(c"],
+            "The same: `c[t]` is c_prev, `c[t + 1]` is c, into which the first product is written."),
         Row(["tanh_c =", "h ="],
             [r"f inside tanh\(c\[", r"f inside multiply\(o\[t\]"],
             "h is written straight into the stacked states, which are the output."),

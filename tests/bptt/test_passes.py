@@ -31,7 +31,7 @@ OTHER_ORDER = {
     "same_output_twice": "one tensor is two outputs: their gradients meet before the last step, not in it",
     "twin_states": "one tensor is two states: their gradients meet before the last step, not in it",
     "loss_in_the_step": "while a step is traced, labels are rows of an identity matrix",
-    "pair_of_a_state_kept_twice": "the same, in a step with a pair of products",
+    "products_of_a_state_kept_twice": "the same, in a step with a sum of products",
 }
 
 
@@ -80,12 +80,12 @@ def test_explain_says_what_every_pass_does_to_an_lstm() -> None:
         assert after[0::2] == before[1::2]  # each begins where the one before ended
     for forward, forward_after, backward, backward_after in rows.values():
         assert forward_after <= forward and backward_after <= backward
-    start, end = rows["(the step as it is)"], rows["pairs"]
+    start, end = rows["(the step as it is)"], rows["fold"]
     assert end[1] <= start[0] / 2 and end[3] < start[2] / 3  # 10 of 22; one less where tanh is fast
     assert tg.explain(layer, x, layer.get_initial_state(2)) == text
     printed = calls_in_loops(tg.bptt_source(layer, x, layer.get_initial_state(2)))
     assert [*printed] == list(rows.values())[-1][1::2]
-    off = ("merge", "fold", "pairs")
+    off = ("merge", "fold", "joins")
     with tg.bptt.without(*off):
         found = list(counts(tg.explain(layer, x, layer.get_initial_state(2))))
     assert found == ["(the step as it is)", *[name for name in PASSES if name not in off]]

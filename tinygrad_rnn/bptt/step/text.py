@@ -281,4 +281,4 @@ def batchable(value: Value, per_step: Callable[[Any], bool]) -> bool:
     return op in STATEMENTS or op in VIEWS
 
 
-VIEWS = "part split unstack reshape transpose broadcast_to flip stop getitem beside".split()
+VIEWS = "part split unstack reshape transpose broadcast_to flip stop getitem".split()

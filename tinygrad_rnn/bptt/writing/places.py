@@ -52,12 +52,8 @@ class Places:
         self.names.constants = [self.names.of(c, "w") for c in body.constants]
         for c, name in zip(body.constants, self.names.constants, strict=True):
             self.places[c] = Place(name, "once")
-        for v in self.layout.forward:
-            if v.op == "beside":
-                self._beside(v)
         for state in body.states:
-            if state not in self.places:
-                self._state_buffer(state)
+            self._state_buffer(state)
             if state.shape == ():
                 self.scalars.add(self.places[state].name)
 
@@ -73,27 +69,18 @@ class Places:
                 steps = ":-1" if part.op == "x" else ":"
                 self.in_rows[part] = f"{whole}[{steps}, :, {start}:{stop}]"
 
-    def _beside(self, v: Value) -> None:
-        """The buffer in which a state lies behind a group of gates; it has a step more than these, as states have."""
-        gate, state = v.args
-        group = self.layout.memory(gate)
-        n, name = group.shape[0], self.naming.of(group)
-        both = Value("both", (), {}, (n + 1, *state.shape), state.dtype)
-        kept = group in self.layout.stacked or self._is_kept(state)
-        pair = f"{gate.label or name}_beside_{state.label}"
-        place = self._steps(self.names.new(pair if n == 1 else f"{name}_beside_{state.label}"), both, kept)
-        steps = ":, " * kept
-        self.places[group] = self._part(place, name, f"{steps}:{n}")
-        self.places[state] = self._part(place, state.label, f"{steps}{n}")
-        self.places[v] = place if n == 1 else self._part(place, self.names.new(pair), f"{steps}{n - 1}:")
-
     def _state_buffer(self, state: Value) -> None:
+        """The buffer of a state: for all steps and what comes after the last, or for two steps by turns."""
         name = state.label
         if state in self.in_rows:
             self.places[state] = Place(name, "stack", contiguous=False, long=True)
             self.memory.made[f"all_{name}"] = self.in_rows[state]
+        elif self._is_kept(state):
+            self.places[state] = Place(name, "stack", long=True)
+            self.memory.made[f"all_{name}"] = self.empty(state, "T + 1")
         else:
-            self.places[state] = self._steps(name, state, self._is_kept(state))
+            self.places[state] = Place(name, "ring")
+            self.memory.made[name] = f"[{self.empty(state)} for _ in range(2)] * (T // 2 + 1)"
 
     def _is_kept(self, state: Value) -> bool:
         """Whether a state is read outside of the forward loop."""
@@ -101,18 +88,9 @@ class Places:
         group = [u for u in self.layout.order if self.layout._buffer(u) in members] + members
         outside = [u for v in (state, *group) for u in self.layout._readers(v)]
         loops = {self.layout.region[u] for u in outside if u.op != "never"}
-        views = [u for u in self.layout.users.get(state, []) if is_view(u) and u.op != "beside"]
+        views = [u for u in self.layout.users.get(state, []) if is_view(u)]
         read = loops - {"f-loop"} or not self.layout.stacked.isdisjoint(group)
         return bool(read or views or state in self.layout.ends)
-
-    def _steps(self, name: str, v: Value, kept: bool) -> Place:
-        """The buffer of a state: for all steps and what comes after the last, or for two steps by turns."""
-        if kept:
-            self.memory.made[f"all_{name}"] = self.empty(v, "T + 1")
-            return Place(name, "stack", long=True)
-        shape = shape_text(v.shape)
-        self.memory.made[name] = f"[np.empty({shape}, {self._type(v)}) for _ in range(2)] * (T // 2 + 1)"
-        return Place(name, "ring")
 
     # --- shapes and types ---------------------------------------------------------------------------
 
@@ -197,17 +175,13 @@ class Places:
         outer = self.place(joined)
         stacked = outer.kind == "stack"
         rest = "" if v.shape or stacked else "..., "  # an array without axes, not a number
-        place = self._part(outer, self.naming.of(v), rest + index_in(joined, k, stacked))
+        index = rest + index_in(joined, k, stacked)
+        place, ring = replace(outer, name=self.naming.of(v), contiguous=False), outer.kind == "ring"
+        text = f"[s[{index}] for s in {outer.name}]" if ring else f"{outer.whole}[{index}]"
+        self.memory.made[place.whole] = text
         if v.shape == ():
             self.scalars.add(place.name)
         return place
-
-    def _part(self, outer: Place, name: str, index: str) -> Place:
-        """A named part of a buffer."""
-        part, ring = replace(outer, name=name, contiguous=False), outer.kind == "ring"
-        text = f"[s[{index}] for s in {outer.name}]" if ring else f"{outer.whole}[{index}]"
-        self.memory.made[part.whole] = text
-        return part
 
     def step(self, v: Any) -> str:
         """The text of a value inside the loop."""

@@ -45,11 +45,6 @@ NOTATION = (  # what has to be explained: a pattern that finds it, the term and 
         "{1} less the mean of each row, which normalization would take out of the product",
     ),
     (r"\b(?:all_)?((\w+?)_blocks)\b", "{1}", "{2} seen gate by gate: (gates, batch, units)"),
-    (
-        r"\b(?:all_)?((\w+?)_beside_(\w+))\b",
-        "{1}[t]",
-        "{2} of step t and, behind it, the state {3} before this step, for one product",
-    ),
     (r"\bcolumns\b", "columns", "(units, batch): a product with the weight in front, which is faster here"),
     (r"out=", "out=", "where a result goes, often over what has just been read"),
     (r"\b(?:all_)?d(pre_(\w+?))(?:_by_d\w+)?\b", "{1}", "what {2} is the activation of"),
