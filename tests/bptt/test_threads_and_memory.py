@@ -204,7 +204,7 @@ def test_another_threads_predict_leaves_fit_as_it_is(other: dict[str, Any]) -> N
         np.testing.assert_allclose(beside, alone, rtol=1e-5, atol=1e-6)
 
 
-def test_weights_that_move_in_the_trial_are_no_fault_of_the_step() -> None:
+def test_weights_that_move_in_the_trial_are_no_fault_of_the_step(plans: Any) -> None:
     w = tg.Variable(np.eye(H), dtype="float64")
     outside = ModuleType("outside")
     outside.moves = 2  # type: ignore[attr-defined]
