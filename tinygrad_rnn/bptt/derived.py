@@ -62,9 +62,8 @@ SCAN = Op(
     doc="a whole recurrence, with derived BPTT",
 )
 
-_plans: OrderedDict[Any, Plan | str] = (
-    OrderedDict()
-)  # or why there is none: a trial that failed is not repeated
+# Or why there is none: a trial that failed is not repeated.
+_plans: OrderedDict[Any, Plan | str] = OrderedDict()
 _lock = threading.Lock()
 
 

@@ -153,12 +153,15 @@ def _derived(
     # among the constants, weights in a memory would cost as much as some steps
     left_out = {"regroup"} if given and ordered.sequences[0].shape[1] < regroup.STEPS else set()
     order = go_backwards, not return_sequences
+
+    def without(*passes: str) -> tuple[tuple[Tensor, ...], list[Tensor], bool]:
+        with switched(passes=mode().passes.union(left_out, passes)):
+            return run(ordered, again, checkpoint is not None, order)
+
     try:
-        with switched(passes=mode().passes | left_out):
-            outputs, last, several_out = run(ordered, again, checkpoint is not None, order)
+        outputs, last, several_out = without()
     except Large:  # for the weighted means of pass `lerp`
-        with switched(passes=mode().passes | left_out | {"lerp"}):
-            outputs, last, several_out = run(ordered, again, checkpoint is not None, order)
+        outputs, last, several_out = without("lerp")
     if not return_sequences:
         outputs = tuple(y[:, -1] for y in outputs)
     return (outputs if several_out else outputs[0]), last[:count]
