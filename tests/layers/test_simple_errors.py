@@ -100,6 +100,10 @@ BAD: list[tuple[Any, str]] = [
         r"d: expected one tensor, received a tuple of 3.*return_state",
     ),
     (lambda: layers.Dense(1, name="d")([X2, X2]), "d: expected one tensor, received a list of 2"),
+    (
+        lambda: layers.Dense(1, name="d")([[1.0, 2.0]]),
+        r"d: expected a tensor or an array, .* list; .*np\.array",
+    ),
     (lambda: tg.Sequential([tg.Input((5, 4)), LSTM(), layers.Dense(1, name="d")]), "d: expected one tensor"),
     (lambda: layers.LayerNormalization()(LSTM()(tg.Input((5, 4)))), "normalization.*: expected one tensor"),
     (lambda: layers.Flatten()(STATES), "flatten.*: expected one tensor"),

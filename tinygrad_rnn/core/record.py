@@ -322,4 +322,5 @@ def explain(op: Op, data: list[Any], error: Exception, scope: Scope) -> Exceptio
     got = ", ".join(f"{np.shape(a)} {np.result_type(a)}" for a in data)
     place = f" [{scope}]" if str(scope) else ""
     kind = type(error) if type(error) in (TypeError, IndexError) else ValueError
-    return kind(f"{op.name}: {error}; received {got}{place}")
+    what = str(error).removeprefix(f"{op.name}: ")  # ufuncs name themselves
+    return kind(f"{op.name}: {what}; received {got}{place}")

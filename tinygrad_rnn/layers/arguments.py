@@ -59,11 +59,16 @@ SEVERAL = "; take one of them, y, *states = layer(x), or leave out return_state=
 
 
 def check_one(layer: Any, args: tuple[Any, ...]) -> None:
-    """Raise `ValueError` for several tensors in place of one, if the layer has `one_input`."""
+    """Raise `ValueError` for a list in place of one tensor, if the layer has `one_input`."""
     inputs = args[0] if layer.one_input and args else None
-    if isinstance(inputs, (list, tuple)) and any(hasattr(item, "shape") for item in inputs):
-        kind = type(inputs).__name__
+    if not isinstance(inputs, (list, tuple)):
+        return
+    kind = type(inputs).__name__
+    if any(hasattr(item, "shape") for item in inputs):
         raise ValueError(f"{layer.name}: expected one tensor, received a {kind} of {len(inputs)}{SEVERAL}")
+    raise ValueError(
+        f"{layer.name}: expected a tensor or an array, received a {kind}; make it one by np.array()"
+    )
 
 
 def refuse_unknown(

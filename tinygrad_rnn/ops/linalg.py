@@ -23,7 +23,13 @@ def _matmul(a: Array, b: Array, out: Array | None = None) -> Any:
             return result
         np.copyto(out, result)
         return out
-    return np.matmul(a, b, out=out)
+    try:
+        return np.matmul(a, b, out=out)
+    except ValueError:
+        rows = b.shape[-2:][:1]
+        if a.ndim and b.ndim and a.shape[-1:] != rows:
+            raise ValueError(f"matmul: {a.shape[-1]} columns do not fit {rows[0]} rows") from None
+        raise
 
 
 def _product_of_rows(x: Any, b: Any) -> Any:
