@@ -25,7 +25,10 @@ def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 @every_cell
 def test_the_bits_are_those_without_it(name: str) -> None:
     batch = 1 + 2 * (len(name) % 2)  # both sizes, over all cells
-    joined = Result(problem(name, batch, 4), derive=True)
+    p = problem(name, batch, 4)
+    if p.composed() == p.composed("joins"):
+        return  # it has nothing to do here
+    joined = Result(p, derive=True)
     results = [joined.everything(), Result(problem(name, batch, 4), derive=True).everything()]
     with tg.bptt.without("joins"):
         as_columns = Result(problem(name, batch, 4), derive=True).everything()

@@ -27,7 +27,10 @@ def anew(monkeypatch: pytest.MonkeyPatch) -> None:
 @every_cell
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_bits_are_those_without_it(name: str, batch: int) -> None:
-    spread_out = Result(problem(name, batch, 3), derive=True).everything()
+    p = problem(name, batch, 3)
+    if p.composed() == p.composed("spread"):
+        return  # it has nothing to do here
+    spread_out = Result(p, derive=True).everything()
     with tg.bptt.without("spread"):
         as_it_is = Result(problem(name, batch, 3), derive=True).everything()
     equal(spread_out, as_it_is)
