@@ -99,3 +99,21 @@ def test_x_over_its_norm_at_zero() -> None:
 
     assert gradient_at(unit, [0.0, 0.0]) == [0.0, 0.0]
     close(gradient_at(lambda x: unit(x) * np.array([1.0, 0.0]), [3.0, 4.0]), [0.128, -0.096])
+
+
+@pytest.mark.parametrize("derive", [False, True])
+def test_second_derivatives_by_a_factor_of_0_behind_a_where(derive: bool) -> None:
+    """In a masked recurrence from a state of zeros, the cotangent of `b + 1` is 0, but not by a branch not taken."""
+    h, b = leaf(np.zeros((2, 1))), leaf([1.0])
+    mask = np.array([[True, True], [True, False]])
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        new = states[0] * (b + 1.0) + x
+        return new, [new]
+
+    _, (last,) = tg.scan(step, np.zeros((2, 2, 1)), [h], mask=mask, derive=derive)
+    (slope,) = tg.grad(
+        last.sum(), [b], create_graph=True
+    )  # 2 (b + 1) h of the first example, h of the second
+    (by_h,) = tg.grad(slope.sum(), [h])
+    assert by_h.tolist() == [[4.0], [1.0]]

@@ -302,8 +302,19 @@ def _gathered(uses: list[tuple[Op, tuple[Any, ...]]]) -> Any:
 def masked(g: Any, part: Any) -> Any:
     """`part`, but 0 where the cotangent is 0: `0 · inf` must not become NaN behind a `where`."""
     if isinstance(g, Tensor) or isinstance(part, Tensor):
-        return apply(OPS["where"], (g == 0, np.zeros((), part.dtype), part), {})
+        return apply(OPS["where"], (not_taken(g, part), np.zeros((), part.dtype), part), {})
     return np.where(g == 0, 0, part) if part.dtype == g.dtype else part
+
+
+def not_taken(g: Any, part: Any) -> Any:
+    """Where a cotangent 0 says that a branch was not taken, and the gradient `part` has to stay out.
+
+    If it is to be differentiated again, by `g` too, only where it is not finite: else it is 0 by itself.
+    """
+    monitor = mode().monitor
+    if not isinstance(g, Tensor) or (monitor is not None and monitor.tracing):
+        return g == 0
+    return (g._data == 0) & ~np.isfinite(getattr(part, "_data", part))
 
 
 def _all_vjps(node: Node, g: Any, saved: Any, active: set[Node] | None) -> Sequence[Any]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..config import mode
 from ..core.arrays import to_array
+from ..core.autodiff import not_taken
 from ..core.op import Array
 from ..core.record import elementwise, kernel, primitive, quiet
 from ..core.tensor import Tensor
@@ -25,7 +26,7 @@ def no_leak(g: Any, value: Any) -> Any:
     `0 · inf` is NaN in floating point. A branch that `where` did not take has cotangent 0, and must stay
     out of the gradient even if its own derivative is infinite there.
     """
-    return where(g == 0, 0, value)
+    return where(not_taken(g, value), 0, value)
 
 
 # --- arithmetic ---------------------------------------------------------------------------------
