@@ -26,8 +26,8 @@ ROWS = [
     Row("roll", lambda x: ops.roll(x, (1, -1), (0, 1)), lambda t, x: x.roll((1, -1), (0, 1)), (A,)),
     Row("roll", lambda x: ops.roll(x, 1, (0, 1)), lambda t, x: x.roll((1, 1), (0, 1)), (A,)),
     Row("stack", lambda *xs: ops.stack(xs, axis=-1), lambda t, *xs: t.stack(xs, -1), (A, B)),
-    Row("concatenate", lambda *xs: ops.concatenate(xs), lambda t, *xs: t.cat(xs, -1), (A, B)),
-    Row("concatenate", lambda *xs: ops.concatenate(xs, axis=0), lambda t, *xs: t.cat(xs, 0), (A, B)),
+    Row("concatenate", lambda *xs: ops.concatenate(xs, axis=-1), lambda t, *xs: t.cat(xs, -1), (A, B)),
+    Row("concatenate", lambda *xs: ops.concatenate(xs), lambda t, *xs: t.cat(xs, 0), (A, B)),
     Row(
         "concatenate",
         lambda *xs: ops.concatenate(xs, None),

@@ -11,7 +11,6 @@ from .ops import (
     elu,
     exp,
     expm1,
-    gelu,
     hard_sigmoid,
     leaky_relu,
     log_softmax,
@@ -65,6 +64,16 @@ def relu6(x: Any) -> Any:
     [0.0, 2.0, 6.0]
     """
     return relu(x, max_value=6.0)
+
+
+def gelu(x: Any, approximate: bool = False) -> Any:
+    """`x Φ(x)`, with Φ the normal distribution; `approximate=True` takes the formula with tanh.
+
+    >>> import numpy as np
+    >>> gelu(np.array([1.0])).round(4).tolist()
+    [0.8413]
+    """
+    return ops.gelu(x, approximate)
 
 
 def celu(x: Any, alpha: float = 1.0) -> Any:

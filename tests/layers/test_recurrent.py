@@ -219,8 +219,8 @@ class Minimal(tg.Layer):
 
     def call(self, inputs, states):
         (h,) = states
-        f = tg.ops.sigmoid(tg.ops.concatenate([inputs, h]) @ self.gate)
-        n = tg.ops.tanh(tg.ops.concatenate([inputs, f * h]) @ self.new)
+        f = tg.ops.sigmoid(tg.ops.concatenate([inputs, h], axis=-1) @ self.gate)
+        n = tg.ops.tanh(tg.ops.concatenate([inputs, f * h], axis=-1) @ self.new)
         h = (1.0 - f) * h + f * n
         return h, [h]
 

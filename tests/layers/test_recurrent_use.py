@@ -313,7 +313,7 @@ class Started(tg.Layer):
     def call(self, inputs, states, training=False):
         a, b = states
         b = tg.ops.tanh(b + inputs @ self.w)
-        return tg.ops.concatenate([a, b]), [a * 0.5, b]
+        return tg.ops.concatenate([a, b], axis=-1), [a * 0.5, b]
 
 
 def test_a_cells_own_initial_states_count_alone_and_in_stacks():

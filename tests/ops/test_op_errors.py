@@ -33,8 +33,11 @@ X23 = np.ones((2, 3))
             r"take: value 18446744073709551615 at position \(1,\)",
         ),
         (lambda: ops.take(X23, np.array([-(2**63)]), axis=0), r"take: value -9223372036854775808 at"),
-        (lambda: ops.take_along_axis(X23, np.array([[5]])), r"take_along_axis: value 5"),
-        (lambda: ops.take_along_axis(X23, np.array([0])), r"indices of shape \(1,\) for x of shape \(2, 3\)"),
+        (lambda: ops.take_along_axis(X23, np.array([[5]]), -1), r"take_along_axis: value 5"),
+        (
+            lambda: ops.take_along_axis(X23, np.array([0]), -1),
+            r"indices of shape \(1,\) for x of shape \(2, 3\)",
+        ),
         (lambda: ops.segment_sum(X23, [0, 3], 3), r"segment_sum: value 3 at position \(1,\)"),
         (lambda: ops.segment_sum(X23, [0]), r"\(1,\) ids for data of shape \(2, 3\)"),
         (lambda: ops.scatter([[3]], np.ones(1), (3,)), r"scatter: value 3"),

@@ -21,7 +21,7 @@ from .tensor import Tensor
 
 # Infinities and NaN are values here. Kernels that make them often are `quiet`; for the others, where that would cost
 # too much on every call, a warning is not shown, and where it is turned into an error the kernel runs again.
-warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tinygrad_rnn\.core\.record")
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tinygrad_rnn\.(core|ops)\.")
 
 UFUNCS: dict[np.ufunc, Callable[..., Any]] = {}  # NumPy's function -> ours (Tensor.__array_ufunc__)
 
@@ -149,7 +149,8 @@ def apply(op: Op, args: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
     The general path; plain ops of one and two arguments have shorter ones below.
     """
     if not any([isinstance(a, Tensor) for a in args]):
-        return op.fwd(*[a if isinstance(a, np.ndarray) else as_array(a) for a in args], **attrs)
+        arrays = [a if isinstance(a, np.ndarray) else as_array(a) for a in args]
+        return run(op, op.fwd, arrays, attrs, mode().scope)
     state = mode()
     if len(args) > 1:
         args = promote(op, args)
@@ -208,7 +209,12 @@ def _unary(op: Op) -> Callable[[Any], Any]:
 
     def function(x: Any) -> Any:
         if not isinstance(x, Tensor):
-            return fwd(x if isinstance(x, np.ndarray) else as_array(x))
+            x = x if isinstance(x, np.ndarray) else as_array(x)
+            try:
+                y = fwd(x)
+            except Exception as error:
+                y = _again(op, fwd, [x], {}, error, mode().scope)
+            return fwd(to_float(x)) if grads and y.dtype is not x.dtype and x.dtype.kind in "biu" else y
         data, parent = x._data, x._node
         state = mode()
         try:

@@ -13,14 +13,14 @@ from .op import Array, Node, Op
 from .tensor import Tensor, tensor
 
 
-def stop_gradient(x: Any) -> Any:
+def stop_gradient(variable: Any) -> Any:
     """The same value, through which no gradient flows.
 
     >>> x = tensor(2.0, requires_grad=True)
     >>> grad(x * stop_gradient(x), x).item()
     2.0
     """
-    return x.detach() if hasattr(x, "detach") else x  # a Tensor, or what stands for one
+    return variable.detach() if hasattr(variable, "detach") else variable  # a Tensor, or what stands for one
 
 
 def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:

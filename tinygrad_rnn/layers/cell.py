@@ -183,7 +183,8 @@ def _masked_product(x: Any, kernel: Any, mask: Tensor | None) -> Any:
     masks = [m.reshape(m.shape[0], *(1,) * (x.ndim - 2), m.shape[1]) for m in mask]
     if len(masks) == 1:
         return (x * masks[0]) @ kernel
-    return concatenate([(x * m) @ k for m, k in zip(masks, split(kernel, len(masks), axis=1), strict=True)])
+    columns = split(kernel, len(masks), axis=1)
+    return concatenate([(x * m) @ k for m, k in zip(masks, columns, strict=True)], axis=-1)
 
 
 # --- any cell: a user's has only `call`, a built-in one is cut in two -----------------------------

@@ -89,9 +89,10 @@ class Conv1D(Layer):
         kernels = split(self.kernel, self.groups, axis=-1)
         y = concatenate(
             [
-                concatenate(part) @ reshape(kernel, (-1, kernel.shape[-1]))
+                concatenate(part, axis=-1) @ reshape(kernel, (-1, kernel.shape[-1]))
                 for part, kernel in zip(parts, kernels, strict=True)
-            ]
+            ],
+            axis=-1,
         )
         return self.activation(y if self.bias is None else y + self.bias)
 

@@ -79,13 +79,13 @@ def ones_like(x: Any, dtype: Any = None) -> Tensor:
     return Tensor(np.ones(array.shape, dtype or array.dtype), None)
 
 
-def eye(n: int, m: int | None = None, dtype: Any = None) -> Tensor:
-    """Identity matrix.
+def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Tensor:
+    """`N` rows and `M` (default: as many) columns with 1 on diagonal `k`, 0 elsewhere: the identity matrix.
 
     >>> eye(2).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    return Tensor(np.eye(n, m, dtype=dtype or floatx()), None)
+    return Tensor(np.eye(N, M, k, dtype=dtype or floatx()), None)
 
 
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Tensor:

@@ -64,7 +64,7 @@ def ctc_loss(target: Any, output: Any, target_length: Any, output_length: Any, m
     number, never = np.arange(places.shape[1]), log_p.dtype.type(_NEVER)
     skip = np.full(places.shape, never)  # a label may follow the one before directly if it is another one
     skip[:, 3::2][labels[:, 1:] != labels[:, :-1]] = 0.0
-    emitted = take_along_axis(log_p, np.broadcast_to(places[:, None], (batch, steps, number.size)))
+    emitted = take_along_axis(log_p, np.broadcast_to(places[:, None], (batch, steps, number.size)), axis=-1)
     at = np.broadcast_to(
         np.where(number == 0, 0, never), places.shape
     )  # ln p of being there after the steps so far

@@ -16,6 +16,7 @@ from ..config import mode
 from ..core.arrays import to_array
 from ..core.autodiff import not_taken
 from ..core.op import Array
+from ..core.operands import as_array
 from ..core.record import elementwise, kernel, primitive, quiet
 from ..core.tensor import Tensor
 
@@ -222,15 +223,22 @@ floor_divide: Any = elementwise(
 )
 
 
-def where(condition: Any, x1: Any, x2: Any) -> Any:
+def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
     """Elements of `x1` where `condition` holds, of `x2` elsewhere; the three broadcast.
 
-    The gradient of the branch not taken is exactly 0, even if that branch is infinite or NaN.
+    The gradient of the branch not taken is exactly 0, even if that branch is infinite or NaN. Of a condition alone,
+    the places where it holds: an array of indices for each axis.
 
     >>> where(np.array([True, False]), 1.0, np.array([5.0, 6.0])).tolist()
     [1.0, 6.0]
     """
+    if x1 is None or x2 is None:
+        if x1 is not x2:
+            raise ValueError("where: expected x1 and x2, or neither")
+        return np.nonzero(np.asarray(condition))
     if not any(isinstance(a, Tensor) for a in (condition, x1, x2)):
+        if not (hasattr(x1, "dtype") or hasattr(x2, "dtype")):
+            x1, x2 = as_array(x1), as_array(x2)
         return np.where(condition, x1, x2)
     condition = condition.detach() if isinstance(condition, Tensor) else np.asarray(condition)
     return where_op(condition, x1, x2)

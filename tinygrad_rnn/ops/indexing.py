@@ -185,7 +185,12 @@ def scatter(indices: Any, values: Any, shape: Any) -> Any:
     [3.0, 0.0, 5.0]
     """
     coordinates = np.moveaxis(np.asarray(indices), -1, 0)
-    columns = [check_ids(c, n, "scatter") for c, n in zip(coordinates, shape, strict=False)]
+    columns = []
+    for i, (column, size) in enumerate(zip(coordinates, shape, strict=False)):
+        try:
+            columns.append(check_ids(column, size, "scatter"))
+        except ValueAt as error:
+            raise ValueAt(error.text, (*error.position, i)) from None
     return put_back_op(values, shape=tuple(shape), index=tuple(columns))
 
 
@@ -195,12 +200,14 @@ def _grid(ids: Array, axis: int) -> tuple[Array, ...]:
     return tuple(grid)
 
 
-def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
-    """`y[i, j] = x[i, indices[i, j]]` (for the last axis): one position per element.
+def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """`y[i, j] = x[i, indices[i, j]]` (for axis 1): one position per element (None: in the flattened x).
 
-    >>> take_along_axis(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1], [0]])).tolist()
+    >>> take_along_axis(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1], [0]]), axis=1).tolist()
     [[2.0], [3.0]]
     """
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
     axis = _axis(axis, ndim(x), "take_along_axis")
     length = shape(x)[axis]
     if is_traced(indices) and np.delete(shape(indices), axis).tolist() == np.delete(shape(x), axis).tolist():

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.arrays import time_major
 from ..core.autodiff import sum_to
 from ..core.op import Array
-from ..core.record import kernel, primitive
+from ..core.record import kernel, primitive, quiet
 from . import reduce
 from .elementwise import absolute, where
 from .shape import broadcast_to, expand_dims, ndim, reshape, swapaxes, transpose
@@ -134,6 +134,7 @@ def outer(x1: Any, x2: Any) -> Any:
 
 
 @kernel
+@quiet
 def _einsum(*arrays: Array, subscripts: str) -> Any:
     result = np.einsum(subscripts, *arrays, optimize=len(arrays) > 1)
     return np.array(result) if len(arrays) == 1 else result  # of one array NumPy may return a view

@@ -10,6 +10,7 @@ import numpy as np
 from ..config import epsilon
 from ..core.arrays import time_major
 from ..core.op import Array
+from ..core.operands import as_array
 from ..core.record import elementwise, kernel, primitive, quiet, repeatable
 from .elementwise import clip, erf, exp, expm1, isinf, log, logical_and, minimum, where
 from .indexing import check_ids, is_traced, of_labels, one_hot
@@ -18,6 +19,11 @@ from .reduce import max as amax
 from .shape import _axis, expand_dims, moveaxis, ndim, reshape, shape
 
 # --- activations ----------------------------------------------------------------------------------
+
+
+def _known(x: Any) -> Any:
+    """Lists and numbers as arrays; all else as it is."""
+    return x if hasattr(x, "dtype") else as_array(x)
 
 
 @quiet
@@ -84,6 +90,7 @@ def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
     >>> leaky_relu(np.array([-1.0, 2.0])).tolist()
     [-0.2, 2.0]
     """
+    x = _known(x)
     return where(x > 0, x, negative_slope * x)
 
 
@@ -93,6 +100,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
     >>> elu(np.array([-1.0, 2.0])).round(3).tolist()
     [-0.632, 2.0]
     """
+    x = _known(x)
     return where(x > 0, x, alpha * expm1(minimum(x, 0.0)))
 
 
@@ -105,12 +113,13 @@ def selu(x: Any) -> Any:
     return 1.05070098735548049342 * elu(x, 1.67326324235437728481)
 
 
-def gelu(x: Any, approximate: bool = False) -> Any:
-    """`x Φ(x)`, with Φ the normal distribution; `approximate=True` takes the tanh formula.
+def gelu(x: Any, approximate: bool = True) -> Any:
+    """`x Φ(x)`, with Φ the normal distribution, by a formula with tanh; `approximate=False` is exact.
 
     >>> gelu(np.array([1.0])).round(4).tolist()
-    [0.8413]
+    [0.8412]
     """
+    x = _known(x)
     if approximate:
         return 0.5 * x * (1.0 + tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))
     return 0.5 * x * (1.0 + erf(x * math.sqrt(0.5)))
@@ -122,7 +131,7 @@ def hard_sigmoid(x: Any) -> Any:
     >>> hard_sigmoid(np.array([-4.0, 0.0, 4.0])).tolist()
     [0.0, 0.5, 1.0]
     """
-    return clip(x / 6.0 + 0.5, 0.0, 1.0)
+    return clip(_known(x) / 6.0 + 0.5, 0.0, 1.0)
 
 
 # --- softmax --------------------------------------------------------------------------------------
@@ -154,21 +163,25 @@ log_softmax_op = primitive(
 )  # fmt: skip
 
 
-def softmax(x: Any, axis: int = -1) -> Any:
-    """Positive numbers that sum to 1 along `axis`.
+def softmax(x: Any, axis: int | tuple[int, ...] = -1) -> Any:
+    """Positive numbers that sum to 1 along `axis` (one, or several).
 
     >>> softmax(np.array([1e4, 1e4])).tolist()
     [0.5, 0.5]
     """
+    if isinstance(axis, (tuple, list)):
+        return exp(log_softmax(x, axis))
     return softmax_op(x, axis=_axis(axis, ndim(x), "softmax"))
 
 
-def log_softmax(x: Any, axis: int = -1) -> Any:
+def log_softmax(x: Any, axis: int | tuple[int, ...] = -1) -> Any:
     """Logarithm of `softmax`, exact where the softmax underflows.
 
     >>> log_softmax(np.array([0.0, -1e4])).tolist()
     [0.0, -10000.0]
     """
+    if isinstance(axis, (tuple, list)):
+        return x - logsumexp(x, axis, keepdims=True)
     return log_softmax_op(x, axis=_axis(axis, ndim(x), "log_softmax"))
 
 

@@ -239,13 +239,13 @@ def _tensors(xs: Any, name: str) -> list[Any]:
     return list(xs)
 
 
-def stack(xs: Any, axis: int = 0) -> Any:
+def stack(x: Any, axis: int = 0) -> Any:
     """Join arrays of one shape along a new axis.
 
     >>> stack([np.ones(3), np.zeros(3)]).shape
     (2, 3)
     """
-    xs = _tensors(xs, "stack")
+    xs = _tensors(x, "stack")
     return stack_op(*xs, axis=_axis(axis, len(shape(xs[0])) + 1, "stack"))
 
 
@@ -264,10 +264,10 @@ def unstack(x: Any, num: int | None = None, axis: int = 0) -> tuple[Any, ...]:
     return pieces
 
 
-def concatenate(xs: Any, axis: int | None = -1) -> Any:
-    """Join arrays along an axis that exists (None: flattened). Keras's default axis is −1.
+def concatenate(xs: Any, axis: int | None = 0) -> Any:
+    """Join arrays along an axis that exists: the first by default, as in NumPy (None: flattened).
 
-    >>> concatenate([np.ones((2, 1)), np.zeros((2, 2))]).shape
+    >>> concatenate([np.ones((2, 1)), np.zeros((2, 2))], axis=-1).shape
     (2, 3)
     """
     xs = _tensors(xs, "concatenate")
