@@ -15,6 +15,8 @@ class Callback:
     """Base class: every hook does nothing. `self.model` is the model, `self.params` its numbers of epochs and steps.
 
     Set `self.model.stop_training = True` to end after the current batch. Epochs and batches count from 0.
+    `kept` names the attributes that a run which goes on from a backup takes up: None, text, numbers, arrays, and
+    lists and dicts of these.
 
     >>> class Print(Callback):
     ...     def on_epoch_end(self, epoch, logs=None):
@@ -23,7 +25,8 @@ class Callback:
     0 1.5
     """
 
-    saves: ClassVar[bool] = False  # called last at the end of an epoch: the history that it saves is complete
+    saves: ClassVar[int] = 0  # the order at the end of batches and epochs: what is saved is how the others leave it
+    kept: ClassVar[tuple[str, ...]] = ()
     model: Any = None
     params: dict[str, Any] = {}
 
@@ -34,6 +37,9 @@ class Callback:
     def set_params(self, params: dict[str, Any]) -> None:
         """Called once before training, with `epochs` and `steps` (per epoch; None if unknown)."""
         self.params = params
+
+    def set_others(self, callbacks: list[Callback]) -> None:
+        """Called once before training, with all callbacks."""
 
     def on_train_begin(self, logs: Logs = None) -> None:
         """Before the first epoch."""

@@ -46,7 +46,8 @@ class ModelCheckpoint(MonitorCallback):
     ValueError: ModelCheckpoint: filepath must end in '.tgr', received 'best.keras'
     """
 
-    saves = True
+    saves = 1
+    kept = "best", "seen"
 
     def __init__(
         self,
@@ -72,6 +73,15 @@ class ModelCheckpoint(MonitorCallback):
             raise ValueError(f"ModelCheckpoint: filepath must end in {ending!r}, received {self.filepath!r}")
         self._count = BatchCount(save_freq, "ModelCheckpoint")
         self._epoch = 0
+
+    @property
+    def seen(self) -> int:
+        """How many batches there were since it saved."""
+        return self._count.seen
+
+    @seen.setter
+    def seen(self, batches: int) -> None:
+        self._count.seen = batches
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Note the epoch."""

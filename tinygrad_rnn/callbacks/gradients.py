@@ -51,6 +51,8 @@ class GradientNorms(Callback):
     ([(5,), (5,)], 2)
     """
 
+    kept = "weights", "layers", "steps", "_last"
+
     def __init__(self) -> None:
         self.weights: dict[str, list[float]] = {}
         self.layers: dict[str, list[float]] = {}

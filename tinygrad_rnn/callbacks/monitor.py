@@ -100,6 +100,8 @@ class EarlyStopping(MonitorCallback):
     (True, 3, 1)
     """
 
+    kept = "wait", "best", "best_epoch", "best_weights", "stopped_epoch"
+
     def __init__(
         self,
         monitor: str = "val_loss",

@@ -62,6 +62,8 @@ class ReduceLROnPlateau(MonitorCallback):
     0.05
     """
 
+    kept = "wait", "best", "cooldown_counter"
+
     def __init__(
         self,
         monitor: str = "val_loss",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..callbacks import Callback
+from ..callbacks import BackupAndRestore, Callback
 from ..config import random_state, set_random_state
 from ..core.arrays import ValueAt
 from ..layers.states import streams
@@ -32,12 +32,13 @@ class Hooks:
         for callback in self.callbacks:
             callback.set_model(model)
             callback.set_params(params)
+            callback.set_others(self.callbacks)
 
     def call(self, hook: str, *args: Any) -> None:
         """Call `hook` of every callback that has it."""
         if hook not in self._methods:
             row = self.callbacks
-            if hook == "on_epoch_end":  # what is saved holds the history of this epoch
+            if hook in ("on_epoch_end", "on_train_batch_end"):  # what is saved is how all others leave it
                 row = sorted(row, key=lambda callback: callback.saves)
             found = [getattr(callback, hook, None) for callback in row]
             self._methods[hook] = [method for method in found if method is not None]
@@ -49,6 +50,9 @@ class Hooks:
         for callback in self.callbacks:
             callback.on_train_begin()
             self._begun.append(callback)
+        for callback in self.callbacks:
+            if isinstance(callback, BackupAndRestore):
+                callback.give_back()
 
     def end(self, logs: dict[str, Any]) -> None:
         """End it for those that began it."""
