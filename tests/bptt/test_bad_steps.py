@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import pickle
 from functools import partial
 from typing import Any
 
@@ -323,3 +326,52 @@ def test_a_step_is_not_refused_for_what_another_one_of_the_same_code_did(make: A
     both(lambda: make("none"))
     x = tg.tensor(inputs(), requires_grad=True)
     assert is_derived(tg.scan(make("none"), x, start(), derive=True)[0])
+
+
+def _caught(h: Any) -> bool:
+    try:
+        return bool(ops.max(h) > 4)
+    except ValueError:  # as a refusal is
+        return False
+
+
+def _suppressed(h: Any) -> bool:
+    with contextlib.suppress(Exception):
+        return float(ops.max(h)) > 4
+    return False
+
+
+def _as_another_error(h: Any) -> bool:
+    try:
+        return ops.max(h).item() > 4
+    except ValueError:
+        raise RuntimeError("not this one") from None
+
+
+@pytest.mark.parametrize(
+    "is_large",
+    [
+        _caught,
+        _suppressed,
+        _as_another_error,
+        lambda h: copy.copy(h).numpy().max() > 4,
+        lambda h: copy.deepcopy([h])[0].numpy().max() > 4,
+        lambda h: pickle.loads(pickle.dumps(h)).numpy().max() > 4,
+    ],
+    ids="caught suppressed another copy deepcopy pickle".split(),
+)
+def test_a_value_that_is_read_behind_a_refusal_or_a_copy(is_large: Any) -> None:
+    """It becomes large after the steps on which a plan would be tried out."""
+
+    def step(x: Any, s: Any, c: Any) -> Any:
+        h = x + s[0]
+        if is_large(h):
+            h = h * 0.0
+        return h, [h]
+
+    x = np.ones((N, 9, H))
+    with pytest.warns(UnrolledWarning, match="reads the value of a tensor"):
+        found, _ = tg.scan(step, x, start(), derive=True)
+    want, _ = tg.scan(step, x, start(), derive=False)
+    np.testing.assert_array_equal(found, want)
+    assert np.asarray(want)[:, -1].max() < 9

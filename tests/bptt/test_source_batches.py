@@ -88,3 +88,15 @@ def test_a_source_is_tried_out_before_it_is_shown(monkeypatch: pytest.MonkeyPatc
 
     with pytest.raises(ValueError, match="derived values differ from those of the recorded steps"):
         tg.bptt_source(step, np.ones((2, 4)), [np.ones((2, 4))])
+
+
+@pytest.mark.parametrize("constants", [tuple, lambda memory: {"memory": memory[0]}], ids=["tuple", "dict"])
+def test_constants_grow_with_the_batch(constants: Any) -> None:
+    def step(x: Any, states: Any, given: Any) -> Any:
+        memory = given["memory"] if isinstance(given, dict) else given[0]
+        weights = tg.ops.softmax(tg.ops.einsum("nsk,nk->ns", memory, states[0]))
+        h = tg.ops.tanh(x + tg.ops.einsum("ns,nsk->nk", weights, memory))
+        return h, [h]
+
+    x, memory = np.ones((2, 4)), np.random.default_rng(0).standard_normal((2, 3, 4))
+    assert "alone" not in tg.bptt_source(step, x, [x], constants([memory]))

@@ -18,8 +18,7 @@ from bptt.steps import H, N, equal, inputs, lstm_run, lstm_step, start, weight
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
-from tinygrad_rnn.bptt import derived, examine
-from tinygrad_rnn.bptt.plan import CACHES_KEPT
+from tinygrad_rnn.bptt import derived, examine, idle
 
 
 @pytest.fixture
@@ -114,8 +113,76 @@ def test_lengths_share_a_plan_and_few_sets_of_buffers(plans: Any) -> None:
         lstm_run(0, True, steps)
     gc.collect()
     (plan,) = plans.values()
-    assert len(plan.idle) <= CACHES_KEPT
+    assert len(plan.idle.sets) <= idle.OF_A_PLAN
     equal(lstm_run(0, True, 17), lstm_run(0, False, 17), 1e-10)
+
+
+def test_all_batch_sizes_together_keep_little_memory(plans: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle, "_waiting", {})
+    monkeypatch.setattr(idle, "OF_ALL", 3)
+    for limit, kept in ((10**9, 8), (0, 3)):
+        monkeypatch.setattr(idle, "BYTES", limit)
+        for batch in range(1, 9):
+            lstm_run(0, True, 5, batch)
+        gc.collect()
+        assert sum(len(plan.idle.sets) for plan in plans.values()) == kept
+    for batch in (1, 8):  # of these the second is kept
+        equal(lstm_run(0, True, 5, batch), lstm_run(0, False, 5, batch), 1e-10)
+
+
+def test_idle_sets_of_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest go; a plan's own are bounded too; what is taken, and what went with its plan, does not count."""
+    monkeypatch.setattr(idle, "_waiting", {})
+    monkeypatch.setattr(idle, "OF_ALL", 2)
+    monkeypatch.setattr(idle, "BYTES", 2000)
+    owners = [idle.Idle() for _ in range(4)]
+
+    def kept() -> list[int]:
+        return [len(owner.sets) for owner in owners]
+
+    for owner in owners:
+        owner.give_back(5, ((np.zeros(100), [np.zeros(999)]), (np.zeros(9)[:3],)))
+    assert kept() == [
+        0,
+        0,
+        1,
+        1,
+    ]  # of 800 bytes each, though a third would fit into 2000 only without the fourth
+    assert owners[3].take(4) is None and owners[3].take(5) is not None and kept() == [0, 0, 1, 0]
+    owners[1].give_back(5, ((np.zeros(1),),))
+    owners[1].give_back(6, ((np.zeros(2),),))
+    assert kept() == [0, 2, 1, 0]
+    del owners[2]
+    owners[0].give_back(1, ((np.zeros(100),),))
+    owners[0].give_back(2, ((np.zeros(300),),))
+    assert kept() == [2, 0, 0]  # 2400 bytes, but few
+    for steps in range(9):
+        owners[2].give_back(steps, ((np.zeros(1),),))
+    assert kept() == [0, 0, idle.OF_A_PLAN] and owners[2].take(8) is not None and owners[2].take(4) is None
+
+
+@pytest.mark.parametrize("derive", [False, True])
+def test_a_recurrence_is_freed_without_garbage_collection(derive: bool) -> None:
+    """Also what its constants were computed from: an encoder's graph."""
+    W = weight((H, H))
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        h = ops.tanh(x + states[0] @ W + constants[0])
+        return h, [h]
+
+    def run() -> weakref.ref[Any]:
+        encoded = tg.tensor(np.ones((N, H)), requires_grad=True) * 2.0
+        y, _ = tg.scan(step, inputs(), start(), (encoded,), derive=derive)
+        tg.grad(y.sum(), [W])
+        return weakref.ref(encoded)
+
+    run()
+    gc.collect()
+    gc.disable()
+    try:
+        assert [run()() for _ in range(3)] == [None] * 3 and gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_the_plans_of_many_batch_sizes_are_forgotten(plans: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -228,29 +228,29 @@ def _given(constants: Any) -> tuple[list[Any], Any]:
     Of an array it is all its values, as nothing shows what a step does with them.
     """
     given: list[Any] = []
-    first: dict[int, int] = {}
-
-    def structure(value: Any) -> Any:
-        kind = type(value)
-        if kind in (Tensor, Variable):
-            given.append(value)
-            data = value._data
-            return data.shape, data.dtype, kind, value._node is None, first.setdefault(id(data), len(given))
-        if kind is np.ndarray and value.nbytes <= LARGEST and not value.dtype.hasobject:
-            given.append(value)
-            return value.shape, value.dtype, value.tobytes(), first.setdefault(id(value), len(given))
-        if kind in (tuple, list):
-            return kind, *[structure(v) for v in value]
-        if kind is dict:
-            return kind, *[(structure(k), structure(v)) for k, v in value.items()]
-        if value is None or kind in (bool, int, float, str):
-            return kind, value.hex() if kind is float else value  # with the sign of 0, and NaN is NaN
-        raise Unsure(kind.__name__)
-
     try:
-        return given, structure(constants)
+        return given, _structure(constants, given, {})
     except (Unsure, RecursionError):
         return given, None
+
+
+def _structure(value: Any, given: list[Any], first: dict[int, int]) -> Any:
+    """What a value is made of; puts Tensors and arrays on the list, whose first places are kept by identity."""
+    kind = type(value)
+    if kind in (Tensor, Variable):
+        given.append(value)
+        data = value._data
+        return data.shape, data.dtype, kind, value._node is None, first.setdefault(id(data), len(given))
+    if kind is np.ndarray and value.nbytes <= LARGEST and not value.dtype.hasobject:
+        given.append(value)
+        return value.shape, value.dtype, value.tobytes(), first.setdefault(id(value), len(given))
+    if kind in (tuple, list):
+        return kind, *[_structure(v, given, first) for v in value]
+    if kind is dict:
+        return kind, *[(_structure(k, given, first), _structure(v, given, first)) for k, v in value.items()]
+    if value is None or kind in (bool, int, float, str):
+        return kind, value.hex() if kind is float else value  # with the sign of 0, and NaN is NaN
+    raise Unsure(kind.__name__)
 
 
 def _plan(
@@ -329,7 +329,7 @@ def run(
             if isinstance(call, Segments):
                 results = call.forward()
             elif saving:
-                results, call = start(plan, length, arrays, nodes, order, plan.functions)
+                results, call = start(plan, length, arrays, nodes, order)
             else:
                 results = forward_only(plan, length, arrays)
     except (LookupError, TypeError, ValueError) as error:  # the recorded steps will say it better

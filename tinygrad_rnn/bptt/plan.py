@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,12 +13,12 @@ from ..core.autodiff import collect, propagate
 from ..core.op import Array, GradSlot, Leaf, Node
 from ..core.tensor import Tensor
 from .build import Built
+from .idle import Idle
 from .step.body import Underivable
 from .step.replay import needed, replay, uneven
-from .writing.tight import lending, tighten
+from .writing.tight import tighten
 
 SMALL = 8  # first states up to here count as bounded
-CACHES_KEPT = 4  # sets of buffers that wait for another call with the same structure
 
 
 class Large(Underivable):
@@ -35,15 +33,9 @@ class Plan:
         self.functions = compiled(tighten(built.text))
         self.inputs_of_gradients = [i for _, i in built.gradients]
         self.masked = any(name == "where" for name, *_ in built.tape.ops)
-        self.count = itertools.count()
         # by which results are unread: whether `0 · ∞` may come in, and which gradients there are
         self.reached: dict[tuple[bool, ...], tuple[bool, list[bool]]] = {}
-        self.idle: dict[tuple[int, int], Any] = {}  # by age and number of steps
-
-    @functools.cached_property
-    def lending(self) -> dict[str, Any]:
-        """The functions that do not copy what they return for all steps: it is good while the call is held."""
-        return compiled(lending(tighten(self.built.text)))
+        self.idle = Idle()
 
     def checked(self, gradients: list[Any], call: Call, cotangents: Sequence[Array]) -> list[Any]:
         """The gradients: None of what only unread results depend on, as their cotangents are 0.
@@ -72,22 +64,6 @@ class Plan:
                     f"a state begins with values beyond ±{SMALL}, which its weighted mean would round"
                 )
 
-    # Without a lock, as each access to a dict is whole: garbage collection may give back in the middle of anything.
-
-    def take(self, length: int) -> Any:
-        """Memory of an earlier call with as many steps, or None."""
-        for age, steps in reversed(list(self.idle)):
-            if steps == length and (cache := self.idle.pop((age, steps), None)) is not None:
-                return cache
-        return None
-
-    def give_back(self, length: int, cache: Any) -> None:
-        """Keep memory for later; the oldest goes."""
-        self.idle[next(self.count), length] = cache
-        if len(self.idle) > CACHES_KEPT:
-            for oldest in list(self.idle)[:-CACHES_KEPT]:
-                self.idle.pop(oldest, None)
-
 
 def compiled(text: str) -> dict[str, Any]:
     """The functions of a source."""
@@ -109,21 +85,19 @@ class Call:
         cache: Any,
         nodes: Sequence[Node | None],
         order: tuple[bool, bool],
-        functions: dict[str, Any],
     ) -> None:
         self.plan, self.length, self.arrays, self.cache = plan, length, arrays, cache
-        self.functions = functions
         self.nodes = nodes  # of sequences, states and constants
         # the sequences were turned round: the first step that runs is the last in time; only the last output is read
         self.turned, self.final = order
 
     def __del__(self) -> None:
         if hasattr(self, "plan"):  # not if it was interrupted
-            self.plan.give_back(self.length, self.cache)
+            self.plan.idle.give_back(self.length, self.cache)
 
     def backward(self, cotangents: Sequence[Array]) -> list[Any]:
         """The gradient of every input that has one; as all vjps, it runs without NumPy's warnings."""
-        found = self.functions["backward"](*self.arrays, *cotangents, self.cache)
+        found = self.plan.functions["backward"](*self.arrays, *cotangents, self.cache)
         return self.plan.checked(list(found.values()), self, cotangents)
 
     def pass_on(self, guarded: bool) -> bool:
@@ -170,12 +144,11 @@ def start(
     arrays: list[Array],
     nodes: Sequence[Node | None],
     order: tuple[bool, bool],
-    functions: dict[str, Any],
 ) -> tuple[list[Array], Call]:
     """Outputs and last states, and the call that holds what the backward pass needs."""
     results: list[Array]
-    *results, cache = functions["forward"](*arrays, cache=plan.take(length))
-    return results, Call(plan, length, arrays, cache, nodes, order, functions)
+    *results, cache = plan.functions["forward"](*arrays, cache=plan.idle.take(length))
+    return results, Call(plan, length, arrays, cache, nodes, order)
 
 
 def _leaves(nodes: Sequence[Node | None]) -> list[Node | None]:
@@ -186,26 +159,17 @@ def _leaves(nodes: Sequence[Node | None]) -> list[Node | None]:
 def forward_only(plan: Plan, length: int, arrays: list[Array]) -> list[Array]:
     """Run forwards and keep nothing."""
     results: list[Array]
-    *results, cache = plan.functions["forward"](*arrays, cache=plan.take(length))
-    plan.give_back(length, cache)
+    *results, cache = plan.functions["forward"](*arrays, cache=plan.idle.take(length))
+    plan.idle.give_back(length, cache)
     return results
 
 
 class Rerun:
-    """Runs a plan once more on other arrays, as a step of a recorded batch.
-
-    `lent` says which of its results, and which gradients of its call, are for all steps.
-    """
+    """Runs a plan once more on other arrays, as a step of a recorded batch."""
 
     def __init__(self, plan: Plan, order: tuple[bool, bool], nodes: Sequence[Node | None] | None) -> None:
-        self.plan, self.order, self.functions = plan, order, plan.functions
-        built = plan.built
-        self.lent = list(range(built.outputs)), [i for kind, i in built.gradients if kind == "x"]
+        self.plan, self.order = plan, order
         self.ends = nodes and _leaves(nodes)
-
-    def lend(self, lent: bool = True) -> None:
-        """Whether, from now on, outputs and gradients of sequences are good only as long as the call is held."""
-        self.functions = self.plan.lending if lent else self.plan.functions
 
     def __call__(self, *inputs: Array) -> list[Any]:
         """Outputs and last states and, if nodes were given, the call that the backward pass needs."""
@@ -213,5 +177,5 @@ class Rerun:
         self.plan.look(arrays)
         if self.ends is None:
             return forward_only(self.plan, length, arrays)
-        results, call = start(self.plan, length, arrays, self.ends, self.order, self.functions)
+        results, call = start(self.plan, length, arrays, self.ends, self.order)
         return [*results, call]

@@ -126,6 +126,8 @@ def _enlarged(inputs: Any, constants: Any, more: int) -> Any:
     def grow(a: Any) -> Any:
         if isinstance(a, (list, tuple)):
             return type(a)([grow(v) for v in a])
+        if isinstance(a, dict):
+            return {k: grow(v) for k, v in a.items()}
         data = a._data if isinstance(a, Tensor) else a
         if not isinstance(data, np.ndarray) or data.ndim == 0 or data.shape[0] != batch:
             return a

@@ -24,7 +24,7 @@ class Segments(Call):
         order: tuple[bool, bool],
         keeping_none: Plan,
     ) -> None:
-        super().__init__(plan, 0, arrays, None, nodes, order, plan.functions)
+        super().__init__(plan, 0, arrays, None, nodes, order)
         (self.xs, self.states), self.keeping_none = counts, keeping_none
         self.inputs = len(arrays) - len(plan.built.static)  # what the backward pass made up comes last
         length = arrays[0].shape[1]
@@ -61,11 +61,11 @@ class Segments(Call):
         totals: dict[int, Any] = {}
         for (a, b), states in zip(reversed(self.segments), reversed(self.starts), strict=True):
             arrays = self._arrays(a, b, states)
-            cache = self.plan.take(b - a)
+            cache = self.plan.idle.take(b - a)
             *_, cache = self.plan.functions["forward"](*arrays, cache=cache)
             pieces = [g[:, a:b] for g in cotangents[:count]]
             found = self.plan.functions["backward"](*arrays, *pieces, *carry, cache)
-            self.plan.give_back(b - a, cache)
+            self.plan.idle.give_back(b - a, cache)
             for (kind, i), value in zip(built.gradients, found.values(), strict=True):
                 if kind == "x":
                     if i not in totals:

@@ -173,7 +173,7 @@ class Tensor(Attached):
 
     def __reduce__(self) -> Any:
         """For copy and pickle: the value, its name, and whether it is a leaf; not what it was computed from."""
-        return tensor, (self._data, None, isinstance(self._node, Leaf), self.name)
+        return tensor, (self.numpy(), None, isinstance(self._node, Leaf), self.name)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """NumPy's conversion: read-only without a copy."""

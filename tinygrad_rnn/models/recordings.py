@@ -174,7 +174,7 @@ class Recorded:
                     np.array_equal(a, b, equal_nan=True) for a, b in pairs
                 )
 
-            same = agrees() or (recorded.recording.copy() and agrees())
+            same = agrees()
         except Exception:  # whatever another batch of this shape meets
             return None
         finally:

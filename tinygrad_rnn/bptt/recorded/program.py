@@ -25,11 +25,8 @@ def program(
     inputs: Sequence[int],
     results: Sequence[int],
     constants: dict[int, Any],
-    held: Sequence[int] = (),
 ) -> Any:
     """The function of the values at `inputs` that runs the steps and returns the values at `results`.
-
-    Those at `held` are let go at its end.
 
     >>> double = Step(lambda a, factor: factor * a, [At(0)], {"factor": At(1)}, 2, 0)
     >>> program([double], [0], [2], {1: 2})(21)
@@ -37,7 +34,7 @@ def program(
     """
     names: dict[str, Any] = {f"v{place}": value for place, value in constants.items()}
     lines = [f"def run({', '.join([f'v{place}' for place in inputs])}):"]
-    for step, unused in zip(steps, _last_uses(steps, [*results, *held]), strict=True):
+    for step, unused in zip(steps, _last_uses(steps, results), strict=True):
         arguments = [_text(value, names) for value in step.args]
         arguments += [f"{name}={_text(value, names)}" for name, value in step.attrs.items()]
         call = f"{_named(step.function, names)}({', '.join(arguments)})"

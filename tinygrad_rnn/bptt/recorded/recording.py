@@ -39,7 +39,6 @@ class Recorder(Monitor):
         self.steps: list[Step] = []
         self.saved: dict[Node, tuple[list[At], dict[str, Any]]] = {}  # what vjps get after the cotangent
         self.dependencies: list[Any] = []
-        self.calls: dict[At, Any] = {}  # of recurrences: where they stand, and what runs them again
         self.updates: dict[int, tuple[Variable, At]] = {}
         self.inside = False  # a function of arrays is running: it may read them
         self.inputs = [self.enter(array) for array in inputs]
@@ -116,9 +115,8 @@ class Recorder(Monitor):
         kept = () if node is None else node.saved[:1]
         result = self._step(function, places, {}, (*y, *kept))
         if node is not None:
-            none, call = self.constant(None), At(result + 1 + len(y))
-            self.saved[node] = [call, *[none] * len(places)], {}
-            self.calls[call] = function
+            none = self.constant(None)
+            self.saved[node] = [At(result + 1 + len(y)), *[none] * len(places)], {}
 
     def forward(self, op: Op, args: Sequence[Any], attrs: dict[str, Any], y: Any, node: Any) -> None:
         """Write down one op."""
@@ -178,24 +176,7 @@ class Recorder(Monitor):
             self.refuse("something has a gradient that is no variable")
         if len(self.steps) > MOST_STEPS:
             self.refuse("too many steps")
-        updated = [place for _, place in self.updates.values()]
-        held = self._lent([self.values[place] for place in (*places, *updated, *found.values())])
-        return Recording(self, places, [(variables[leaf], place) for leaf, place in found.items()], held)
-
-    def _lent(self, results: Sequence[Any]) -> list[At]:
-        """Let recurrences give their memory itself where no result of the batch lies in it; their calls are held."""
-        lent = []
-        for call, function in self.calls.items():
-            outputs, gradients = function.lent
-            memory = [
-                self.values[step.result + 1 + i]
-                for step in self.steps
-                for i in (outputs if step.function is function else gradients if call in step.args else ())
-            ]
-            if not any(np.may_share_memory(a, r) for a in memory for r in results if r is not None):
-                function.lend()
-                lent.append(call)
-        return lent
+        return Recording(self, places, [(variables[leaf], place) for leaf, place in found.items()])
 
 
 def _without_graph(value: Any) -> Any:
@@ -211,27 +192,17 @@ class Recording:
         recorder: Recorder,
         places: Sequence[At],
         gradients: Sequence[tuple[Variable, At]],
-        held: Sequence[At],
     ) -> None:
         self.variables = [v for _, v in recorder.variables]
         self.trained = [v for v, _ in gradients]
         self.updated = [v for v, _ in recorder.updates.values()]
         self.dependencies, self.count = recorder.dependencies, len(places)
-        self.lending = [recorder.calls[place] for place in held]
         self.program = program(
             recorder.steps,
             [*recorder.inputs, *[place for place, _ in recorder.variables]],
             [*places, *[place for _, place in (*recorder.updates.values(), *gradients)]],
             recorder.constants,
-            held,
         )
-
-    def copy(self) -> bool:
-        """Let no recurrence lend its memory, of which BLAS may round a product otherwise; whether one did."""
-        lent, self.lending = self.lending, []
-        for function in lent:
-            function.lend(False)
-        return bool(lent)
 
     def unchanged(self) -> bool:
         """Whether the steps of recurrences are what they were."""

@@ -39,6 +39,7 @@ class Tracer(Monitor):
         self.deriving = False  # the backward pass is traced: there are no recorded nodes
         self.steps_frame: FrameType | None = None
         self.has_read = False  # the value of a Tensor left the world of ops
+        self.refused = ""  # why it may not, for instance
         # random ones by identity: itself, so that it stays; a copy; and the state in which that was made
         self.streams: dict[int, tuple[Any, np.random.Generator, str]] = {}
 
@@ -154,19 +155,22 @@ class Tracer(Monitor):
         self.has_read = True
         value = self.known.get(id(tensor._data))
         if value is not None and (self.deriving or value.op != "constant"):
-            raise Underivable(
-                f"{self._here()} reads the value of a tensor (a branch, an index, a number, assign)"
-            )
+            raise self._refusal("reads the value of a tensor (a branch, an index, a number, assign)")
 
     def asked(self, tensor: Any) -> None:
         """In a trace all is recorded; in the call that it stands for, an input may ask for no gradient."""
         value = self.known.get(id(tensor._data))
         if value is not None and value.op != "constant" and tensor._node is not None:
-            raise Underivable(f"{self._here()} depends on whether a tensor requires a gradient")
+            raise self._refusal("depends on whether a tensor requires a gradient")
 
     def assigned(self, variable: Any, value: Any) -> None:
         """A step that changes a variable does so at every step."""
-        raise Underivable(f"{self._here()} assigns to the variable {variable.path!r}")
+        raise self._refusal(f"assigns to the variable {variable.path!r}")
+
+    def _refusal(self, what: str) -> Underivable:
+        """The error for what the line that runs does; a step that catches it is refused when it returns."""
+        self.refused = self.refused or f"{self._here()} {what}"
+        return Underivable(self.refused)
 
     # --- places and names ---------------------------------------------------------------------------
 
@@ -269,10 +273,15 @@ def trace(
             if watched:
                 sys.setprofile(tracer.watch)
             made = step(x_t, [t for _, t in held], constants)
+        except Exception:
+            if not tracer.refused:
+                raise
         finally:
             tracer.steps_frame = None  # a frame would keep everything that it holds alive
             if watched:
                 sys.setprofile(None)
+    if tracer.refused:  # also if the step caught it
+        raise Underivable(tracer.refused)
     if not isinstance(made, (tuple, list)) or len(made) != 2:
         raise Underivable("the step does not return a pair (output, new states)")
     output, new = made

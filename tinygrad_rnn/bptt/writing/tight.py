@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import re
 
-from .sections import COPIED
-
 _LOOPS = {"    for t in range(T):": False, "    for t in range(T - 1, -1, -1):": True}
 _AT = re.compile(r"\b(\w+)\[t( \+ 1)?\]")
 _VIEW = re.compile(  # an index without a slice may be that of a number, a reshape may copy
@@ -20,11 +18,6 @@ _OUT = re.compile(
     r"^((?!maximum|minimum)[a-z]\w*\(|np\.matmul\()(.*), out=([^=]+)\)$"
 )  # these two want a keyword
 _DOT = re.compile(r"^dot\((\w+), ([\w.()]+), out=(\w+)\)$")
-
-
-def lending(text: str) -> str:
-    """The module with functions whose results for all steps are their memory itself, for callers that keep it."""
-    return text.replace(COPIED, ".swapaxes(0, 1)")
 
 
 def tighten(text: str) -> str:
