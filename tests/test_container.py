@@ -533,12 +533,12 @@ def test_match_arrays_lists_every_mismatch() -> None:
     expected = {"a": np.zeros(2), "b": np.zeros((2, 3)), "c": np.zeros(3, np.float32), "d": np.zeros(1)}
     arrays = {"b": np.zeros((3, 2)), "c": np.zeros(3), "d": np.array([np.nan]), "e": np.zeros(1)}
     with pytest.raises(CheckpointError) as info:
-        match_arrays("f", arrays, expected)
+        match_arrays("f", arrays, expected, hints=True)
     assert info.value.problems == [
         "array 'a': missing",
         "array 'b': expected shape (2, 3), the file has (3, 2)",
         "array 'c': expected dtype float32, the file has float64; pass cast=True to convert",
-        "array 'd': 1 of 1 values are NaN or infinite",
+        "array 'd': 1 of 1 values are NaN or infinite; pass finite=False to load them",
         "array 'e': nothing to load it into",
     ]
 

@@ -297,11 +297,13 @@ def match_arrays(
     *,
     cast: bool = False,
     finite: bool = True,
+    hints: bool = False,
 ) -> dict[str, Array]:
     """The arrays in the order of `expected`, if every name, shape and dtype agrees; otherwise none.
 
     `expected` maps names to anything with `shape` and `dtype`. `cast=True` converts between float types;
-    `finite=False` lets NaN and infinity through. Raises one `CheckpointError` with every mismatch.
+    `finite=False` lets NaN and infinity through. Raises one `CheckpointError` with every mismatch, and with
+    `hints` to these two arguments if the caller has them.
 
     >>> match_arrays("a.tgr", {"w": np.ones(3)}, {"w": np.ones(2), "b": np.ones(1)})
     Traceback (most recent call last):
@@ -321,11 +323,12 @@ def match_arrays(
         if array.shape != shape:
             problems.append(f"array {name!r}: expected shape {shape}, the file has {array.shape}")
         if array.dtype != dtype and not (cast and floats):
-            hint = "; pass cast=True to convert" if floats else ""
+            hint = "; pass cast=True to convert" if floats and hints else ""
             problems.append(f"array {name!r}: expected dtype {dtype}, the file has {array.dtype}{hint}")
         if finite and not np.isfinite(array).all():
             bad = int(array.size - np.isfinite(array).sum())
-            problems.append(f"array {name!r}: {bad} of {array.size} values are NaN or infinite")
+            hint = "; pass finite=False to load them" if hints else ""
+            problems.append(f"array {name!r}: {bad} of {array.size} values are NaN or infinite{hint}")
         result[name] = array.astype(dtype, copy=False)
     problems += [f"array {name!r}: nothing to load it into" for name in arrays if name not in expected]
     if problems:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     The bytes go to a temporary file in the same folder, are flushed to the disk, and are renamed in one
     step; a failure removes the temporary file and leaves the old one as it was. Only a killed process
-    leaves a hidden `.NAME.….tmp` behind. Raises `OSError`, with `path`, if the disk refuses.
+    leaves a hidden `.NAME.….tmp` behind. A new file may be read by those who could read the old one. Raises
+    `OSError`, with `path`, if the disk refuses.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -26,9 +28,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     'all of it'
     """
     target = Path(os.path.realpath(path))  # a link stays a link
-    temporary = target.with_name(f".{target.name[:80]}.{secrets.token_hex(6)}.tmp")
+    name = target.name.encode(errors="surrogateescape")[:80].decode(errors="ignore")  # names end at 255 bytes
+    temporary = target.with_name(f".{name}.{secrets.token_hex(6)}.tmp")
     try:
         with open(temporary, "xb") as file:
+            if target.exists():
+                with suppress(OSError):
+                    os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -40,9 +46,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             message = f"{error.strerror} (while saving; a file that was there before is untouched)"
             raise OSError(error.errno, message, os.fspath(path)) from error
         raise
-    if os.name == "posix":  # make the renaming itself durable; elsewhere a folder cannot be opened
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        _make_durable(target.parent, path)
+
+
+def _make_durable(folder: Path, path: str | os.PathLike[str]) -> None:
+    """Make the renaming last, too; a folder that may be written but not read is left as it is."""
+    try:
+        opened = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        message = f"{error.strerror} (the new file is there, but a power failure may take it back)"
+        raise OSError(error.errno, message, os.fspath(path)) from error
+    finally:
+        os.close(opened)

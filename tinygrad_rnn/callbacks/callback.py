@@ -25,7 +25,9 @@ class Callback:
     0 1.5
     """
 
-    saves: ClassVar[int] = 0  # the order at the end of batches and epochs: what is saved is how the others leave it
+    saves: ClassVar[int] = (
+        0  # the order at the end of batches and epochs: what is saved is how the others leave it
+    )
     kept: ClassVar[tuple[str, ...]] = ()
     model: Any = None
     params: dict[str, Any] = {}

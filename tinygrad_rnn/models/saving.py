@@ -69,12 +69,14 @@ def load_model(
     custom_objects: dict[str, Any] | None = None,
     compile: bool = True,
     safe_mode: bool = True,
+    finite: bool = True,
 ) -> Model:
     """Read a model that `save_model` wrote; `fit(initial_epoch=k, epochs=n)` goes on after its k epochs, bit for bit.
 
     Raises `CheckpointError` for a damaged or foreign file, or classes that are not known (register your own
     with `utils.register_serializable`, or hand them over in `custom_objects`), `FileNotFoundError` for a
-    missing one. `safe_mode` is accepted as in Keras, and has nothing to do: a file never holds code.
+    missing one. Weights that are NaN or infinite are refused, unless `finite` is False. `safe_mode` is accepted as in
+    Keras, and has nothing to do: a file never holds code.
     """
     manifest, arrays = read_archive(filepath)
     _check_kind(filepath, manifest, ("tinygrad_rnn model",))
@@ -87,7 +89,7 @@ def load_model(
                 model(*reader.value(manifest["built_on"]))
         finally:
             largest_weight.reset(limit)
-        _assign(filepath, model, manifest, arrays)
+        _assign(filepath, model, manifest, arrays, finite=finite)
         for variable, trainable in zip(model.weights, manifest["trainable"], strict=True):
             variable.trainable = bool(trainable)
         set_streams(model, manifest["streams"])
@@ -125,11 +127,19 @@ def save_weights(
     write_archive(target, manifest, arrays)
 
 
-def load_weights(model: Layer, filepath: str | Path, skip_mismatch: bool = False) -> None:
+def load_weights(
+    model: Layer,
+    filepath: str | Path,
+    skip_mismatch: bool = False,
+    *,
+    cast: bool = False,
+    finite: bool = True,
+) -> None:
     """Read weights, in order, into a built model, from a file of weights or of a model.
 
-    Raises one `CheckpointError` with every wrong number, shape and dtype and with weights that are NaN or
-    infinite, `ValueError` for `skip_mismatch`; then nothing is changed.
+    `cast` converts between float types. Raises one `CheckpointError` with every wrong number, shape and dtype and,
+    unless `finite` is False, with weights that are NaN or infinite, `ValueError` for `skip_mismatch`; then nothing is
+    changed.
     """
     if skip_mismatch:
         raise ValueError(
@@ -143,7 +153,7 @@ def load_weights(model: Layer, filepath: str | Path, skip_mismatch: bool = False
             f"load_weights: {model.name} is not built yet; call it on data (or give it an Input) first"
         )
     with _damage_in(filepath):
-        _assign(filepath, model, manifest, arrays)
+        _assign(filepath, model, manifest, arrays, cast=cast, finite=finite)
 
 
 @contextmanager
@@ -167,12 +177,20 @@ def _weights(model: Layer, manifest: dict[str, Any]) -> dict[str, Any]:
     return {f"weights/{i}": v.numpy() for i, v in enumerate(model.weights)}
 
 
-def _assign(path: str | Path, model: Layer, manifest: dict[str, Any], arrays: dict[str, Any]) -> None:
+def _assign(
+    path: str | Path,
+    model: Layer,
+    manifest: dict[str, Any],
+    arrays: dict[str, Any],
+    finite: bool,
+    cast: bool = False,
+) -> None:
     """Give every weight its array, if all fit."""
     own, paths = model.weights, manifest["weights"]
     names = [f"{i}: {own[i].path if i < len(own) else p}" for i, p in enumerate(paths)]
     stored = {name: arrays[f"weights/{i}"] for i, name in enumerate(names)}
-    values = match_arrays(path, stored, {f"{i}: {v.path}": v for i, v in enumerate(own)})
+    expected = {f"{i}: {v.path}": v for i, v in enumerate(own)}
+    values = match_arrays(path, stored, expected, cast=cast, finite=finite, hints=True)
     for variable, value in zip(own, values.values(), strict=True):
         variable.assign(value)
 
