@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,7 +29,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     'all of it'
     """
     target = Path(os.path.realpath(path))  # a link stays a link
-    name = target.name.encode(errors="surrogateescape")[:80].decode(errors="ignore")  # names end at 255 bytes
+    # of names, which end at 255 bytes, what fits
+    name = os.fsencode(target.name)[:80].decode(sys.getfilesystemencoding(), errors="ignore")
     temporary = target.with_name(f".{name}.{secrets.token_hex(6)}.tmp")
     try:
         with open(temporary, "xb") as file:
