@@ -80,6 +80,22 @@ def test_the_gradient_of_each_input_alone(name: str) -> None:
             close(derived.gradients(), unrolled.gradients())
 
 
+@every_cell
+def test_what_no_step_reaches_has_no_gradient(name: str) -> None:
+    """None as it is unrolled, not zeros, which would move a weight with momentum: a delayed input of one step, say."""
+    for steps, options in ((1, {}), (2, {}), (3, {"return_sequences": False}), (2, {"checkpoint": "sqrt"})):
+        derived = Result(problem(name, 2, steps), derive=True, **options)
+        unrolled = Result(problem(name, 2, steps), derive=False, **{**options, "checkpoint": None})
+        ends = [i for i in derived.ends if i in unrolled.ends]
+        for read in [ends, *[[i] for i in ends[:4]]]:
+            missing = []
+            for r in (derived, unrolled):
+                values, cotangents = [r.values[i] for i in read], [r.cotangents[i] for i in read]
+                found = tg.grad(values, r.p.leaves, cotangents, retain_graph=True)
+                missing.append([g is None for g in found])
+            assert missing[0] == missing[1], (steps, options, read)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("start", [-1e4, -1e9])
 def test_a_weighted_mean_of_large_values_keeps_the_small_one(start: float, dtype: str) -> None:

@@ -204,3 +204,14 @@ def test_averages_are_evaluated_and_saved(tmp_path: Path, on_epoch: bool) -> Non
     swap.set_model(small("adam"))
     with pytest.raises(ValueError, match="use_ema=True"):
         swap.on_test_begin()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is full")
+def test_a_log_on_a_full_disk_names_its_file() -> None:
+    log = tg.callbacks.CSVLogger("/dev/full")
+    log.on_train_begin()
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        log.on_epoch_end(0, {"loss": 0.5})
+    with pytest.raises(OSError, match="'/dev/full'"):  # what is left is written when it is closed
+        log.on_train_end()
+    log.on_train_end()

@@ -15,9 +15,10 @@ from ..core.tensor import Tensor
 from .build import Built
 from .idle import Idle
 from .step.body import Underivable
-from .step.replay import needed, replay, uneven
+from .step.replay import leading, replay, uneven
 from .writing.tight import tighten
 
+LENGTHS_KEPT = 64  # for which it is known which gradients there are
 SMALL = 8  # first states up to here count as bounded
 
 
@@ -33,23 +34,26 @@ class Plan:
         self.functions = compiled(tighten(built.text))
         self.inputs_of_gradients = [i for _, i in built.gradients]
         self.masked = any(name == "where" for name, *_ in built.tape.ops)
-        # by which results are unread: whether `0 · ∞` may come in, and which gradients there are
-        self.reached: dict[tuple[bool, ...], tuple[bool, list[bool]]] = {}
+        # by the number of steps and which results are unread: whether `0 · ∞` may come in, which gradients there are
+        self.reached: dict[tuple[Any, ...], tuple[bool, list[bool]]] = {}
         self.idle = Idle()
 
     def checked(self, gradients: list[Any], call: Call, cotangents: Sequence[Array]) -> list[Any]:
-        """The gradients: None of what only unread results depend on, as their cotangents are 0.
+        """The gradients: None of what only unread results depend on, or what no step that is read could reach.
 
         All come from the recorded steps if some are not finite where `0 · ∞` may have come in. That is behind a
         `where`, and from results that the loss does not use: the recorded steps do not go there at all.
         """
-        unread = (call.final, *map(is_nothing, cotangents))
-        if unread not in self.reached:
+        unread = tuple(map(is_nothing, cotangents))
+        key = call.length, call.final, unread
+        if key not in self.reached:
             tape = self.built.tape
-            found = needed(tape, unread[1:])
-            guarded = self.built.guarded or uneven(tape, unread[1:], call.final)
-            self.reached[unread] = guarded, [i in found for i in self.inputs_of_gradients]
-        guarded, reached = self.reached[unread]
+            found = leading(tape, unread, call.length, call.final)
+            guarded = self.built.guarded or uneven(tape, unread, call.final)
+            if len(self.reached) == LENGTHS_KEPT:
+                self.reached.clear()
+            self.reached[key] = guarded, [i in found for i in self.inputs_of_gradients]
+        guarded, reached = self.reached[key]
         if (guarded or call.guarded) and not all(np.isfinite(np.sum(g)) for g in gradients):
             return call.unrolled(cotangents, False)
         return (

@@ -24,12 +24,11 @@ class Segments(Call):
         order: tuple[bool, bool],
         keeping_none: Plan,
     ) -> None:
-        super().__init__(plan, 0, arrays, None, nodes, order)
+        super().__init__(plan, arrays[0].shape[1], arrays, None, nodes, order)
         (self.xs, self.states), self.keeping_none = counts, keeping_none
         self.inputs = len(arrays) - len(plan.built.static)  # what the backward pass made up comes last
-        length = arrays[0].shape[1]
-        size = math.ceil(math.sqrt(length))
-        self.segments = [(a, min(a + size, length)) for a in range(0, length, size)]
+        size = math.ceil(math.sqrt(self.length))
+        self.segments = [(a, min(a + size, self.length)) for a in range(0, self.length, size)]
         self.starts: list[list[Array]] = []  # the states at the beginning of each segment
 
     def __del__(self) -> None:
@@ -43,13 +42,12 @@ class Segments(Call):
         """Outputs and last states, segment by segment."""
         outputs: list[Array] = []
         states = self.arrays[self.xs : self.xs + self.states]
-        length = self.segments[-1][1]
         for a, b in self.segments:
             self.starts.append(states)
             made = forward_only(self.keeping_none, b - a, self._arrays(a, b, states)[: self.inputs])
             pieces, states = made[: self.plan.built.outputs], made[self.plan.built.outputs :]
             if not outputs:
-                outputs = [np.empty((p.shape[0], length, *p.shape[2:]), p.dtype) for p in pieces]
+                outputs = [np.empty((p.shape[0], self.length, *p.shape[2:]), p.dtype) for p in pieces]
             for whole, piece in zip(outputs, pieces, strict=True):
                 whole[:, a:b] = piece
         return [*outputs, *states]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -44,21 +45,33 @@ class CSVLogger(Callback):
         """Write the row."""
         assert self._file is not None, "on_train_begin opens the file"
         logs = logs or {}
-        writer = csv.writer(self._file, delimiter=self.separator)
+        rows: list[list[Any]] = []
         if self._keys is None:
             self._keys = sorted(logs)
             if not any(key.startswith("val_") for key in self._keys):
                 self._keys += [f"val_{key}" for key in self._keys]
             if self._with_header:
-                writer.writerow(["epoch", *self._keys])
-        writer.writerow([epoch, *(_text(logs.get(key, "NA")) for key in self._keys)])
-        self._file.flush()
+                rows.append(["epoch", *self._keys])
+        rows.append([epoch, *(_text(logs.get(key, "NA")) for key in self._keys)])
+        with self._named():
+            csv.writer(self._file, delimiter=self.separator).writerows(rows)
+            self._file.flush()
 
     def on_train_end(self, logs: Logs = None) -> None:
         """Close the file."""
-        if self._file is not None:
-            self._file.close()
+        file = self._file
         self._file = self._keys = None
+        if file is not None:
+            with self._named():
+                file.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Let errors of the disk name the file, which those of writing do not."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.filename)) from error
 
 
 def _text(value: Any) -> Any:

@@ -29,6 +29,7 @@ class Tape(NamedTuple):
     ]  # name, (is a number of a value, it), attributes
     outputs: list[int]
     states: list[int]
+    active: list[bool]  # whether a gradient can flow through an op
 
 
 def tape(body: Body) -> Tape:
@@ -39,20 +40,30 @@ def tape(body: Body) -> Tape:
         for v in body.values
     ]
     inputs = len(number) - len(ops)
-    return Tape(
-        len(body.xs), inputs, ops, [number[v] for v in body.outputs], [number[v] for v in body.new_states]
-    )
+    results = [number[v] for v in body.outputs], [number[v] for v in body.new_states]
+    return Tape(len(body.xs), inputs, ops, *results, [v.active for v in body.values])
 
 
-def needed(recorded: Tape, unread: Sequence[bool]) -> set[int]:
-    """The values on which outputs and last states depend, but for those that are unread; through earlier steps, too."""
-    found = _read(recorded, unread)
-    before = -1
-    while len(found) > before:
-        before = len(found)
-        found = _in_step(recorded, found)
-        found |= {new for j, new in enumerate(recorded.states) if recorded.xs + j in found}
-    return found
+def leading(recorded: Tape, unread: Sequence[bool], length: int, final: bool) -> set[int]:
+    """The inputs to which results that are read lead a gradient: those of any step, but states of the first alone.
+
+    `final`: of the outputs only those of the last step are read.
+    """
+    count, states = len(recorded.outputs), range(recorded.xs, recorded.xs + len(recorded.states))
+    each = set() if final else _read(recorded, [*unread[:count], *[True] * len(states)])
+    wanted, found = _read(recorded, unread), set()
+    carried: list[frozenset[int]] = []  # what is asked of the step before, from the last step on
+    for t in range(length):
+        reached = _in_step(recorded, wanted, active=True)
+        found |= {n for n in reached if n < recorded.inputs and n not in states}
+        before = frozenset(reached.intersection(states))
+        if before in carried:  # it goes round in a circle
+            first = carried.index(before)
+            before = carried[first + (length - 1 - t) % (t - first)]
+            break
+        carried.append(before)
+        wanted = each | {recorded.states[n - recorded.xs] for n in before}
+    return found | before
 
 
 def uneven(recorded: Tape, unread: Sequence[bool], final: bool) -> bool:
@@ -77,12 +88,14 @@ def _read(recorded: Tape, unread: Sequence[bool]) -> set[int]:
     return {n for n, none in zip(results, unread, strict=True) if not none}
 
 
-def _in_step(recorded: Tape, wanted: set[int]) -> set[int]:
-    """The values of one step that these are made of, and they themselves."""
+def _in_step(recorded: Tape, wanted: set[int], active: bool = False) -> set[int]:
+    """The values of one step that these are made of, and they themselves; `active`: those with a gradient from them."""
     found = set(wanted)
     for n in range(recorded.inputs + len(recorded.ops) - 1, recorded.inputs - 1, -1):
-        if n in found:
-            found.update([a for is_value, a in recorded.ops[n - recorded.inputs][1] if is_value])
+        if n in found and (recorded.active[n - recorded.inputs] or not active):
+            name, args, _ = recorded.ops[n - recorded.inputs]
+            vjps = OPS[name].vjps if active and name in OPS else ()
+            found.update([a for i, (value, a) in enumerate(args) if value and (i >= len(vjps) or vjps[i])])
     return found
 
 
