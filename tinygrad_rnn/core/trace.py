@@ -83,8 +83,8 @@ class Trace(Monitor):
         self._leaves: set[Node] = set()  # whose value is kept already
         self._clock = perf_counter()
         self._visited = 0
-        self._argument = 0  # of the visited node: where to look for the next parent
-        self._parts: list[Any] = []
+        self._node: Node | None = None  # whose parts are coming in
+        self._argument = 0  # of it: where to look for the next parent
         self._kept = 0  # bytes of parts
 
     def forward(self, op: Op, args: Sequence[Any], attrs: dict[str, Any], y: Any, node: Any) -> None:
@@ -136,17 +136,19 @@ class Trace(Monitor):
             kept = _traced(node)
             self._visited += 1
             kept.order, kept.grad = self._visited, _array(g)
-            self._parts = kept.parts = [None] * len(node.inputs or ())
-            self._argument = 0
+            kept.parts = [None] * len(node.inputs or ())
+            self._node = None
 
     def backward(self, node: Node, parent: Node, part: Any) -> None:
         """Note what a node adds to the gradient of its parent."""
+        if node is not self._node:  # its turn, or again, after a pass inside its vjp
+            self._node, self._argument = node, 0
         k = (node.inputs or ()).index(parent, self._argument)
         self._argument = k + 1
         kept, part = node.trace, _array(part)
         if part is not kept.grad:
             self._kept += part.nbytes
-        self._parts[k] = part if self._kept <= MOST_PARTS else float(np.linalg.norm(part))
+        kept.parts[k] = part if self._kept <= MOST_PARTS else float(np.linalg.norm(part))
 
     def _look_around(self, frame: FrameType | None) -> None:
         """Note the names of the tensors that the current functions hold."""
@@ -166,7 +168,7 @@ class Trace(Monitor):
 
     def close(self) -> None:
         """Let go of the frames and the leaves."""
-        self._here = self._frame = self._back = None
+        self._here = self._frame = self._back = self._node = None
         self._leaves.clear()
 
 
