@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import Monitor, switched
+from ..config import Mode, Monitor, mode, switched
 from .op import LEAF, PORT, Node, Op
 from .tensor import Tensor
 
@@ -50,9 +50,23 @@ class Traced:
     None for what was not used, if the op has several outputs); `parts` has one entry per argument: what the
     node added to the gradient of that argument, None if nothing. The engine adds the parts that arrive at
     one node in this order, from the first one on. Once `MOST_PARTS` bytes are kept, a part is its norm only.
+    `during` tells that pass from any other (None: there was none): a leaf is part of many graphs, and what it
+    keeps belongs to the graph whose pass came last.
     """
 
-    __slots__ = ("at", "code", "grad", "inner", "names", "order", "outer", "parts", "seconds", "value")
+    __slots__ = (
+        "at",
+        "code",
+        "during",
+        "grad",
+        "inner",
+        "names",
+        "order",
+        "outer",
+        "parts",
+        "seconds",
+        "value",
+    )
 
     code: CodeType | None  # the innermost frame, which differs from op to op, and where it stood
     at: int
@@ -64,6 +78,16 @@ class Traced:
     order: int
     grad: Any
     parts: Sequence[Any]
+    during: Mode | None  # every pass runs in a mode of its own
+
+    def unvisited(self) -> Traced:
+        """The same without what the backward pass left, except which one it was."""
+        other = Traced()
+        for name in self.__slots__:
+            if hasattr(self, name):
+                setattr(other, name, getattr(self, name))
+        other.parts, other.order, other.grad = (), 0, None
+        return other
 
     @property
     def path(self) -> Path:
@@ -110,7 +134,7 @@ class Trace(Monitor):
         kept.value = y
         kept.names = kept.parts = ()
         kept.order = 0
-        kept.grad = None
+        kept.grad = kept.during = None
         clock = perf_counter()
         kept.seconds = clock - self._clock
         self._clock = clock
@@ -135,7 +159,7 @@ class Trace(Monitor):
         if node.op is not PORT:
             kept = _traced(node)
             self._visited += 1
-            kept.order, kept.grad = self._visited, _array(g)
+            kept.order, kept.grad, kept.during = self._visited, _array(g), mode()
             kept.parts = [None] * len(node.inputs or ())
             self._node = None
 
@@ -191,7 +215,7 @@ def _traced(node: Node, value: Any = None) -> Traced:
     kept: Traced | None = getattr(node, "trace", None)
     if kept is None:
         kept = node.trace = Traced()
-        kept.code = kept.grad = None
+        kept.code = kept.grad = kept.during = None
         kept.value = value
         kept.seconds, kept.order = 0.0, 0
         kept.inner = kept.names = kept.parts = ()

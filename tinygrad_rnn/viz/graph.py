@@ -19,6 +19,7 @@ from .columns import Graph
 from .loops import Paths, Walk
 from .nodes import Reader, constants_of, kind_of, norm, size_of
 from .steps import Edges, Steps
+from .visits import gradients, of_the_passes
 
 
 def step(t: int) -> Any:
@@ -100,7 +101,10 @@ def snapshot(
             if None in inputs:
                 constants[i] = constants_of(node)
     start[count:] = len(parents)
-    records = [getattr(node, "trace", None) for node in nodes] + [None] * len(loose)
+    records = [
+        *of_the_passes([t._node for t, _ in pairs if t._node is not None], nodes),
+        *[None] * len(loose),
+    ]
     flow = np.full(len(parents), np.nan)
     for i, record in enumerate(records):
         if record and record.parts:
@@ -140,7 +144,7 @@ def snapshot(
         name=_column([labels.get(i) or x.name for i, x in enumerate(every)]),
         kind=_column([*(kind_of(x, id(x) in weights) for x in nodes), *("constant" for _ in loose)]),
         nbytes=np.array([size_of(x.shape) * x.dtype.itemsize for x in every], np.int64),
-        grad=_gradients(nodes, records),
+        grad=gradients(nodes, records),
         value=_values(nodes, pairs, records, row, values),
         order=np.array([r.order if r else 0 for r in records], np.int64),
         label=_column([text for text, _ in sites]), site=_column([place for _, place in sites]),
@@ -218,15 +222,6 @@ def _name_by_variables(
             labels.setdefault(i, seen[number])
         elif records[i] and records[i].names and node.name is None:
             labels.setdefault(i, records[i].names[0])
-
-
-def _gradients(nodes: list[Node], records: list[Any]) -> Array:
-    """Norms of the gradients: those that a traced backward pass left, otherwise the `.grad` of leaves."""
-    found = [norm(record.grad) if record else np.nan for record in records]
-    for i, node in enumerate(nodes):
-        if isinstance(node, Leaf) and np.isnan(found[i]):
-            found[i] = norm(node.slot.value)
-    return np.array(found, float)
 
 
 def _values(

@@ -27,6 +27,7 @@ from .page import Comparison, Record, default_title, write
 from .report import Report
 from .template import MOST, picture, plain
 from .views import folded
+from .visits import overwritten
 
 MOST_VISITS = 200_000  # nodes that are visited to find out what the outputs depend on
 VALUES = ("summary", "full", "none")
@@ -49,7 +50,8 @@ def inspect_graph(
 
     `target` is a Tensor, several (list, tuple, dict), a `Graph`, or a layer or model, which is called on
     `inputs`. What was recorded inside `tg.trace()` shows its values and the lines of code that made it. If the
-    target is a scalar and no backward pass was recorded, one is run for the page; `.grad` is left alone.
+    target is a scalar and no backward pass was recorded, or another loss has replaced what it left on shared
+    tensors, one is run for the page; `.grad` is left alone.
 
     `text` is the text whose characters are the time steps. A character model without `inputs` is called on
     it, and the target becomes the mean cross-entropy of each next character. `values`: "summary" (statistics
@@ -127,7 +129,7 @@ def _record(target: Any, inputs: Any, text: Any) -> Record:
         kind = type(target).__name__
         raise TypeError(f"inspect_graph: inputs are for a layer or model; the target is a {kind}")
     graph = snapshot(target, None, weights, values=True)
-    if not graph.order.any() and _differentiate(target):
+    if (not graph.order.any() or overwritten(graph)) and _differentiate(target):
         graph = snapshot(target, None, weights, values=True)
         notes.append("the backward pass was run for this page")
     record = _noted(graph, letters, notes)
