@@ -279,3 +279,20 @@ def test_two_directions(visit):
         """[...document.querySelectorAll('g.node[data-t=\"3\"]')].map(g => g.dataset.layer)"""
     )
     assert {"bi_0/forward", "bi_0/backward", "bi_1/forward", "bi_1/backward"} <= set(starts)
+
+
+def test_only_the_last_step_of_a_running_sum_is_drawn_as_the_result(visit):
+    with tg.trace():
+        w, h, loss = Variable(np.eye(2), name="w"), np.ones((1, 2)), 0.0
+        for _ in range(4):
+            h = ops.tanh(h @ w)
+            loss = loss + h.sum()
+    page = visit(inspect_graph({"loss": loss}), "#view=unrolled&level=steps&t=3")
+    outputs = page.locator("#view-unrolled g.node.output")
+    drawing = tg.draw_graph(loss, view="unrolled").svg()
+    assert [outputs.first.get_attribute("data-t"), outputs.count(), drawing.count("node output")] == [
+        "3",
+        1,
+        1,
+    ]
+    assert nodes(page) == 16

@@ -34,11 +34,13 @@ function legend() {
   return names.map(k => el("span", {}, swatch(k), k));
 }
 const text = (x, y, words, kind) => el("svg:text", {x, y, class: kind}, words);
+const kindOf = (box, t) => // the tile stands for every step, but a result may be of one step only
+  box.kind !== "output" || t < 0 || D.roots.some(row => box.roles.includes(A.role[row]) && A.t[row] === t) ? box.kind : "op";
 function drawBox(box, t) {
   const [x, y, w, h] = box.at, at = box.tile && t >= 0 ? t : -1, id = at >= 0 ? `${box.id}@t=${at}` : box.id;
   const fill = box.open ? null : paint(box, at), ink = fill && fill[2] !== null ? (fill[2] ? " on-light" : " on-dark") : "";
   const g = el("svg:g", {
-    class: ["node", box.kind, box.open && "open", ...marks(box, at)].filter(Boolean).join(" "),
+    class: ["node", kindOf(box, at), box.open && "open", ...marks(box, at)].filter(Boolean).join(" "),
     transform: `translate(${x},${y})`, "data-id": id, "data-op": box.op, "data-layer": box.layer, "data-t": at >= 0 ? at : "",
   }, el("svg:title", {}, at >= 0 ? `${box.title}\nt = ${at}` : box.title));
   g.append(el("svg:rect", {class: "box", width: w, height: h, rx: 6, style: fill ? `fill:${fill[0]}` : null}));
