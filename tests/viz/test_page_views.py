@@ -296,3 +296,24 @@ def test_only_the_last_step_of_a_running_sum_is_drawn_as_the_result(visit):
         1,
     ]
     assert nodes(page) == 16
+
+
+def test_the_panel_leaves_out_what_is_not_known(visit):
+    """Of a value that was not kept all but the norm, of NaN alone the least, the greatest and the histogram."""
+    w = Variable(np.full((2, 3), 0.5), name="w")
+    reports = [inspect_graph((w * 2.0).sum())]  # its pass runs inside trace(), where nothing was computed
+    with tg.trace():
+        loss = (w * tensor(np.full((2, 3), np.nan), requires_grad=True)).sum()
+    reports.append(inspect_graph(loss))
+    found = []
+    for report, node in ((reports[0], "n0"), (reports[1], "n0"), (reports[1], "n1")):
+        page = visit(report)
+        page.evaluate("id => tg.select(id)", node)
+        part = page.locator("#detail section[data-what=value]")
+        words = part.locator(".stats").inner_text().split()
+        found.append((" ".join(words), part.locator("svg.bars").count()))
+    assert found == [
+        ("norm 1.225", 0),
+        ("norm 1.225 mean 0.5 min 0.5 max 0.5", 1),
+        ("norm NaN 6 non-finite", 0),
+    ]

@@ -211,14 +211,15 @@ def _path(frame: FrameType | None) -> Path:
 
 
 def _traced(node: Node, value: Any = None) -> Traced:
-    """What is kept of a node; leaves, and nodes from before, have nothing yet."""
+    """What is kept of a node; leaves, and nodes from before, have nothing yet, or no value."""
     kept: Traced | None = getattr(node, "trace", None)
     if kept is None:
         kept = node.trace = Traced()
-        kept.code = kept.grad = kept.during = None
-        kept.value = value
+        kept.code = kept.grad = kept.during = kept.value = None
         kept.seconds, kept.order = 0.0, 0
         kept.inner = kept.names = kept.parts = ()
+    if kept.value is None:
+        kept.value = value
     return kept
 
 

@@ -30,8 +30,9 @@ def flat(value: Any) -> Array | None:
 def summaries(values: Sequence[Any], wide: bool) -> tuple[Array, Array, Array]:
     """Norm, mean, least and greatest (4, n), histograms (n, 16) and how many elements are not finite (n,).
 
-    `values` are arrays, tuples of them, or None. Histograms have 16 bins from the least to the greatest
-    finite element, as shares of the fullest bin, 0 to 255. `wide` keeps float64.
+    `values` are arrays, tuples of them, or None. The least and the greatest are those of the finite elements, NaN
+    if there is none. Histograms have 16 bins between them, as shares of the fullest bin, 0 to 255. `wide` keeps
+    float64.
     """
     n = len(values)
     stats = np.full((4, n), np.nan, np.float64 if wide else np.float32)
@@ -62,7 +63,7 @@ def summaries(values: Sequence[Any], wide: bool) -> tuple[Array, Array, Array]:
                     )
                 else:
                     low, high = block.min(axis=1), block.max(axis=1)
-                stats[2, part], stats[3, part] = low, high
+                stats[2:, part] = np.where(finite.any(axis=1), (low, high), np.nan)
                 span = np.where(high > low, high - low, 1)[:, None]
                 place = np.where(finite, (block - low[:, None]) / span * BINS, 0)
                 place = np.clip(np.nan_to_num(place), 0, BINS - 1).astype(np.int64)

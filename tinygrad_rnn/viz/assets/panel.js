@@ -136,11 +136,13 @@ function values(what, title, role, row) {
   const known = norm(what, row), odd = broken(what, row), shape = shapes(role);
   if (Number.isNaN(known) && !odd) return null;
   const part = el("section", {class: "values", "data-what": what}, el("h3", {}, title)), numbers = el("p", {class: "stats"});
-  ["norm", "mean", "min", "max"].slice(0, D.full ? 4 : 1).forEach((name, k) =>
-    numbers.append(el("span", {}, el("small", {}, name), " " + short(k ? stat(what, k, row) : known))));
+  ["norm", "mean", "min", "max"].forEach((name, k) => { // of what was not kept only the norm is known
+    const v = k ? stat(what, k, row) : known;
+    if (!k || !Number.isNaN(v)) numbers.append(el("span", {}, el("small", {}, name), " " + short(v)));
+  });
   if (odd) numbers.append(el("span", {class: "warn"}, `${odd} non-finite`));
   part.append(numbers);
-  if (D.full && shape.reduce((sum, s) => sum + count(s), 0) > 4) part.append(histogram(what, row));
+  if (!Number.isNaN(stat(what, 2, row)) && shape.reduce((sum, s) => sum + count(s), 0) > 4) part.append(histogram(what, row));
   let used = 0;
   for (const s of shape) {
     const length = count(s) <= 256 ? count(s) : count(s.map((n, k) => k < s.length - 2 ? 1 : Math.min(n, 6))), found = exact(what, row, used + length);
