@@ -164,3 +164,21 @@ def test_models_are_compared():
     for view in VIEWS:
         drawing = draw_graph(layers.GRU(8, name="r"), x, diff=layers.LSTM(8, name="r"), view=view)
         assert check(drawing) is not None and drawing.view == view
+
+
+def test_arguments_are_compared_place_by_place():
+    """Weights of other layers with one name say what differs; what became an arrow, or was one, is no weight."""
+    x = np.ones((1, 3, 4), "float32")
+    drawing = draw_graph(layers.GRU(5, name="r"), x, diff=layers.RNN(layers.SimpleRNNCell(3), name="r"))
+    text = list(check(drawing).itertext())
+    assert {"kernel (4, 3) → (4, 15)", "recurrent_kernel (3, 3) → (5, 15)"} <= set(text)
+    w, u = (Variable(np.ones(4, k), name=f"{k}/w") for k in ("float32", "float64"))
+    leaf = tensor(x, requires_grad=True, name="x")
+    for new, old, line in (
+        (leaf * w, x * w, "− 1×3×4"),
+        (x * w, leaf * w, "+ 1×3×4"),
+        (leaf * u, leaf * w, "w float32 → float64"),
+        (leaf * w, leaf * Variable(np.ones(4, "float32"), name="other/w"), "other/w → float32/w"),
+    ):
+        titles = [t.text or "" for t in check(draw_graph(new, diff=old)).iter(f"{SVG}title")]
+        assert any(line in t.splitlines()[-1] for t in titles if "changed: " in t), titles

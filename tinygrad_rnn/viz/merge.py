@@ -72,18 +72,30 @@ def _changes(was: Box, before: Graph, box: Box, graph: Graph) -> list[str]:
     if was.badge != box.badge:
         box.badge = f"×{was.count} → ×{box.count}"
         found.append(box.badge)
-    a, b = ([c for c in [*x.before, *x.after] if c.title] for x in (was, box))
-    for chip, new in zip(a, b, strict=False):
-        if chip.title.split("\n")[0] != new.title.split("\n")[0]:
-            more.append(f"{chip.text} → {new.text}")
-        elif chip.title != new.title:  # the same weight
-            more.append(
-                f"{chip.text} {shape_text(before.shape[chip.row])} → {shape_text(graph.shape[new.row])}"
-            )
-    for sign, rest in (("−", a[len(b) :]), ("+", b[len(a) :])):
-        more += [f"{sign} {chip.text}" for chip in rest]
+    a, b = ({c.place: c for c in [*x.before, *x.after] if c.title} for x in (was, box))
+    more += [_became(a[k], before, b[k], graph) for k in a if k in b and a[k].title != b[k].title]
+    for sign, here, there in (("−", a, b), ("+", b, a)):
+        more += [f"{sign} {chip.text}" for k, chip in here.items() if k not in there]
     box.lines += more
     return found + more
+
+
+def _became(was: Chip, before: Graph, chip: Chip, graph: Graph) -> str:
+    """An argument and the one that has taken its place, by the first words that tell them apart."""
+    name, *facts = zip(_words(was, before), _words(chip, graph), strict=True)
+    if name[0] != name[1]:
+        return f"{name[0]} → {name[1]}"
+    *sizes, whole = [f"{one} → {other}" if one != other else "" for one, other in facts]
+    size = next(filter(None, sizes), "")
+    return f"{name[0]} {size}" if size else whole
+
+
+def _words(chip: Chip, graph: Graph) -> tuple[str, str, str, str]:
+    """What an argument is called, its shape and type, and all that is said of it."""
+    if chip.kind == "constant":
+        return chip.text, "", "", chip.title.rpartition(": ")[2]
+    path = chip.title.split("\n")[0]
+    return path.rsplit("/", 1)[-1], shape_text(graph.shape[chip.row]), str(graph.dtype[chip.row]), path
 
 
 def _gone(scene: Scene, old: Scene, box: Box) -> Box:

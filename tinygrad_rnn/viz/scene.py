@@ -19,6 +19,7 @@ class Chip:
     kind: str  # "parameter" | "constant" | "name" | "added" | "changed" | "removed"
     title: str
     row: int = -1
+    place: int = -1  # among the arguments of the op
     fill: str = ""  # a colour ("#…") or a place on the scale ("s0" … "s16"), if color_by asks for one
 
 

@@ -246,7 +246,7 @@ def _chips(graph: Graph, row: int, style: Style) -> list[tuple[int, Chip]]:
             text = short if "name" in style.show else "W"
             lines = _details(graph, parent, style, chip=True)
             title = f"{path}\n{shape_text(graph.shape[parent])} {graph.dtype[parent]}"
-            found.append((position, Chip(" ".join([text, *lines]), "parameter", title, parent)))
+            found.append((position, Chip(" ".join([text, *lines]), "parameter", title, parent, position)))
     for position, shape, text in graph.constants.get(row, ()):
         varied = (row, position) in style.varied
         if text and not varied and (not shape or "value" in style.show):
@@ -255,7 +255,7 @@ def _chips(graph: Graph, row: int, style: Style) -> list[tuple[int, Chip]]:
             label = "×".join(map(str, shape)) if shape and "shape" in style.show else "const"
         what = "not the same in every step" if varied else text or (shape_text(shape) if shape else "")
         title = f"constant, not recorded{what and ': '}{what}"
-        found.append((position, Chip(label, "constant", title)))
+        found.append((position, Chip(label, "constant", title, -1, position)))
     return sorted(found, key=lambda pair: pair[0])
 
 
