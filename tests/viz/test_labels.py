@@ -8,8 +8,9 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+from viz.hand import traced
 from viz.pages import wait
-from viz.pictures import SVG
+from viz.pictures import SVG, check
 from viz.zoo import ZOO
 
 import tinygrad_rnn as tg
@@ -119,3 +120,25 @@ def test_arrows_of_a_drawing_pass_beside_the_titles_too(direction):
                             title.text,
                             g.get("data-from"),
                         )
+
+
+@pytest.mark.parametrize("name", ["hello", "lstm", "both_ways"])
+def test_carried_arrows_of_a_loop_say_the_delay_in_every_view(name, engine):
+    for view in ("folded", "layers"):
+        root = ET.fromstring(draw_graph(traced(name, 5), view=view).svg())
+        delays = [text for text, *_ in labels(root) if re.fullmatch(r"t[−+]\d", text)]
+        carried = [g for g in root.iter(f"{SVG}g") if {"carry", "edge"} <= set(g.get("class").split())]
+        assert len(delays) == sum(g.get("data-from") is not None for g in carried) > 0
+
+
+def test_how_often_an_op_ran_stands_inside_its_box(engine):
+    root = check(draw_graph(traced("hello", 5), view="layers"))
+    counts = 0
+    for g in root.iter(f"{SVG}g"):
+        if "node" in (g.get("class") or "").split():
+            box = g.find(f"{SVG}rect")
+            top, height = float(box.get("y")), float(box.get("height"))
+            lines = [float(t.get("y")) for t in g.iter(f"{SVG}text") if t.text == "×5"]
+            counts += len(lines)
+            assert all(top < y < top + height for y in lines)
+    assert counts == 11

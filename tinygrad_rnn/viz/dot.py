@@ -182,16 +182,14 @@ def _node(box: Box, dark: bool, size: Point, spot: str) -> str:
             ink = f' COLOR="{ink_on(colour)}"' if part.fill else ""
             chips.append(f'<TD {look}><FONT POINT-SIZE="{SMALL:g}"{ink}>{_html(part.text)}</FONT></TD>')
     look = 'BORDER="0" CELLSPACING="2" CELLPADDING="1"'
-    wide = max((text_width(line, SMALL) for line in box.lines), default=0.0)
+    wide = max((text_width(line, SMALL) for line in box.under), default=0.0)
     if len(chips) > 1 and box.top < wide:  # or they would spread
         look += f' FIXEDSIZE="TRUE" WIDTH="{box.top + 10:.0f}" HEIGHT="22"'
     rows = [f"<TABLE {look}><TR>{''.join(chips)}</TR></TABLE>"]
-    rows += [
-        f'<FONT POINT-SIZE="{SMALL:g}">{words_in(text)}</FONT>' for text in [*box.lines, box.badge] if text
-    ]
+    rows += [f'<FONT POINT-SIZE="{SMALL:g}">{words_in(text)}</FONT>' for text in box.under if text]
     cells = "".join(f"<TR><TD>{row}</TD></TR>" for row in rows)
     table = f'<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="0">{cells}</TABLE>'
-    width, height = size[0], size[1] + (0 if spot else 12 * bool(box.badge))
+    width, height = size
     dash = 'style="rounded,filled,dashed" ' if box.mark == "removed" else ""
     return (
         f'\t"{_quoted(box.id)}" [label=<{table}> id="{_quoted(box.id)}" class="{box.mark or box.kind}" '

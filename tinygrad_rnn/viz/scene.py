@@ -39,7 +39,7 @@ class Box:
     before: list[Chip] = field(default_factory=list)
     after: list[Chip] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
-    badge: str = ""
+    badge: str = ""  # how often it was recorded, if a frame does not say so
     mark: str = ""  # "added" | "changed" | "removed" in a diff
     group: int = -1
     fill: str = ""
@@ -54,8 +54,13 @@ class Box:
     @property
     def size(self) -> tuple[float, float]:
         """Width and height."""
-        width = max([self.top + 16, *(text_width(line, SMALL) + 14 for line in self.lines)])
-        return max(width, 32.0), 26.0 + 12.0 * len(self.lines)
+        width = max([self.top + 16, *(text_width(line, SMALL) + 14 for line in self.under)])
+        return max(width, 32.0), 26.0 + 12.0 * len(self.under)
+
+    @property
+    def under(self) -> list[str]:
+        """The texts below the first line."""
+        return [*self.lines, self.badge] if self.badge else self.lines
 
 
 @dataclass

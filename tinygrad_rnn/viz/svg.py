@@ -167,9 +167,7 @@ def _box(box: Box, at: Point, size: Point) -> str:
         else:
             out.append(_chip(chip, at_x, middle, ink))
             at_x += chip_width(chip) + 4
-    out += [_text(x, top + 33 + 12 * k, text, "small soft" + ink) for k, text in enumerate(box.lines)]
-    if box.badge:
-        out.append(_text(left + w - 6, top - 2, box.badge, "small soft start halo"))
+    out += [_text(x, top + 33 + 12 * k, text, "small soft" + ink) for k, text in enumerate(box.under)]
     place = f'data-layer="{_xml(box.layer)}"' + (f' data-t="{box.t}"' if box.t >= 0 else "")
     return (
         f'<g id="{_xml(box.id)}" class="node {box.mark or box.kind} op-{_class(box.op)}" '
@@ -251,9 +249,8 @@ def bounds(scene: Scene, placed: Placement) -> tuple[float, float, float, float]
     xs, ys = [0.0], [0.0]
     for i, (x, y) in placed.at.items():
         w, h = placed.sizes[i]
-        badge = text_width(scene.boxes[i].badge, SMALL) if scene.boxes[i].badge else 0.0
-        xs += [x - w / 2, x + w / 2 + badge]
-        ys += [y - h / 2 - (12 if badge else 0), y + h / 2]
+        xs += [x - w / 2, x + w / 2]
+        ys += [y - h / 2, y + h / 2]
     xs = xs[1:] or xs
     ys = ys[1:] or ys
     for a, b, c, d in placed.frames.values():

@@ -115,7 +115,7 @@ def layers(graph: Graph, fold: Fold, style: Style, depth: int | None, sizes: dic
         a, b = box_of.get(int(fold.source[e])), box_of.get(int(fold.target[e]))
         if a is not None and b is not None:
             carried = bool(fold.carried[e]) and a >= b
-            label = _edge_label(graph, fold, e) if carried and a == b else ""
+            label = _edge_label(graph, fold, e) if carried else ""
             scene.edges.append(Edge(a, b, label, carried, int(fold.high[e]), float(fold.flow[e])))
     return scene
 

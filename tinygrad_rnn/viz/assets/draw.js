@@ -47,7 +47,8 @@ function drawBox(box, t) {
   if (box.open) { g.append(text(10, 19, `−  ${box.label}`, "title start")); return g; }
   if (V.inside[box.id] && state.view === "layers") g.append(text(w - 9, 13, "+", "label soft" + ink));
   const chips = [...box.before, ...box.after].reduce((sum, c) => sum + c[3] + 4, 0);
-  const lines = fill && fill[1] ? [...box.lines.slice(0, -1), fill[1]] : box.lines, top = (h - 26 - 12 * lines.length) / 2;
+  const told = fill && fill[1] ? [...box.lines.slice(0, -1), fill[1]] : box.lines;
+  const lines = box.badge ? [...told, box.badge] : told, top = (h - 26 - 12 * lines.length) / 2;
   let left = (w - box.width - chips) / 2;
   const chip = ([words, kind, title, width]) => {
     const middle = left + width / 2, shape = {class: "box", x: left, y: top + 5, width, height: 16, rx: 8};
@@ -60,7 +61,6 @@ function drawBox(box, t) {
   left += box.width + 4;
   box.after.forEach(chip);
   lines.forEach((words, k) => g.append(text(w / 2, top + 33 + 12 * k, words, "small soft" + ink)));
-  if (box.badge) g.append(text(w - 4, -2, box.badge, "small soft start halo"));
   return g;
 }
 function marks(box, t) {
