@@ -18,7 +18,7 @@ from tinygrad_rnn.manual import linear_rnn
 from tinygrad_rnn.models.characters import character_model
 from tinygrad_rnn.viz import curve
 from tinygrad_rnn.viz.figure import THEMES, _number
-from tinygrad_rnn.viz.flows import growth_factor
+from tinygrad_rnn.viz.flows import Flow, growth_factor
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +67,14 @@ def test_the_growth_factor_of_a_linear_recurrence_is_its_weight(w, text, marked)
         assert text in words(result, "h")
         plt.close("all")
     loss.backward()
+
+
+def test_a_slope_within_the_scatter_of_the_steps_is_steady():
+    noise = np.exp(0.5 * np.random.default_rng(0).normal(size=20))
+    cases = ((1.0, noise, "steady 1.01×"), (0.8, noise, "vanishing 0.81×"), (1.01, 1.0, "exploding 1.01×"))
+    for growth, scatter, kind in cases:
+        sizes = growth ** np.arange(20.0)[::-1] * scatter
+        assert Flow(np.arange(20), sizes, growth_factor(sizes)).words.startswith(kind)
 
 
 @pytest.mark.parametrize("wx, wRec", [(2, 1), (1, 2), (1, -2), (1, 0), (1, 0.5), (1, -0.5)])

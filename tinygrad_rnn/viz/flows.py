@@ -50,11 +50,16 @@ class Flow(NamedTuple):
 
     @property
     def words(self) -> str:
-        """`vanishing 0.83× per step`; what rounds to 1.00 is steady."""
+        """`vanishing 0.83× per step`; steady is what rounds to 1.00, or what the scatter of the steps explains.
+
+        The latter is a slope within two standard errors of none.
+        """
         if np.isnan(self.growth):
             return "no growth factor: fewer than two steps have a gradient"
         text = f"{self.growth:.2f}" if 0.01 <= self.growth < 100 or self.growth == 0 else f"{self.growth:.1e}"
-        kind = "steady" if text == "1.00" else "vanishing" if self.growth < 1 else "exploding"
+        slope, error = _slope(np.abs(self.size))
+        steady = text == "1.00" or abs(slope) <= 2 * error
+        kind = "steady" if steady else "vanishing" if self.growth < 1 else "exploding"
         signs = np.sign(self.size)
         alternating = len(signs) > 2 and (signs[1:] * signs[:-1] < 0).all()
         return f"{kind} {text}× per step" + (", alternating" if alternating else "")
@@ -74,8 +79,18 @@ def growth_factor(sizes: Any) -> float:
     usable = np.isfinite(found) & (found > 0)
     if usable.sum() < 2:
         return 0.0 if len(found) > 1 and usable[-1] and np.isfinite(found).all() else np.nan
-    slope = np.polyfit(np.flatnonzero(usable), np.log(found[usable]), 1)[0]
-    return float(np.exp(-slope))
+    return float(np.exp(-_slope(found)[0]))
+
+
+def _slope(sizes: Array) -> tuple[float, float]:
+    """Slope of the log of sizes over the steps, by least squares, and its standard error; NaN for one step."""
+    x = np.flatnonzero(np.isfinite(sizes) & (sizes > 0))
+    if len(x) < 2:
+        return np.nan, np.nan
+    y, far = np.log(sizes[x]), x - x.mean()
+    slope = far @ y / (far @ far)
+    rest = y - y.mean() - slope * far
+    return float(slope), float(np.sqrt(rest @ rest / max(len(x) - 2, 1) / (far @ far)))
 
 
 def gradient_flow(
