@@ -106,3 +106,14 @@ def test_carried_arrows_look_as_the_legend_says():
             ]
             assert len(dashed) > 1 and set(dashed) == {look}  # the last one is that of the legend
             assert (INKS["carry"][0] in drawing.source) == (color_by is None)
+
+
+def test_weights_have_their_names_whatever_else_is_shown():
+    loss = traced("hello", 3, backward=True)
+    for show in ((), "grad", ("shape", "grad")):
+        root = ET.fromstring(draw_graph(loss, view="folded", show=show).svg())
+        chips = [
+            g.find(f"{SVG}text").text for g in root.iter(f"{SVG}g") if g.get("class") == "chip parameter"
+        ]
+        assert [text.split()[0] for text in chips] == ["w0", "w1", "w3", "w2", "w4"]
+        assert all(("‖∇‖ = " in text) == ("grad" in show) for text in chips)

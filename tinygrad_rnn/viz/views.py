@@ -242,8 +242,7 @@ def _chips(graph: Graph, row: int, style: Style) -> list[tuple[int, Chip]]:
         if parent in style.chips and style.params == "chip":
             path = graph.name[parent] or "variable"
             layer = graph.layer[row]
-            short = path.rsplit("/", 1)[-1] if layer and path.startswith(layer + "/") else path
-            text = short if "name" in style.show else "W"
+            text = path.rsplit("/", 1)[-1] if layer and path.startswith(layer + "/") else path
             lines = _details(graph, parent, style, chip=True)
             title = f"{path}\n{shape_text(graph.shape[parent])} {graph.dtype[parent]}"
             found.append((position, Chip(" ".join([text, *lines]), "parameter", title, parent, position)))
