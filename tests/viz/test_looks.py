@@ -6,12 +6,14 @@ import re
 import shutil
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 from viz.hand import traced
 from viz.nets import bidirectional, lstm, network, vanilla
 from viz.pictures import SVG, boxes
 
-from tinygrad_rnn import draw_graph
+import tinygrad_rnn as tg
+from tinygrad_rnn import draw_graph, layers
 from tinygrad_rnn.viz import dot
 from tinygrad_rnn.viz.colours import LEVELS, PALETTE, contrast, hue, ink_on
 from tinygrad_rnn.viz.svg import COLOURS, INKS
@@ -117,3 +119,20 @@ def test_weights_have_their_names_whatever_else_is_shown():
         ]
         assert [text.split()[0] for text in chips] == ["w0", "w1", "w3", "w2", "w4"]
         assert all(("‖∇‖ = " in text) == ("grad" in show) for text in chips)
+
+
+def test_inputs_of_a_model_have_their_names():
+    left, right, one, two = (tg.Input((3,), name=name) for name in ("left", "right", None, None))
+    x = np.ones((2, 3), "float32")
+    for inputs, given, names in (
+        ([left, right], [x, x], ["left", "right"]),
+        ([right, one], (x, x), ["right", "x_1"]),
+        ([one, two], [x, x], ["x_0", "x_1"]),
+        ([left], x, ["left"]),
+        ([one], x, ["x"]),
+        ({"l": left, "r": right}, {"r": x, "l": x}, ["r", "l"]),
+    ):
+        symbols = list(inputs.values()) if isinstance(inputs, dict) else inputs
+        output = layers.Add()(symbols) if len(symbols) > 1 else layers.ReLU()(symbols[0])
+        g = draw_graph(tg.Model(inputs, output), given).graph
+        assert g.name[g.kind == "input"].tolist() == names

@@ -190,7 +190,7 @@ def _with_nan(graph: Graph) -> Graph:
 
 
 def inputs_of(model: Any, inputs: Any) -> Any:
-    """The inputs as tensors, recorded if they are floats, so that they are seen."""
+    """The inputs as tensors, recorded if they are floats, so that they are seen; named as in the model."""
     name = getattr(model, "name", type(model).__name__)
     if inputs is None:
         shape = getattr(model, "input_shape", None)
@@ -205,17 +205,21 @@ def inputs_of(model: Any, inputs: Any) -> Any:
             )
         inputs = np.zeros([(3 if k else 1) if n is None else n for k, n in enumerate(shape)], floatx())
 
+    known = getattr(model, "input_names", None) or []  # "input": `Input` was given no name
+
     def feed(value: Any, label: str) -> Any:
         if isinstance(value, Mapping):
             return {k: feed(v, str(k)) for k, v in value.items()}
         if isinstance(value, (list, tuple)) and any(hasattr(v, "shape") for v in value):
-            return type(value)([feed(v, f"{label}_{k}") for k, v in enumerate(value)])
+            several = known if value is inputs and len(known) == len(value) else ["input"] * len(value)
+            labels = [f"{label}_{k}" if name == "input" else name for k, name in enumerate(several)]
+            return type(value)([feed(v, text) for v, text in zip(value, labels, strict=True)])
         if isinstance(value, Tensor) and value.requires_grad:
             return value
         data = tensor(value)
         return tensor(data, requires_grad=True, name=label) if data.dtype.kind in "fc" else data
 
-    return feed(inputs, "x")
+    return feed(inputs, known[0] if len(known) == 1 and known[0] != "input" else "x")
 
 
 def _states_of(target: Any, inputs: Any) -> list[Any]:
