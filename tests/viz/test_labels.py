@@ -8,7 +8,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
-from viz.hand import traced
+from viz.hand import traced, weights
 from viz.pages import wait
 from viz.pictures import SVG, check
 from viz.zoo import ZOO
@@ -100,6 +100,22 @@ def test_arrows_pass_beside_the_titles_of_the_columns(visit):
         count, crossed = page.evaluate(CROSSED)
         assert count > 3 and crossed == []
     assert "“e”" in page.locator("svg.graph .group text.end").all_text_contents()
+
+
+def test_titles_stand_beside_the_arrows_that_dot_leads_past_them(visit, tmp_path):
+    """The arrow to the next step comes back above the first box, where the title of the frame would be."""
+    U, W, b, V = weights((4, 4), (4, 4), (4, 1), (4, 4))
+    x = np.ones((4, 2, 5))
+    with tg.trace():
+        a, loss = np.zeros((4, 2)), 0.0
+        for t in range(5):
+            a = tg.ops.tanh(U @ a + W @ x[:, :, t] + b)
+            loss = loss + (V @ a).sum()
+    page = visit(inspect_graph(loss))
+    assert page.evaluate(CROSSED) == [1, []]
+    picture = draw_graph(loss, view="folded").save(tmp_path / "picture.svg").read_text()
+    page.evaluate("svg => { document.body.innerHTML = svg.replace('tg-graph', 'graph tg-graph'); }", picture)
+    assert page.evaluate(CROSSED) == [1, []]
 
 
 @pytest.mark.parametrize("direction", ["LR", "RL"])

@@ -11,7 +11,7 @@ from typing import Any
 
 from .blocks import Rect
 from .colours import LEVELS, hue, ink_on
-from .labels import near_end
+from .labels import beside, near_end
 from .layered import Path, Point
 from .layout import Placement, place
 from .scene import FONT, SMALL, Box, Scene, text_width
@@ -254,6 +254,7 @@ def place_with_dot(scene: Scene, source: str) -> Placement:
         if "lp" in item:
             x, y = map(float, item["lp"].split(","))
             result.labels[e] = (x, height - y)
+    result.titles = beside(scene, result)
     if len(result.at) < len(scene.boxes) or len(result.paths) < len(scene.edges):
         raise ValueError(f"dot placed {len(result.at)} of {len(scene.boxes)} boxes")
     return result

@@ -1,11 +1,21 @@
-"""Where the labels of arrows go: near the end of the arrow, or further along it where no other label or box is."""
+"""Where the labels of arrows go, and the titles of frames: where nothing else is.
+
+A label stands near the end of its arrow, or further along it; a title at the left, or further right.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ..core.op import Array
 from .layered import Path, Point
-from .scene import SMALL, Scene, text_width
+from .scene import FONT, SMALL, Scene, text_width
+
+if TYPE_CHECKING:  # `layout` imports this file
+    from .layout import Placement
 
 ALONG = (0.5, 0.35, 0.65, 0.22, 0.78)  # of a piece of an arrow
 
@@ -31,6 +41,33 @@ def settle(
             at = next((p for p in spots(paths[e]) if free(room(e, p))), near_end(paths[e]))
             labels[e] = at
             taken.append(room(e, at))
+
+
+def beside(scene: Scene, placed: Placement) -> dict[int, float]:
+    """Where the titles of frames begin which an arrow would strike through at the left: right of the arrow."""
+    ends = [(x + k * text_width(scene.edges[e].label, SMALL) / 2, y)
+            for e, (x, y) in placed.labels.items() for k in (-1, 0, 1)]  # fmt: skip
+    points = np.concatenate([np.array(ends).reshape(-1, 2), *map(_along, placed.paths.values())])
+    result = {}
+    for g, (left, top, right, _) in placed.frames.items():
+        width = text_width(scene.groups[g].title, FONT)
+        strip = points[(points[:, 1] > top + 2) & (points[:, 1] < top + 20), 0]
+        for start in [left + 10, *np.sort(strip[strip > left] + 8)]:
+            if start + width < right and not np.any((strip > start - 6) & (strip < start + width + 6)):
+                if start > left + 10:
+                    result[g] = float(start)
+                break
+    return result
+
+
+def _along(path: Path) -> Array:
+    """Points on a path, close to one another (n, 2)."""
+    pieces = np.array([path[k : k + 4] for k in range(0, len(path) - 3, 3)], float).reshape(-1, 4, 2)
+    length = np.abs(np.diff(pieces, axis=1)).sum(axis=(1, 2)).max(initial=1.0)
+    t = np.linspace(0, 1, int(length / 4) + 2)
+    weights = np.stack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3])
+    points: Array = np.einsum("kt,pkc->ptc", weights, pieces).reshape(-1, 2)
+    return points
 
 
 def near_end(path: Path) -> Point:

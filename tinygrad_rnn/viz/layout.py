@@ -53,6 +53,7 @@ class Placement:
     frames: dict[int, Rect] = field(default_factory=dict)
     texts: list[Text] = field(default_factory=list)
     labels: dict[int, Point] = field(default_factory=dict)  # where labels of edges go, if it matters
+    titles: dict[int, float] = field(default_factory=dict)  # where they begin, if not at the left
 
     def turned(self, turn: Turn) -> Placement:
         """The same picture, turned."""

@@ -103,7 +103,7 @@ def write(scene: Scene, placed: Placement, title: str, note: str, theme: str) ->
     labels: list[str] = []
     for g in sorted(placed.frames):
         group, (a, b, c, d) = scene.groups[g], placed.frames[g]
-        name = _text(a + 10, b + 15, group.title, "title soft start")
+        name = _text(placed.titles.get(g, a + 10), b + 15, group.title, "title soft start")
         parts.append(f'<g class="group {group.kind}">{_rect(a, b, c - a, d - b, 9)}{name}</g>')
     for e in sorted(placed.paths):
         edge, path = scene.edges[e], placed.paths[e]

@@ -211,7 +211,8 @@ def _template(scene: Scene, placed: Placement, roles: list[list[int]], tiled: bo
             item["place"] = _numbers(*placed.labels[e])
         edges.append(item)
     frames = [{"title": scene.groups[g].title, "kind": scene.groups[g].kind, "layer": scene.groups[g].layer,
-               "at": _numbers(a, b, c - a, d - b)} for g, (a, b, c, d) in sorted(placed.frames.items())]  # fmt: skip
+               "at": _numbers(a, b, c - a, d - b), "from": _numbers(placed.titles.get(g, a + 10))[0]}
+              for g, (a, b, c, d) in sorted(placed.frames.items())]  # fmt: skip
     corners = [(x - w / 2, y - h / 2, x + w / 2, y + h / 2)
                for (x, y), (w, h) in ((placed.at[i], placed.sizes[i]) for i in placed.at)]  # fmt: skip
     corners += placed.frames.values()

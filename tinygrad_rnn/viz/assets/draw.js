@@ -93,9 +93,9 @@ function drawEdge(edge, points, t = -1) {
   }
   return g;
 }
-function frame({kind, at: [x, y, width, height]}, title, right = "") {
+function frame({kind, from, at: [x, y, width, height]}, title, right = "") {
   const most = Math.max(3, Math.floor(width / 14 - 2)), words = right.length > most ? right.slice(0, most - 1) + "…" : right;
-  return el("svg:g", {class: "group " + kind}, el("svg:rect", {x, y, width, height, rx: 9}), text(x + 10, y + 16, title, "title soft start"),
+  return el("svg:g", {class: "group " + kind}, el("svg:rect", {x, y, width, height, rx: 9}), text(from, y + 16, title, "title soft start"),
     ...right ? [text(x + width - 10, y + 16, words, "title soft end")] : []);
 }
 function canvas(view) {
