@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from . import __version__
 from .compare.homework import compare_file
@@ -96,9 +97,17 @@ def _seed(text: str) -> int:
     return _positive(text, lowest=0)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with code 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("tinygrad-rnn", description=_DESCRIPTION, formatter_class=raw)
+    parser = _Parser("tinygrad-rnn", description=_DESCRIPTION, formatter_class=raw)
     parser.add_argument("--version", action="version", version=f"tinygrad-rnn {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 

@@ -34,6 +34,8 @@ def load_text(path: str | os.PathLike[str] | None = None, min_length: int = 2) -
     if path is None:
         return _python_reference()
     name = os.fspath(path)
+    if not name:
+        raise ValueError("load_text: the name of the file is empty")
     try:
         data = Path(name).read_bytes()
     except FileNotFoundError:
