@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.op import Array, Port
+from ..core.op import Array
 from .divergence import Divergence
 from .names import bare_name
 from .parameters import jitter
@@ -140,7 +140,7 @@ def _step_moved(base: Recorded, t: int, rng: np.random.Generator) -> dict[int, A
         node = base.nodes[row]
         if not parts:
             grads[row] = base.cotangent(row)
-        elif isinstance(node, Port) or node.op.outputs == 1:
+        elif base.single(row):
             grads[row] = sum(parts)
         else:
             grads[row] = [sum(column) for column in zip(*parts, strict=True)]

@@ -42,7 +42,7 @@ class Recorded:
             for k, parent in enumerate(node.inputs or ()):
                 if parent is not None:
                     self.uses[self.row[parent]].append((i, k))
-        single = [i for i, node in enumerate(self.nodes) if isinstance(node, Port) or node.op.outputs == 1]
+        single = list(filter(self.single, range(len(self.nodes))))
         handles = [
             Tensor(np.broadcast_to(np.zeros((), n.dtype), n.shape), n)
             for n in map(self.nodes.__getitem__, single)
@@ -55,14 +55,20 @@ class Recorded:
 
     # --- what was computed --------------------------------------------------------------------------
 
+    def single(self, row: int) -> bool:
+        """Whether a node has one value; an op with several outputs has a port for each."""
+        return isinstance(self.nodes[row], Port) or self.nodes[row].op.outputs == 1
+
     def gradient(self, row: int) -> Array:
         """The gradient of a node; zeros if the loss does not depend on it."""
         node = self.nodes[row]
         return self.grads[row] if row in self.grads else np.zeros(node.shape, node.dtype)
 
     def value(self, row: int) -> Any:
-        """The value of a node, None if it was not kept."""
+        """The value of a node, None if it was not kept, or if there are several."""
         node = self.nodes[row]
+        if not self.single(row):
+            return None
         if isinstance(node, Port) and node.parent is not None and hasattr(node.parent, "trace"):
             return node.parent.trace.value[node.index]
         return node.trace.value if hasattr(node, "trace") else None
@@ -79,7 +85,7 @@ class Recorded:
     def cotangent(self, row: int) -> Any:
         """The gradient of a node; of one with several outputs, a list of them."""
         node = self.nodes[row]
-        if isinstance(node, Port) or node.op.outputs == 1:
+        if self.single(row):
             return self.gradient(row)
         parts: list[Any] = [np.zeros(shape, node.dtype) for shape in node.shape]
         for i, _ in self.uses[row]:
@@ -197,8 +203,10 @@ class Recorded:
         return found
 
     def names_of(self, row: int) -> tuple[str, ...]:
-        """The variables that held the value of a node."""
+        """The variables that held the value of a node; none of one with several outputs: they have names."""
         node = self.nodes[row]
+        if not self.single(row):
+            return ()
         if isinstance(node, Leaf):
             given = (node.label,) if node.label else ()
             return (*given, *(node.trace.names if hasattr(node, "trace") else ()))
