@@ -53,6 +53,7 @@ def upstream_of(base: Recorded, t: int) -> Mapping[str, Array]:
     def find(name: str) -> Array | None:
         variable = bare_name(name)[0]
         rows = base.at(variable, t)
+        rows = [*(piece for row in rows for piece in base.pieces(row, t)), *rows]
         if rows or not variable.endswith("_next"):
             return base.gradient(rows[0]) if rows else None
         rows = base.at(variable.removesuffix("_next"), t)
@@ -137,7 +138,6 @@ def _step_moved(base: Recorded, t: int, rng: np.random.Generator) -> dict[int, A
             base.pull((i, k), grads[i], move(base.nodes[i].saved)) if i in grads else move(base.part((i, k)))
             for i, k in base.uses[row]
         ]
-        node = base.nodes[row]
         if not parts:
             grads[row] = base.cotangent(row)
         elif base.single(row):

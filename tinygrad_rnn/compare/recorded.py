@@ -251,6 +251,20 @@ class Recorded:
             i for i in self.find(name) if self.times[i] in (t, None) and not isinstance(self.nodes[i], Leaf)
         ]
 
+    def pieces(self, row: int, t: int) -> list[int]:
+        """What step t reads of a value that was made before the loop and holds all steps, perhaps with a sum."""
+        found, waiting, shape = list[int](), [row], self.nodes[row].shape
+        while waiting and self.times[row] is None and self.single(row):
+            for i, _ in self.uses[waiting.pop()]:
+                name, before = self.nodes[i].op.name, self.times[i] is None
+                if before and (name == "unstack" or (name == "add" and self.nodes[i].shape == shape)):
+                    waiting.append(i)
+                elif name == "port" and self.uses_at(i, t):
+                    found.append(i)
+                elif name == "getitem" and self.times[i] == t and len(self.nodes[i].shape) == len(shape) - 1:
+                    found.append(i)
+        return found
+
     def named_at(self, t: int | None) -> list[int]:
         """The rows of all variables of a time step."""
         return [] if t is None else self._by_step.get(t, [])

@@ -5,36 +5,22 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from ..core.op import Array, Leaf, Port
-from .diagnose import diagnose
+from .causes import Judged, cause
 from .divergence import Divergence
-from .mutations import explanations
 from .names import bare_name
 from .recorded import Quantity, Recorded, Use, spellings
 from .recorder import Entry, ManualRecorder
 from .references import array_of, check_operation, laid_out
 from .report import Row, number
 from .sites import Source, computed_around
-from .verdict import Reference, floor_of, judge, tolerance
-
-
-@dataclass
-class Judged:
-    """A recorded entry, what it was compared with, and the verdict."""
-
-    entry: Entry
-    row: Row
-    quantity: Quantity | None = None
-    m: Array | None = None
-    reference: Reference | None = None
-    label: str = ""
-    others: list[Judged] = field(default_factory=list)  # what else its name may mean
+from .verdict import Reference, floor_of, judge
 
 
 class Steps:
@@ -79,17 +65,16 @@ class Steps:
         for variable, shift in ((base, 0), (base.removesuffix("_prev"), -1), (base.removesuffix("_next"), 1)):
             if shift and variable == base:
                 continue
-            found += self._gradients(variable, t, shift) if gradient else []
-            found += (
-                [("value", Quantity("value", i)) for i in self.base.at(variable, t + shift)]
-                if not gradient
-                else []
-            )
+            if gradient:
+                found = self._gradients(variable, t, shift)
+            else:
+                found = [("value", Quantity("value", i)) for i in self.base.at(variable, t + shift)]
             if found:
                 break
         if not gradient and not found:
             return self._gradients(base, t, 0)
-        return found
+        # a piece may be what other terms are still to be added to, with the same gradient
+        return [p for p in found if p[1].kind != "value" or not self.base.pieces(p[1].row, t)]
 
     def _gradients(self, variable: str, t: int, shift: int) -> list[tuple[str, Quantity]]:
         base = self.base
@@ -104,12 +89,14 @@ class Steps:
             return found + self._gradients(variable, t, -1)
         for row in base.at(variable, t + shift):
             uses = base.uses_at(row, t)
+            own = f"gradient {shift}" if shift else "gradient"
+            found += [(own, Quantity("gradient", i)) for i in base.pieces(row, t + shift)]
             if base.times[row] is None and not shift and uses:  # made before the loop: as a parameter
                 found += self._of_parameter(row, t)
                 continue
             if shift and (uses or t + shift < 0):
                 found.append(("carried", Quantity("part", row, uses)))
-            found.append((f"gradient {shift}" if shift else "gradient", Quantity("gradient", row)))
+            found.append((own, Quantity("gradient", row)))
             node = base.nodes[row]
             parent = (node.inputs or (None,))[0]
             if node.op.name == "softmax" and parent is not None:
@@ -192,6 +179,7 @@ class Steps:
             row = Row(entry.name, shape, verdict="missing", diagnosis=why, t=entry.t)
             return [("", Judged(replace(entry, source=Source("", 0, "")), row))]  # no line of it is wrong
         found = []
+        at_once = False
         for label, quantity in self.candidates(entry.name, t):
             reference = self.reference(quantity)
             if m is None:
@@ -200,6 +188,9 @@ class Steps:
                     (label, Judged(entry, Row(entry.name, verdict="missing", diagnosis=why, t=entry.t)))
                 )
             else:
+                if self._one_of_all(quantity, m):
+                    at_once = True
+                    continue
                 row = judge(entry.name, m, reference, t=entry.t)
                 found.append((label, Judged(entry, row, quantity, m, reference, label)))
         if not found:
@@ -211,10 +202,21 @@ class Steps:
                 else ", for it was not computed inside tg.trace()"
             )
             why = f"the loss function has no variable of this name at this step{hint}: see map="
+            if at_once:
+                why = "the loss function computes it for all steps at once: a step alone cannot be compared"
             shape = () if m is None else m.shape
             row = Row(entry.name, shape, verdict="missing", diagnosis=why, t=entry.t, extra=True)
             found = [("", Judged(entry, row, m=m))]
         return found
+
+    def _one_of_all(self, quantity: Quantity, m: Array) -> bool:
+        """Whether an array is one step of what the loss computes for all steps at once."""
+        row = quantity.row
+        if row < 0 or isinstance(self.base.nodes[row], Leaf) or self.base.times[row] is not None:
+            return False
+        shape = self.base.evaluate(quantity).shape
+        axes = [k for k, size in enumerate(shape) if size == self.base.length]
+        return any(shape[:k] + shape[k + 1 :] == m.shape for k in axes)
 
 
 def _line(entry: Entry) -> tuple[str, str, int]:
@@ -263,10 +265,14 @@ def _divergence(steps: Steps, found: list[Judged], first: Judged) -> Divergence:
     for j in found:
         if j.row.verdict == "differs" and j.entry.name not in explained:
             explained.add(j.entry.name)
-            causes = [_cause(steps, found, k, right) for k in (j, *j.others) if k.row.verdict == "differs"]
-            cause = next((c for c in causes if c != "unexplained"), "unexplained")
-            if j is first or cause != "unexplained":
-                j.row.diagnosis = cause
+            causes = [
+                cause(steps.base, steps.first, found, k, right)
+                for k in (j, *j.others)
+                if k.row.verdict == "differs"
+            ]
+            why = next((c for c in causes if c != "unexplained"), "unexplained")
+            if j is first or why != "unexplained":
+                j.row.diagnosis = why
     entry, source = first.entry, first.entry.source
     around = computed_around(source.file, source.line)
     inputs, unseen = [], []
@@ -285,59 +291,3 @@ def _divergence(steps: Steps, found: list[Judged], first: Judged) -> Divergence:
         inputs=tuple(inputs), diagnosis=first.row.diagnosis or first.row.verdict,
         place=f"{os.path.basename(source.file)}:{source.line}" if source.file else "", unseen=tuple(unseen),
     )  # fmt: skip
-
-
-def _cause(steps: Steps, found: list[Judged], judged: Judged, right: set[int]) -> str:
-    """What is wrong with one quantity."""
-    m, quantity, reference = judged.m, judged.quantity, judged.reference
-    assert m is not None and quantity is not None and reference is not None and reference.gradient is not None
-    r, bar = np.asarray(reference.gradient), tolerance(m, reference)
-    if quantity.kind == "value":
-        return "the forward pass differs already"
-    base, t = steps.base, (judged.entry.t or 0) - steps.first
-    uses = quantity.uses if quantity.kind == "part" else tuple(base.uses[quantity.row])
-    if judged.label.startswith("so far"):
-        own = tuple(use for use in quantity.uses if base.times[use[0]] == t)
-        earlier = [j for j in found if j.entry.name == judged.entry.name and j.label == judged.label]
-        before = earlier[: next((i for i, j in enumerate(earlier) if j.entry is judged.entry), 0)][-1:]
-        step = base.evaluate(quantity._replace(uses=own))
-        if m.shape == step.shape and np.abs(m - step).max(initial=0) <= bar:
-            return f"the sum over time is missing: this is what step t={judged.entry.t} alone contributes"
-        if before and before[0].m is not None and own and before[0].m.shape == m.shape:
-            m = m - before[0].m
-        r, uses = step, own
-    general = diagnose(m, r, bar, base.length)
-    searched = uses and not quantity.path
-    special: list[str] = []
-    for known in (
-        right - {quantity.row},
-        set[int](),
-    ):  # a line may have passed by a right one that it should read
-        if searched and not special:
-            special = explanations(base, uses, m, r, bar, known)
-    if general == "zero everywhere":
-        cut = judged.label in ("carried", "arrived")
-        general = (
-            "zero everywhere: the flow back in time is cut here"
-            if cut
-            else "unexplained"
-            if special
-            else general
-        )
-    if general.startswith("transposed"):
-        special = []
-    value = base.value(quantity.row) if quantity.row >= 0 and quantity.kind == "gradient" else None
-    if value is not None and np.shape(value) == m.shape:
-        special += _without_label(np.asarray(value), m, bar)
-    causes = list(dict.fromkeys([*([] if general == "unexplained" else [general]), *special]))
-    return " or ".join(causes[:4]) or "unexplained"
-
-
-def _without_label(scores: Array, m: Array, bar: float) -> list[str]:
-    """Whether the gradient of a softmax cross-entropy lacks its label."""
-    for axis in range(m.ndim):
-        p = np.exp(scores - scores.max(axis=axis, keepdims=True))
-        p /= p.sum(axis=axis, keepdims=True)
-        if np.abs(p - m).max(initial=0) <= bar:
-            return ["the label is not subtracted: the probabilities alone"]
-    return []
