@@ -58,9 +58,7 @@ class ManualRecorder:
             Entry(None if t is None else int(t), name, _copy(value), self._source(frame, name))
             for name, value in quantities.items()
         ]
-        if all(entry.source.file == frame.f_code.co_filename for entry in found):
-            found.sort(key=lambda entry: entry.source.line)  # the order in which they were produced
-        self.entries += found
+        self.entries += sorted(found, key=lambda entry: entry.source.order)  # as they were produced
 
     def totals(self) -> dict[str, Any]:
         """The quantities recorded without a step."""

@@ -16,7 +16,8 @@ from .names import bare_name
 class Source(NamedTuple):
     """A place in a file, its text, the variables that the expression there reads, and the one that it makes.
 
-    `summed` says that the variable starts from zeros, so that a sum is meant to be in it.
+    `summed` says that the variable starts from zeros, so that a sum is meant to be in it; `called` is the line of
+    the call, if the place is in a function that was called.
     """
 
     file: str
@@ -25,6 +26,12 @@ class Source(NamedTuple):
     reads: frozenset[str] = frozenset()
     variable: str = ""
     summed: bool = False
+    called: int = 0
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """What comes earlier in the function that records it is smaller; then, in one that it calls."""
+        return self.called or self.line, self.line
 
 
 @functools.lru_cache(maxsize=64)
@@ -143,7 +150,7 @@ def _origin(value: Any, scope: ast.AST, line: int, quantity: str, frame: Any, de
     if isinstance(made, ast.Call) and frame is not None:
         inside = _inside(made, index, quantity, frame)
         if inside is not None:
-            return inside
+            return inside._replace(called=statement.lineno)
     return statement
 
 
