@@ -82,3 +82,75 @@ def first_of(tmp_path: Path, source: str, right: str, wrong: str) -> tuple[Any, 
 def test_a_function_above_the_loop(tmp_path: Path, right: str, wrong: str, quantity: str) -> None:
     first, line = first_of(tmp_path, HELPER, right, wrong)
     assert (first.quantity, first.line, first.source) == (quantity, line, wrong), str(first)
+
+
+DICT = (
+    HEAD
+    + """
+
+def backward(rec):
+    da_next = np.zeros((n, m))
+    for t in reversed(range(T)):
+        g = {}
+        da = 2 * V.T @ V @ a[t] + da_next
+        dz = (1 - a[t] ** 2) * da
+        g["db"] = dz.sum(axis=1, keepdims=True)
+        g["dU"] = dz @ a[t - 1].T
+        da_next = U.T @ dz
+        g["da"] = da
+        g["dz"] = dz
+        rec(t, RECORDED)
+"""
+)
+RECORDED = {
+    "by key": 'da=g["da"], dz=g["dz"], db=g["db"], dU=g["dU"]',
+    "unpacked": "**g",
+    "written out": '**{"dz": dz, "db": g["db"], "dU": g["dU"], "da": da}',
+    "by dict": '**dict(dz=g["dz"], da=da)',
+}
+
+
+@pytest.mark.parametrize("recorded", RECORDED)
+@pytest.mark.parametrize(
+    ("right", "wrong", "quantity", "t"),
+    [
+        ("da = 2 * V.T @ V @ a[t] + da_next", "da = 2 * V.T @ V @ a[t] - da_next", "da", 3),
+        ("dz = (1 - a[t] ** 2) * da", "dz = (1 - a[t]) * da", "dz", 4),
+    ],
+)
+def test_quantities_that_a_dict_holds(
+    tmp_path: Path, recorded: str, right: str, wrong: str, quantity: str, t: int
+) -> None:
+    source = DICT.replace("RECORDED", RECORDED[recorded])
+    first, line = first_of(tmp_path, source, right, wrong)
+    assert (first.t, first.quantity, first.line, first.source) == (t, quantity, line, wrong), str(first)
+    assert not any("agrees" in text for text in first.inputs if text.startswith("da_next")), str(first)
+
+
+def test_quantities_whose_line_is_not_known(tmp_path: Path) -> None:
+    recorded = '**{"d" + name: value for name, value in (("a", da), ("z", dz))}'
+    source = DICT.replace("RECORDED", recorded)
+    first, _ = first_of(tmp_path, source, "(1 - a[t] ** 2)", "(1 - a[t])")
+    assert (first.t, first.quantity) == (4, "dz") and "first seen in your line" in str(first), str(first)
+
+
+APART = (
+    HEAD
+    + """
+
+def backward(rec):
+    da_next = np.zeros((n, m))
+    for t in reversed(range(T)):
+        da = 2 * V.T @ V @ a[t] + da_next
+        dz = (1 - a[t] ** 2) * da
+        db = dz.sum(axis=1, keepdims=True)
+        da_next = U.T @ dz
+        rec(t, db=db)
+        rec(t, dz=dz)
+"""
+)
+
+
+def test_an_input_is_that_of_its_own_step(tmp_path: Path) -> None:
+    first, _ = first_of(tmp_path, APART, "V @ a[t] + da_next", "V @ a[t] - da_next")
+    assert (first.t, first.quantity) == (3, "db") and first.inputs[0].startswith("dz differs"), str(first)

@@ -10,7 +10,7 @@ class Divergence:
     """The first quantity of a hand-written loop that differs: step, name, and the line that computed it.
 
     The line is wrong if the diagnosis explains it, or if its inputs agree. Else, and where it reads what was not
-    compared, the mistake may be in something that it reads: "first seen in your line".
+    compared or only passes the quantity on, the mistake may be before it: "first seen in your line".
 
     >>> print(Divergence(3, "dz", "/my/bptt.py", 7, "dz = da", place="bptt.py:7", diagnosis="unexplained"))
     t=3, dz, first seen in your line bptt.py:7: dz = da; unexplained
@@ -25,10 +25,11 @@ class Divergence:
     diagnosis: str = ""
     place: str = ""
     unseen: tuple[str, ...] = ()  # what it reads and the derivation computes, but was not compared
+    exact: bool = True  # it is known to be the line that computed the quantity
 
     def __str__(self) -> str:
         """`t=11, dz, your line bptt.py:63: dz = (1 - a) * da; its input da agrees (2 ulp); …`."""
-        shown = not self.unseen and (self.diagnosis != "unexplained" or self.inputs)
+        shown = self.exact and not self.unseen and (self.diagnosis != "unexplained" or self.inputs)
         where = f"{'' if shown else 'first seen in '}your line {self.place}: {self.source}"
         if not self.source:
             where = f"at {self.place}, whose source is not available: save it as a file to see the line"

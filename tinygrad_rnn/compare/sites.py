@@ -17,7 +17,7 @@ class Source(NamedTuple):
     """A place in a file, its text, the variables that the expression there reads, and the one that it makes.
 
     `summed` says that the variable starts from zeros, so that a sum is meant to be in it; `called` is the line of
-    the call, if the place is in a function that was called.
+    the call, if the place is in a function that was called; `exact` that the value is known to be computed there.
     """
 
     file: str
@@ -27,6 +27,7 @@ class Source(NamedTuple):
     variable: str = ""
     summed: bool = False
     called: int = 0
+    exact: bool = True
 
     @property
     def order(self) -> tuple[int, int]:
@@ -55,20 +56,30 @@ def computed(frame: FrameType, quantity: str) -> Source:
     """Where the argument `quantity=…` of the call that `frame` is making was computed."""
     code = frame.f_code
     here = Source(
-        code.co_filename, frame.f_lineno, linecache.getline(code.co_filename, frame.f_lineno).strip()
+        code.co_filename,
+        frame.f_lineno,
+        linecache.getline(code.co_filename, frame.f_lineno).strip(),
+        exact=False,
     )
     where = position(code, frame.f_lasti)
     call = expressions(tree_of(code)).get(where) if where else None
     if not isinstance(call, ast.Call):
         return here
-    given = {keyword.arg: keyword.value for keyword in call.keywords}
-    value = given.get(quantity, given.get(None))
-    if value is None:
-        return here
     scope = function_at(tree_of(code), frame.f_lineno)
-    found = _origin(value, scope, frame.f_lineno, quantity, frame, 0)
-    source = found if isinstance(found, Source) else source_of(found or value, code.co_filename)
-    return source._replace(variable=label(value) or "", summed=starts_from_zeros(value, scope))
+    found: Any = None
+    for keyword in call.keywords:
+        if keyword.arg not in (quantity, None):
+            continue
+        value = keyword.value
+        if keyword.arg is None:  # **grads
+            value = ast.Subscript(value, ast.Constant(quantity), ast.Load())
+        found = _origin(value, scope, frame.f_lineno, quantity, frame, 0)
+        source = found if isinstance(found, Source) else source_of(found, code.co_filename) if found else here
+        summed = starts_from_zeros(value, scope)
+        here = source._replace(variable=label(value) or "", summed=summed)
+        if found:
+            break
+    return here
 
 
 def starts_from_zeros(value: ast.expr, scope: ast.AST) -> bool:
@@ -99,8 +110,8 @@ def function_at(tree: ast.Module, line: int) -> ast.AST:
     return max(around, key=lambda n: n.lineno, default=tree)
 
 
-def computed_around(file: str, line: int) -> dict[str, int]:
-    """What the loop around a line computes (outside loops, the function): for every name its line.
+def computed_around(file: str, line: int) -> dict[str, list[int]]:
+    """What the loop around a line computes (outside loops, the function): for every name its lines.
 
     Parts of other values, as in `a = cache[t]`, are not computed, but a gradient that is taken for another one is,
     `dtc = dh`. For a name without a leading `d` only arithmetic counts: values of the forward pass come from
@@ -111,7 +122,7 @@ def computed_around(file: str, line: int) -> dict[str, int]:
     loops = [n for n in ast.walk(function) if isinstance(n, (ast.For, ast.While))]
     around = [n for n in loops if n.lineno <= line <= (n.end_lineno or 0)]
     scope = max(around, key=lambda n: n.lineno, default=function)
-    found: dict[str, int] = {}
+    found: dict[str, list[int]] = {}
     for node in ast.walk(scope) if scope is not tree else ():
         for target, made, _ in targets_of(node):
             for part in target.elts if isinstance(target, ast.Tuple) else [target]:
@@ -120,7 +131,7 @@ def computed_around(file: str, line: int) -> dict[str, int]:
                 kinds = (ast.BinOp, ast.Call) if gradient else ast.BinOp
                 taken = gradient and isinstance(made, ast.Name) and bare_name(made.id)[1]
                 if taken or any(isinstance(inside, kinds) for inside in _outside_of_indices(made)):
-                    found[name] = part.lineno
+                    found.setdefault(name, []).append(part.lineno)
     return found
 
 
@@ -131,9 +142,12 @@ def _outside_of_indices(made: ast.AST) -> Iterator[ast.AST]:
             yield from _outside_of_indices(child)
 
 
+_PLACES = (ast.Name, ast.Subscript, ast.Attribute)
+
+
 def _origin(value: Any, scope: ast.AST, line: int, quantity: str, frame: Any, depth: int) -> Any:
     """The statement (or a `Source` in another function) that made the value of an expression."""
-    if not isinstance(value, (ast.Name, ast.Subscript, ast.Attribute)) or depth > 3:
+    if not isinstance(value, _PLACES) or depth > 3:
         return value
     wanted = ast.unparse(value)
     found: list[tuple[Any, Any, int | None]] = []
@@ -151,16 +165,33 @@ def _origin(value: Any, scope: ast.AST, line: int, quantity: str, frame: Any, de
         inside = _inside(made, index, quantity, frame)
         if inside is not None:
             return inside._replace(called=statement.lineno)
+    if isinstance(made, _PLACES) and index is None and label(made) == label(value):  # grads["dz"] = dz
+        return _origin(made, scope, statement.lineno, quantity, frame, depth + 1) or statement
     return statement
 
 
 def _from_container(value: Any, scope: ast.AST, line: int, quantity: str, frame: Any, depth: int) -> Any:
     """`grads["dz"]`, where `grads` came from a call or a dict."""
-    if isinstance(value, ast.Subscript):
-        key = value.slice
-        name = key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else quantity
-        return _origin(value.value, scope, line, name, frame, depth + 1)
-    return None
+    if not isinstance(value, ast.Subscript):
+        return None
+    key = value.slice
+    name = key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else quantity
+    container = _origin(value.value, scope, line, name, frame, depth + 1)
+    made = container.value if isinstance(container, ast.Assign) else container
+    if isinstance(made, (ast.Dict, ast.DictComp)) or (
+        isinstance(made, ast.Call) and label(made.func) == "dict"
+    ):
+        found = _entry(made, name)
+        return found and (_origin(found, scope, container.lineno, name, frame, depth + 1) or found)
+    return container
+
+
+def _entry(made: Any, key: str) -> ast.expr | None:
+    """What a dict that is written out holds under a key."""
+    if isinstance(made, ast.Dict):
+        pairs = zip(made.keys, made.values, strict=True)
+        return next((v for k, v in pairs if isinstance(k, ast.Constant) and k.value == key), None)
+    return next((k.value for k in getattr(made, "keywords", ()) if k.arg == key), None)
 
 
 def _inside(call: ast.Call, index: int | None, quantity: str, frame: FrameType) -> Source | None:
@@ -197,8 +228,7 @@ def _result(function: Any, index: int | None, quantity: str) -> Source | None:
         if index is not None and isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
             wanted += node.value.elts[index : index + 1]
         elif index is None and isinstance(node, ast.Dict):
-            pairs = zip(node.keys, node.values, strict=True)
-            wanted += [v for k, v in pairs if isinstance(k, ast.Constant) and k.value == quantity]
+            wanted += filter(None, [_entry(node, quantity)])
         elif index is None and isinstance(node, ast.keyword) and node.arg == quantity:
             wanted.append(node.value)
         elif index is None and isinstance(node, ast.Assign):

@@ -280,14 +280,20 @@ def _divergence(steps: Steps, found: list[Judged], first: Judged) -> Divergence:
     for name in sorted(source.reads):
         same = [i for i, j in enumerate(found) if name in (j.entry.name, j.entry.source.variable)]
         compared = [i for i in same if found[i].row.verdict in ("rounding", "close", "differs")]
-        earlier = [found[i].row for i in compared if i < position]
-        if earlier:
-            state = "differs" if earlier[-1].failed else "agrees"
-            inputs.append(f"{name} {state} ({number(earlier[-1].ulp)} ulp)")
-        elif name in around and not compared and position not in same:
-            unseen.append(f"{name} (line {around[name]})")
+        lines = around.get(name, [])
+        if any(line < source.line for line in lines):  # made in this step, not handed on by the one before
+            compared = [i for i in compared if found[i].entry.t == entry.t]
+            read = [found[i] for i in compared if i < position or found[i].entry.source.order < source.order]
+        else:
+            read = [found[i] for i in compared if i < position]
+        if read:
+            state = "differs" if read[-1].row.failed else "agrees"
+            inputs.append(f"{name} {state} ({number(read[-1].row.ulp)} ulp)")
+        elif lines and not compared and position not in same:
+            unseen.append(f"{name} (line {max((n for n in lines if n < source.line), default=lines[-1])})")
     return Divergence(
         t=int(entry.t or 0), quantity=entry.name, file=source.file, line=source.line, source=source.text,
         inputs=tuple(inputs), diagnosis=first.row.diagnosis or first.row.verdict,
         place=f"{os.path.basename(source.file)}:{source.line}" if source.file else "", unseen=tuple(unseen),
+        exact=source.exact,
     )  # fmt: skip
