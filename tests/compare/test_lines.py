@@ -154,3 +154,50 @@ def backward(rec):
 def test_an_input_is_that_of_its_own_step(tmp_path: Path) -> None:
     first, _ = first_of(tmp_path, APART, "V @ a[t] + da_next", "V @ a[t] - da_next")
     assert (first.t, first.quantity) == (3, "db") and first.inputs[0].startswith("dz differs"), str(first)
+
+
+BRANCHES = (
+    HEAD
+    + """
+
+def backward(rec):
+    da_next = np.zeros((n, m))
+    for t in reversed(range(T)):
+        if t == T - 1:
+            da = 2 * V.T @ V @ a[t]
+        else:
+            da = 2 * V.T @ V @ a[t] + da_next
+        dz = (1 - a[t] ** 2) * da
+        if np.linalg.norm(dz) > 1e6:
+            dz = dz * 1e6 / np.linalg.norm(dz)
+        dU = dz @ a[t - 1].T
+        if t > 0:
+            da_next = U.T @ dz
+        rec(t, da=da, dz=dz, dU=dU, **({"da_prev": da_next} if t > 0 else {}))
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "quantity", "others"),
+    [
+        ("dz = (1 - a[t] ** 2) * da", "dz = (1 - a[t]) * da", "dz", [2]),
+        ("da = 2 * V.T @ V @ a[t] + da_next", "da = 2 * V.T @ V @ a[t] - da_next", "da", [-2]),
+        ("dz = dz * 1e6 / np.linalg.norm(dz)", "dz = 0 * dz", "", []),
+    ],
+)
+def test_lines_of_branches_that_may_not_have_run(
+    tmp_path: Path, right: str, wrong: str, quantity: str, others: list[int]
+) -> None:
+    if not quantity:  # a wrong line that does run
+        source = BRANCHES.replace("if np.linalg.norm(dz) > 1e6:", "if t == 2:").replace(
+            right, "dz = 1.0 * dz"
+        )
+        first, line = first_of(tmp_path, source, "dz = 1.0 * dz", wrong)
+        assert (first.quantity, first.line, first.others) == ("dz", line - 2, (line,)), str(first)
+        return
+    first, line = first_of(tmp_path, BRANCHES, right, wrong)
+    named = {first.line, *first.others}
+    assert first.quantity == quantity and named == {line, *(line + n for n in others)}, str(first)
+    assert f"or line {first.others[0]}, if that ran" in str(first)
+    assert quantity != "dz" or first.line == line, str(first)

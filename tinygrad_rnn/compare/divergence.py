@@ -26,6 +26,7 @@ class Divergence:
     place: str = ""
     unseen: tuple[str, ...] = ()  # what it reads and the derivation computes, but was not compared
     exact: bool = True  # it is known to be the line that computed the quantity
+    others: tuple[int, ...] = ()  # lines of branches that computed it instead, if they ran
 
     def __str__(self) -> str:
         """`t=11, dz, your line bptt.py:63: dz = (1 - a) * da; its input da agrees (2 ulp); …`."""
@@ -33,6 +34,8 @@ class Divergence:
         where = f"{'' if shown else 'first seen in '}your line {self.place}: {self.source}"
         if not self.source:
             where = f"at {self.place}, whose source is not available: save it as a file to see the line"
+        if self.others:
+            where += f"; or line {', '.join(map(str, self.others))}, if that ran"
         inputs = f"; its input {', '.join(self.inputs)}" if self.inputs else ""
         if self.unseen:
             inputs += f"; not compared, so perhaps the mistake is there: {', '.join(self.unseen)}"

@@ -17,7 +17,8 @@ class Source(NamedTuple):
     """A place in a file, its text, the variables that the expression there reads, and the one that it makes.
 
     `summed` says that the variable starts from zeros, so that a sum is meant to be in it; `called` is the line of
-    the call, if the place is in a function that was called; `exact` that the value is known to be computed there.
+    the call, if the place is in a function that was called; `exact` that the value is known to be computed there, but
+    for the lines `others` of branches, of which one may have run.
     """
 
     file: str
@@ -28,6 +29,7 @@ class Source(NamedTuple):
     summed: bool = False
     called: int = 0
     exact: bool = True
+    others: tuple[int, ...] = ()
 
     @property
     def order(self) -> tuple[int, int]:
@@ -65,7 +67,7 @@ def computed(frame: FrameType, quantity: str) -> Source:
     call = expressions(tree_of(code)).get(where) if where else None
     if not isinstance(call, ast.Call):
         return here
-    scope = function_at(tree_of(code), frame.f_lineno)
+    scope = _Scope(function_at(tree_of(code), frame.f_lineno), code.co_filename, frame)
     found: Any = None
     for keyword in call.keywords:
         if keyword.arg not in (quantity, None):
@@ -73,9 +75,9 @@ def computed(frame: FrameType, quantity: str) -> Source:
         value = keyword.value
         if keyword.arg is None:  # **grads
             value = ast.Subscript(value, ast.Constant(quantity), ast.Load())
-        found = _origin(value, scope, frame.f_lineno, quantity, frame, 0)
-        source = found if isinstance(found, Source) else source_of(found, code.co_filename) if found else here
-        summed = starts_from_zeros(value, scope)
+        found = _origin(value, scope, frame.f_lineno, quantity, 0)
+        source = placed(found, code.co_filename) if found else here
+        summed = starts_from_zeros(value, scope.body)
         here = source._replace(variable=label(value) or "", summed=summed)
         if found:
             break
@@ -89,6 +91,11 @@ def starts_from_zeros(value: ast.expr, scope: ast.AST) -> bool:
         wanted.add(ast.unparse(value.value))
     pairs = [pair for node in ast.walk(scope) for pair in targets_of(node)]
     return any(ast.unparse(target) in wanted and "zeros" in ast.unparse(made) for target, made, _ in pairs)
+
+
+def placed(found: Any, file: str) -> Source:
+    """A place that was found, as a `Source`, or as a statement or expression of a file."""
+    return found if isinstance(found, Source) else source_of(found, file)
 
 
 def source_of(node: Any, file: str) -> Source:
@@ -119,7 +126,7 @@ def computed_around(file: str, line: int) -> dict[str, list[int]]:
     """
     tree = parsed(file)
     function = function_at(tree, line)
-    loops = [n for n in ast.walk(function) if isinstance(n, (ast.For, ast.While))]
+    loops = [n for n in ast.walk(function) if isinstance(n, _LOOPS)]
     around = [n for n in loops if n.lineno <= line <= (n.end_lineno or 0)]
     scope = max(around, key=lambda n: n.lineno, default=function)
     found: dict[str, list[int]] = {}
@@ -143,46 +150,84 @@ def _outside_of_indices(made: ast.AST) -> Iterator[ast.AST]:
 
 
 _PLACES = (ast.Name, ast.Subscript, ast.Attribute)
+_LOOPS = (ast.For, ast.While)
 
 
-def _origin(value: Any, scope: ast.AST, line: int, quantity: str, frame: Any, depth: int) -> Any:
+class _Scope(NamedTuple):
+    """A function, or a module, in which a value is followed back; with its frame if it is running."""
+
+    body: Any
+    file: str
+    frame: FrameType | None = None
+
+
+def _origin(value: Any, scope: _Scope, line: int, quantity: str, depth: int) -> Any:
     """The statement (or a `Source` in another function) that made the value of an expression."""
     if not isinstance(value, _PLACES) or depth > 3:
         return value
     wanted = ast.unparse(value)
     found: list[tuple[Any, Any, int | None]] = []
-    for node in ast.walk(scope):
+    for node in ast.walk(scope.body):
         for target, made, _ in targets_of(node):
             parts = target.elts if isinstance(target, ast.Tuple) else [target]
             for i, part in enumerate(parts):
                 if ast.unparse(part) == wanted:
                     found.append((node, made, i if isinstance(target, ast.Tuple) else None))
-    before = [entry for entry in found if entry[0].lineno <= line]
     if not found:
-        return _from_container(value, scope, line, quantity, frame, depth)
-    statement, made, index = max(before or found, key=lambda entry: entry[0].lineno)
-    if isinstance(made, ast.Call) and frame is not None:
-        inside = _inside(made, index, quantity, frame)
-        if inside is not None:
-            return inside._replace(called=statement.lineno)
-    if isinstance(made, _PLACES) and index is None and label(made) == label(value):  # grads["dz"] = dz
-        return _origin(made, scope, statement.lineno, quantity, frame, depth + 1) or statement
-    return statement
+        return _from_container(value, scope, line, quantity, depth)
+    (statement, made, index), others = _last_made(found, scope.body, line)
+    place: Any = statement
+    inside = called(made, index, quantity, scope.frame) if scope.frame is not None else None
+    if inside is not None:
+        place = inside
+    elif isinstance(made, _PLACES) and index is None and label(made) == label(value):  # grads["dz"] = dz
+        place = _origin(made, scope, statement.lineno, quantity, depth + 1) or statement
+    if not others:
+        return place
+    place = placed(place, scope.file)
+    return place._replace(others=tuple(dict.fromkeys((*place.others, *others))))
 
 
-def _from_container(value: Any, scope: ast.AST, line: int, quantity: str, frame: Any, depth: int) -> Any:
+def _last_made(found: list[Any], scope: Any, line: int) -> tuple[Any, list[int]]:
+    """Of what assigns a value, that which surely ran last before a line; and the lines of branches after it."""
+    loops = [n for n in ast.walk(scope) if isinstance(n, _LOOPS) and n.lineno <= line <= (n.end_lineno or 0)]
+    near = max(loops, key=lambda n: n.lineno, default=scope)
+    before = [entry for entry in found if entry[0].lineno <= line] or found
+    within = [entry for entry in before if near is scope or near.lineno <= entry[0].lineno]
+    latest = sorted(within or before, key=lambda entry: -entry[0].lineno)
+    for count in range(1, len(latest) + 1):
+        lines = {entry[0].lineno for entry in latest[:count]}
+        if _always(near.body, lines, line) or not within:
+            return latest[count - 1], sorted(lines - {latest[count - 1][0].lineno})
+    return latest[0], sorted({entry[0].lineno for entry in latest[1:]})
+
+
+def _always(block: list[Any], lines: set[int], line: int) -> bool:
+    """Whether one of the statements in some lines of a block runs, whatever the tests before a line give."""
+    for statement in block:
+        parts = [getattr(statement, part, []) for part in ("body", "orelse")]
+        apart = isinstance(statement, ast.If) and not statement.lineno <= line <= (statement.end_lineno or 0)
+        if any(parts):
+            if (all if apart else any)(_always(part, lines, line) for part in parts):
+                return True
+        elif statement.lineno in lines:
+            return True
+    return False
+
+
+def _from_container(value: Any, scope: _Scope, line: int, quantity: str, depth: int) -> Any:
     """`grads["dz"]`, where `grads` came from a call or a dict."""
     if not isinstance(value, ast.Subscript):
         return None
     key = value.slice
     name = key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else quantity
-    container = _origin(value.value, scope, line, name, frame, depth + 1)
+    container = _origin(value.value, scope, line, name, depth + 1)
     made = container.value if isinstance(container, ast.Assign) else container
     if isinstance(made, (ast.Dict, ast.DictComp)) or (
         isinstance(made, ast.Call) and label(made.func) == "dict"
     ):
         found = _entry(made, name)
-        return found and (_origin(found, scope, container.lineno, name, frame, depth + 1) or found)
+        return found and (_origin(found, scope, container.lineno, name, depth + 1) or found)
     return container
 
 
@@ -194,9 +239,11 @@ def _entry(made: Any, key: str) -> ast.expr | None:
     return next((k.value for k in getattr(made, "keywords", ()) if k.arg == key), None)
 
 
-def _inside(call: ast.Call, index: int | None, quantity: str, frame: FrameType) -> Source | None:
-    """The line in a called Python function that made one of its results."""
+def called(call: Any, index: int | None, quantity: str, frame: FrameType) -> Source | None:
+    """The line in a Python function that made a result of its call, or entry `index` of this; None if unknown."""
     function: Any = None
+    if not isinstance(call, ast.Call):
+        return None
     if isinstance(call.func, ast.Name):
         name = call.func.id
         function = frame.f_locals.get(name, frame.f_globals.get(name))
@@ -204,7 +251,8 @@ def _inside(call: ast.Call, index: int | None, quantity: str, frame: FrameType) 
         name = call.func.value.id
         owner = frame.f_locals.get(name, frame.f_globals.get(name))
         function = getattr(type(owner), call.func.attr, None) or getattr(owner, call.func.attr, None)
-    return _result(function, index, quantity)
+    found = _result(function, index, quantity)
+    return None if found is None else found._replace(called=call.lineno)
 
 
 def returned(function: Any, quantity: str) -> Source:
@@ -216,15 +264,12 @@ def returned(function: Any, quantity: str) -> Source:
 
 def _result(function: Any, index: int | None, quantity: str) -> Source | None:
     """The line in a Python function that made one of its results: of a tuple by index, of a dict by key."""
-    code = getattr(function, "__code__", None)
-    if code is None:
+    scope = _definition(function)
+    if scope is None:
         return None
-    scope = function_at(tree_of(code), code.co_firstlineno + 1)
-    if not isinstance(scope, ast.FunctionDef) or scope.name != code.co_name:
-        return None
-    last = scope.end_lineno or 0
+    last = scope.body.end_lineno
     wanted: list[Any] = []
-    for node in ast.walk(scope):
+    for node in ast.walk(scope.body):
         if index is not None and isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
             wanted += node.value.elts[index : index + 1]
         elif index is None and isinstance(node, ast.Dict):
@@ -237,4 +282,14 @@ def _result(function: Any, index: int | None, quantity: str) -> Source | None:
     if not wanted:
         return None
     made = max(wanted, key=lambda node: node.lineno)
-    return source_of(_origin(made, scope, last, quantity, None, 1) or made, code.co_filename)
+    return placed(_origin(made, scope, last, quantity, 1) or made, scope.file)
+
+
+def _definition(function: Any) -> _Scope | None:
+    """The body of a Python function, if its source is known."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return None
+    body = function_at(tree_of(code), code.co_firstlineno + 1)
+    known = isinstance(body, ast.FunctionDef) and body.name == code.co_name
+    return _Scope(body, code.co_filename) if known else None

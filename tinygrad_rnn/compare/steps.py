@@ -291,9 +291,10 @@ def _divergence(steps: Steps, found: list[Judged], first: Judged) -> Divergence:
             inputs.append(f"{name} {state} ({number(read[-1].row.ulp)} ulp)")
         elif lines and not compared and position not in same:
             unseen.append(f"{name} (line {max((n for n in lines if n < source.line), default=lines[-1])})")
+    place = f"{os.path.basename(source.file)}:{source.line}"
+    place += f" (called in line {source.called})" if source.called else ""
     return Divergence(
         t=int(entry.t or 0), quantity=entry.name, file=source.file, line=source.line, source=source.text,
         inputs=tuple(inputs), diagnosis=first.row.diagnosis or first.row.verdict,
-        place=f"{os.path.basename(source.file)}:{source.line}" if source.file else "", unseen=tuple(unseen),
-        exact=source.exact,
+        place=place if source.file else "", unseen=tuple(unseen), exact=source.exact, others=source.others,
     )  # fmt: skip
