@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.sites import parsed
+from ..core.sites import label, parsed
 from .names import bare_name
 from .recorder import Entry
 from .sites import function_at
@@ -151,7 +151,7 @@ def carried(loop: Loop) -> frozenset[str]:
         for name in stores - reads:
             made.setdefault(name, []).append(statement.lineno)
     later = frozenset(name for name, lines in made.items() if first_read.get(name, lines[0]) < lines[0])
-    return later | _same(loop)
+    return later.union(*map(_same, _statements(loop.body)))
 
 
 @lru_cache(maxsize=64)
@@ -162,12 +162,12 @@ def _indices(loop: Loop) -> frozenset[str]:
     return frozenset(ast.unparse(part) for part in parts)
 
 
-def _same(loop: Loop) -> frozenset[str]:
-    """What the only statement of a loop reads and makes, `dh = one(t, dh)`."""
-    body = loop.body
-    if len(body) != 1 or not isinstance(body[0], ast.Assign) or not isinstance(body[0].value, ast.Call):
+def _same(statement: Any) -> frozenset[str]:
+    """What a statement hands to a function and gets back, `dh = one(t, dh)`; but for sums, `dW = np.add(dW, …)`."""
+    if not isinstance(statement, ast.Assign) or not isinstance(statement.value, ast.Call):
         return frozenset()
-    return _names(body[0], ast.Load) & _names(body[0], ast.Store)
+    adds = label(statement.value.func) == "add"
+    return frozenset() if adds else _names(statement, ast.Load) & _names(statement, ast.Store)
 
 
 def _statements(body: Sequence[ast.stmt]) -> Iterator[Any]:
