@@ -164,3 +164,65 @@ def test_where_there_is_no_loop_over_the_steps_that_is_said(tmp_path: Path) -> N
         report = checked(tmp_path, RNN, *change)
         assert bool(report) is passed and {row.t for row in report.rows} == {None}, str(report)
         assert "no loop over the time steps was found in backward: only totals were compared" in report.notes
+
+
+HELPER = """import numpy as np
+
+
+class RNN:
+    def forward(self, X, a0, parameters):
+        p, a, steps = parameters, a0, []
+        for t in range(X.shape[2]):
+            prev, a = a, np.tanh(p["Wax"] @ X[:, :, t] + p["Waa"] @ a + p["ba"])
+            e = np.exp(p["Wya"] @ a + p["by"])
+            steps.append({"x": X[:, :, t], "prev": prev, "a": a, "y": e / e.sum(axis=0, keepdims=True)})
+        return np.stack([s["a"] for s in steps], 2), np.stack([s["y"] for s in steps], 2), steps
+
+    def cell(self, dy, da_next, s, p, g):
+        g["dWya"] += dy @ s["a"].T
+        g["dby"] += dy.sum(axis=1, keepdims=True)
+        da = p["Wya"].T @ dy + da_next
+        dz = (1 - s["a"] ** 2) * da
+        g["dWax"] += dz @ s["x"].T
+        g["dWaa"] += dz @ s["prev"].T
+        g["dba"] += dz.sum(axis=1, keepdims=True)
+        return p["Waa"].T @ dz
+
+    def backward(self, X, Y, parameters, caches):
+        g = {"d" + k: np.zeros_like(v) for k, v in parameters.items()}
+        da_next = np.zeros_like(caches[0]["a"])
+        for t in range(X.shape[2])[::-1]:
+            dy = caches[t]["y"] - Y[:, :, t]
+            da_next = self.cell(dy, da_next, caches[t], parameters, g)
+        return g
+"""
+
+
+def line_of(text: str) -> int:
+    return HELPER[: HELPER.index(text)].count("\n") + 1
+
+
+def test_a_loop_that_hands_on_what_a_function_returns(tmp_path: Path) -> None:
+    assert checked(tmp_path, HELPER)
+    report = checked(tmp_path, HELPER, ("for t in range(X.shape[2])[::-1]:", "for t in range(X.shape[2]) :"))
+    first = report.first_divergence
+    assert first is not None and first.line == line_of("for t in range(X.shape[2])[::-1]"), str(report)
+    assert "runs forwards, from step 0 to 5" in first.diagnosis, str(report)
+
+
+def test_the_line_of_what_a_function_returns(tmp_path: Path) -> None:
+    report = checked(tmp_path, HELPER, ('return p["Waa"].T @ dz', 'return p["Waa"] @ dz'))
+    first, call = report.first_divergence, line_of("da_next = self.cell")
+    assert first is not None and first.source == 'return p["Waa"] @ dz', str(report)
+    assert first.line == line_of('return p["Waa"].T') and f"(called in line {call})" in str(first), str(first)
+    assert "the matrix itself instead of its transpose" in first.diagnosis
+
+
+def test_a_function_that_is_called_in_several_places_is_not_named_for_one_of_them(tmp_path: Path) -> None:
+    helper = ("    def cell(", "    def back(self, w, d):\n        return w.T @ d\n\n    def cell(")
+    calls = [('p["Wya"].T @ dy', 'self.back(p["Wya"], dy)'), ('p["Waa"].T @ dz', 'self.back(p["Waa"], dz)')]
+    wrong = ("da_next = self.cell(dy", "da_next = self.cell(2 * dy")
+    assert checked(tmp_path, HELPER, helper, *calls)
+    report = checked(tmp_path, HELPER, helper, *calls, wrong)
+    first = report.first_divergence
+    assert first is not None and not first.source.startswith("return w.T"), str(report)

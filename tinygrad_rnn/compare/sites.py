@@ -251,7 +251,7 @@ def called(call: Any, index: int | None, quantity: str, frame: FrameType) -> Sou
         name = call.func.value.id
         owner = frame.f_locals.get(name, frame.f_globals.get(name))
         function = getattr(type(owner), call.func.attr, None) or getattr(owner, call.func.attr, None)
-    found = _result(function, index, quantity)
+    found = _result(function, index, quantity) or (_only_value(function) if index is None else None)
     return None if found is None else found._replace(called=call.lineno)
 
 
@@ -293,3 +293,16 @@ def _definition(function: Any) -> _Scope | None:
     body = function_at(tree_of(code), code.co_firstlineno + 1)
     known = isinstance(body, ast.FunctionDef) and body.name == code.co_name
     return _Scope(body, code.co_filename) if known else None
+
+
+def _only_value(function: Any) -> Source | None:
+    """What a function returns, if that is one expression and it is called in one place: then it serves that one."""
+    scope = _definition(function)
+    if scope is None:
+        return None
+    calls = [n for n in ast.walk(parsed(scope.file)) if isinstance(n, ast.Call)]
+    values = [n.value for n in ast.walk(scope.body) if isinstance(n, ast.Return) and n.value is not None]
+    if len(values) != 1 or [label(call.func) for call in calls].count(scope.body.name) != 1:
+        return None
+    value = values[0]
+    return placed(_origin(value, scope, value.lineno, label(value) or "", 1) or value, scope.file)

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..core.sites import targets_of, tree_of
+from ..core.sites import label, targets_of, tree_of
 from .loops import Loop, Run
 from .recorder import Entry
-from .sites import function_at, source_of, starts_from_zeros
+from .sites import called, function_at, placed, starts_from_zeros
 
 
 class Watch:
@@ -80,7 +80,7 @@ class Watch:
             if name.startswith("d") and array is not None and array.dtype.kind in "fiub":
                 scope = function_at(tree_of(frame.f_code), frame.f_lineno)
                 summed = target is not None and starts_from_zeros(target, scope)
-                source = source_of(node, self.file)._replace(variable=name, summed=summed)
+                source = placed(node, self.file)._replace(variable=name, summed=summed)
                 for run in self._inside:
                     run.add(Entry(None, name, array.copy(), source))
 
@@ -102,23 +102,25 @@ def _loops(tree: ast.Module) -> dict[int, Loop]:
 
 
 def _made(statement: Any, frame: FrameType, result: Any) -> Iterator[tuple[str, Any, Any, Any]]:
-    """Name and value of what a statement has assigned, its syntax, and that of the target."""
+    """Name and value of what a statement has assigned, the place that computed it, and the target."""
     if isinstance(statement, ast.Return):
         if isinstance(statement.value, ast.Dict) and isinstance(result, dict):
             yield from _items(statement.value, result)
         return
     for target, made, _ in targets_of(statement):
-        for part in target.elts if isinstance(target, ast.Tuple) else [target]:
+        several = isinstance(target, ast.Tuple)
+        for i, part in enumerate(target.elts if isinstance(target, ast.Tuple) else [target]):
+            place = called(made, i if several else None, label(part) or "", frame) or statement
             if isinstance(part, ast.Name) and part.id in frame.f_locals:
                 value = frame.f_locals[part.id]
                 if isinstance(made, ast.Dict) and isinstance(value, dict):
                     yield from _items(made, value)
-                yield part.id, value, statement, part
+                yield part.id, value, place, part
             elif isinstance(part, ast.Subscript) and isinstance(part.value, ast.Name):
                 key = part.slice.value if isinstance(part.slice, ast.Constant) else None
                 container = frame.f_locals.get(part.value.id)
                 if isinstance(key, str) and isinstance(container, dict) and key in container:
-                    yield key, container[key], statement, part
+                    yield key, container[key], place, part
 
 
 def _items(written: ast.Dict, value: dict[Any, Any]) -> Iterator[tuple[str, Any, Any, Any]]:
