@@ -144,3 +144,26 @@ def test_what_is_computed_for_all_steps_at_once(factor: float) -> None:
         first = report.first_divergence
         assert first is not None and (first.t, first.quantity) == (T - 1, "dz"), str(report)
         assert "constant factor 2" in first.diagnosis
+
+
+@pytest.mark.parametrize("turned", [np.transpose, np.ravel])
+def test_the_hint_of_another_layout_can_be_followed(turned: Any) -> None:
+    w, x = tg.Variable(np.ones((H, D)), name="W"), np.random.default_rng(4).standard_normal((T, D, 2))
+
+    def loss_fn() -> Any:
+        loss: Any = 0.0
+        for t in range(T):
+            z = w @ x[t]
+            loss = loss + (z * z).sum()
+        return loss
+
+    rec = tg.ManualRecorder()
+    for t in reversed(range(T)):
+        rec(t, delta_z=turned(2 * w.numpy() @ x[t]), dW=turned(2 * w.numpy() @ x[t] @ x[t].T))
+    first: dict[str, Any] = {"delta_z": "z"}
+    report = tg.compare_gradients(rec, [w], loss_fn=loss_fn, inputs=[x], map=first)
+    hints = [row.diagnosis.partition("map=")[2] for row in report.rows[:2]]
+    assert not report and all(hints), str(report)
+    followed = {name: target for hint in hints for name, target in eval(hint).items()}
+    assert set(followed) == {"delta_z", "dW"}
+    assert tg.compare_gradients(rec, [w], loss_fn=loss_fn, inputs=[x], map=followed)

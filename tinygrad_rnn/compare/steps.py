@@ -170,6 +170,8 @@ class Steps:
         t = entry.t - self.first
         target = self.mapping.get(entry.name, entry.name)
         operation = list(target[1:]) if isinstance(target, (tuple, list)) else []
+        named = target[0] if isinstance(target, (tuple, list)) else target
+        meant = named if entry.name in self.mapping else bare_name(entry.name)[0]
         check_operation(entry.name, target, operation)
         m = laid_out(array_of(entry.value), operation)
         if not 0 <= t <= self.last:
@@ -191,7 +193,7 @@ class Steps:
                 if self._one_of_all(quantity, m):
                     at_once = True
                     continue
-                row = judge(entry.name, m, reference, t=entry.t)
+                row = judge(entry.name, m, reference, t=entry.t, pair=(entry.name, meant))
                 found.append((label, Judged(entry, row, quantity, m, reference, label)))
         if not found:
             known = sorted({name for table in self.base.by_name[:1] for name in table})

@@ -46,9 +46,17 @@ def floor_of(g: Array, runs: Sequence[Array], coarsest: float = EPS) -> float:
     return float(np.max([4 * max(eps * size_of(g), 16 * tiny), *moves]))
 
 
-def judge(name: str, m: Array | None, reference: Reference, peak: float = 0.0, t: int | None = None) -> Row:
+def judge(
+    name: str,
+    m: Array | None,
+    reference: Reference,
+    peak: float = 0.0,
+    t: int | None = None,
+    pair: tuple[str, str] | None = None,
+) -> Row:
     """The row of a hand-written gradient `m`; `peak` is the size of the largest gradient of all.
 
+    `pair` holds its name by hand and that in the loss, as in `map=`; else `name` is the one in the loss.
     What is wrong with a gradient that differs is left to be said.
     """
     g = reference.gradient
@@ -58,11 +66,11 @@ def judge(name: str, m: Array | None, reference: Reference, peak: float = 0.0, t
     if m is None:
         return Row(name, g.shape, verdict="missing", diagnosis="there is no hand-written gradient of it", t=t)
     if m.shape != g.shape:
-        hint = ""
+        hint, (given, meant) = "", pair or ("...", name)
         if m.ndim == 2 and m.T.shape == g.shape:
-            hint = f'; transposed it fits: map={{"...": ({name!r}, "T")}}'
+            hint = f'; transposed it fits: map={{"{given}": ({meant!r}, "T")}}'
         elif m.size == g.size:
-            hint = f'; reshaped it fits: map={{"...": ({name!r}, lambda m: m.reshape{g.shape})}}'
+            hint = f'; reshaped it fits: map={{"{given}": ({meant!r}, lambda m: m.reshape{g.shape})}}'
         why = f"by hand {m.shape}, by autodiff {g.shape}{hint}"
         return Row(name, g.shape, verdict="shape", diagnosis=why, t=t)
     for who, array in (("the hand-written gradient", m), ("autodiff", g)):
