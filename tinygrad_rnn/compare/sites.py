@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 
 from ..core.sites import expressions, label, parsed, position, targets_of, tree_of
 from .names import bare_name
+from .sums import overwritten, starts_from_zeros
 
 
 class Source(NamedTuple):
     """A place in a file, its text, the variables that the expression there reads, and the one that it makes.
 
-    `summed` says that the variable starts from zeros, so that a sum is meant to be in it; `called` is the line of
+    `summed` says that the variable starts from zeros, so that a sum is meant to be in it, `overwritten` that it
+    starts from something that is not used; `called` is the line of
     the call, if the place is in a function that was called; `exact` that the value is known to be computed there, but
     for the lines `others` of branches, of which one may have run.
     """
@@ -27,6 +29,7 @@ class Source(NamedTuple):
     reads: frozenset[str] = frozenset()
     variable: str = ""
     summed: bool = False
+    overwritten: bool = False
     called: int = 0
     exact: bool = True
     others: tuple[int, ...] = ()
@@ -77,20 +80,14 @@ def computed(frame: FrameType, quantity: str) -> Source:
             value = ast.Subscript(value, ast.Constant(quantity), ast.Load())
         found = _origin(value, scope, frame.f_lineno, quantity, 0)
         source = placed(found, code.co_filename) if found else here
-        summed = starts_from_zeros(value, scope.body)
-        here = source._replace(variable=label(value) or "", summed=summed)
+        here = source._replace(
+            variable=label(value) or "",
+            summed=starts_from_zeros(value, scope.body),
+            overwritten=overwritten(value, scope.body, call),
+        )
         if found:
             break
     return here
-
-
-def starts_from_zeros(value: ast.expr, scope: ast.AST) -> bool:
-    """Whether a variable, or the container that it is in, is filled with zeros somewhere in the function."""
-    wanted = {ast.unparse(value)}
-    if isinstance(value, ast.Subscript):
-        wanted.add(ast.unparse(value.value))
-    pairs = [pair for node in ast.walk(scope) for pair in targets_of(node)]
-    return any(ast.unparse(target) in wanted and "zeros" in ast.unparse(made) for target, made, _ in pairs)
 
 
 def placed(found: Any, file: str) -> Source:

@@ -154,10 +154,15 @@ class Steps:
             right = next((i for i, (failed, _) in enumerate(run) if failed), len(run))
             return -right, sum(failed for failed, _ in run), sum(gap for _, gap in run)
 
+        chosen_labels = [
+            min((label for label, _ in found), key=lambda label: score(entry, label))
+            for entry, found in zip(self.entries, options, strict=True)
+        ]
+        sums = any(label.startswith("so far") for label in chosen_labels)
         result = []
-        for entry, found in zip(self.entries, options, strict=True):
-            best = min((label for label, _ in found), key=lambda label: score(entry, label))
-            if best == "of this step" and entry.source.summed and "so far" in dict(found):
+        for entry, found, best in zip(self.entries, options, chosen_labels, strict=True):
+            meant = entry.source.summed or (sums and entry.source.overwritten)
+            if best == "of this step" and meant and "so far" in dict(found):
                 best = "so far"
             alike = [judged for label, judged in found if label == best]
             chosen = next((j for j in alike if not j.row.failed), alike[0])
@@ -249,6 +254,7 @@ def compare_steps(
     first = _divergence(steps, found, wrong[0]) if wrong else None
     notes = [f"{name} was recorded as the sum {label}" for name, label in
              dict.fromkeys((j.entry.name, j.label) for j in found if j.label.startswith("so far"))]  # fmt: skip
+    notes += _of_single_steps(steps, found)
     done = {j.quantity.row for j in found if j.quantity is not None}
     totals = {spellings(bare_name(name)[0])[1] for name in steps.totals}
     left = [
@@ -256,6 +262,19 @@ def compare_steps(
     ]
     notes += [f"not recorded, so not compared: {', '.join(left)}"] if left else []
     return rows, first, notes
+
+
+def _of_single_steps(steps: Steps, found: list[Judged]) -> list[str]:
+    """A note on variables that hold what one step adds, where a sum may be meant."""
+    sums = any(j.label.startswith("so far") for j in found)
+    names = {
+        j.entry.name: j.entry.source.variable
+        for j in found
+        if j.label == "of this step" and j.entry.source.variable and (sums or j.entry.source.overwritten)
+    }
+    left = [name for name in names if name not in steps.totals and steps.base.length > 1]
+    why = "recorded as what each step adds, so nothing is known of the sum (rec(None, ...) compares totals)"
+    return [f"{', '.join(left)}: {why}"] if left else []
 
 
 def _divergence(steps: Steps, found: list[Judged], first: Judged) -> Divergence:

@@ -14,7 +14,8 @@ import numpy as np
 from ..core.sites import label, targets_of, tree_of
 from .loops import Loop, Run
 from .recorder import Entry
-from .sites import called, function_at, placed, starts_from_zeros
+from .sites import called, function_at, placed
+from .sums import starts_from_zeros
 
 
 class Watch:
