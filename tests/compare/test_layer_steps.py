@@ -167,3 +167,29 @@ def test_the_hint_of_another_layout_can_be_followed(turned: Any) -> None:
     followed = {name: target for hint in hints for name, target in eval(hint).items()}
     assert set(followed) == {"delta_z", "dW"}
     assert tg.compare_gradients(rec, [w], loss_fn=loss_fn, inputs=[x], map=followed)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"), [(-1, "is missing"), (-2, "has the wrong sign"), (1, "is counted twice")]
+)
+@pytest.mark.parametrize("kind", [layers.GRU])
+def test_the_flow_from_the_next_step(kind: Any, wrong: int, said: str) -> None:
+    rng = np.random.default_rng(5)
+    x, g = rng.standard_normal((B, T, D)), rng.standard_normal((B, T, H))
+    layer = kind(H, return_sequences=True, dtype="float64", seed=0)
+    layer(x)
+    with tg.trace():
+        loss = (layer(x) * g).sum()
+    right = tg.compare.recorded.Recorded(loss)
+    rec = tg.ManualRecorder()
+    for t in (T - 1, T - 2):
+        (row,) = right.at("h", t)
+        dh = right.gradient(row)
+        rec(t, dh=dh + wrong * (dh - g[:, t]))
+    report = tg.compare_gradients(rec, layer, loss_fn=lambda: (layer(x) * g).sum(), inputs=[x])
+    first, where = (
+        report.first_divergence,
+        f"step {T - 1}" if kind is layers.GRU else "`h @ recurrent_kernel`",
+    )
+    assert first is not None and first.t == T - 2, str(report)
+    assert f"what comes back through {where}" in first.diagnosis and said in first.diagnosis, str(first)

@@ -179,6 +179,19 @@ def explanations(
             name = {0: "is missing", -1: "has the wrong sign", 2: "is counted twice"}[int(c)]
             fits(f"what comes back through {label} {name}", (c - 1) * base, cost)
 
+    def steps(uses: tuple[Use, ...] | list[Use], path: tuple[Use, ...]) -> None:
+        """Try all that comes back from one step, where that is more than one use and not all of them."""
+        by_step: dict[int, list[Use]] = {}
+        for use in uses:
+            t = recorded.times[use[0]]
+            if t is not None and not isinstance(recorded.part(use), list):
+                by_step.setdefault(t, []).append(use)
+        for t, group in by_step.items():
+            if 1 < len(group) < len(uses):
+                whole: Any = sum(recorded.part(use) for use in group)
+                factor(f"step {t}", np.asarray(recorded.along(path, whole)), len(path), False)
+
+    steps(uses, ())
     stack: list[tuple[Use, tuple[Use, ...], bool]] = [(use, (), len(uses) == 1) for use in uses[::-1]]
     while stack and left > 0:
         use, path, alone = stack.pop()
@@ -199,6 +212,7 @@ def explanations(
                     fits(label, back(alternative - whole), cost + 0.5)
         if use[0] not in right and len(path) < DEPTH:
             later = recorded.uses[use[0]]
+            steps(later, (use, *path))
             stack += [
                 (u, (use, *path), alone and len(later) == 1 and node.op is not PORT) for u in later[::-1]
             ]
