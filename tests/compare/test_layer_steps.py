@@ -172,7 +172,7 @@ def test_the_hint_of_another_layout_can_be_followed(turned: Any) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"), [(-1, "is missing"), (-2, "has the wrong sign"), (1, "is counted twice")]
 )
-@pytest.mark.parametrize("kind", [layers.GRU])
+@pytest.mark.parametrize("kind", [layers.GRU, layers.LSTM])
 def test_the_flow_from_the_next_step(kind: Any, wrong: int, said: str) -> None:
     rng = np.random.default_rng(5)
     x, g = rng.standard_normal((B, T, D)), rng.standard_normal((B, T, H))

@@ -64,3 +64,14 @@ def bare_name(name: str) -> tuple[str, bool]:
     """
     bare = _GRADIENT.sub("", name)
     return bare, bare != name
+
+
+def spellings(name: str) -> tuple[str, str, str]:
+    """A name as it is, without regard to case and underscores, and without a final t.
+
+    >>> spellings("y_hat_t")
+    ('y_hat_t', 'yhatt', 'yhat')
+    """
+    last = name.replace(".", "/").split("/")[-1]
+    plain = last.replace("_", "").lower()
+    return last, plain, plain[:-1] if plain.endswith("t") and len(plain) > 1 else plain

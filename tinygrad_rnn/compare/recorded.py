@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +14,12 @@ from ..core.autodiff import grad, sum_to
 from ..core.op import PORT, Array, Leaf, Port
 from ..core.sites import assigned, position, text_of
 from ..core.tensor import Tensor
+from .names import spellings
 from .parameters import ancestors
 from .sites import runs_backwards
+
+_PACKAGE = os.path.join(Path(__file__).parents[1], "")
+_SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@"}
 
 Use = tuple[int, int]  # row of the op that reads a value, and the number of the argument
 
@@ -318,22 +324,18 @@ class Recorded:
                 found += [(i, k) for i in self.alike(user) if self.times[i] == t]
         return tuple(found)
 
+    def _operands(self, node: Any) -> str:
+        """An operation of a helper of the library, by the names of what it was given; "" if they have none."""
+        names = [self.names_of(self.row[p])[:1] if p is not None else () for p in node.inputs or ()]
+        sign = _SIGNS.get(node.op.name)
+        return f" {sign} ".join(name.split("/")[-1] for (name,) in names) if sign and all(names) else ""
+
     def text(self, row: int) -> str:
         """The user's expression for a node, or the name of its op; with its step."""
         node = self.nodes[row]
         owner: Any = node.parent if isinstance(node, Port) else node
         path = owner.trace.path if hasattr(owner, "trace") else ()
-        text = text_of(*path[0]) if path else ""
+        text = self._operands(node) if path and path[0][0].co_filename.startswith(_PACKAGE) else ""
+        text = text or (text_of(*path[0]) if path else "")
         t = self.times[row]
         return f"`{text or node.op.name}`" + ("" if t is None else f" of step {t}")
-
-
-def spellings(name: str) -> tuple[str, str, str]:
-    """A name as it is, without regard to case and underscores, and without a final t.
-
-    >>> spellings("y_hat_t")
-    ('y_hat_t', 'yhatt', 'yhat')
-    """
-    last = name.replace(".", "/").split("/")[-1]
-    plain = last.replace("_", "").lower()
-    return last, plain, plain[:-1] if plain.endswith("t") and len(plain) > 1 else plain

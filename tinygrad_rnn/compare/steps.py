@@ -14,8 +14,8 @@ import numpy as np
 from ..core.op import Array, Leaf, Port
 from .causes import Judged, cause
 from .divergence import Divergence
-from .names import bare_name
-from .recorded import Quantity, Recorded, Use, spellings
+from .names import bare_name, spellings
+from .recorded import Quantity, Recorded, Use
 from .recorder import Entry, ManualRecorder
 from .references import array_of, check_operation, laid_out
 from .report import Row, number
