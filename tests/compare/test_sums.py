@@ -102,3 +102,22 @@ def test_a_sum_of_which_it_is_not_known_whether_it_is_meant(tmp_path: Path) -> N
     assert report and not any("each step adds" in note for note in report.notes), report.notes
     report = compared(tmp_path, source.replace("self.dU +=", "self.dU ="), "perhaps", own=True)
     assert any(note.startswith("dU: recorded as what each step adds") for note in report.notes), report.notes
+
+
+def test_totals_that_lack_a_step(tmp_path: Path) -> None:
+    module, _ = load(tmp_path, BACKWARD.replace("START", STARTS[0]), "right")
+    sums: dict[int, Any] = {}
+    module.backward(lambda t, **q: sums.setdefault(t, {k: v.copy() for k, v in q.items()}))
+    whole = {"dU": sums[0]["dU"], "db": sums[0]["db"]}
+    step = {name: sums[0][name] - sums[1][name] for name in whole}  # dU: nothing, for the first state is zero
+    only = "only the first step, t=0: the sum over time is missing"
+    variables = [module.P["U"], module.P["b"]]
+    for name, wrong, said in (
+        ("db", step["db"], only),
+        ("dU", step["dU"], f"zero everywhere or {only}"),
+        ("db", sums[1]["db"], "the step t=0 is missing"),
+        ("dU", sums[3]["dU"], "the flow back in time is cut: only the last 2 of 5 steps, from t=3 on"),
+    ):
+        report = tg.compare_gradients({**whole, name: wrong}, variables, loss_fn=module.loss_fn)
+        (row,) = [row for row in report.rows if row.failed]
+        assert row.diagnosis == said, str(report)

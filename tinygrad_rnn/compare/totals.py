@@ -64,8 +64,9 @@ def _why(m: Array, reference: Reference, leaf: int | None, runs: list[Recorded])
     assert reference.gradient is not None
     bar = tolerance(m, reference)
     cause = diagnose(m, reference.gradient, bar, runs[0].length if runs else None)
-    if leaf is not None and cause == "unexplained":
-        cause = " or ".join(from_uses(runs[0], leaf, m, bar)) or cause
+    if leaf is not None and cause in ("unexplained", "zero everywhere"):  # zeros may be what one step adds
+        known = [] if cause == "unexplained" else [cause]
+        cause = " or ".join([*known, *from_uses(runs[0], leaf, m, bar)]) or cause
     if m.dtype.kind != "f":
         cause += f" (it is an array of {m.dtype}: was the accumulator made of integers?)"
     return cause
@@ -104,16 +105,14 @@ def _steps(by_step: dict[int, Array], fits: Callable[[Array], bool]) -> list[str
             found.append(f"only the {name} step, t={t}: the sum over time is missing")
     if not found:
         late = np.zeros_like(by_step[times[-1]])
-        for n, t in enumerate(reversed(times[1:]), 1):
+        for n, t in enumerate(reversed(times[2:]), 1):
             late = late + by_step[t]
             if n > 1 and fits(late):
                 found.append(
                     f"the flow back in time is cut: only the last {n} of {len(times)} steps, from t={t} on"
                 )
-        whole = late + by_step[times[0]]
-        found += [
-            f"the step t={t} is missing" for t in times[:-1] if t != times[0] and fits(whole - by_step[t])
-        ]
+        whole = np.sum(list(by_step.values()), axis=0)
+        found += [f"the step t={t} is missing" for t in times[:-1] if fits(whole - by_step[t])]
         if fits(whole - by_step[times[-1]]):
             found.append(f"the last step, t={times[-1]}, is missing")
     return found
