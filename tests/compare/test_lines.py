@@ -127,6 +127,24 @@ def test_quantities_that_a_dict_holds(
     assert not any("agrees" in text for text in first.inputs if text.startswith("da_next")), str(first)
 
 
+def test_quantities_that_the_dict_of_a_function_holds(tmp_path: Path) -> None:
+    body, loop = (
+        DICT.split("    for t in reversed(range(T)):")[1].split("        rec(t")[0],
+        "\n\ndef backward(rec):\n",
+    )
+    function = (
+        "\n\ndef cell(t, da_next):"
+        + body.replace("\n    ", "\n")
+        + "    g['da_prev'] = da_next\n    return g\n"
+    )
+    loop += "    da_next = np.zeros((n, m))\n    for t in reversed(range(T)):\n        g = cell(t, da_next)\n"
+    loop += '        da_next = g["da_prev"]\n        rec(t, **g)\n'
+    for right, quantity in (("- 1].T", "dU"), ("(1 - a[t] ** 2)", "dz"), ("2 * V.T @ V", "da")):
+        wrong = {"dU": "].T", "dz": "(1 - a[t])", "da": "V.T @ V"}[quantity]
+        first, line = first_of(tmp_path, HEAD + function + loop, right, wrong)
+        assert (first.quantity, first.line) == (quantity, line), str(first)
+
+
 def test_quantities_whose_line_is_not_known(tmp_path: Path) -> None:
     recorded = '**{"d" + name: value for name, value in (("a", da), ("z", dz))}'
     source = DICT.replace("RECORDED", recorded)

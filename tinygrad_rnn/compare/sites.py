@@ -275,7 +275,8 @@ def _result(function: Any, index: int | None, quantity: str) -> Source | None:
             wanted.append(node.value)
         elif index is None and isinstance(node, ast.Assign):
             labels = [label(t) for t in node.targets]
-            wanted += [node] if quantity in labels else []
+            other_name = isinstance(node.value, _PLACES) and label(node.value) == quantity  # grads["dz"] = dz
+            wanted += [node.value if other_name else node] if quantity in labels else []
     if not wanted:
         return None
     made = max(wanted, key=lambda node: node.lineno)
