@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from configurations import inside
+from every_layer import double, required
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simple_cases import ALL, CASES, FLAT, MASK, SECOND, SEQUENCE, Case
@@ -204,10 +205,6 @@ def test_a_lambda_is_not_saved_and_a_named_function_is(tmp_path: Any) -> None:
     np.testing.assert_array_equal(loaded(FLAT.astype("float32")), FLAT.astype("float32") * 3)
 
 
-def double(x: Any, by: float = 2.0) -> Any:
-    return x * by
-
-
 def test_merging_functions_are_the_layers() -> None:
     pair = [tg.tensor(SEQUENCE), tg.tensor(SECOND)]
     for name in ("add", "subtract", "multiply", "average", "maximum", "minimum", "concatenate"):
@@ -219,27 +216,6 @@ def test_merging_functions_are_the_layers() -> None:
 
 
 # --- configuration and arguments ------------------------------------------------------------------
-
-# A value for every argument that a layer must be given.
-REQUIRED: dict[str, Any] = {
-    "units": 3, "rate": 0.5, "stddev": 0.5, "activation": "tanh", "function": double, "dims": (2, 1), "n": 2,
-    "target_shape": (2, 2), "axes": 1, "input_dim": 5, "output_dim": 2, "filters": 2, "kernel_size": 3,
-    "num_heads": 2, "key_dim": 3, "pool_size": 2, "scale": 0.5,
-}  # fmt: skip
-
-
-def required(name: str) -> dict[str, Any]:
-    inside = {
-        "Bidirectional": {"layer": layers.LSTM(2)}, "TimeDistributed": {"layer": layers.Dense(2)},
-        "RNN": {"cell": layers.GRUCell(2)}, "StackedRNNCells": {"cells": [layers.GRUCell(2), layers.LSTMCell(3)]},
-        "Operation": {"function": "tanh"}, "CategoryEncoding": {"num_tokens": 3},
-        "Discretization": {"bin_boundaries": [0.0, 1.0]},
-    }  # fmt: skip
-    if name in inside:
-        return inside[name]
-    found = inspect.signature(LAYERS[name]).parameters.values()
-    names = [p.name for p in found if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-    return {n: REQUIRED[n] for n in names}
 
 
 @pytest.mark.parametrize("name", sorted(set(LAYERS) - {"Layer"}))

@@ -8,6 +8,8 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
+from ..config import mode, switched
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 # Arguments of Keras 1 and 2 that any layer may have had, and what takes their place.
@@ -102,6 +104,31 @@ def spelled(method: Method) -> Method:
         return method(self, *args, **options)
 
     return cast(Method, call)
+
+
+def switches_training(call: Method) -> Method:
+    """A `call` inside which `mode().training` is its argument `training`; with None the mode stays.
+
+    `Layer.__call__` sets the mode and gives no argument: it is for `super().call(x, training=True)`.
+    """
+    place = list(inspect.signature(call).parameters).index("training") - 1
+
+    @functools.wraps(call)
+    def switching(self: Any, *args: Any, **options: Any) -> Any:
+        training = options.get("training", args[place] if len(args) > place else None)
+        if training is None or bool(training) == mode().training:
+            return call(self, *args, **options)
+        with switched(training=bool(training)):
+            return call(self, *args, **options)
+
+    switching.sets_mode = True  # type: ignore[attr-defined]
+    return cast(Method, switching)
+
+
+def call_arguments(call: Callable[..., Any]) -> frozenset[str]:
+    """The arguments of a `call` that are handed to it: not `training` where it follows the mode."""
+    of_mode = {"training"} if getattr(call, "sets_mode", False) else set()
+    return frozenset(inspect.signature(call).parameters) - of_mode
 
 
 def in_order(names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

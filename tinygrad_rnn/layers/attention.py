@@ -11,6 +11,7 @@ from ..config import SeedGenerator, mode
 from ..core.op import Array
 from ..core.record import followed
 from ..ops import dropout, expand_dims, softmax, sum, swapaxes, tanh, where
+from .arguments import switches_training
 from .layer import Layer
 
 
@@ -120,10 +121,12 @@ class Attention(AttentionBase):
                 f"received shapes {[x.shape for x in inputs]}"
             )
 
+    @switches_training
     def call(
         self,
         inputs: Any,
         mask: Any = None,
+        training: bool | None = None,
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
     ) -> Any:

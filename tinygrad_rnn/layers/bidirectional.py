@@ -10,7 +10,7 @@ from ..core.tensor import Tensor
 from ..initializers import Initializer
 from ..ops import add, concatenate, flip, multiply
 from ..utils.registry import parameters
-from .arguments import refuse_unknown
+from .arguments import refuse_unknown, switches_training
 from .layer import Layer
 from .recurrent import Recurrent
 from .rnn import RNN
@@ -105,7 +105,10 @@ class Bidirectional(Recurrent):
             )
         return [given[: counts[0]], given[counts[0] :]]
 
-    def call(self, sequences: Any, initial_state: Any = None, mask: Any = None) -> Any:
+    @switches_training
+    def call(
+        self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool | None = None
+    ) -> Any:
         """Run both directions and merge."""
         results = [
             side(sequences, initial_state=states, mask=mask)

@@ -13,7 +13,7 @@ from ..bptt.masked import valid_steps
 from ..config import mode
 from ..core.record import followed
 from ..ops import reshape, softmax, stack, where
-from .arguments import weight_options
+from .arguments import switches_training, weight_options
 from .layer import Layer, MaskSource
 
 
@@ -79,7 +79,7 @@ class Dense(Layer):
                 f"{self.name}: expected {self.kernel.shape[0]} features on the last axis, received shape {inputs.shape}"
             )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Compute the outputs."""
         y = inputs @ self.kernel
         return self.activation(y if self.bias is None else y + self.bias)
@@ -243,7 +243,8 @@ class TimeDistributed(Layer):
         """Build the layer on the shape of one step."""
         self.layer.build_at(f"{self.path}/{self.layer.name}", (None, *input_shape[2:]))
 
-    def call(self, inputs: Any, mask: Any = None) -> Any:
+    @switches_training
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Fold time into the batch, call the layer, unfold."""
         batch, time = inputs.shape[:2]
         if mask is not None and np.shape(mask)[:2] != (batch, time):

@@ -7,10 +7,8 @@ so no layer has to write it down again.
 from __future__ import annotations
 
 import functools
-import inspect
 import threading
 from collections import Counter
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -20,7 +18,7 @@ from .. import constraints, initializers, regularizers
 from ..config import Scope, floatx, mode, switched
 from ..core.tensor import Tensor, Variable
 from ..utils.registry import parameters, snake_case
-from .arguments import RENAMED, RETIRED, bound, check_one, refuse_unknown
+from .arguments import RENAMED, RETIRED, bound, call_arguments, check_one, refuse_unknown
 from .symbolic import Call, Symbol, flatten, map_nested, probe
 from .tracking import Tracked, building, check_size
 
@@ -241,7 +239,7 @@ class Layer(Tracked):
                     self.build(input_shape)
 
     def _call_arguments(self) -> frozenset[str]:
-        return _parameters(type(self).call)
+        return _arguments_of(type(self).call)
 
     # --- symbols ------------------------------------------------------------------------------------
 
@@ -345,6 +343,4 @@ def _mask_of(inputs: Any) -> Any:
     return masks if any(m is not None for m in flatten(masks)) else None
 
 
-@functools.cache
-def _parameters(function: Callable[..., Any]) -> frozenset[str]:
-    return frozenset(inspect.signature(function).parameters)
+_arguments_of = functools.cache(call_arguments)

@@ -13,7 +13,7 @@ from ..bptt.masked import valid_steps
 from ..core.op import Array
 from ..core.record import followed
 from ..ops import reshape, sigmoid, softmax, swapaxes, transpose, where
-from .arguments import weight_options
+from .arguments import switches_training, weight_options
 from .attention import AttentionBase, both
 
 
@@ -121,12 +121,14 @@ class MultiHeadAttention(AttentionBase):
             options["mask"] = masks
         return super().__call__(query if isinstance(query, (list, tuple)) else inputs, **options)
 
+    @switches_training
     def call(
         self,
         inputs: Any,
         mask: Any = None,
         attention_mask: Any = None,
         return_attention_scores: bool = False,
+        training: bool | None = None,
         use_causal_mask: bool = False,
     ) -> Any:
         """Compute the outputs (and the weights)."""

@@ -11,6 +11,7 @@ from .. import regularizers
 from ..config import SeedGenerator, mode
 from ..ops import dropout
 from ..ops.random import normal
+from .arguments import switches_training
 from .layer import Layer
 
 
@@ -46,7 +47,8 @@ class Dropout(Layer):
                 f"{self.name}: noise_shape {self.noise_shape} does not fit inputs of shape {inputs.shape}"
             )
 
-    def call(self, inputs: Any) -> Any:
+    @switches_training
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Compute the outputs."""
         if not mode().training or self.rate == 0:
             return inputs
@@ -87,7 +89,8 @@ class GaussianNoise(Layer):
         self.stddev = _between_0_and_1(self, "stddev", stddev)
         self.seed_generator = SeedGenerator(seed)
 
-    def call(self, inputs: Any) -> Any:
+    @switches_training
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Compute the outputs."""
         if not mode().training or self.stddev == 0:
             return inputs
@@ -110,7 +113,8 @@ class GaussianDropout(Layer):
             raise ValueError("GaussianDropout: rate must be below 1, where the noise becomes infinite")
         self.seed_generator = SeedGenerator(seed)
 
-    def call(self, inputs: Any) -> Any:
+    @switches_training
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Compute the outputs."""
         if not mode().training or self.rate == 0:
             return inputs

@@ -14,7 +14,7 @@ from ..config import mode
 from ..core.op import Array
 from ..core.record import followed, repeatable
 from ..ops import maximum, mean, norm, reshape, rsqrt, sum, where
-from .arguments import weight_options
+from .arguments import switches_training, weight_options
 from .layer import Layer
 
 
@@ -269,7 +269,8 @@ class BatchNormalization(_Affine):
             ):
                 variable.replace(value)
 
-    def call(self, inputs: Any, mask: Any = None) -> Any:
+    @switches_training
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Compute the outputs; while training, move the averages."""
         if mode().training and self.trainable:
             centre, variance = self._moments(inputs, mask)

@@ -15,7 +15,7 @@ from ..config import Scope, mode, switched
 from ..core.tensor import Tensor
 from ..ops import where
 from ..utils.registry import parameters
-from .arguments import refuse_unknown
+from .arguments import refuse_unknown, switches_training
 from .cell import Cell, initial_state, nest, prepare, project, share, step_of
 from .layer import Layer
 from .recurrent import Recurrent
@@ -160,7 +160,10 @@ class RNN(Recurrent):
 
     # --- running ----------------------------------------------------------------------------------------
 
-    def call(self, sequences: Any, initial_state: Any = None, mask: Any = None) -> Any:
+    @switches_training
+    def call(
+        self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool | None = None
+    ) -> Any:
         """Run over the sequence."""
         batch, _, features = sequences.shape
         if initial_state is not None:
