@@ -9,7 +9,7 @@ import numpy as np
 
 from ..activations import relu
 from ..ops import elu, exp, leaky_relu, logsumexp, softmax, where
-from .arguments import weight_options
+from .arguments import keep_options, weight_options
 from .layer import Layer
 
 
@@ -103,7 +103,7 @@ class PReLU(Layer):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.alpha_options = weight_options(alpha_initializer, alpha_regularizer, alpha_constraint)
+        keep_options(self, "alpha", alpha_initializer, alpha_regularizer, alpha_constraint)
         self.shared_axes = [] if shared_axes is None else [int(a) for a in np.atleast_1d(shared_axes)]
 
     def build(self, input_shape: Any) -> None:
@@ -120,7 +120,7 @@ class PReLU(Layer):
                 f"{self.name}: alpha needs a known length of every axis, received shape {input_shape}; "
                 f"name the unknown axes in shared_axes"
             )
-        self.alpha = self.add_weight(shape, name="alpha", **self.alpha_options)
+        self.alpha = self.add_weight(shape, name="alpha", **weight_options(self, "alpha"))
 
     def check_input(self, inputs: Any) -> None:
         """The shape that the layer was built for."""

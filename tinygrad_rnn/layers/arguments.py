@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
+from .. import constraints, initializers, regularizers
 from ..config import mode, switched
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -198,9 +199,16 @@ def reset_after_hint(expected: tuple[int, ...], received: tuple[int, ...]) -> st
     )
 
 
-def weight_options(initializer: Any, regularizer: Any, constraint: Any) -> dict[str, Any]:
-    """What `add_weight` is told of one weight."""
-    return {"initializer": initializer, "regularizer": regularizer, "constraint": constraint}
+def keep_options(layer: Any, weight: str, initializer: Any, regularizer: Any, constraint: Any) -> None:
+    """What the constructor is told of one weight, as Keras's attributes: `layer.kernel_initializer` ..."""
+    setattr(layer, f"{weight}_initializer", initializers.get(initializer))
+    setattr(layer, f"{weight}_regularizer", regularizers.get(regularizer))
+    setattr(layer, f"{weight}_constraint", constraints.get(constraint))
+
+
+def weight_options(layer: Any, weight: str) -> dict[str, Any]:
+    """What `add_weight` is told of a weight for which there are options."""
+    return {what: getattr(layer, f"{weight}_{what}") for what in ("initializer", "regularizer", "constraint")}
 
 
 def bound(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class AttentionBase(Layer):
         if not 0 <= rate <= 1:
             raise ValueError(f"{type(self).__name__}: dropout must be in [0, 1], received {rate!r}")
         self.dropout = float(rate)
-        self.seed_generator = SeedGenerator(seed)
+        self.seed, self.seed_generator = seed, SeedGenerator(seed)
 
     def check_input(self, inputs: Any) -> None:
         """Two or three sequences: one batch, and as many steps of the key as of the value."""

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import activations, constraints, initializers, regularizers
+from .. import activations
 from ..config import SeedGenerator, mode, switched
-from ..core.tensor import Tensor, Variable
+from ..core.tensor import Tensor
 from ..ops import concatenate, split
 from ..ops.random import dropout_mask
-from .arguments import complete_signature, in_order
+from .arguments import complete_signature, in_order, keep_options, weight_options
 from .layer import Layer
 from .symbolic import flatten, map_nested
 
@@ -83,15 +83,9 @@ class Cell(Layer):
         self.units = self.state_size = self.output_size = int(units)
         self.activation = activations.get(activation)
         self.use_bias = bool(use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.recurrent_initializer = initializers.get(recurrent_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.recurrent_constraint = constraints.get(recurrent_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+        keep_options(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        keep_options(self, "recurrent", recurrent_initializer, recurrent_regularizer, recurrent_constraint)
+        keep_options(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
         self.dropout, self.recurrent_dropout = float(dropout), float(recurrent_dropout)
         self.implementation = 1 if recurrent_dropout > 0 else int(implementation)
         self.seed, self.seed_generator = seed, SeedGenerator(seed)
@@ -103,15 +97,16 @@ class Cell(Layer):
     def build(self, input_shape: Any) -> None:
         """Create kernel, recurrent kernel and bias."""
         width = self.gates * self.units
-        self.kernel = self._weight("kernel", (input_shape[-1], width))
-        self.recurrent_kernel = self._weight("recurrent_kernel", (self.units, width))
-        self.bias = self._weight("bias", self.bias_shape()) if self.use_bias else None
+        kernel, recurrent = weight_options(self, "kernel"), weight_options(self, "recurrent")
+        self.kernel = self.add_weight((input_shape[-1], width), name="kernel", **kernel)
+        self.recurrent_kernel = self.add_weight((self.units, width), name="recurrent_kernel", **recurrent)
+        self.bias = (
+            self.add_weight(self.bias_shape(), name="bias", **self.bias_options()) if self.use_bias else None
+        )
 
-    def _weight(self, name: str, shape: tuple[int, ...]) -> Variable:
-        """A weight with the initializer, regularizer and constraint that the constructor was given for it."""
-        kind = name.removesuffix("_kernel")  # recurrent_kernel: recurrent_initializer
-        options = {k: getattr(self, f"{kind}_{k}") for k in ("initializer", "regularizer", "constraint")}
-        return self.add_weight(shape, name=name, **options)
+    def bias_options(self) -> dict[str, Any]:
+        """What `add_weight` is told of the bias."""
+        return weight_options(self, "bias")
 
     def get_initial_state(self, batch_size: int) -> list[Tensor]:
         """Zeros `(batch_size, units)` for every state."""

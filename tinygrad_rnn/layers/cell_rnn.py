@@ -34,6 +34,7 @@ class CellRNN(RNN):
             name=snake_case(self.cell_class.__name__),
         )
         super().__init__(cell, **{k: v for k, v in given.items() if k not in of_cell})
+        self.use_cudnn = use_cudnn
 
     def __getattr__(self, name: str) -> Any:
         """Read what the cell has: `layer.kernel`, `layer.units`."""

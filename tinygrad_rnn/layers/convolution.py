@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import activations
 from ..ops import concatenate, reshape, split
-from .arguments import weight_options
+from .arguments import keep_options, weight_options
 from .layer import Layer
 from .windows import Windows
 
@@ -56,9 +56,12 @@ class Conv1D(Layer):
             raise ValueError(f"Conv1D: {groups} groups do not divide {filters} filters")
         self.filters, self.groups, self.use_bias = int(filters), int(groups), bool(use_bias)
         self.windows = Windows("Conv1D", kernel_size, strides, padding, dilation_rate, data_format)
+        self.kernel_size, self.strides = (self.windows.size,), (self.windows.stride,)
+        self.padding, self.dilation_rate = self.windows.padding, (self.windows.dilation,)
+        self.data_format = "channels_last"
         self.activation = activations.get(activation)
-        self.kernel_options = weight_options(kernel_initializer, kernel_regularizer, kernel_constraint)
-        self.bias_options = weight_options(bias_initializer, bias_regularizer, bias_constraint)
+        keep_options(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        keep_options(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def build(self, input_shape: Any) -> None:
         """Create kernel (kernel_size, in / groups, filters) and bias (filters,)."""
@@ -69,9 +72,11 @@ class Conv1D(Layer):
             )
         self._features = input_shape[2]
         shape = (self.windows.size, self._features // self.groups, self.filters)
-        self.kernel = self.add_weight(shape, name="kernel", **self.kernel_options)
+        self.kernel = self.add_weight(shape, name="kernel", **weight_options(self, "kernel"))
         self.bias = (
-            self.add_weight((self.filters,), name="bias", **self.bias_options) if self.use_bias else None
+            self.add_weight((self.filters,), name="bias", **weight_options(self, "bias"))
+            if self.use_bias
+            else None
         )
 
     def check_input(self, inputs: Any) -> None:

@@ -13,7 +13,7 @@ from ..bptt.masked import valid_steps
 from ..config import mode
 from ..core.record import followed
 from ..ops import reshape, softmax, stack, where
-from .arguments import switches_training, weight_options
+from .arguments import keep_options, switches_training, weight_options
 from .layer import Layer, MaskSource
 
 
@@ -53,8 +53,8 @@ class Dense(Layer):
         self.units = int(units)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
-        self.kernel_options = weight_options(kernel_initializer, kernel_regularizer, kernel_constraint)
-        self.bias_options = weight_options(bias_initializer, bias_regularizer, bias_constraint)
+        keep_options(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        keep_options(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def build(self, input_shape: Any) -> None:
         """Create kernel (features, units) and bias (units,)."""
@@ -63,9 +63,13 @@ class Dense(Layer):
                 f"{self.name}: expected inputs (batch, ..., features), received shape {input_shape}"
             )
         warn_of_one(self, self.units)
-        self.kernel = self.add_weight((input_shape[-1], self.units), name="kernel", **self.kernel_options)
+        self.kernel = self.add_weight(
+            (input_shape[-1], self.units), name="kernel", **weight_options(self, "kernel")
+        )
         self.bias = (
-            self.add_weight((self.units,), name="bias", **self.bias_options) if self.use_bias else None
+            self.add_weight((self.units,), name="bias", **weight_options(self, "bias"))
+            if self.use_bias
+            else None
         )
 
     def check_input(self, inputs: Any) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.record import followed
 from ..ops.indexing import check_ids, take
-from .arguments import weight_options
+from .arguments import keep_options, weight_options
 from .core import refuse
 from .layer import Layer, MaskSource
 
@@ -54,15 +54,15 @@ class Embedding(Layer, MaskSource):
             if not isinstance(value, (int, np.integer)) or value < 1:
                 raise ValueError(f"Embedding: {name} must be a positive integer, received {value!r}")
         self.input_dim, self.output_dim, self.mask_zero = int(input_dim), int(output_dim), bool(mask_zero)
-        self.table_options = weight_options(
-            embeddings_initializer, embeddings_regularizer, embeddings_constraint
+        keep_options(
+            self, "embeddings", embeddings_initializer, embeddings_regularizer, embeddings_constraint
         )
         self._initial_weights = weights
 
     def build(self, input_shape: Any) -> None:
         """Create the table (input_dim, output_dim)."""
         self.embeddings = self.add_weight(
-            (self.input_dim, self.output_dim), name="embeddings", **self.table_options
+            (self.input_dim, self.output_dim), name="embeddings", **weight_options(self, "embeddings")
         )
         if self._initial_weights is not None:
             self.set_weights(

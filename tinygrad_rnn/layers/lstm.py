@@ -41,16 +41,20 @@ class LSTMCell(Cell):
         self,
         *,
         recurrent_activation: Any = "sigmoid",
-        bias_initializer: Any = "zeros",
         unit_forget_bias: bool = True,
         **options: Any,
     ) -> None:
-        if unit_forget_bias:
-            bias_initializer = ForgetBias(bias_initializer)
-        super().__init__(bias_initializer=bias_initializer, **options)
+        super().__init__(**options)
         self.recurrent_activation = activations.get(recurrent_activation)
         self.unit_forget_bias = bool(unit_forget_bias)
         self.state_size = [self.units, self.units]
+
+    def bias_options(self) -> dict[str, Any]:
+        """What `add_weight` is told of the bias: with `unit_forget_bias` its forget block starts at 1."""
+        options = super().bias_options()
+        if self.unit_forget_bias:
+            options["initializer"] = ForgetBias(options["initializer"])
+        return options
 
     def step(self, z: Any, states: Any, constants: Any) -> tuple[Any, Any]:
         """`z` is `x W + b`."""

@@ -12,8 +12,10 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from ..bptt.masked import valid_steps
 from ..core.op import Array
 from ..core.record import followed
+from ..core.tensor import Variable
+from ..initializers import Initializer
 from ..ops import reshape, sigmoid, softmax, swapaxes, transpose, where
-from .arguments import switches_training, weight_options
+from .arguments import keep_options, switches_training, weight_options
 from .attention import AttentionBase, both
 
 
@@ -73,8 +75,8 @@ class MultiHeadAttention(AttentionBase):
         self.use_bias, self.use_gate, self.sliding_window = bool(use_bias), bool(use_gate), sliding_window
         self.output_sizes = (output_shape,) if isinstance(output_shape, int) else output_shape
         self.attention_axes = (attention_axes,) if isinstance(attention_axes, int) else attention_axes
-        self.kernel_options = weight_options(kernel_initializer, kernel_regularizer, kernel_constraint)
-        self.bias_options = weight_options(bias_initializer, bias_regularizer, bias_constraint)
+        keep_options(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        keep_options(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def build(self, input_shape: Any) -> None:
         """Create kernel and bias of query, key, (gate,) value and output."""
@@ -90,10 +92,15 @@ class MultiHeadAttention(AttentionBase):
 
     def _projection(self, name: str, inner: tuple[int, ...], outer: tuple[int, ...]) -> tuple[Any, ...]:
         """Kernel and bias of a linear map from axes `inner` to axes `outer`."""
-        kernel = self.add_weight((*inner, *outer), name=f"{name}/kernel", **self.kernel_options)
-        if not self.use_bias:
-            return (kernel,)
-        return kernel, self.add_weight(outer, name=f"{name}/bias", **self.bias_options)
+        shapes = {"kernel": (*inner, *outer), "bias": outer}
+        return tuple([self._part(name, k, s) for k, s in shapes.items() if self.use_bias or k == "kernel"])
+
+    def _part(self, name: str, kind: str, shape: tuple[int, ...]) -> Variable:
+        """A kernel or bias; an initializer repeats its values, so that each weight has one of its own."""
+        options = weight_options(self, kind)
+        if isinstance(options["initializer"], Initializer):
+            options["initializer"] = options["initializer"].clone()
+        return self.add_weight(shape, name=f"{name}/{kind}", **options)
 
     def check_input(self, inputs: Any) -> None:
         """As many features as the layer was built for."""

@@ -35,7 +35,7 @@ class Dropout(Layer):
             raise ValueError(
                 f"Dropout: noise_shape holds positive integers and None, received {noise_shape!r}"
             )
-        self.seed_generator = SeedGenerator(seed)
+        self.seed, self.seed_generator = seed, SeedGenerator(seed)
 
     def check_input(self, inputs: Any) -> None:
         """Inputs that `noise_shape` broadcasts to."""
@@ -87,7 +87,7 @@ class GaussianNoise(Layer):
     def __init__(self, stddev: float, seed: int | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.stddev = _between_0_and_1(self, "stddev", stddev)
-        self.seed_generator = SeedGenerator(seed)
+        self.seed, self.seed_generator = seed, SeedGenerator(seed)
 
     @switches_training
     def call(self, inputs: Any, training: bool | None = None) -> Any:
@@ -111,7 +111,7 @@ class GaussianDropout(Layer):
         self.rate = _between_0_and_1(self, "rate", rate)
         if self.rate == 1:
             raise ValueError("GaussianDropout: rate must be below 1, where the noise becomes infinite")
-        self.seed_generator = SeedGenerator(seed)
+        self.seed, self.seed_generator = seed, SeedGenerator(seed)
 
     @switches_training
     def call(self, inputs: Any, training: bool | None = None) -> Any:

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from .. import initializers
 from ..bptt.masked import of_elements, valid_steps
 from ..config import epsilon as tiny
 from ..config import mode
 from ..core.op import Array
 from ..core.record import followed, repeatable
 from ..ops import maximum, mean, norm, reshape, rsqrt, sum, where
-from .arguments import switches_training, weight_options
+from .arguments import keep_options, switches_training, weight_options
 from .layer import Layer
 
 
@@ -81,13 +82,17 @@ class _Affine(_Normalization):
     ) -> None:
         super().__init__(axis, epsilon, **options)
         self.center, self.scale = bool(center), bool(scale)
-        self.gamma_options = weight_options(gamma_initializer, gamma_regularizer, gamma_constraint)
-        self.beta_options = weight_options(beta_initializer, beta_regularizer, beta_constraint)
+        keep_options(self, "gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
+        keep_options(self, "beta", beta_initializer, beta_regularizer, beta_constraint)
 
     def add_weights(self, lengths: tuple[int, ...]) -> None:
         """Create gamma (if `scale`) and beta (if `center`)."""
-        self.gamma = self.add_weight(lengths, name="gamma", **self.gamma_options) if self.scale else None
-        self.beta = self.add_weight(lengths, name="beta", **self.beta_options) if self.center else None
+        self.gamma = (
+            self.add_weight(lengths, name="gamma", **weight_options(self, "gamma")) if self.scale else None
+        )
+        self.beta = (
+            self.add_weight(lengths, name="beta", **weight_options(self, "beta")) if self.center else None
+        )
 
     def _affine(self, y: Any) -> Any:
         y = y if self.gamma is None else y * self._spread(self.gamma, y)
@@ -242,17 +247,16 @@ class BatchNormalization(_Affine):
         super().__init__(_one("BatchNormalization", axis), epsilon, center, scale, **options)
         if renorm or synchronized:
             raise ValueError("BatchNormalization: renorm and synchronized are not offered; leave them False")
-        self.momentum = float(momentum)
-        self.moving_initializers = (moving_mean_initializer, moving_variance_initializer)
+        self.momentum, self.renorm, self.synchronized = float(momentum), False, False
+        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
 
     def add_weights(self, lengths: tuple[int, ...]) -> None:
         """Create gamma, beta and the moving averages."""
         super().add_weights(lengths)
         self.moving_mean, self.moving_variance = (
-            self.add_weight(lengths, initializer, trainable=False, name=name)
-            for name, initializer in zip(
-                ("moving_mean", "moving_variance"), self.moving_initializers, strict=True
-            )
+            self.add_weight(lengths, getattr(self, f"{name}_initializer"), trainable=False, name=name)
+            for name in ("moving_mean", "moving_variance")
         )
         self._start = (self.moving_mean._data, self.moving_variance._data)
 

@@ -32,6 +32,8 @@ class _Pooling1D(Layer):
         self.windows = Windows(
             kind, pool_size, stride, padding, data_format=data_format, paddings=("valid", "same")
         )
+        self.pool_size, self.strides = (self.windows.size,), (self.windows.stride,)
+        self.padding, self.data_format = self.windows.padding, "channels_last"
 
     def check_input(self, inputs: Any) -> None:
         """Three axes, and at least one window."""
@@ -87,7 +89,7 @@ class _GlobalPooling1D(Layer):
     def __init__(self, data_format: str | None = None, keepdims: bool = False, **options: Any) -> None:
         super().__init__(**options)
         check_format(type(self).__name__, data_format)
-        self.keepdims = bool(keepdims)
+        self.keepdims, self.data_format = bool(keepdims), "channels_last"
 
     def check_input(self, inputs: Any) -> None:
         """Three axes, and at least one time step."""

@@ -130,6 +130,7 @@ class Tracked:
     """Base of `Layer`: what its attributes hold, in the order in which they were assigned."""
 
     name: str
+    dtype: str
     built: bool
     _trainable: bool
     _weights: list[Variable]
@@ -197,6 +198,13 @@ class Tracked:
         if found is None or not found.hold():
             found = vars(self)["_contents"] = Contents(self)
         return found
+
+    @property
+    def compute_dtype(self) -> str:
+        """The float type of computations and weights: one and the same here."""
+        return self.dtype
+
+    variable_dtype = dtype_policy = compute_dtype
 
     @property
     def weights(self) -> list[Variable]:
