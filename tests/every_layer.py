@@ -10,6 +10,9 @@ from tinygrad_rnn.layers import LAYERS
 
 NAMES = sorted(set(LAYERS) - {"Layer"})
 
+WITH_TENSORFLOW = {"IntegerLookup", "StringLookup", "TextVectorization"}
+HERE_ALONE = {"Operation", "Layer"}
+
 
 def double(x: Any, by: float = 2.0) -> Any:
     return x * by
@@ -35,3 +38,11 @@ def required(name: str) -> dict[str, Any]:
     found = inspect.signature(LAYERS[name]).parameters.values()
     names = [p.name for p in found if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
     return {n: REQUIRED[n] for n in names}
+
+
+def twin(keras: Any, value: Any) -> Any:
+    """Arguments for Keras: layers among them are Keras's."""
+    if isinstance(value, layers.Layer):
+        given = {key: twin(keras, v) for key, v in value.arguments.items()}
+        return getattr(keras.layers, type(value).__name__)(**given)
+    return [twin(keras, v) for v in value] if isinstance(value, list) else value

@@ -7,25 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from every_layer import NAMES, required
+from every_layer import HERE_ALONE, NAMES, WITH_TENSORFLOW, required, twin
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import layers
 from tinygrad_rnn.layers import LAYERS
 
-WITH_TENSORFLOW = {"IntegerLookup", "StringLookup", "TextVectorization"}
-HERE_ALONE = {"Operation", "Layer"}
 # Refused, so that there is nothing to show; and statistics that nobody gave.
 LEFT_OUT = {"lora_rank", "lora_alpha", "quantization_config", "sparse", "mean", "variance"}
 OTHER_VALUES = {"axes", "shared_axes", "name"}  # one number for both, no axes
-
-
-def twin(keras: Any, value: Any) -> Any:
-    """Arguments for Keras: layers among them are Keras's."""
-    if isinstance(value, layers.Layer):
-        given = {key: twin(keras, v) for key, v in value.arguments.items()}
-        return getattr(keras.layers, type(value).__name__)(**given)
-    return [twin(keras, v) for v in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - WITH_TENSORFLOW - HERE_ALONE))

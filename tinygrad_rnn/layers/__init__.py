@@ -6,6 +6,7 @@ from ..utils.registry import claim
 from .advanced_activations import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from .attention import AdditiveAttention, Attention
 from .bidirectional import Bidirectional
+from .configuration import deserialize, serialize
 from .convolution import Conv1D, Convolution1D
 from .core import Activation, Dense, Identity, Lambda, Masking, TimeDistributed
 from .embedding import Embedding
@@ -68,13 +69,13 @@ from .symbolic import Input
 __all__ = [
     "Activation", "ActivityRegularization", "Add", "add", "AdditiveAttention", "Attention", "Average",
     "average", "AveragePooling1D", "AvgPool1D", "BatchNormalization", "Bidirectional", "CategoryEncoding",
-    "Concatenate", "concatenate", "Conv1D", "Convolution1D", "Cropping1D", "Dense", "Discretization", "dot",
-    "Dot", "Dropout", "ELU", "Embedding", "Flatten", "GaussianDropout", "GaussianNoise",
+    "Concatenate", "concatenate", "Conv1D", "Convolution1D", "Cropping1D", "Dense", "deserialize", "Discretization",
+    "dot",    "Dot", "Dropout", "ELU", "Embedding", "Flatten", "GaussianDropout", "GaussianNoise",
     "GlobalAveragePooling1D", "GlobalAvgPool1D", "GlobalMaxPool1D", "GlobalMaxPooling1D",
     "GroupNormalization", "GRU", "GRUCell", "Identity", "Input", "IntegerLookup", "Lambda", "Layer",
     "LayerNormalization", "LeakyReLU", "LSTM", "LSTMCell", "Masking", "Maximum", "maximum", "MaxPool1D",
     "MaxPooling1D", "Minimum", "minimum", "MultiHeadAttention", "Multiply", "multiply", "Normalization",
-    "Permute", "PReLU", "ReLU", "RepeatVector", "Rescaling", "Reshape", "RMSNormalization", "RNN",
+    "Permute", "PReLU", "ReLU", "RepeatVector", "Rescaling", "Reshape", "RMSNormalization", "RNN", "serialize",
     "SimpleRNN", "SimpleRNNCell", "Softmax", "SpatialDropout1D", "StackedRNNCells", "StringLookup",
     "Subtract", "subtract", "TextVectorization", "TimeDistributed", "UnitNormalization", "UpSampling1D",
     "ZeroPadding1D",

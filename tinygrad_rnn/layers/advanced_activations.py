@@ -50,6 +50,8 @@ class LeakyReLU(Layer):
     supports_masking = True
     one_input = True
 
+    unlisted = Layer.unlisted | {"alpha"}
+
     def __init__(self, negative_slope: float = 0.3, *, alpha: float | None = None, **options: Any) -> None:
         super().__init__(**options)
         if alpha is not None:

@@ -11,6 +11,7 @@ from ..initializers import Initializer
 from ..ops import add, concatenate, flip, multiply
 from ..utils.registry import parameters
 from .arguments import refuse_unknown, switches_training
+from .configuration import settings_of
 from .layer import Layer
 from .recurrent import Recurrent
 from .rnn import RNN
@@ -160,7 +161,7 @@ def clone(layer: Any, **changes: Any) -> Any:
             return type(value)([fresh(v) for v in value])
         return value
 
-    config = {**layer.get_config(), **changes}
+    config = {**settings_of(layer), **changes}
     return type(layer).from_config({k: fresh(v) for k, v in config.items()})
 
 

@@ -1,7 +1,7 @@
 """`Layer`: weights, building on first use, masks and the training switch; Keras's contract.
 
-A layer's configuration is what its constructor was called with: it is recorded when the object is made,
-so no layer has to write it down again.
+A layer's configuration is what its constructor was called with (`configuration`), so that no layer has to write
+it down again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from .. import constraints, initializers, regularizers
 from ..config import Scope, floatx, mode, switched
 from ..core.tensor import Tensor, Variable
 from ..utils.registry import parameters, snake_case
-from .arguments import RENAMED, RETIRED, bound, call_arguments, check_one, refuse_unknown
+from .arguments import RENAMED, call_arguments, check_one, refuse_unknown
+from .configuration import Configured
 from .symbolic import Call, Symbol, flatten, map_nested, probe
 from .tracking import Tracked, building, check_size
 
@@ -33,7 +34,7 @@ def unique_name(base: str) -> str:
     return base if name_counts[base] == 1 else f"{base}_{name_counts[base] - 1}"
 
 
-class Layer(Tracked):
+class Layer(Tracked, Configured):
     """A function with weights.
 
     Subclasses create sublayers and settings in `__init__`, weights in `build(input_shape)` (with
@@ -50,7 +51,6 @@ class Layer(Tracked):
     [2.0]
     """
 
-    arguments: dict[str, Any]
     supports_masking = False
     one_input = False  # whether a list of tensors is a mistake
     autocast = True  # float inputs get the layer's type; layers that only hold others leave that to them
@@ -59,15 +59,6 @@ class Layer(Tracked):
         super().__init_subclass__(**kwargs)
         if "build" in vars(cls):
             cls.build = building(cls.build)  # type: ignore[method-assign]
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Record what the constructor is called with: the configuration."""
-        for key in RETIRED.keys() & kwargs.keys():
-            if key not in parameters(cls):
-                raise TypeError(f"{cls.__name__}: the argument {key!r} is no more; instead: {RETIRED[key]}")
-        self = super().__new__(cls)
-        object.__setattr__(self, "arguments", bound(cls, args, kwargs))
-        return self
 
     def __init__(
         self,
@@ -284,28 +275,6 @@ class Layer(Tracked):
         _with_losses.discard(self)
         for layer in self.sublayers():
             layer.clear_losses()
-
-    # --- configuration --------------------------------------------------------------------------------
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, with the name, float type and `trainable` if it takes them."""
-        accepted = parameters(type(self))
-        own: dict[str, Any] = {k: getattr(self, k) for k in ("name", "dtype", "trainable") if k in accepted}
-        return {**self.arguments, **own}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a layer from `get_config()`; its weights, and the layers that it holds, are new."""
-        made: dict[int, Any] = {}
-
-        def new(item: Any) -> Any:
-            if not isinstance(item, Layer):
-                return item
-            if id(item) not in made:
-                made[id(item)] = type(item).from_config(item.get_config())
-            return made[id(item)]
-
-        return cls(**map_nested(new, config))
 
     if not TYPE_CHECKING:
 

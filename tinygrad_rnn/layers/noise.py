@@ -133,6 +133,8 @@ class ActivityRegularization(Layer):
 
     supports_masking = True
 
+    unlisted = Layer.unlisted | {"activity_regularizer"}  # it is made of l1 and l2
+
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **options: Any) -> None:
         super().__init__(activity_regularizer=regularizers.L1L2(l1=l1, l2=l2), **options)
         self.l1, self.l2 = l1, l2

@@ -61,6 +61,8 @@ class RNN(Recurrent):
         made = as_cell(cell)
         super().__init__(**{"dtype": made.dtype, **options})
         self.cell = made
+        if self.arguments.get("cell") is cell:  # a list: the configuration has the stack, as Keras's
+            self.arguments["cell"] = made
         self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
         self.go_backwards, self.stateful = bool(go_backwards), bool(stateful)
         self.unroll, self.zero_output_for_mask = bool(unroll), bool(zero_output_for_mask)

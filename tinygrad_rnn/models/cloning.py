@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from ..layers.configuration import copied
 from ..layers.symbolic import Symbol, flatten
 from ..utils.custom_objects import custom_object_scope
 from .functional import replay
@@ -49,7 +50,7 @@ def clone_model(
 
 
 def _copy(layer: Any) -> Any:
-    return type(layer).from_config(layer.get_config())
+    return layer.from_config(layer.get_config()) if isinstance(layer, Model) else copied(layer)
 
 
 def to_json(model: Model, **options: Any) -> str:

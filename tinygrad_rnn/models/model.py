@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..config import Scope
+from ..layers.configuration import copied
 from ..layers.layer import Layer
 from ..layers.rnn import RNN
 from ..layers.symbolic import Input, Symbol, flatten, map_nested
@@ -253,8 +254,15 @@ class Model(Trainer, Layer):
 
     def get_config(self) -> dict[str, Any]:
         """What makes an equal model with new weights: the symbols of a functional one, else the arguments."""
-        if self._input is None or type(self).__init__ is not Model.__init__:
-            return super().get_config()
+        return self.settings() if self._is_graph() else super().get_config()
+
+    def _is_graph(self) -> bool:
+        return self._input is not None and type(self).__init__ is Model.__init__
+
+    def settings(self) -> dict[str, Any]:
+        """The symbols of a functional model; the arguments of another one."""
+        if not self._is_graph():
+            return super().settings()
         own = {"name": self.name, "dtype": self.dtype, "trainable": self.trainable}
         return {"inputs": self._input, "outputs": self._output, **own}
 
@@ -264,9 +272,7 @@ class Model(Trainer, Layer):
         if config.get("outputs") is None:
             return super().from_config(config)
         inputs, outputs = config["inputs"], config["outputs"]
-        renewed = replay(
-            calls_between(inputs, outputs), inputs, outputs, lambda x: type(x).from_config(x.get_config())
-        )
+        renewed = replay(calls_between(inputs, outputs), inputs, outputs, copied)
         return cls(*renewed, **{k: v for k, v in config.items() if k not in ("inputs", "outputs")})
 
     if TYPE_CHECKING:  # attached by models.saving and models.cloning

@@ -17,10 +17,11 @@ from ..container import DTYPES
 from ..core.op import Array
 from ..core.tensor import Tensor
 from ..layers import LAYERS
+from ..layers.configuration import Configured, settings_of
 from ..layers.layer import Layer
 from ..layers.symbolic import Symbol, flatten
 from ..utils.custom_objects import custom_objects, get_registered_name
-from ..utils.registry import saved_name
+from ..utils.registry import Saved, saved_name
 from .model import Model
 from .sequential import Sequential
 
@@ -62,6 +63,8 @@ class Writer:
             return self._symbol(value)
         if isinstance(value, Layer):
             return self._layer(value)
+        if isinstance(value, Saved):
+            return self.value(value.origin)
         if isinstance(value, list):
             return [self.value(v) for v in value]
         if isinstance(value, tuple):
@@ -85,7 +88,7 @@ class Writer:
             )
         name = get_registered_name(cls)
         if cls.__init__ is not Model.__init__ or model._input is None:
-            return {"class": name, "config": self.value(model.get_config())}
+            return {"class": name, "config": self.value(settings_of(model))}
         outer, self._places = self._places, {}
         inputs = self.value(model.input)
         for i, symbol in enumerate(flatten(model.input)):
@@ -126,7 +129,7 @@ class Writer:
         if isinstance(layer, Model):
             written: dict[str, Any] = {"$model": self.model(layer)}
         elif LAYERS.get(type(layer).__name__) is type(layer):
-            written = {"$layer": type(layer).__name__, "config": self.value(layer.get_config())}
+            written = {"$layer": type(layer).__name__, "config": self.value(settings_of(layer))}
         else:
             written = self._own(layer)
         self._owner = outer
@@ -162,7 +165,10 @@ class Writer:
         return {"$custom": name}
 
     def _own(self, value: Any) -> dict[str, Any]:
-        return {"$custom": saved_name(type(value)), "config": self.value(value.get_config())}
+        return {
+            "$custom": saved_name(type(value)),
+            "config": self.value(settings_of(value) if isinstance(value, Layer) else value.get_config()),
+        }
 
 
 class Reader:
@@ -266,7 +272,7 @@ def _key(symbol: Symbol) -> tuple[int, int]:
 def _made(cls: Any, config: Any) -> Any:
     """An object of a class from its config; the `from_config` of `Layer` would copy the layers that it holds."""
     found = inspect.getattr_static(cls, "from_config")
-    inherited = any(found is vars(base)["from_config"] for base in (Layer, Model))
+    inherited = any(found is vars(base)["from_config"] for base in (Configured, Model))
     return cls(**config) if inherited else cls.from_config(config)
 
 

@@ -127,9 +127,9 @@ class Sequential(Model):
             self.built = True
         return inputs
 
-    def get_config(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """The layers, the input if it is known, and what the constructor takes."""
         if type(self).__init__ is not Sequential.__init__:
-            return super().get_config()
+            return super().settings()
         own = {"name": self.name, "dtype": self.dtype, "trainable": self.trainable}
         return {"layers": [*self._between[:1], *self._stack], **own}

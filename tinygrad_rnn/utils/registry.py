@@ -6,9 +6,11 @@ is imported by name. A config is plain data, `{"class_name": "L2", "config": {"l
 
 from __future__ import annotations
 
+import copy
 import difflib
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
@@ -35,17 +37,23 @@ def parameters(cls: type) -> list[str]:
     >>> parameters(Derived)
     ['rate', 'name']
     """
-    names: list[str] = []
+    return [p.name for _, p in accepted(cls)]
+
+
+def accepted(cls: type) -> list[tuple[type, inspect.Parameter]]:
+    """What `cls(...)` accepts, each with the class whose `__init__` names it."""
+    found: dict[str, tuple[type, inspect.Parameter]] = {}
     for owner in cls.__mro__:
         init = owner.__dict__.get("__init__")
         if init is None or owner is object:
             continue
         known = list(inspect.signature(init).parameters.values())[1:]
-        named = [p.name for p in known if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        names += [name for name in named if name not in names]
+        for p in known:
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
+                found.setdefault(p.name, (owner, p))
         if not any(p.kind is p.VAR_KEYWORD for p in known):
             break
-    return names
+    return list(found.values())
 
 
 class Serializable:
@@ -81,6 +89,72 @@ def plain(value: Any) -> Any:
     if hasattr(value, "get_config") and not isinstance(value, type):
         return {"class_name": saved_name(type(value)), "config": value.get_config()}
     return value
+
+
+class Saved(dict[str, Any]):
+    """An object as plain data in Keras's form: module, class_name, config and registered_name.
+
+    In this process it knows the object, so that a class that is not registered is found again, a layer that
+    occurs twice is one, and an array need not be written as text.
+    """
+
+    def __init__(
+        self, origin: Any, module: str, class_name: str, config: Any, registered: Any = None
+    ) -> None:
+        super().__init__(module=module, class_name=class_name, config=config, registered_name=registered)
+        self.origin = origin
+
+    def __deepcopy__(self, memo: Any) -> Saved:
+        """The object is not copied: it is only looked at."""
+        return Saved(self.origin, *copy.deepcopy(list(self.values()), memo))
+
+    def __reduce__(self) -> Any:
+        """Pickled as what it shows."""
+        return dict, (dict(self),)
+
+
+def is_saved(value: Any) -> bool:
+    """Whether it is an object in Keras's form."""
+    return isinstance(value, dict) and {"module", "class_name", "config", "registered_name"} <= value.keys()
+
+
+def is_ours(cls: type) -> bool:
+    """Whether a class is one of this package."""
+    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def public_module(cls: type) -> str:
+    """Where users find a class: `tinygrad_rnn.layers` for one of `tinygrad_rnn.layers.lstm`.
+
+    >>> from tinygrad_rnn.layers import LSTM
+    >>> public_module(LSTM)
+    'tinygrad_rnn.layers'
+    """
+    outer = cls.__module__.rpartition(".")[0]
+    shown = getattr(sys.modules.get(outer), "__all__", ())
+    return outer if is_ours(cls) and cls.__name__ in shown and "." in outer else cls.__module__
+
+
+def class_of(data: Mapping[str, Any], default: Any = None) -> Any:
+    """The class that an object in Keras's form is of; a user's must be known by name, nothing is imported.
+
+    Raises `ValueError` for one that is not known.
+    """
+    if isinstance(data, Saved):
+        return type(data.origin)
+    own, name = custom_objects(), data["class_name"]
+    for known in (data["registered_name"], name):
+        if known in own:
+            return own[known]
+    package, _, place = str(data["module"]).partition(".")
+    if package in ("keras", __name__.partition(".")[0]):
+        found = [default] if default is not None else _claimed.get(name, [])
+        for cls in [c for c in found if public_module(c).partition(".")[2] == place] or found:
+            return cls
+    raise ValueError(
+        f"{name!r} of {data['module']} is not known here: register it with utils.register_serializable(), or hand it "
+        "over in custom_objects"
+    )
 
 
 _claimed: dict[str, list[type]] = {}  # the classes of this package by name, one of each kind
@@ -181,13 +255,16 @@ class Registry:
             return identifier
         if isinstance(identifier, str):
             identifier = self.find(identifier)
+        if is_saved(identifier):
+            identifier = {**identifier, **self._named(identifier)}
         if isinstance(identifier, Mapping):
             if not {"class_name", "config"} <= set(identifier):
                 raise ValueError(
                     f"{self.kind}: a config dict has the keys 'class_name' and 'config', "
                     f"received {dict(identifier)}"
                 )
-            cls: Any = self.find(identifier["class_name"])
+            named = identifier["class_name"]
+            cls: Any = self.find(named) if isinstance(named, str) else named
             return cls.from_config(identifier["config"]) if hasattr(cls, "from_config") else cls
         if isinstance(identifier, type):
             return identifier()
@@ -197,6 +274,17 @@ class Registry:
             f"{self.kind}: expected a name, a config dict or a callable, received {identifier!r} "
             f"({type(identifier).__name__})"
         )
+
+    def _named(self, data: Any) -> dict[str, Any]:
+        """What Keras's form of an object means here, of the other form: the class itself, and its config."""
+        if data["class_name"] == "function":
+            return {"class_name": getattr(data, "origin", None) or data["config"]}
+        cls = class_of(data, self._entries.get(data["class_name"]))
+        known = parameters(cls) if data["module"].startswith("keras") else data["config"]
+        return {
+            "class_name": cls,
+            "config": {k: v for k, v in data["config"].items() if k in known or v is not None},
+        }
 
     def serialize(self, value: Any) -> Any:
         """What `get` turns back into `value`: the name of a known function, the config dict of an object.

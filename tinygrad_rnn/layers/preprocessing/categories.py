@@ -118,9 +118,9 @@ class Discretization(Preprocessing):
             return bins
         return encode(bins, self.output_mode, len(self.bin_boundaries) + 1, self.dtype)
 
-    def get_config(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """The constructor's arguments, with the boundaries as they are now."""
-        return {**super().get_config(), "bin_boundaries": self.bin_boundaries}
+        return {**super().settings(), "bin_boundaries": self.bin_boundaries}
 
 
 def _increasing(boundaries: Any) -> list[float]:

@@ -221,11 +221,11 @@ class IndexLookup(Preprocessing):
         if not self._terms:
             raise ValueError(f"{self.name} has no vocabulary: call adapt(data), or give vocabulary=...")
 
-    def get_config(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """The constructor's arguments, with the vocabulary as it is now."""
         weights = None if self.idf_weights is None else self.idf_weights.tolist()
         vocabulary = self.get_vocabulary() if self._terms else None
-        return {**super().get_config(), "vocabulary": vocabulary, "idf_weights": weights}
+        return {**super().settings(), "vocabulary": vocabulary, "idf_weights": weights}
 
 
 class StringLookup(IndexLookup):

@@ -154,10 +154,10 @@ class TextVectorization(Preprocessing):
         result = ids if self.output_mode == "int" else self._lookup.encoded(ids)
         return np.asarray(result if np.ndim(inputs) else result[0])
 
-    def get_config(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """The constructor's arguments, with the vocabulary as it is now."""
-        own = self._lookup.get_config()
-        return {**super().get_config(), "vocabulary": own["vocabulary"], "idf_weights": own["idf_weights"]}
+        own = self._lookup.settings()
+        return {**super().settings(), "vocabulary": own["vocabulary"], "idf_weights": own["idf_weights"]}
 
 
 def _each(function: Callable[[str], str], array: Array) -> Array:
