@@ -101,9 +101,18 @@ class CompileLoss:
         if names and len(names) > 1:  # a functional model: what does not fit is found now
             self._per_output(Outputs(names, names))
         self.parts: list[RunningMean] = []
+        self._keyed = False  # losses and outputs are dicts
         self._losses: list[Any] | None = None
         self._weights: list[Any] = []
         self._values: list[tuple[RunningMean, Any]] = []
+
+    @property
+    def shown(self) -> list[RunningMean]:
+        """The means per output in Keras's order: that of the outputs, but of the dict of losses if they are a dict."""
+        if not self._keyed:
+            return self.parts
+        order = [f"{name}_loss" for name in self.given]
+        return sorted(self.parts, key=lambda part: order.index(part.name))
 
     @property
     def one_hot(self) -> bool | None:
@@ -143,6 +152,7 @@ class CompileLoss:
             total = value if total is None else total + value
         if self._losses is None:  # a batch that they fit
             self._losses, self._weights = losses, weights
+            self._keyed = outputs.keyed and isinstance(self.given, Mapping)
             used = [n for n, loss in zip(outputs.names, losses, strict=True) if loss is not None]
             self.parts = [RunningMean(f"{name}_loss") for name in used] if len(used) > 1 else []
         self.took(values)

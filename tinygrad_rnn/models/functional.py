@@ -55,18 +55,19 @@ def layers_in_order(inputs: Any, outputs: Any, calls: list[Call]) -> list[Any]:
     """The layers of `calls`, those farther from the outputs first: Keras's order, in which weights are listed.
 
     The distance of a layer is that of its farthest call. Layers at one distance stand in the order in which they
-    are met on the way back from the outputs.
+    are met on the way back from the outputs, dicts of them in the order of their keys.
     """
     seen = {id(s) for s in flatten(inputs)}
     met: dict[int, int] = {}  # layer -> when it was met
-    stack = list(reversed(list(flatten(outputs))))
+    stack = list(reversed(list(flatten(_sorted(outputs)))))
     while stack:
         symbol = stack.pop()
         if id(symbol) in seen or symbol.call is None or id(symbol.call) in seen:
             continue
         seen.add(id(symbol.call))
         met.setdefault(id(symbol.call.layer), len(met))
-        stack.extend(reversed(symbol.call.inputs))
+        arguments = list(flatten(_sorted((symbol.call.args, symbol.call.kwargs))))
+        stack.extend(s for s in reversed(arguments) if isinstance(s, Symbol))
     distance: dict[int, int] = {}  # of calls and of layers
     for call in reversed(calls):
         here = max(distance.get(id(call), 0), distance.get(id(call.layer), 0))
@@ -76,6 +77,13 @@ def layers_in_order(inputs: Any, outputs: Any, calls: list[Call]) -> list[Any]:
                 distance[id(symbol.call)] = max(distance.get(id(symbol.call), 0), here + 1)
     layers = {id(call.layer): call.layer for call in calls}
     return sorted(layers.values(), key=lambda layer: (-distance[id(layer)], met[id(layer)]))
+
+
+def _sorted(value: Any) -> Any:
+    """Nested lists and dicts, the dicts in the order of their keys, in which Keras goes through them."""
+    if isinstance(value, Mapping):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def run(

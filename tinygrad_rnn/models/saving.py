@@ -90,7 +90,8 @@ def load_model(
         finally:
             largest_weight.reset(limit)
         _assign(filepath, model, manifest, arrays, finite=finite)
-        for variable, trainable in zip(model.weights, manifest["trainable"], strict=True):
+        weights = _in_order_of(manifest, model)
+        for variable, trainable in zip(weights, manifest["trainable"], strict=True):
             variable.trainable = bool(trainable)
         set_streams(model, manifest["streams"])
         model.extra = dict(manifest["extra"])
@@ -103,7 +104,7 @@ def load_model(
             model.left_at = (model.history.epoch[-1] + 1, dict(manifest["random_state"]), states)
         if compile and "compile" in manifest:
             model.compile(**reader.value(manifest["compile"]))
-            optimizer, weights = model.optimizer, model.weights
+            optimizer = model.optimizer
             optimizer.build([weights[i] for i in manifest["optimizer_variables"]])
             optimizer.load_state(_below("optimizer/", arrays))
             optimizer.swapped = bool(manifest["swapped"])
@@ -186,13 +187,21 @@ def _assign(
     cast: bool = False,
 ) -> None:
     """Give every weight its array, if all fit."""
-    own, paths = model.weights, manifest["weights"]
+    own, paths = _in_order_of(manifest, model), manifest["weights"]
     names = [f"{i}: {own[i].path if i < len(own) else p}" for i, p in enumerate(paths)]
     stored = {name: arrays[f"weights/{i}"] for i, name in enumerate(names)}
     expected = {f"{i}: {v.path}": v for i, v in enumerate(own)}
     values = match_arrays(path, stored, expected, cast=cast, finite=finite, hints=True)
     for variable, value in zip(own, values.values(), strict=True):
         variable.assign(value)
+
+
+def _in_order_of(manifest: dict[str, Any], model: Layer) -> list[Any]:
+    """The weights in the order of the file, if they have the same paths: an older file may have another one."""
+    own, paths = model.weights, manifest["weights"]
+    by_path = {v.path: v for v in own}
+    same = len(by_path) == len(own) == len(paths) and by_path.keys() == set(paths)
+    return [by_path[path] for path in paths] if same else own
 
 
 def _check_kind(path: str | Path, manifest: dict[str, Any], kinds: tuple[str, ...]) -> None:

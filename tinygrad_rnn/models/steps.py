@@ -139,7 +139,7 @@ class Steps:
         own: list[Any] = [] if self._loss_tracker is None else [self._loss_tracker]
         own += [m for m in self._look().of(Metric) if m is not self._compile_metrics]
         if self._compile_loss is not None:
-            own += self._compile_loss.parts
+            own += self._compile_loss.shown
         if self._compile_metrics is not None:
             own.append(self._compile_metrics)
         return list({id(m): m for m in own}.values())
