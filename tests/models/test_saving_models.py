@@ -229,28 +229,44 @@ class Anything(layers.Layer):
         return inputs
 
 
-def test_a_subclass_that_is_not_registered_is_refused_and_saves_weights(tmp_path: Path) -> None:
+def test_a_subclass_that_is_not_registered_is_saved_and_loaded_when_it_is_handed_over(tmp_path: Path) -> None:
     model = Own(3)
     with pytest.raises(ValueError, match="no weights yet"):
         model.save(tmp_path / "m.tgr")
     model(X)
     x = tg.Input((None, 3))
-    for refused in (model, tg.Model(x, Own(2)(x)), Halved([tg.Input((3,)), layers.Dense(1)])):
-        with pytest.raises(
-            ValueError, match=r"(Own|Halved) is a subclass.*register_serializable.*save_weights"
-        ):
-            refused.save(tmp_path / "m.tgr")
-    assert list(tmp_path.iterdir()) == []
+    own = {"Own": Own, "Halved": Halved}
+    for saved in (model, tg.Model(x, Own(2)(x)), Halved([tg.Input((None, 3)), layers.GRU(1)])):
+        saved.save(tmp_path / "m.tgr")
+        with pytest.raises(CheckpointError, match=r"names '(Own|Halved)'.*custom_objects"):
+            load_model(tmp_path / "m.tgr")
+        loaded = load_model(tmp_path / "m.tgr", custom_objects=own)
+        assert type(loaded) is type(saved) and same(loaded.predict(X), saved.predict(X))
+        assert same(model_from_json(saved.to_json(), own)(X).shape, loaded(X).shape)
+
+    class Sequential(tg.Sequential):
+        pass
+
+    with pytest.raises(ValueError, match="Sequential of .* register it under a name of its own"):
+        Sequential([tg.Input((None, 3)), layers.GRU(1)]).save(tmp_path / "n.tgr")
     model.save_weights(tmp_path / "m.weights.tgr")
     again = Own(3)
     again(X)
     again.load_weights(tmp_path / "m.weights.tgr")
     assert same(again.predict(X), model.predict(X))
-    with tg.utils.custom_object_scope({"Own": Own}):
-        model.save(tmp_path / "m.tgr")
-    with pytest.raises(CheckpointError, match="names 'Own', which is not part of this package"):
-        load_model(tmp_path / "m.tgr")
-    assert same(load_model(tmp_path / "m.tgr", {"Own": Own}).predict(X), model.predict(X))
+
+
+def test_checkpoints_of_a_subclass_that_is_not_registered(tmp_path: Path) -> None:
+    model = Own(3)
+    model.compile("sgd", "mse")
+    model.fit(
+        X,
+        X[:, :1, 0],
+        epochs=2,
+        verbose=0,
+        callbacks=[tg.callbacks.ModelCheckpoint(tmp_path / "{epoch}.tgr")],
+    )
+    assert same(load_model(tmp_path / "2.tgr", {"Own": Own}).predict(X), model.predict(X))
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have any trainable weights")

@@ -56,7 +56,7 @@ def _copy(layer: Any) -> Any:
 def to_json(model: Model, **options: Any) -> str:
     """The architecture, without weights, as JSON text; `options` go to `json.dumps`.
 
-    Raises `ValueError` for a subclassed model, whose `call` is code.
+    Of a subclassed model it is the name of the class and what it is made from: its `call` is code.
     """
     return json.dumps(Writer().model(model), **options)
 

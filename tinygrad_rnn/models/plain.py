@@ -21,11 +21,13 @@ from ..layers.configuration import Configured, settings_of
 from ..layers.layer import Layer
 from ..layers.symbolic import Symbol, flatten
 from ..utils.custom_objects import custom_objects, get_registered_name
-from ..utils.registry import Saved, saved_name
+from ..utils.registry import Saved, claim, saved_name
 from .model import Model
 from .sequential import Sequential
 
 _MODELS: dict[str, type[Model]] = {"Sequential": Sequential, "Model": Model}
+for _name, _class in _MODELS.items():
+    claim(_name, _class)
 _REGISTRIES = {
     "activation": activations.REGISTRY,
     "initializer": initializers.REGISTRY,
@@ -80,13 +82,7 @@ class Writer:
     def model(self, model: Model) -> dict[str, Any]:
         """The architecture: layers and the calls between them, or what the class is made from."""
         cls = type(model)
-        if cls not in (Model, Sequential) and not any(cls is own for own in custom_objects().values()):
-            raise ValueError(
-                f"save: {cls.__name__} is a subclass; its call() is Python code, which a file cannot hold. Register "
-                "the class with utils.register_serializable() to save it by name, or save its weights with "
-                "save_weights(path), and make the model anew before load_weights"
-            )
-        name = get_registered_name(cls)
+        name = saved_name(cls)  # a subclass is found by it when it is loaded: its code is not in the file
         if cls.__init__ is not Model.__init__ or model._input is None:
             return {"class": name, "config": self.value(settings_of(model))}
         outer, self._places = self._places, {}

@@ -29,9 +29,10 @@ def save_model(
     """Write a model to `filepath` (`.tgr`), atomically: the old file stays whole until the new one is.
 
     Saved are the architecture, the weights, kept states, the optimizer with its state, loss and metrics, the
-    history, all random streams, and `model.extra`. Raises `ValueError` for a model that is not built, for a
-    subclass that is not registered, for functions without a name, and for `zipped=False` (it is always one file);
-    `FileExistsError` if there is a file and `overwrite` is False. Then nothing is written.
+    history, all random streams, and `model.extra`. Raises `ValueError` for a model that is not built, for a class
+    that has the name of one of this package and is not registered, for functions without a name, and for
+    `zipped=False` (it is always one file); `FileExistsError` if there is a file and `overwrite` is False. Then
+    nothing is written.
     """
     if zipped is False:
         raise ValueError("save: a model is always saved as one archive; leave out zipped=False")
