@@ -237,3 +237,38 @@ def test_one_input_may_come_in_a_list() -> None:
     model.compile("sgd", "mse")
     assert model.train_on_batch([x], [y]) > 0
     np.testing.assert_array_equal(model.predict([x]), model.predict(x))
+
+
+EMPTY: dict[str, tuple[list[Any], str]] = {
+    "recurrent": (
+        [
+            layers.LSTM(4, return_sequences=True), layers.BatchNormalization(), layers.GRU(2),
+            layers.Dropout(0.5), layers.Dense(1),
+        ], "mse",
+    ),
+    "classes": (
+        [layers.Bidirectional(layers.SimpleRNN(4)), layers.Dense(3, "softmax")],
+        "sparse_categorical_crossentropy",
+    ),
+    "windows": ([layers.Conv1D(2, 3), layers.GlobalMaxPooling1D(), layers.Dense(1)], "mse"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_an_empty_batch_costs_nothing_and_teaches_nothing(name: str) -> None:
+    """Before and after the batches that a recording is made of."""
+    stack, loss = EMPTY[name]
+    model = tg.Sequential([tg.Input((6, 3)), *stack])
+    metric = "accuracy" if name == "classes" else "mae"
+    model.compile("sgd", loss, metrics=[metric])
+    x = np.random.default_rng(0).standard_normal((4, 6, 3)).astype(np.float32)
+    y = np.zeros(4, int) if name == "classes" else np.ones((4, 1), np.float32)
+    for _ in range(3):
+        before = model.get_weights()
+        assert model.train_on_batch(x[:0], y[:0]) == [0.0, 0.0]
+        assert model.test_on_batch(x[:0], y[:0], return_dict=True) == {"loss": 0.0, metric: 0.0}
+        assert model.predict_on_batch(x[:0]).shape == (0, model.output.shape[-1])
+        assert all(map(np.array_equal, before, model.get_weights()))
+        model.train_on_batch(x, y)
+    with pytest.raises(ValueError, match="no examples"):
+        model.fit(x[:0], y[:0], verbose=0)

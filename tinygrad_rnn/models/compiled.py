@@ -63,21 +63,29 @@ class Outputs:
 
 
 class RunningMean(Mean):
-    """The mean of plain numbers, weighted by batch sizes; NaN before the first one.
+    """The mean of plain numbers, weighted by batch sizes; NaN before the first one, 0 of empty batches alone.
 
     >>> loss = RunningMean("loss"); loss.update_state(2.0, 3); loss.update_state(6.0, 1); loss.result()
     3.0
     """
+
+    seen = False  # whether there was a number
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Add a number that is the mean over `sample_weight` examples."""
         weight = 1 if sample_weight is None else sample_weight
         self.total += float(values) * weight
         self.count += weight
+        self.seen = True
 
     def result(self) -> float:
         """The mean so far."""
-        return self.total / self.count if self.count else float("nan")
+        return self.total / self.count if self.count else 0.0 if self.seen else float("nan")
+
+    def reset_state(self) -> None:
+        """Forget all numbers."""
+        super().reset_state()
+        self.seen = False
 
 
 class CompileLoss:

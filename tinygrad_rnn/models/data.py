@@ -43,7 +43,12 @@ class ArrayData:
     endless = True  # can be gone through again and again
 
     def __init__(
-        self, x: Any, y: Any = None, sample_weight: Any = None, batch_size: int | None = None
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        batch_size: int | None = None,
+        empty: bool = False,
     ) -> None:
         self.batch_size = 32 if batch_size is None else int(batch_size)
         if self.batch_size < 1:
@@ -61,7 +66,7 @@ class ArrayData:
                 f"x, y and sample_weight must have the same number of examples, received shapes {shapes}{lists}"
             )
         self.n = sizes.pop()
-        if self.n == 0:
+        if self.n == 0 and not empty:
             raise ValueError("the data has no examples (the first axis has length 0)")
         self.data = Batch(*given, rows=np.arange(self.n))
         self.whole_batches = False  # whether a short last batch is left out
@@ -197,8 +202,8 @@ def validation_parts(data: Any) -> tuple[Any, Any, Any]:
 
 
 def one_batch(x: Any, y: Any = None, sample_weight: Any = None) -> Batch:
-    """All examples in one batch."""
-    return ArrayData(x, y, sample_weight).data
+    """All examples in one batch, which may be empty."""
+    return ArrayData(x, y, sample_weight, empty=True).data
 
 
 def forever(data: Data, shuffle: bool) -> Iterator[Batch]:
