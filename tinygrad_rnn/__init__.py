@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import config, ops
+from .absent import missing
 from .config import (
     debug_nans,
     derived,
@@ -97,7 +98,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f".{name}", __name__)
     if name in _NAMES:
         return getattr(importlib.import_module(f".{_NAMES[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    missing(__name__, name)
 
 
 def __dir__() -> list[str]:

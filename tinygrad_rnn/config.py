@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .absent import missing
+
 _FLOATS = ("float16", "float32", "float64")
 _settings: dict[str, Any] = {"floatx": "float32", "epsilon": 1e-7}
 
@@ -241,9 +243,6 @@ def debug_nans() -> switched:
     return switched(monitor=FiniteMonitor())
 
 
-# --- random numbers -------------------------------------------------------------------------------
-
-
 class SeedGenerator:
     """A stream of random numbers: the same seed gives the same stream.
 
@@ -344,3 +343,6 @@ def set_random_state(state: dict[str, Any]) -> None:
     generator(None).bit_generator.state = state["package"]
     np.random.set_state(state["numpy"])
     random.setstate((version, tuple(numbers), gauss))
+
+
+__getattr__ = functools.partial(missing, __name__)  # only for what is missing

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from ..absent import missing
 from .averages import SwapEMAWeights
 from .backup import BackupAndRestore
 from .callback import Callback, History, LambdaCallback
@@ -16,3 +19,5 @@ __all__ = [
     "LearningRateScheduler", "ModelCheckpoint", "MonitorCallback", "ReduceLROnPlateau", "SwapEMAWeights",
     "TerminateOnNaN",
 ]  # fmt: skip
+
+__getattr__ = partial(missing, __name__)  # only for what is missing

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from ..absent import missing
 from ..utils.registry import claim
 from .advanced_activations import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from .attention import AdditiveAttention, Attention
@@ -87,3 +90,5 @@ LAYERS: dict[str, type[Layer]] = {
 } | {"Operation": Operation}  # made by operators, not by hand
 for _name, _class in LAYERS.items():
     claim(_name, _class)
+
+__getattr__ = partial(missing, __name__)  # only for what is missing

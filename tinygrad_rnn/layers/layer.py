@@ -15,6 +15,7 @@ from weakref import WeakSet
 import numpy as np
 
 from .. import constraints, initializers, regularizers
+from ..absent import LEFT_OUT, refuse_mixed
 from ..config import Scope, floatx, mode, switched
 from ..core.tensor import Tensor, Variable
 from ..utils.registry import parameters, snake_case
@@ -72,6 +73,7 @@ class Layer(Tracked, Configured):
     ) -> None:
         refuse_unknown(type(self).__name__, unknown, parameters(type(self)))
         self.name = unique_name(snake_case(type(self).__name__)) if name is None else str(name)
+        refuse_mixed(type(self).__name__, dtype)
         self.dtype = str(np.dtype(dtype or floatx()))
         self.built = False
         self.path = self.name
@@ -283,6 +285,8 @@ class Layer(Tracked, Configured):
             kind = type(self).__name__
             if hasattr(type(self), name):  # a property raised: once more, with its own message
                 return object.__getattribute__(self, name)
+            if name in LEFT_OUT["Model"]:
+                raise AttributeError(f"{kind}.{name} is left out; instead: {LEFT_OUT['Model'][name]}")
             if name in RENAMED:
                 raise AttributeError(f"{kind} has no {name!r} any more; instead: {RENAMED[name]}")
             if "_losses" not in vars(self) and not name.startswith("__"):

@@ -176,12 +176,19 @@ def Input(
     dtype: str | None = None,
     batch_shape: Any = None,
     name: str | None = None,
+    *,
+    sparse: bool | None = None,
+    ragged: bool | None = None,
 ) -> Symbol:
     """The start of a functional or sequential model; `shape` is without the batch axis, None = unknown.
 
     >>> Input((None, 4)).shape
     (None, None, 4)
     """
+    if sparse or ragged:
+        raise ValueError(
+            "Input: sparse and ragged inputs are not offered; give dense arrays, and Masking for lengths"
+        )
     if (shape is None) == (batch_shape is None):
         raise ValueError("Input: give either shape (without the batch axis) or batch_shape")
     full = tuple(batch_shape) if batch_shape is not None else (batch_size, *_as_shape(shape))

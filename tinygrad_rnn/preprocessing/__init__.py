@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from ..absent import missing
 from ..layers.preprocessing import (
     CategoryEncoding,
     Discretization,
@@ -18,3 +21,5 @@ __all__ = [
     "CategoryEncoding", "Discretization", "IntegerLookup", "Normalization", "Rescaling", "StringLookup",
     "TextVectorization", "sequence", "timeseries_dataset_from_array",
 ]  # fmt: skip
+
+__getattr__ = partial(missing, __name__)  # only for what is missing
