@@ -62,3 +62,17 @@ def test_projections_of_attention_differ_though_one_initializer_is_given() -> No
         layer(x, x)
         query, key, value = (np.asarray(w) for w in layer.weights[:6:2])
         assert not np.array_equal(query, key) and not np.array_equal(key, value)
+
+
+@pytest.mark.parametrize("shape", [(None, 6, 4), [None, 6, 4], (2, 6, 4)])
+@pytest.mark.parametrize(
+    "name", ["UpSampling1D", "Cropping1D", "LSTM", "Dense", "Flatten", "Conv1D", "RepeatVector"]
+)
+def test_the_shape_of_outputs_is_a_tuple(name: str, shape: Any) -> None:
+    """Of a shape in a tuple, or in a list, as JSON gives it back."""
+    if name == "RepeatVector":
+        shape = shape[:2]
+    found = LAYERS[name](**required(name)).compute_output_shape(shape)
+    assert type(found) is tuple and all(n is None or isinstance(n, int) for n in found)
+    both = layers.Add().compute_output_shape([shape, shape])
+    assert both == tuple(shape)

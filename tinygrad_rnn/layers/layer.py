@@ -136,7 +136,7 @@ class Layer(Tracked, Configured):
 
         Builds the layer and runs it on zeros. Layers that take integers define their own.
         """
-        several = isinstance(input_shape, (list, dict)) or isinstance(next(iter(input_shape), None), tuple)
+        several = isinstance(input_shape, dict) or any(isinstance(n, (tuple, list)) for n in input_shape)
         shapes = input_shape if several else [input_shape]
         keys = shapes.keys() if isinstance(shapes, dict) else range(len(shapes))
         symbols: Any = {k: Symbol(tuple(shapes[k]), self.dtype) for k in keys}
