@@ -276,3 +276,10 @@ def test_a_refused_vocabulary_changes_nothing() -> None:
         with pytest.raises((TypeError, ValueError)):
             change()
         assert layer.get_vocabulary() == ["[UNK]", "a", "b"] and layer(["b"]).tolist() == [2]
+
+
+def test_integers_come_back_as_integers() -> None:
+    layer = IntegerLookup(vocabulary=[10, 20], invert=True, mask_token=0, output_mode="int")
+    terms = layer(np.array([[2, 3], [1, 0]]))
+    assert terms.dtype == np.int64 and terms.tolist() == [[10, 20], [-1, 0]]
+    assert StringLookup(vocabulary=["a"], invert=True)(np.array([1, 0])).tolist() == ["a", "[UNK]"]

@@ -22,6 +22,8 @@ class IndexLookup(Preprocessing):
     the configuration, and so of a saved model.
     """
 
+    kind_of_terms: Any = object  # what `invert` gives an array of
+
     def __init__(
         self,
         max_tokens: int | None = None,
@@ -215,7 +217,7 @@ class IndexLookup(Preprocessing):
             raise TypeError(f"{self.name}: expected the numbers of terms, received an array of {ids.dtype}")
         names = np.array([*self._special, *self._terms, self.oov_token], object)
         known = (ids >= 0) & (ids < self.vocabulary_size())
-        return np.asarray(names[np.where(known, ids, len(names) - 1)])
+        return np.asarray(names[np.where(known, ids, len(names) - 1)], self.kind_of_terms)
 
     def _require_vocabulary(self) -> None:
         if not self._terms:
@@ -269,6 +271,8 @@ class IntegerLookup(IndexLookup):
     >>> IntegerLookup(vocabulary=[12, 36, 1138])([[12, 36], [7, 1138]]).tolist()
     [[1, 2], [0, 3]]
     """
+
+    kind_of_terms = np.int64
 
     def __init__(
         self,
