@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..activations import relu
-from ..ops import elu, exp, leaky_relu, logsumexp, softmax, where
+from ..ops import elu, leaky_relu, softmax, where
 from .arguments import keep_options, weight_options
 from .layer import Layer
 
@@ -168,10 +168,7 @@ class Softmax(Layer):
                     f"received shape {keep.shape}"
                 ) from None
             inputs = where(keep, inputs, -3e4 if inputs.dtype == np.float16 else -1e9)
-        if isinstance(self.axis, (list, tuple)):
-            y = exp(inputs - logsumexp(inputs, axis=tuple(self.axis), keepdims=True))
-        else:
-            y = softmax(inputs, self.axis)
+        y = softmax(inputs, self.axis)
         return y if mask is None else where(keep, y, 0.0)
 
 
