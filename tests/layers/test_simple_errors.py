@@ -161,3 +161,21 @@ def test_a_built_layer_refuses_other_shapes() -> None:
         with pytest.raises(ValueError, match=r"fit alpha of shape \(4,\), received shape \(2, 3\)"):
             slope(np.ones((2, 3)))
     assert dense(X2).shape == slope(X2).shape[:1] + (2,)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: layers.Dense(10**13, name="d")(X2),
+            r"d: there is no memory for its weight 'kernel': .*\(4, 1\d+\)",
+        ),
+        (
+            lambda: tg.tensor(np.ones((10**7, 1), "float32")) @ np.ones((1, 10**7), "float32"),
+            r"matmul: .*allocate .*; received \(10000000, 1\) float32, \(1, 10000000\)",
+        ),
+    ],
+)
+def test_too_large_for_the_memory(call, message):
+    with pytest.raises(MemoryError, match=message):
+        call()

@@ -318,7 +318,7 @@ def _again(
     if isinstance(error, (TypeError, OverflowError)) and any(to_float(v) is not v for v in data):
         floats = [to_float(v) for v in data]  # a function of real numbers, given integers
         return run(op, fwd, floats, attrs, scope)
-    if isinstance(error, (ValueError, TypeError, IndexError)):
+    if isinstance(error, (ValueError, TypeError, IndexError, MemoryError)):
         raise explain(op, data, error, scope) from None
     raise error
 
@@ -328,5 +328,7 @@ def explain(op: Op, data: list[Any], error: Exception, scope: Scope) -> Exceptio
     got = ", ".join(f"{np.shape(a)} {np.result_type(a)}" for a in data)
     place = f" [{scope}]" if str(scope) else ""
     kind = type(error) if type(error) in (TypeError, IndexError) else ValueError
+    if isinstance(error, MemoryError):
+        kind = MemoryError
     what = str(error).removeprefix(f"{op.name}: ")  # ufuncs name themselves
     return kind(f"{op.name}: {what}; received {got}{place}")

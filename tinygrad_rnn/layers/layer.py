@@ -120,7 +120,13 @@ class Layer(Tracked, Configured):
     ) -> Variable:
         """Create a variable; `initializer` defaults to glorot_uniform."""
         check_size(self.name, shape)
-        values = initializers.get(initializer or "glorot_uniform")(tuple(shape), dtype or self.dtype)
+        try:
+            values = initializers.get(initializer or "glorot_uniform")(tuple(shape), dtype or self.dtype)
+        except MemoryError as error:
+            raise MemoryError(
+                f"{self.name}: there is no memory for its weight {name!r}: {error}. Are there to be so many units, "
+                f"and inputs of so many features?"
+            ) from None
         variable = Variable(values, trainable=trainable, dtype=dtype or self.dtype, name=name)
         variable.rename(f"{self.path}/{name}")
         variable.regularizer = regularizers.get(regularizer)
