@@ -293,3 +293,21 @@ def test_threads_that_call_a_new_layer_find_it_built_once() -> None:
         layer = tg.layers.GRU(4)
         at_once(lambda _: layer(np.ones((2, 3, 3))), 4)  # noqa: B023
         assert [w.shape for w in layer.weights] == [(3, 12), (4, 12), (2, 12)]
+
+
+def test_garbage_that_is_collected_while_old_sets_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may give back, too: in the middle of looking at all that waits."""
+    waiting: dict[int, Any] = {}
+    monkeypatch.setattr(idle, "_waiting", waiting)
+    monkeypatch.setattr(idle, "OF_ALL", 2)
+    owner, other, real = idle.Idle(), idle.Idle(), idle.size_of
+
+    def collected(buffers: Any) -> int:
+        if len(other.sets) < 3:
+            other.give_back(len(other.sets), ((np.zeros(1),),))
+        return real(buffers)
+
+    monkeypatch.setattr(idle, "size_of", collected)
+    for steps in range(4):
+        owner.give_back(steps, ((np.zeros(1),),))
+    assert len(other.sets) == 3 and {age for age, _ in (*owner.sets, *other.sets)} == waiting.keys()

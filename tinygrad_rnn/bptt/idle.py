@@ -47,13 +47,20 @@ class Idle:
         return self.sets.pop((age, steps), None)
 
 
+def _gone() -> None:
+    """What stands for a plan that is no more."""
+
+
 def _let_go() -> None:
     """Let the oldest sets go, until the others are few or small."""
-    held = [(age, steps, owner()) for age, (owner, steps) in list(_waiting.items())]
-    for age, _, owner in held:
+    alive = []
+    for age in list(_waiting):  # which other threads, and garbage collection, may change meanwhile
+        reference, steps = _waiting.get(age, (_gone, 0))
+        owner = reference()
         if owner is None:  # the plan is gone, and they with it
             _waiting.pop(age, None)
-    alive = [(age, steps, owner) for age, steps, owner in held if owner is not None]
+        else:
+            alive.append((age, steps, owner))
     sizes = [size_of(owner.sets.get((age, steps))) for age, steps, owner in alive]
     total = sum(sizes)
     for (age, steps, owner), size in zip(alive[:-OF_ALL], sizes, strict=False):

@@ -204,7 +204,7 @@ def _path(frame: FrameType | None) -> Path:
         kind = _KIND[frame.f_code.co_filename]
         if kind:
             path.append((frame.f_code, frame.f_lasti))
-            if kind is PACKAGE and limit < 3 * DEPTH:
+            if kind is PACKAGE and limit < 4 * DEPTH:
                 limit += 1
         frame = frame.f_back
     return tuple(path)
