@@ -243,6 +243,7 @@ def debug_nans() -> switched:
     return switched(monitor=FiniteMonitor())
 
 
+# --- random numbers -------------------------------------------------------------------------------
 class SeedGenerator:
     """A stream of random numbers: the same seed gives the same stream.
 

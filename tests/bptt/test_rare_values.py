@@ -311,7 +311,7 @@ def test_a_plan_that_fails_is_not_made_again(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_kept_prediction_of_turned_outputs_stays() -> None:
-    """A view with its axes in another order is copied, also where recorded batches lend their memory."""
+    """A view with its axes in another order is copied, also in recorded batches."""
 
     class Turned(tg.Layer):
         def __init__(self) -> None:

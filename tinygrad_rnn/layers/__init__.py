@@ -73,7 +73,7 @@ __all__ = [
     "Activation", "ActivityRegularization", "Add", "add", "AdditiveAttention", "Attention", "Average",
     "average", "AveragePooling1D", "AvgPool1D", "BatchNormalization", "Bidirectional", "CategoryEncoding",
     "Concatenate", "concatenate", "Conv1D", "Convolution1D", "Cropping1D", "Dense", "deserialize", "Discretization",
-    "dot",    "Dot", "Dropout", "ELU", "Embedding", "Flatten", "GaussianDropout", "GaussianNoise",
+    "dot", "Dot", "Dropout", "ELU", "Embedding", "Flatten", "GaussianDropout", "GaussianNoise",
     "GlobalAveragePooling1D", "GlobalAvgPool1D", "GlobalMaxPool1D", "GlobalMaxPooling1D",
     "GroupNormalization", "GRU", "GRUCell", "Identity", "Input", "IntegerLookup", "Lambda", "Layer",
     "LayerNormalization", "LeakyReLU", "LSTM", "LSTMCell", "Masking", "Maximum", "maximum", "MaxPool1D",

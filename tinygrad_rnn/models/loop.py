@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..callbacks import BackupAndRestore, Callback
+from ..callbacks import Callback
 from ..config import random_state, set_random_state
 from ..core.arrays import ValueAt
 from ..layers.states import streams
@@ -50,9 +50,7 @@ class Hooks:
         for callback in self.callbacks:
             callback.on_train_begin()
             self._begun.append(callback)
-        for callback in self.callbacks:
-            if isinstance(callback, BackupAndRestore):
-                callback.give_back()
+        self.call("give_back")  # of a backup, to callbacks that have begun from nothing
 
     def end(self, logs: dict[str, Any]) -> None:
         """End it for those that began it."""
