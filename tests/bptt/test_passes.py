@@ -156,7 +156,52 @@ def test_a_factor_made_of_tests_and_numbers_is_a_float() -> None:
 
 def test_weights_alone_need_no_factors() -> None:
     text = backward_of("peephole")
-    assert re.search(r"multiply\(all_do\w*, all_cell\[1:\]", text)  # dpo is the sum of do * c, as by hand
+    assert re.search(r"dpo = .*\(.*all_do\w*, all_cell\[1:\]\)", text)  # the sum of do * c, as by hand
+
+
+@pytest.mark.parametrize(
+    "shape, contracted",
+    [((5,), "tni,tni->i"), ((1, 5), "tni,tni->i"), ((1, 1), ""), ((3, 5), "")],
+    ids=["one for each unit", "with an axis of one", "one for all", "one for each example"],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_defer_contracts_products_that_add_up(shape: tuple[int, ...], contracted: str, dtype: str) -> None:
+    """`Σ_t Σ_n dz · h`: the gradient of a factor of every unit, of the shape of which it is."""
+    u = tg.Variable(np.full(shape, 0.5, dtype), name="u")
+    rng = np.random.default_rng(1)
+    x, h0 = rng.normal(size=(3, 4, 5)).astype(dtype), rng.normal(size=(3, 5)).astype(dtype)
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        h = ops.tanh(x + u * states[0])
+        return h, [h]
+
+    text = str(tg.bptt_source(step, x[:, 0], [h0])).partition("def backward(")[2]
+    assert contracted in text and ("np.einsum(" in text) is (contracted != "")
+    with tg.bptt.without("defer"):
+        assert "np.einsum(" not in str(tg.bptt_source(step, x[:, 0], [h0]))
+    found = []
+    for derive in (True, False):
+        y, _ = tg.scan(step, x, [h0], derive=derive)
+        (du,) = tg.grad((y * y).sum(), [u])
+        assert du.shape == shape and du.dtype == dtype
+        found.append([du])
+    close(*found, rtol=1e-12 if dtype == "float64" else 1e-5)
+
+
+def test_a_product_that_is_read_elsewhere_is_not_contracted() -> None:
+    """Both sums read `dz · h`, which is computed once."""
+    u, v = (tg.Variable(np.full(5, 0.5), name=name) for name in "uv")
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        h = ops.tanh(x + (u + v) * states[0])
+        return h, [h]
+
+    x, h0 = np.ones((3, 4, 5)), np.ones((3, 5))
+    found = []
+    for derive in (True, False):
+        y, _ = tg.scan(step, x, [h0], derive=derive)
+        found.append(tg.grad((y * y).sum(), [u, v]))
+    close(*found)
 
 
 @pytest.mark.parametrize("name", ["ind_rnn", "minimal_gated", "gru_after", "lstm"])

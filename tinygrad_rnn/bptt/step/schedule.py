@@ -6,6 +6,7 @@ What does not depend on the carry does not belong inside the loop.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -160,24 +161,25 @@ def defer(adjoint: Adjoint, once: set[Value], limit: int) -> None:
     """One product over all steps in place of one per step: `Σ_t a_tᵀ g_t = [a_1; …; a_T]ᵀ [g_1; …; g_T]`.
 
     Stacks of matrices likewise, `Σ_t a_t g_t = [a_1, …, a_T] [g_1; …; g_T]` for each of the stack. Sums over the
-    batch and over time become one sum, and reshapes move behind it.
+    batch and over time become one sum, `Σ_t Σ_n a_tn g_tn` one contraction, and reshapes move behind it.
     """
     made: list[Value] = []
+    uses = Counter([*[a for v in adjoint.values for a in v.inputs], *adjoint.ends])
     fixed = set(once)  # and what the backward pass makes of that alone
     for value in adjoint.values:
         if value.inputs and fixed.issuperset(value.inputs):
             fixed.add(value)
         elif value.op == "time_sum":
-            _push(value, made, fixed, limit)
+            _push(value, made, fixed, limit, uses)
         made.append(value)
     adjoint.values[:] = made
 
 
-def _push(total: Value, made: list[Value], once: set[Value], limit: int) -> None:
+def _push(total: Value, made: list[Value], once: set[Value], limit: int, uses: Counter[Value]) -> None:
     term = total.args[0]
     if term.op in ("reshape", "transpose", "negative"):
         inner = Value("time_sum", (term.args[0],), {}, term.args[0].shape, term.dtype, True)
-        _push(inner, made, once, limit)
+        _push(inner, made, once, limit, uses)
         made.append(inner)
         total.become(term.op, inner, **term.attrs)
     elif term.op == "matmul" and once.isdisjoint(term.args):
@@ -190,7 +192,26 @@ def _push(total: Value, made: list[Value], once: set[Value], limit: int) -> None
     elif term.op == "scatter_add" and term.attrs["axis"] == 0:
         total.become("time_sum", *term.args, scatter=True)
     elif term.op == "sum" and math.prod(term.args[0].shape) <= limit:
-        total.become("time_sum", term.args[0], axis=term.attrs["axis"], keepdims=term.attrs["keepdims"])
+        inner, axes = term.args[0], {"axis": term.attrs["axis"], "keepdims": term.attrs["keepdims"]}
+        if uses[term] == uses[inner] == 1 and _contracts(inner, axes["axis"], once):
+            total.become("time_sum", *inner.args, contracts=True, **axes)
+        else:
+            total.become("time_sum", inner, **axes)
+
+
+def _contracts(product: Value, axis: tuple[int, ...], once: set[Value]) -> bool:
+    """Whether a product can be added up along with being computed, in half the time: if the last axis stays."""
+    width = product.shape[-1] if product.op == "multiply" and product.shape else 0
+    return (
+        width > 1
+        and len(product.shape) - 1 not in axis
+        and product.dtype.kind == "f"
+        and product.dtype.itemsize >= 4
+        and all(
+            isinstance(a, Value) and a not in once and (a.shape, a.dtype) == (product.shape, product.dtype)
+            for a in product.args
+        )
+    )
 
 
 def order_carries(program: Program) -> None:

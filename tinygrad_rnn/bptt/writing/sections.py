@@ -157,7 +157,7 @@ class Sections(Statements):
 
     def _only_for(self, v: Value) -> bool:
         """Whether what is a statement of its own is made for one part of a gradient alone."""
-        total, whole = v.args[0], {"product", "axis", "keepdims"}
+        total, whole = v.args[0], {"product", "axis", "keepdims", "contracts"}
         sums = total.op == "time_sum" and total.attrs.keys() <= whole
         own = self.layout.region.get(total) == "b-after" and (sums or total.op == "concatenate")
         return own and self.layout.users[total] == [v] and total not in self.layout.ends

@@ -10,6 +10,8 @@ from ..step.body import Underivable, Value
 from ..step.text import STATEMENTS, elementwise, is_view, number, shape_text, view_text
 from .places import NUMBERS, Places, cuts_rows, index_in
 
+AXES = "tnijklmopqrsuvwxyz"  # of a contraction: time, examples, and the others
+
 
 class Statements(Places):
     """Writes the statements of values, one by one."""
@@ -143,9 +145,16 @@ class Statements(Places):
                 f"{name} = np.zeros({shape_text(v.shape)}, {g}.dtype)",
                 f"np.add.at({name}, {ids}, {g})",
             ]
-        axis = (0, *[k + 1 for k in v.attrs["axis"]]) if "axis" in v.attrs else 0
+        axis = (0, *[k + 1 for k in v.attrs.get("axis", ())])
+        if v.attrs.get("contracts"):
+            axes = AXES[: len(v.args[0].shape) + 1]
+            stay = "".join([name for i, name in enumerate(axes) if i not in axis])
+            keep = f".reshape({shape_text(v.shape)})" if v.attrs["keepdims"] else ""
+            a, g = map(self.whole, v.args)
+            return [f"{name} {sign} np.einsum('{axes},{axes}->{stay}', {a}, {g}){keep}"]
         keep = f", keepdims=True).reshape({shape_text(v.shape)}" if v.attrs.get("keepdims") else ""
-        return [f"{name} {sign} np.add.reduce({self.whole(v.args[0])}, axis={axis}{keep})"]
+        summed = axis if "axis" in v.attrs else 0
+        return [f"{name} {sign} np.add.reduce({self.whole(v.args[0])}, axis={summed}{keep})"]
 
     def _products(self, v: Value, name: str) -> list[str]:
         """A sum over time of products of stacks: one product of each stack's matrices, side by side and stacked."""
