@@ -30,6 +30,7 @@ def test_each_pass_can_be_switched_off(name: str) -> None:
 OTHER_ORDER = {
     "same_output_twice": "one tensor is two outputs: their gradients meet before the last step, not in it",
     "twin_states": "one tensor is two states: their gradients meet before the last step, not in it",
+    "products_and_what_reads_the_states": "the last but one output is the last third state: they meet first",
     "loss_in_the_step": "while a step is traced, labels are rows of an identity matrix",
     "products_of_a_state_kept_twice": "the same, in a step with a sum of products",
 }

@@ -15,7 +15,7 @@ from bptt.test_source import LAYERS, functions, source_of
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
 from tinygrad_rnn.bptt.step.tracer import HELPERS
-from tinygrad_rnn.bptt.writing.source import laid_out
+from tinygrad_rnn.bptt.writing.reading import laid_out
 
 N, H = 2, 4
 

@@ -16,7 +16,7 @@ from .passes import NEED_HOIST, PASSES
 from .printing import written
 from .step.body import Underivable
 from .step.text import VIEWS
-from .writing.source import laid_out
+from .writing.reading import laid_out
 
 layer_of_cell: list[Callable[[Any], Any]] = []  # what makes a layer of a cell; the layers enter it
 

@@ -75,7 +75,7 @@ def _argument(name: str) -> Callable[..., Lines]:
 
 def _einsum(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     several = ", optimize=True" if len(a) > 1 else ""
-    return [f"np.einsum({attrs['subscripts']!r}, {', '.join(a)}{several}, out={y})"]
+    return [f'np.einsum("{attrs["subscripts"]}", {", ".join(a)}{several}, out={y})']
 
 
 def _take(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:

@@ -28,7 +28,7 @@ class Memory:
 
     def read_in(self, lines: Iterable[str]) -> list[str]:
         """Which names some lines of the source read."""
-        text = re.sub(r'  #.*|"\w*"', "", "\n".join(lines))
+        text = re.sub(r'  #.*|"[^"]*"', "", "\n".join(lines))
         words = set(re.findall(r"[A-Za-z_]\w*", text))
         return [n for n in (*self.made, *self.numbers.values()) if n in words]
 

@@ -151,7 +151,7 @@ class Statements(Places):
             stay = "".join([name for i, name in enumerate(axes) if i not in axis])
             keep = f".reshape({shape_text(v.shape)})" if v.attrs["keepdims"] else ""
             a, g = map(self.whole, v.args)
-            return [f"{name} {sign} np.einsum('{axes},{axes}->{stay}', {a}, {g}){keep}"]
+            return [f'{name} {sign} np.einsum("{axes},{axes}->{stay}", {a}, {g}){keep}']
         keep = f", keepdims=True).reshape({shape_text(v.shape)}" if v.attrs.get("keepdims") else ""
         summed = axis if "axis" in v.attrs else 0
         return [f"{name} {sign} np.add.reduce({self.whole(v.args[0])}, axis={summed}{keep})"]

@@ -1,0 +1,85 @@
+"""The source as it is printed: how to read it, and the numbers of equations in one column.
+
+That is no part of what is compiled: it takes as long to make as all the rest, and sources of two batch sizes are
+compared as they were written.
+"""
+
+from __future__ import annotations
+
+import re
+from textwrap import fill, wrap
+
+from .memory import WIDTH
+
+NOTATION = (  # what has to be explained: a pattern that finds it, the term and its meaning, with what was found
+    (r"\ball_(\w+)", "all_{1}", "{1} at all T steps; {1}[t] is one of them; a state has T + 1 of them"),
+    (
+        r"\brows\b",
+        "rows[t]",
+        "side by side for one product: states before step t, 1 for the bias, inputs of step t, as far as it takes them",
+    ),
+    (
+        r"\bweights\b",
+        "weights",
+        "what belongs to rows, below each other: weights of states, bias, weights of inputs",
+    ),
+    (
+        r"\b(?!all_)(\w+)_folded\b",
+        "{0}",
+        "{1}, gate by gate in the order and with the factors that activations need",
+    ),
+    (
+        r"\breciprocal\((?s:.)*_folded\b|_folded\b(?s:.)*\breciprocal\(",
+        "reciprocal",
+        "ends a sigmoid, 1 / (1 + exp(−a)); the −1 is in what was folded",
+    ),
+    (
+        r"\bjoined\b",
+        "joined[t]",
+        "(batch, gates, units): what lies gate by gate in stack, put together example by example",
+    ),
+    (r"\b(\w+)_spread\b", "{0}", "{1} once for each example: NumPy is faster with two matrices"),
+    (
+        r"\b(\w+)_centred\b",
+        "{0}",
+        "{1} less the mean of each row, which normalization would take out of the product",
+    ),
+    (r"\b(?:all_)?((\w+?)_blocks)\b", "{1}", "{2} seen gate by gate: (gates, batch, units)"),
+    (r"\bcolumns\b", "columns", "(units, batch): a product with the weight in front, which is faster here"),
+    (r"out=", "out=", "where a result goes, often over what has just been read"),
+    (r"\b(?:all_)?d(pre_(\w+?))(?:_by_d\w+)?\b", "{1}", "what {2} is the activation of"),
+    (r"\b(?:all_)?((d\w+?)_by_(?!\2\b)(d\w+))\b", "{1}", "the factor of {3} in {2}"),
+    (r"\b(?:all_)?((d\w+?)_by_\2)\b", "{1}", "the factor of {2} of step t in {2} of step t − 1"),
+    (r"\b(?:all_)?((d\w+?)_part)\b", "{1}", "one of the terms of {2}, or a piece of it"),
+    (r"\b((d\w+?)_before)\b", "{1}", "what step t sends back to step t − 1 as its {2}"),
+    (r"\b(d(\w+)_next)\b", "{1}", "what step t + 1 sends back to {2}"),
+    (r"# ", "(1), ∂(1)", "the equation that a line computes, a part of its derivative"),
+)
+COMMENTS = 78  # the column in which they begin
+LONGEST = 120  # characters of a line
+_HEAD = re.compile(r'^def .*?^    """$', re.M | re.S)  # of a function, with its docstring
+
+
+def laid_out(text: str) -> str:
+    """A source with an explanation of its notation, equations' numbers in one column, and no line too long."""
+    introduction, end, functions = text.partition('\n"""\n')
+    text = "\n".join([introduction, *_notation(functions)]) + end + functions
+    numbered = re.compile(r"^(.*\S)  (# ∂?\(\d.*)$", re.M)
+    text = numbered.sub(lambda m: f"{m[1]:<{COMMENTS - 2}}  {m[2]}", text)
+    text = re.sub(rf"^( *)(?=.{{{LONGEST + 1},}}$)(.*), (out=\S+\).*)$", r"\1\2,\n\1    \3", text, flags=re.M)
+    equations = re.compile(rf"^    \(\d+\) .{{{WIDTH - 8},}}$", re.M)
+    return equations.sub(
+        lambda m: fill(m[0], WIDTH, subsequent_indent=" " * 12, break_long_words=False), text
+    )
+
+
+def _notation(functions: str) -> list[str]:
+    """What has to be explained of the statements of `forward` and `backward`."""
+    statements = _HEAD.sub("", functions.partition("\ndef new_cache(")[0])
+    lines: list[str] = []
+    for pattern, term, meaning in NOTATION:
+        if found := re.search(pattern, statements):
+            parts = (found[0], *found.groups())
+            entry = f"    {term.format(*parts):<15} {meaning.format(*parts)}"
+            lines += wrap(entry, WIDTH, subsequent_indent=" " * 20, replace_whitespace=False)
+    return ["", "How to read it:", *lines] if lines else []
