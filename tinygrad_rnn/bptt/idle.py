@@ -12,7 +12,16 @@ OF_A_PLAN = 4  # sets of buffers of one structure, of whatever lengths
 OF_ALL, BYTES = 16, 2**28  # of more sets than that, all together have no more than so many bytes
 
 _ages = itertools.count()
-_waiting: dict[int, tuple[weakref.ref[Idle], int]] = {}  # by age: whose a set is, and its number of steps
+_waiting: dict[int, _Set] = {}  # by age; those of a plan that is no more go with it
+
+
+class _Set:
+    """Where a set of buffers is, and its size if anybody asked."""
+
+    def __init__(self, owner: Idle, age: int, steps: int) -> None:
+        self.owner = weakref.ref(owner, lambda _: _waiting.pop(age, None))
+        self.key = age, steps
+        self.size: int | None = None
 
 
 class Idle:
@@ -35,7 +44,7 @@ class Idle:
         """Keep memory for later; the oldest goes, of this plan, and of others if there is much."""
         age = next(_ages)
         self.sets[age, length] = buffers
-        _waiting[age] = weakref.ref(self), length
+        _waiting[age] = _Set(self, age, length)
         if len(self.sets) > OF_A_PLAN:
             for oldest in list(self.sets)[:-OF_A_PLAN]:
                 self._pop(*oldest)
@@ -47,27 +56,23 @@ class Idle:
         return self.sets.pop((age, steps), None)
 
 
-def _gone() -> None:
-    """What stands for a plan that is no more."""
-
-
 def _let_go() -> None:
     """Let the oldest sets go, until the others are few or small."""
-    alive = []
-    for age in list(_waiting):  # which other threads, and garbage collection, may change meanwhile
-        reference, steps = _waiting.get(age, (_gone, 0))
-        owner = reference()
-        if owner is None:  # the plan is gone, and they with it
-            _waiting.pop(age, None)
-        else:
-            alive.append((age, steps, owner))
-    sizes = [size_of(owner.sets.get((age, steps))) for age, steps, owner in alive]
-    total = sum(sizes)
-    for (age, steps, owner), size in zip(alive[:-OF_ALL], sizes, strict=False):
+    total, waiting = (
+        0,
+        list(_waiting.values()),
+    )  # which other threads, and garbage collection, may change meanwhile
+    for one in waiting:
+        if one.size is None:
+            owner = one.owner()
+            one.size = 0 if owner is None else size_of(owner.sets.get(one.key))
+        total += one.size
+    for one in waiting[:-OF_ALL]:
         if total <= BYTES:
             return
-        total -= size
-        owner._pop(age, steps)
+        total -= one.size or 0
+        if (owner := one.owner()) is not None:
+            owner._pop(*one.key)
 
 
 def size_of(buffers: Any) -> int:
