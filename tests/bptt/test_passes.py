@@ -19,8 +19,9 @@ from tinygrad_rnn.config import mode
 
 @every_cell
 def test_each_pass_can_be_switched_off(name: str) -> None:
+    """Each with every third cell: that a plan equals the recorded steps is tried when it is made, too."""
     unrolled = Result(problem(name, 2, 3), derive=False).everything()
-    for off in [*PASSES, None]:
+    for off in [*list(PASSES)[sorted(FUNCTIONS).index(name) % 3 :: 3], None]:
         with tg.bptt.without(*[off] if off else []):
             derived = Result(problem(name, 2, 3), derive=True)
             assert any(is_derived(v) for v in derived.values)
