@@ -389,8 +389,7 @@ def test_recordings_are_bounded_and_hold_no_batch(monkeypatch: pytest.MonkeyPatc
         for n in (2, 3, 4, 5):
             for _ in range(3):
                 model.train_on_batch(X[:n, :t], Y[:n, :t])
-    kept = model._recordings.made
-    assert len(kept) == recordings.KEPT and all(made(model))
+    assert len(model._recordings.made) == 20 and all(made(model))
     gc.collect()
     assert len(batches) == 20 and all(len(arrays) >= 20 for arrays in batches)
     assert not any(array() is not None for arrays in batches for array in arrays)
@@ -429,6 +428,42 @@ def test_earlier_weights_are_freed() -> None:
     model.train_on_batch(X, Y)
     gc.collect()
     assert not any(array() is not None for array in arrays[: -len(model.weights)])
+
+
+def test_more_shapes_than_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are in use stay: a run with many lengths must not record them again and again."""
+    monkeypatch.setattr(recordings, "KEPT", 3)
+    monkeypatch.setattr(recordings, "IN_USE", 12)
+    recorded: list[Any] = []
+    of = recordings.Recorded.of
+    monkeypatch.setattr(
+        recordings.Recorded,
+        "of",
+        lambda model, data, *rest: (recorded.append(len(data[0])), of(model, data, *rest))[1],
+    )
+    model = model_of([layers.GRU(3, return_sequences=True)], True)
+    for _ in range(5):
+        for n in (1, 2, 3, 4, 5):
+            model.train_on_batch(X[:n], Y[:n])
+    assert recorded == [1, 2, 3] and made(model) == [True] * 3
+    for _ in range(12):
+        for n in (3, 6):  # 1 and 2 are not in use any more
+            model.train_on_batch(X[:n], Y[:n])
+    assert recorded == [1, 2, 3, 6] and len(made(model)) == 3
+    assert model._recordings.ran.keys() == model._recordings.made.keys()
+
+
+def test_a_model_that_cannot_be_recorded_is_tried_once_for_each_shape(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recordings, "KEPT", 2)
+    tried: list[int] = []
+    monkeypatch.setattr(recordings.Recorded, "of", lambda model, data, *rest: tried.append(len(data[0])))
+    model = model_of([layers.GRU(3, return_sequences=True)], True)
+    for _ in range(4):
+        for n in (1, 2, 3):
+            model.train_on_batch(X[:n], Y[:n])
+    assert tried == [1, 2]
 
 
 def test_many_lengths_are_not_recorded() -> None:

@@ -32,7 +32,8 @@ from .watched import (
     stream_states,
 )
 
-KEPT = 8  # shapes for which a recording is kept
+KEPT = 64  # shapes for which a recording is kept
+IN_USE = 1000  # batches after which one that did not run gives way to another: making it costs three batches
 SEEN = 64  # shapes that are remembered: the second batch of a shape is recorded
 
 
@@ -48,7 +49,9 @@ class Recordings:
     """The recordings of one model, by the shapes of its batches."""
 
     def __init__(self) -> None:
-        self.made: OrderedDict[Any, Recorded | None] = OrderedDict()
+        self.made: OrderedDict[Any, Recorded | None] = OrderedDict()  # those that ran last are last
+        self.ran: dict[Any, int] = {}  # after how many batches
+        self.batches = 0
         self.seen: OrderedDict[Any, None] = OrderedDict()
         self.lock = threading.Lock()  # recording changes the model, and puts it back
 
@@ -59,10 +62,15 @@ class Recordings:
     def run(self, data: tuple[Any, ...]) -> tuple[Tensor, Any, dict[Any, Any]] | None:
         """Loss, outputs and gradients for `x, y` or `x, y, sample_weight`; None if the model must be called."""
         key = _key(data)
-        recorded = self.made.get(key)
-        if recorded is None or mode().monitor is not None:
+        self.batches += 1
+        if key not in self.made or mode().monitor is not None:
             return None
         try:
+            recorded = self.made[key]
+            self.made.move_to_end(key)
+            self.ran[key] = self.batches
+            if recorded is None:
+                return None
             if not recorded.holds():
                 del self.made[key]
             elif recorded.keeps():
@@ -74,7 +82,7 @@ class Recordings:
     def begin(self, model: Any, data: tuple[Any, ...]) -> Before | None:
         """Before the model is called: how things stand, if this batch is to be recorded, the second of its shape."""
         key = _key(data)
-        if key is None or key in self.made or mode().monitor is not None:
+        if key is None or key in self.made or mode().monitor is not None or self._full():
             return None
         if key in self.seen:
             if any(layer._states is None for layer in stateful_layers(model)):
@@ -92,9 +100,17 @@ class Recordings:
     ) -> None:
         """After the model was called: record a batch like this one, whose loss and gradients are given."""
         with self.lock:
-            self.made[_key(data)] = Recorded.of(model, data, loss, found, before)
+            key = _key(data)
+            self.made[key] = Recorded.of(model, data, loss, found, before)
+            self.ran[key] = self.batches
             while len(self.made) > KEPT:
-                self.made.popitem(last=False)
+                self.ran.pop(self.made.popitem(last=False)[0], None)
+
+    def _full(self) -> bool:
+        """Whether there are as many as are kept, and all of them run now and then."""
+        if len(self.made) < KEPT:
+            return False
+        return self.batches - self.ran.get(next(iter(self.made), None), 0) < IN_USE
 
 
 class Recorded:
