@@ -64,12 +64,26 @@ def test_too_much() -> None:
         Dependencies(lambda: held)
 
 
-def test_many_shapes_are_not_all_kept() -> None:
+def test_many_shapes_are_not_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(derived, "TRACES_KEPT", 4)
     step = stepping(lambda: 2.0)
     for n in range(1, derived.TRACES_KEPT + 5):
         for _ in range(2):
             tg.scan(step, np.ones((n, 2, H)), [np.zeros((n, H))], derive=True)
     assert len(step.__traces__) == derived.TRACES_KEPT
+
+
+def test_shapes_share_what_the_step_depends_on(snapshots: list[Any]) -> None:
+    """It is looked at once, and again when it has changed: then every shape is traced anew."""
+    factor = 2.0
+    step = stepping(lambda: factor)
+    for times, factor in ((1, 2.0), (2, 3.0)):  # noqa: B007 - the step reads it
+        for _ in range(3):
+            for n in range(1, 6):
+                x, h = np.ones((n, 2, H)), np.zeros((n, H))
+                found = tg.scan(step, x, [h], derive=True)[0]
+                np.testing.assert_array_equal(found, tg.scan(step, x, [h], derive=False)[0])
+        assert len(snapshots) == times
 
 
 def test_many_calls_leave_nothing() -> None:

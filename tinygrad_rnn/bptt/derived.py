@@ -31,8 +31,8 @@ from .step.tracer import Tracer
 from .trial import Unrolled, sampled, try_out
 
 BLOCK = 31 * 2**20  # bytes; glibc raises the size from which it returns memory to the system up to 32 MB
-PLANS_KEPT = 64  # structures whose source is kept
-TRACES_KEPT = 16  # shapes for which it is kept with a step what was found out about it
+PLANS_KEPT = 512  # structures whose source is kept: 0.1 MB each, and 20 ms to make one again
+TRACES_KEPT = 512  # shapes for which it is kept with a step what was found out about it
 FAILURES = 3  # what a step depends on changed so many times: it is traced at every call
 
 
@@ -158,6 +158,7 @@ def _keep(traces: Traces, key: Any, found: Any) -> None:
         traces[key] = found
         if traces.failures >= FAILURES:
             traces.clear()
+            traces.dependencies.clear()
         elif len(traces) > TRACES_KEPT:
             traces.pop(next(iter(traces)))
 
@@ -165,8 +166,14 @@ def _keep(traces: Traces, key: Any, found: Any) -> None:
 def _dependencies(step: Any, traces: Traces) -> Dependencies | None:
     """What the step refers to; None, from now on, if that changes at every call, or cannot be watched."""
     if traces.failures < FAILURES:
+        step = step.step if isinstance(step, Masked) else step
+        method = getattr(step, "__func__", None)
+        known = traces.dependencies.get(method)
+        if known is not None and known.unchanged():  # found for another shape
+            return known  # type: ignore[no-any-return]
         try:
-            return Dependencies(step.step if isinstance(step, Masked) else step)
+            found = traces.dependencies[method] = Dependencies(step)
+            return found
         except Unsure:
             traces.failures = FAILURES
     return None

@@ -35,6 +35,7 @@ class Traces(dict[Any, Any]):
     def __init__(self, owner: Any = None) -> None:
         self.owner = None if owner is None else weakref.ref(owner)
         self.failures = 0  # how often in a row what the step depends on had changed
+        self.dependencies: dict[Any, Any] = {}  # of each method that is a step, as they were seen last
 
     def of(self, owner: Any) -> bool:
         """Whether this is the owner: the attributes of functions and layers may be copied to others."""
