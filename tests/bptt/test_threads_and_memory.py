@@ -311,3 +311,18 @@ def test_garbage_that_is_collected_while_old_sets_go(monkeypatch: pytest.MonkeyP
     for steps in range(4):
         owner.give_back(steps, ((np.zeros(1),),))
     assert len(other.sets) == 3 and {age for age, _ in (*owner.sets, *other.sets)} == waiting.keys()
+
+
+def test_each_idle_set_is_measured_once_and_goes_with_its_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call must not take longer for the memory that others have left."""
+    waiting: dict[int, Any] = {}
+    measured: list[Any] = []
+    real = idle.size_of
+    monkeypatch.setattr(idle, "_waiting", waiting)
+    monkeypatch.setattr(idle, "size_of", lambda buffers: (measured.append(buffers), real(buffers))[1])
+    owners = [idle.Idle() for _ in range(20)]
+    for count in range(1, 61):
+        owners[count % 20].give_back(count, ((np.zeros(1),),))
+        assert len(measured) == (count if count > idle.OF_ALL else 0)
+    del owners[:10]
+    assert len(waiting) == 30 and {age for owner in owners for age, _ in owner.sets} == waiting.keys()

@@ -7,8 +7,9 @@ import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from functools import partial
+from operator import eq
 from types import BuiltinFunctionType, CellType, FunctionType, MemberDescriptorType, MethodType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,9 +24,19 @@ LARGE_ARRAY = 1_000_000  # elements; larger ones are not watched
 FIXED = (tuple, frozenset)
 # Of a container, the first that fits has the methods that read and fill it: a subclass may do something else.
 CONTAINERS = (list, OrderedDict, dict, set, deque, *FIXED)
-SHARED: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {  # random streams, read and put back
-    "Python's random stream": (random.getstate, random.setstate),
-    "NumPy's random stream": (lambda: np.random.get_state(), lambda state: np.random.set_state(state)),
+
+
+class Stream(NamedTuple):
+    """A random stream that all code shares."""
+
+    read: Callable[[], Any]
+    write: Callable[[Any], None]
+    same: Callable[[Any, Any], bool]
+
+
+SHARED = {
+    "Python's random stream": Stream(random.getstate, random.setstate, eq),  # 625 numbers, at once
+    "NumPy's random stream": Stream(np.random.get_state, np.random.set_state, lambda a, b: _same(a, b)),
 }
 
 
@@ -61,7 +72,7 @@ class Surroundings:
         self.found: list[tuple[str, Any, Any, Callable[[Any], None]]] = []
         self.seen: set[int] = set()
         self.streams = {id(generator()): "the package's random stream"}
-        self.shared = {name: read() for name, (read, _) in SHARED.items()}
+        self.shared = {name: stream.read() for name, stream in SHARED.items()}
         self.members: dict[type, list[Any]] = {}  # of the classes that were met, their slots
         self.functions: list[Any] = []
         self.entered = 0  # how many of these
@@ -204,12 +215,13 @@ class Surroundings:
 
     def moved(self) -> str:
         """Which of the random streams that all code shares stands elsewhere now, or nothing."""
-        return next((name for name, (read, _) in SHARED.items() if not _same(read(), self.shared[name])), "")
+        moved = (name for name, stream in SHARED.items() if not stream.same(stream.read(), self.shared[name]))
+        return next(moved, "")
 
     def rewind(self) -> None:
         """Put these back: whatever other threads drew meanwhile comes again, so it is done for a reason only."""
-        for name, (_, write) in SHARED.items():
-            write(self.shared[name])
+        for name, stream in SHARED.items():
+            stream.write(self.shared[name])
 
     def changed(self, tracer: Tracer) -> bool:
         """Whether a trace changed something, or drew."""
