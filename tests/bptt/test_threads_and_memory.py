@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bptt.steps import H, N, equal, inputs, lstm_run, lstm_step, start, weight
 
 import tinygrad_rnn as tg
+from bptt.steps import H, N, equal, inputs, lstm_run, lstm_step, start, weight
 from tinygrad_rnn import ops
 from tinygrad_rnn.bptt import derived, examine, idle
 
@@ -128,37 +128,6 @@ def test_all_batch_sizes_together_keep_little_memory(plans: Any, monkeypatch: py
         assert sum(len(plan.idle.sets) for plan in plans.values()) == kept
     for batch in (1, 8):  # of these the second is kept
         equal(lstm_run(0, True, 5, batch), lstm_run(0, False, 5, batch), 1e-10)
-
-
-def test_idle_sets_of_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest go; a plan's own are bounded too; what is taken, and what went with its plan, does not count."""
-    monkeypatch.setattr(idle, "_waiting", {})
-    monkeypatch.setattr(idle, "OF_ALL", 2)
-    monkeypatch.setattr(idle, "BYTES", 2000)
-    owners = [idle.Idle() for _ in range(4)]
-
-    def kept() -> list[int]:
-        return [len(owner.sets) for owner in owners]
-
-    for owner in owners:
-        owner.give_back(5, ((np.zeros(100), [np.zeros(999)]), (np.zeros(9)[:3],)))
-    assert kept() == [
-        0,
-        0,
-        1,
-        1,
-    ]  # of 800 bytes each, though a third would fit into 2000 only without the fourth
-    assert owners[3].take(4) is None and owners[3].take(5) is not None and kept() == [0, 0, 1, 0]
-    owners[1].give_back(5, ((np.zeros(1),),))
-    owners[1].give_back(6, ((np.zeros(2),),))
-    assert kept() == [0, 2, 1, 0]
-    del owners[2]
-    owners[0].give_back(1, ((np.zeros(100),),))
-    owners[0].give_back(2, ((np.zeros(300),),))
-    assert kept() == [2, 0, 0]  # 2400 bytes, but few
-    for steps in range(9):
-        owners[2].give_back(steps, ((np.zeros(1),),))
-    assert kept() == [0, 0, idle.OF_A_PLAN] and owners[2].take(8) is not None and owners[2].take(4) is None
 
 
 @pytest.mark.parametrize("derive", [False, True])
@@ -293,36 +262,3 @@ def test_threads_that_call_a_new_layer_find_it_built_once() -> None:
         layer = tg.layers.GRU(4)
         at_once(lambda _: layer(np.ones((2, 3, 3))), 4)  # noqa: B023
         assert [w.shape for w in layer.weights] == [(3, 12), (4, 12), (2, 12)]
-
-
-def test_garbage_that_is_collected_while_old_sets_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may give back, too: in the middle of looking at all that waits."""
-    waiting: dict[int, Any] = {}
-    monkeypatch.setattr(idle, "_waiting", waiting)
-    monkeypatch.setattr(idle, "OF_ALL", 2)
-    owner, other, real = idle.Idle(), idle.Idle(), idle.size_of
-
-    def collected(buffers: Any) -> int:
-        if len(other.sets) < 3:
-            other.give_back(len(other.sets), ((np.zeros(1),),))
-        return real(buffers)
-
-    monkeypatch.setattr(idle, "size_of", collected)
-    for steps in range(4):
-        owner.give_back(steps, ((np.zeros(1),),))
-    assert len(other.sets) == 3 and {age for age, _ in (*owner.sets, *other.sets)} == waiting.keys()
-
-
-def test_each_idle_set_is_measured_once_and_goes_with_its_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call must not take longer for the memory that others have left."""
-    waiting: dict[int, Any] = {}
-    measured: list[Any] = []
-    real = idle.size_of
-    monkeypatch.setattr(idle, "_waiting", waiting)
-    monkeypatch.setattr(idle, "size_of", lambda buffers: (measured.append(buffers), real(buffers))[1])
-    owners = [idle.Idle() for _ in range(20)]
-    for count in range(1, 61):
-        owners[count % 20].give_back(count, ((np.zeros(1),),))
-        assert len(measured) == (count if count > idle.OF_ALL else 0)
-    del owners[:10]
-    assert len(waiting) == 30 and {age for owner in owners for age, _ in owner.sets} == waiting.keys()

@@ -10,18 +10,12 @@ import numpy as np
 
 OF_A_PLAN = 4  # sets of buffers of one structure, of whatever lengths
 OF_ALL, BYTES = 16, 2**28  # of more sets than that, all together have no more than so many bytes
+LENGTHS = 1000  # of which a plan knows the size of a set
+OFTEN = 1024  # sets given back, after which all that wait are looked at, though they should be small
 
 _ages = itertools.count()
-_waiting: dict[int, _Set] = {}  # by age; those of a plan that is no more go with it
-
-
-class _Set:
-    """Where a set of buffers is, and its size if anybody asked."""
-
-    def __init__(self, owner: Idle, age: int, steps: int) -> None:
-        self.owner = weakref.ref(owner, lambda _: _waiting.pop(age, None))
-        self.key = age, steps
-        self.size: int | None = None
+_waiting: dict[int, tuple[weakref.ref[Idle], int, int]] = {}  # by age: whose a set is, its steps and bytes
+_bytes = [0]  # of all that wait: more, if plans have gone with theirs; exact whenever all are looked at
 
 
 class Idle:
@@ -32,6 +26,7 @@ class Idle:
 
     def __init__(self) -> None:
         self.sets: dict[tuple[int, int], Any] = {}  # by age and number of steps
+        self.sizes: dict[int, int] = {}  # bytes of a set, by number of steps
 
     def take(self, length: int) -> Any:
         """Memory of an earlier call with as many steps, or None."""
@@ -42,37 +37,50 @@ class Idle:
 
     def give_back(self, length: int, buffers: Any) -> None:
         """Keep memory for later; the oldest goes, of this plan, and of others if there is much."""
-        age = next(_ages)
+        age, size = next(_ages), self._size(length, buffers)
         self.sets[age, length] = buffers
-        _waiting[age] = _Set(self, age, length)
+        _waiting[age] = weakref.ref(self), length, size
+        _bytes[0] += size
         if len(self.sets) > OF_A_PLAN:
             for oldest in list(self.sets)[:-OF_A_PLAN]:
                 self._pop(*oldest)
-        if len(_waiting) > OF_ALL:
+        much = _bytes[0] > BYTES or age % OFTEN == 0  # not each time: there may be many
+        if much and len(_waiting) > OF_ALL:
             _let_go()
 
+    def _size(self, length: int, buffers: Any) -> int:
+        if length not in self.sizes:
+            if len(self.sizes) == LENGTHS:
+                self.sizes.clear()
+            self.sizes[length] = size_of(buffers)
+        return self.sizes.get(length, 0)
+
     def _pop(self, age: int, steps: int) -> Any:
-        _waiting.pop(age, None)
+        *_, size = _waiting.pop(age, (0,))
+        _bytes[0] -= size
         return self.sets.pop((age, steps), None)
+
+
+def _gone() -> None:
+    """What stands for a plan that is no more."""
 
 
 def _let_go() -> None:
     """Let the oldest sets go, until the others are few or small."""
-    total, waiting = (
-        0,
-        list(_waiting.values()),
-    )  # which other threads, and garbage collection, may change meanwhile
-    for one in waiting:
-        if one.size is None:
-            owner = one.owner()
-            one.size = 0 if owner is None else size_of(owner.sets.get(one.key))
-        total += one.size
-    for one in waiting[:-OF_ALL]:
+    alive = []
+    for age in list(_waiting):  # which other threads, and garbage collection, may change meanwhile
+        reference, steps, size = _waiting.get(age, (_gone, 0, 0))
+        owner = reference()
+        if owner is None or (age, steps) not in owner.sets:  # it went with its plan, or was taken just now
+            _waiting.pop(age, None)
+        else:
+            alive.append((age, steps, size, owner))
+    total = _bytes[0] = sum([size for _, _, size, _ in alive])
+    for age, steps, size, owner in alive[:-OF_ALL]:
         if total <= BYTES:
             return
-        total -= one.size or 0
-        if (owner := one.owner()) is not None:
-            owner._pop(*one.key)
+        total -= size
+        owner._pop(age, steps)
 
 
 def size_of(buffers: Any) -> int:
