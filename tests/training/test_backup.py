@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -177,38 +178,44 @@ FOLLOWING: dict[str, Any] = {
 }
 
 
+def followed(path: Path, name: str, freq: Any, first: bool, kill: tuple[int, int] | None = None) -> Any:
+    """What a run leaves: weights, optimizer, history, what the callback keeps, and all files."""
+    tg.utils.set_random_seed(7)
+    rnn, dense = tg.layers.SimpleRNN(3, name="rnn"), tg.layers.Dense(1, name="dense")
+    model = tg.Sequential([tg.Input((None, 2)), rnn, dense])
+    model.compile(optimizers.Adam(0.05), "mse")
+    place = [0]
+
+    def stop(batch: int, logs: Any) -> None:
+        if (place[0], batch) == kill:
+            raise Killed
+
+    given = LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: place.__setitem__(0, epoch),
+        on_epoch_end=lambda epoch, logs: logs.update(val_loss=LOSSES[epoch]),
+        on_train_batch_end=stop,
+    )
+    own, backup = FOLLOWING[name](path), BackupAndRestore(path / "backup", freq)
+    row = [given, own, backup] if first else [backup, given, own]
+    history = model.fit(X, Y, batch_size=BATCH, epochs=8, verbose=0, callbacks=row)
+    kept = {key: getattr(own, key) for key in own.kept}
+    saved = {p.name: p.read_bytes() for p in sorted(path.iterdir())}
+    return [model.get_weights(), model.optimizer.state(), history.history, kept, saved]
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What runs without interruption leave, each made once, however often it is backed up elsewhere."""
+    return cache(lambda name, first: followed(tmp_path_factory.mktemp("straight"), name, "epoch", first))
+
+
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize(("freq", "kill"), [("epoch", (2, 1)), ("epoch", (3, 0)), (1, (2, 1)), (2, (4, 2))])
 @pytest.mark.parametrize("name", FOLLOWING)
 def test_callbacks_go_on_as_they_were(
-    tmp_path: Path, name: str, freq: Any, kill: tuple[int, int], first: bool
+    tmp_path: Path, straight: Any, name: str, freq: Any, kill: tuple[int, int], first: bool
 ) -> None:
     """Before and behind the backup in the list; validated losses are given, so that they end, or reduce, somewhere."""
-
-    def run(folder: str, kill: tuple[int, int] | None = None) -> Any:
-        tg.utils.set_random_seed(7)
-        rnn, dense = tg.layers.SimpleRNN(3, name="rnn"), tg.layers.Dense(1, name="dense")
-        model = tg.Sequential([tg.Input((None, 2)), rnn, dense])
-        model.compile(optimizers.Adam(0.05), "mse")
-        path, place = tmp_path / folder, [0]
-
-        def stop(batch: int, logs: Any) -> None:
-            if (place[0], batch) == kill:
-                raise Killed
-
-        given = LambdaCallback(
-            on_epoch_begin=lambda epoch, logs: place.__setitem__(0, epoch),
-            on_epoch_end=lambda epoch, logs: logs.update(val_loss=LOSSES[epoch]),
-            on_train_batch_end=stop,
-        )
-        own, backup = FOLLOWING[name](path), BackupAndRestore(path / "backup", freq)
-        row = [given, own, backup] if first else [backup, given, own]
-        history = model.fit(X, Y, batch_size=BATCH, epochs=8, verbose=0, callbacks=row)
-        kept = {key: getattr(own, key) for key in own.kept}
-        saved = {p.name: p.read_bytes() for p in sorted(path.iterdir())}
-        return [model.get_weights(), model.optimizer.state(), history.history, kept, saved]
-
-    want = run("straight")
     with pytest.raises(Killed):
-        run("killed", kill)
-    np.testing.assert_equal(run("killed"), want)
+        followed(tmp_path, name, freq, first, kill)
+    np.testing.assert_equal(followed(tmp_path, name, freq, first), straight(name, first))
