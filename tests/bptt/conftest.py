@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -43,10 +42,7 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return found
 
 
-@pytest.fixture(scope="package", autouse=True)
-def plans_are_kept() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def plans_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Making a plan takes longer than everything that is done with it here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(derived, "PLANS_KEPT", 5000)
-        yield
-    derived._plans.clear()
+    monkeypatch.setattr(derived, "PLANS_KEPT", 5000)

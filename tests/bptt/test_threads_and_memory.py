@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bptt.steps import H, N, equal, inputs, lstm_run, lstm_step, start, weight
 
 import tinygrad_rnn as tg
-from bptt.steps import H, N, equal, inputs, lstm_run, lstm_step, start, weight
 from tinygrad_rnn import ops
 from tinygrad_rnn.bptt import derived, examine, idle
 

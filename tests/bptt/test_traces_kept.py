@@ -14,7 +14,7 @@ from bptt.steps import H, N, inputs, weight
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import layers, ops
-from tinygrad_rnn.bptt import derived
+from tinygrad_rnn.bptt import derived, known
 from tinygrad_rnn.bptt.outside.dependencies import Dependencies, Unsure
 
 
@@ -22,7 +22,7 @@ from tinygrad_rnn.bptt.outside.dependencies import Dependencies, Unsure
 def snapshots(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """One entry for every snapshot."""
     found: list[Any] = []
-    monkeypatch.setattr(derived, "Dependencies", lambda step: (found.append(None), Dependencies(step))[1])
+    monkeypatch.setattr(known, "Dependencies", lambda step: (found.append(None), Dependencies(step))[1])
     return found
 
 
@@ -38,8 +38,25 @@ def test_changes_at_every_call_end_the_snapshots(snapshots: list[Any], traced: l
     for k in range(10):
         one.scale = 1.0 + k
         right(step)
-    assert len(traced) == 10 and len(snapshots) == derived.FAILURES
+    assert len(traced) == 10 and len(snapshots) == known.FAILURES
     assert not step.__traces__  # and nothing is kept
+
+
+def test_after_a_while_it_is_looked_at_again(
+    snapshots: list[Any], traced: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known, "REST", 6)
+    one = Plain()
+    step = stepping(lambda: one.scale)
+    for k in range(5):
+        one.scale = 1.0 + k
+        right(step)
+    for _ in range(20):  # from now on nothing changes
+        right(step)
+    assert len(snapshots) == known.FAILURES + 1 and len(traced) < 15
+    calls = len(traced)
+    right(step)
+    assert len(traced) == calls and len(step.__traces__) == 1
 
 
 def test_changes_now_and_then_do_not(traced: list[Any]) -> None:
@@ -65,12 +82,12 @@ def test_too_much() -> None:
 
 
 def test_many_shapes_are_not_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(derived, "TRACES_KEPT", 4)
+    monkeypatch.setattr(known, "TRACES_KEPT", 4)
     step = stepping(lambda: 2.0)
-    for n in range(1, derived.TRACES_KEPT + 5):
+    for n in range(1, known.TRACES_KEPT + 5):
         for _ in range(2):
             tg.scan(step, np.ones((n, 2, H)), [np.zeros((n, H))], derive=True)
-    assert len(step.__traces__) == derived.TRACES_KEPT
+    assert len(step.__traces__) == known.TRACES_KEPT
 
 
 def test_shapes_share_what_the_step_depends_on(snapshots: list[Any]) -> None:

@@ -20,6 +20,7 @@ from simple_cases import CASES as SIMPLE
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import layers, ops
+from tinygrad_rnn.bptt import known
 from tinygrad_rnn.models import recordings
 
 RNG = np.random.default_rng(0)
@@ -215,8 +216,9 @@ def test_a_change_is_seen_in_the_next_batch(change: Callable[[Any], None]) -> No
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_any_sequence_of_shapes_and_changes(seed: int) -> None:
+def test_any_sequence_of_shapes_and_changes(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is drawn: batches of three shapes and all changes, in any order."""
+    monkeypatch.setattr(recordings, "FUTILE", 100)
 
     def train(model: Any) -> list[Any]:
         rng, seen = np.random.default_rng(seed), []
@@ -451,6 +453,38 @@ def test_more_shapes_than_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
             model.train_on_batch(X[:n], Y[:n])
     assert recorded == [1, 2, 3, 6] and len(made(model)) == 3
     assert model._recordings.ran.keys() == model._recordings.made.keys()
+
+
+def test_layers_that_are_trained_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recording that is given up before it has paid is not made again and again, but some time later."""
+    monkeypatch.setattr(recordings, "IN_USE", 20)
+    monkeypatch.setattr(known, "REST", 5)  # calls after which the changing layer is looked at again
+    recorded: list[int] = []
+    of = recordings.Recorded.of
+    monkeypatch.setattr(recordings.Recorded, "of", lambda *a: (recorded.append(0), of(*a))[1])
+    model = model_of([layers.GRU(3, return_sequences=True)], True)
+    for k in range(12):
+        model.layers[0].trainable = k % 2 == 0
+        model.train_on_batch(X, Y)
+    assert len(recorded) == recordings.FUTILE and not made(model)
+    for _ in range(2 * recordings.IN_USE):
+        model.train_on_batch(X, Y)
+    assert len(recorded) == recordings.FUTILE + 1 and made(model) == [True]
+
+
+def test_what_could_not_be_recorded_is_tried_again_some_time_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recordings, "IN_USE", 10)
+    of, tried = recordings.Recorded.of, []
+    monkeypatch.setattr(
+        recordings.Recorded, "of", lambda *a: (tried.append(0), of(*a) if tried[1:] else None)[1]
+    )
+    model = model_of([layers.GRU(3, return_sequences=True)], True)
+    for _ in range(8):
+        model.train_on_batch(X, Y)
+    assert made(model) == [False]
+    for _ in range(10):
+        model.train_on_batch(X, Y)
+    assert made(model) == [True] and len(tried) == 2
 
 
 def test_a_model_that_cannot_be_recorded_is_tried_once_for_each_shape(

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.tensor import Tensor
 from .build import Built, build
-from .derived import Recurrence
+from .known import Recurrence
 from .outside.purity import Surroundings
 from .plan import compiled
 from .scan import unrolled

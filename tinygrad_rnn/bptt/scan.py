@@ -17,7 +17,8 @@ from ..core.arrays import freeze
 from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor, zeros_like
 from ..ops.shape import flip, stack, unstack
-from .derived import Recurrence, outputs_of, run
+from .derived import outputs_of, run
+from .known import Recurrence
 from .masked import Masked, selected, valid_steps
 from .outside.kinds import library
 from .passes import regroup

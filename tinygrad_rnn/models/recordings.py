@@ -33,7 +33,9 @@ from .watched import (
 )
 
 KEPT = 64  # shapes for which a recording is kept
-IN_USE = 1000  # batches after which one that did not run gives way to another: making it costs three batches
+IN_USE = 1000  # batches after which one that did not run gives way to another, as making it costs three
+WORTH = 3  # batches, which a recording has to run for
+FUTILE = 3  # changes of the model in a row that came before: then nothing is recorded for `IN_USE` batches
 SEEN = 64  # shapes that are remembered: the second batch of a shape is recorded
 
 
@@ -51,7 +53,7 @@ class Recordings:
     def __init__(self) -> None:
         self.made: OrderedDict[Any, Recorded | None] = OrderedDict()  # those that ran last are last
         self.ran: dict[Any, int] = {}  # after how many batches
-        self.batches = 0
+        self.batches = self.waits = self.futile = self.change = 0
         self.seen: OrderedDict[Any, None] = OrderedDict()
         self.lock = threading.Lock()  # recording changes the model, and puts it back
 
@@ -67,13 +69,17 @@ class Recordings:
             return None
         try:
             recorded = self.made[key]
+            if recorded is None:
+                if self.batches - self.ran[key] > IN_USE:  # what was in the way may be gone
+                    del self.made[key]
+                return None
             self.made.move_to_end(key)
             self.ran[key] = self.batches
-            if recorded is None:
-                return None
             if not recorded.holds():
                 del self.made[key]
+                self._given_up(recorded)
             elif recorded.keeps():
+                recorded.runs += 1
                 return recorded.run(data)
         except Exception:  # the model, when it is called, will say better what is wrong
             pass
@@ -106,8 +112,20 @@ class Recordings:
             while len(self.made) > KEPT:
                 self.ran.pop(self.made.popitem(last=False)[0], None)
 
+    def _given_up(self, recorded: Recorded) -> None:
+        """The model was changed: if that happens all the time, as where layers are trained in turns, wait."""
+        if recorded.runs >= WORTH:
+            self.futile = 0
+        elif self.change != changes[0]:  # of other shapes, too, the recordings go
+            self.futile += 1
+        self.change = changes[0]
+        if self.futile >= FUTILE:
+            self.waits = self.batches + IN_USE
+
     def _full(self) -> bool:
-        """Whether there are as many as are kept, and all of them run now and then."""
+        """Whether no other recording is to be made: as many as are kept run now and then, or they do not last."""
+        if self.batches < self.waits:
+            return True
         if len(self.made) < KEPT:
             return False
         return self.batches - self.ran.get(next(iter(self.made), None), 0) < IN_USE
@@ -127,6 +145,7 @@ class Recorded:
         self.plain = outputs is None and not (any(masked) or parts or self.kept)  # as most models are
         self.changes = -1  # as many as there were when all was looked at
         self.draws = False  # random numbers
+        self.runs = 0
 
     def holds(self) -> bool:
         """Whether nothing was changed that a batch depends on: looked at if an attribute of any layer was set."""

@@ -45,7 +45,9 @@ class Traces(dict[Any, Any]):
 
     def __init__(self, owner: Any = None) -> None:
         self.owner = None if owner is None else weakref.ref(owner)
-        self.failures = 0  # how often in a row what the step depends on had changed
+        self.failures = self.rested = (
+            0  # how often in a row what the step depends on had changed; calls since
+        )
         self.dependencies: dict[Any, Any] = {}  # of each method that is a step, as they were seen last
 
     def of(self, owner: Any) -> bool:
@@ -215,8 +217,7 @@ class Surroundings:
 
     def moved(self) -> str:
         """Which of the random streams that all code shares stands elsewhere now, or nothing."""
-        moved = (name for name, stream in SHARED.items() if not stream.same(stream.read(), self.shared[name]))
-        return next(moved, "")
+        return next((n for n, of in SHARED.items() if not of.same(of.read(), self.shared[n])), "")
 
     def rewind(self) -> None:
         """Put these back: whatever other threads drew meanwhile comes again, so it is done for a reason only."""
