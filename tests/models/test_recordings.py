@@ -449,7 +449,7 @@ def test_more_shapes_than_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
             model.train_on_batch(X[:n], Y[:n])
     assert recorded == [1, 2, 3] and made(model) == [True] * 3
     for _ in range(12):
-        for n in (3, 6):  # 1 and 2 are not in use any more
+        for n in (1, 6):  # 2 and 3 are not in use any more
             model.train_on_batch(X[:n], Y[:n])
     assert recorded == [1, 2, 3, 6] and len(made(model)) == 3
     assert model._recordings.ran.keys() == model._recordings.made.keys()
