@@ -10,6 +10,7 @@ parameters. Weights have Keras's shapes and order of gates. What pays, and is us
   that reads the product writes the blocks, so changing between the two costs nothing;
 - sigmoid(x) = (1 + tanh(x/2)) / 2, the inner 1/2 folded into the weights: one tanh for all gates;
 - what the backward loop needs but does not change is computed for a block of steps that stays in cache;
+- the recurrent kernel is turned round once, before the backward loop, not by BLAS at every step;
 - `a.dot(b, out)` and positional `out`, which cost half of what `np.matmul(a, b, out=out)` costs at batch 1.
 
 Run this file to check all gradients against PyTorch in float64.
@@ -24,6 +25,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 add, sub, mul, div, tanh, exp = np.add, np.subtract, np.multiply, np.divide, np.tanh, np.exp
 IN_CACHE = 2**14  # elements of one state over a block of steps
+TURNED = 3 * 2**12  # elements of a weight up to which it is turned round once for one example
 
 
 class Problem(NamedTuple):
@@ -53,12 +55,20 @@ class Step:
         self.rows[0, :, :units], self.rows[:, :, units] = 0, 1  # h starts from 0
         self.flat = self.rows.reshape(-1, self.rows.shape[-1])  # steps and examples in one axis
         self.dy, self.dh, self.back = self.new(steps, batch, units), *self.new(2, batch, units)
+        self.UT = self.new(self.gates * units, units)
         self.logits, self.norm = self.new(steps * batch, classes), self.new(steps * batch, 1)
         self.each, self.share = np.arange(steps * batch), np.array(1 / (steps * batch), dtype)
         self.prepare()
 
     def new(self, *shape: int) -> Array:
         return np.empty(shape, self.dtype)
+
+    def turned(self, U: Array) -> Array:
+        """`Uᵀ` in one piece, unless that costs more than it saves."""
+        if self.N == 1 and U.size > TURNED:
+            return U.T
+        np.copyto(self.UT, U.T)
+        return self.UT
 
     def blocks_of_steps(self) -> list[tuple[slice, slice]]:
         """The last first, each with the part of the buffers for one block that it fills."""
@@ -129,7 +139,7 @@ class RNN(Step):
             tanh(z, h)
 
     def backward(self, K: Array, U: Array, b: Array) -> list[Array]:
-        dh, back, UT = self.dh, self.back, U.T
+        dh, back, UT = self.dh, self.back, self.turned(U)
         for h, slope, steps in self.plan:
             mul(h, h, slope)
             sub(self.one, slope, slope)
@@ -187,7 +197,7 @@ class LSTM(Step):
             mul(o, tanh_c, h)
 
     def backward(self, K: Array, U: Array, b: Array) -> list[Array]:
-        dh, dc, back, scratch, one, UT = self.dh, self.dc, self.back, self.scratch, self.one, U.T
+        dh, dc, back, scratch, one, UT = self.dh, self.dc, self.back, self.scratch, self.one, self.turned(U)
         dc.fill(0)
         for G, tanh_c, slopes, (to_i, to_f, to_g, to_o, to_c), steps in self.plan:
             o, i, f, g, c = G.swapaxes(0, 1)
@@ -267,7 +277,7 @@ class GRU(Step):
             add(scratch, n, h)
 
     def backward(self, K: Array, U: Array, b: Array) -> list[Array]:
-        dh, back, one, UT, H = self.dh, self.back, self.one, U.T, self.H
+        dh, back, one, UT, H = self.dh, self.back, self.one, self.turned(U), self.H
         dh.fill(0)
         for G, u, change, factors, scratch, steps in self.plan:
             z, r, n = G.swapaxes(0, 1)

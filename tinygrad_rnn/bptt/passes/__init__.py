@@ -21,6 +21,7 @@ from . import (
     spread,
     sums,
     terms,
+    turned,
 )  # fmt: skip
 
 PASSES: dict[str, Any] = {  # in the order in which they are applied; each can be switched off
@@ -41,7 +42,8 @@ PASSES: dict[str, Any] = {  # in the order in which they are applied; each can b
     "fold": folding.Folding,
     "joins": joins.joins,
     "fronted": fronted.fronted,
+    "turned": turned.turned,
     "spread": spread.spread,
 }
 
-NEED_HOIST = frozenset(("regroup", "factors", "terms", "rows", "merge", "fold", "spread"))
+NEED_HOIST = frozenset(("regroup", "factors", "terms", "rows", "merge", "fold", "turned", "spread"))

@@ -40,6 +40,11 @@ NOTATION = (  # what has to be explained: a pattern that finds it, the term and 
     ),
     (r"\b(\w+)_spread\b", "{0}", "{1} once for each example: NumPy is faster with two matrices"),
     (
+        r"\b(\w+)_turned\b",
+        "{0}",
+        "{1} with rows and columns exchanged, in one piece: every step reads it so",
+    ),
+    (
         r"\b(\w+)_centred\b",
         "{0}",
         "{1} less the mean of each row, which normalization would take out of the product",
