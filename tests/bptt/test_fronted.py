@@ -42,7 +42,7 @@ def test_how_the_source_reads(everywhere: None) -> None:
         "dh[...] = columns_T"
     ]
     assert "columns  " in found.partition("import")[0]  # how to read it
-    assert "columns" not in before and "dot(di_df_dg_do[t], Wh.T, out=" in before
+    assert "columns" not in before and "dot(di_df_dg_do[t], Wh_T, out=" in before
 
 
 def test_only_products_in_the_loop_with_a_weight(everywhere: None) -> None:

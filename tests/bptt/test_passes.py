@@ -48,7 +48,7 @@ def test_all_passes_off_is_bit_for_bit_the_same(name: str) -> None:
 
 def test_without_takes_names_of_passes() -> None:
     with tg.bptt.without("hoist"):
-        others = {"regroup", "factors", "terms", "rows", "merge", "fold", "spread"}  # which need it
+        others = {"regroup", "factors", "terms", "rows", "merge", "fold", "turned", "spread"}  # which need it
         assert mode().passes == {"hoist", *others}
     with tg.bptt.without("sums", "defer"):
         assert mode().passes == {"sums", "defer"}

@@ -80,7 +80,7 @@ def test_a_quantity_is_written_over_its_factor_under_its_own_name() -> None:
     assert loop_of(text, "backward") == [
         "add(dy[t], dh, out=dh)",
         "multiply(dh, dz_by_dh[t], out=dz[t])",
-        "dot(dz[t], recurrent_kernel.T, out=dh)",
+        "dot(dz[t], recurrent_kernel_T, out=dh)",
     ]
     assert "\n    all_dz = all_dz_by_dh\n" in text
 

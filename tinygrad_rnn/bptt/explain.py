@@ -179,7 +179,7 @@ def without(*passes: str) -> switched:
 
     >>> with without("hoist"):
     ...     sorted(mode().passes)
-    ['factors', 'fold', 'hoist', 'merge', 'regroup', 'rows', 'spread', 'terms']
+    ['factors', 'fold', 'hoist', 'merge', 'regroup', 'rows', 'spread', 'terms', 'turned']
     """
     unknown = [p for p in passes if p not in PASSES]
     if unknown:

@@ -33,7 +33,7 @@ def _copies(regions: Regions, once: set[Value]) -> list[Value]:
             left, weight = product.args
             if weight not in copies:
                 name = weight.args[0].label
-                label = f"{name}_turned" if name else ""
+                label = f"{name}_T" if name else ""
                 copies[weight] = Value(
                     "copy", (weight,), {}, weight.shape, weight.dtype, False, label, product.eq
                 )

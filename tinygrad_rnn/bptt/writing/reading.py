@@ -39,11 +39,7 @@ NOTATION = (  # what has to be explained: a pattern that finds it, the term and 
         "(batch, gates, units): what lies gate by gate in stack, put together example by example",
     ),
     (r"\b(\w+)_spread\b", "{0}", "{1} once for each example: NumPy is faster with two matrices"),
-    (
-        r"\b(\w+)_turned\b",
-        "{0}",
-        "{1} with rows and columns exchanged, in one piece: every step reads it so",
-    ),
+    (r"\b((\w+)_T)\[\.\.\.\] = \2\.T", "{1}", "{2}.T in one piece: BLAS is faster with it, at every step"),
     (
         r"\b(\w+)_centred\b",
         "{0}",
