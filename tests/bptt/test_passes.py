@@ -190,6 +190,26 @@ def test_defer_contracts_products_that_add_up(shape: tuple[int, ...], contracted
     close(*found, rtol=1e-12 if dtype == "float64" else 1e-5)
 
 
+def test_contractions_for_parts_of_one_weight() -> None:
+    """Each is added to its place in the gradient of the whole, as of peepholes that stand in one vector."""
+    p = tg.Variable(np.linspace(0.1, 1.0, 10), name="p")
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        h, c = states
+        c = ops.sigmoid(p[:5] * c) * c + ops.tanh(x)
+        h = ops.sigmoid(p[5:] * c)
+        return h, [h, c]
+
+    x, h0 = np.random.default_rng(1).normal(size=(3, 4, 5)), np.ones((3, 5))
+    text = str(tg.bptt_source(step, x[:, 0], [h0, h0]))
+    assert "dp[:5] += np.einsum(" in text and "dp[5:] += np.einsum(" in text
+    found = []
+    for derive in (True, False):
+        y, _ = tg.scan(step, x, [h0, h0], derive=derive)
+        found.append(tg.grad((y * y).sum(), [p]))
+    close(*found)
+
+
 def test_a_product_that_is_read_elsewhere_is_not_contracted() -> None:
     """Both sums read `dz · h`, which is computed once."""
     u, v = (tg.Variable(np.full(5, 0.5), name=name) for name in "uv")

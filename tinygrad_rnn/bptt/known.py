@@ -77,9 +77,9 @@ def dependencies_of(step: Any, traces: Traces) -> Dependencies | None:
     if traces.failures < FAILURES:
         step = step.step if isinstance(step, Masked) else step
         method = getattr(step, "__func__", None)
-        known = traces.dependencies.get(method)
+        known: Dependencies | None = traces.dependencies.get(method)
         if known is not None and known.unchanged():  # found for another shape
-            return known  # type: ignore[no-any-return]
+            return known
         try:
             found = traces.dependencies[method] = Dependencies(step)
             return found

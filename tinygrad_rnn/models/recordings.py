@@ -35,7 +35,7 @@ from .watched import (
 KEPT = 64  # shapes for which a recording is kept
 IN_USE = 1000  # batches after which one that did not run gives way to another, as making it costs three
 WORTH = 3  # batches, which a recording has to run for
-FUTILE = 3  # changes of the model in a row that came before: then nothing is recorded for `IN_USE` batches
+FUTILE = 3  # changes of the model in a row that came sooner: then nothing is recorded for `IN_USE` batches
 SEEN = 64  # shapes that are remembered: the second batch of a shape is recorded
 
 
@@ -71,12 +71,12 @@ class Recordings:
             recorded = self.made[key]
             if recorded is None:
                 if self.batches - self.ran[key] > IN_USE:  # what was in the way may be gone
-                    del self.made[key]
+                    self._drop(key)
                 return None
             self.made.move_to_end(key)
             self.ran[key] = self.batches
             if not recorded.holds():
-                del self.made[key]
+                self._drop(key)
                 self._given_up(recorded)
             elif recorded.keeps():
                 recorded.runs += 1
@@ -110,7 +110,11 @@ class Recordings:
             self.made[key] = Recorded.of(model, data, loss, found, before)
             self.ran[key] = self.batches
             while len(self.made) > KEPT:
-                self.ran.pop(self.made.popitem(last=False)[0], None)
+                self._drop(next(iter(self.made)))
+
+    def _drop(self, key: Any) -> None:
+        del self.made[key]
+        self.ran.pop(key, None)
 
     def _given_up(self, recorded: Recorded) -> None:
         """The model was changed: if that happens all the time, as where layers are trained in turns, wait."""

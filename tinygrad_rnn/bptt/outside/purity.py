@@ -45,9 +45,8 @@ class Traces(dict[Any, Any]):
 
     def __init__(self, owner: Any = None) -> None:
         self.owner = None if owner is None else weakref.ref(owner)
-        self.failures = self.rested = (
-            0  # how often in a row what the step depends on had changed; calls since
-        )
+        self.failures = 0  # how often in a row what the step depends on had changed
+        self.rested = 0  # calls since then
         self.dependencies: dict[Any, Any] = {}  # of each method that is a step, as they were seen last
 
     def of(self, owner: Any) -> bool:

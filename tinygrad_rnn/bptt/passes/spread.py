@@ -6,8 +6,7 @@ import math
 from typing import Any
 
 from ..step.body import Value
-from ..step.schedule import Program, Regions
-from ..step.walks import in_order
+from ..step.schedule import Program, Regions, copy_before
 
 # Elements of a result up to which a vector is spread over it: that reads more memory, but in one loop in C in place of
 # one for each example. A product of a matrix with a vector took, in parts of the time with the vector as it is, by
@@ -24,12 +23,7 @@ def spread(program: Program) -> None:
     NumPy takes twice as long for a small product whose factors are of different shapes. The results are the same to
     the bit.
     """
-    directions = (program.forward, program.body.values), (program.backward, program.adjoint.values)
-    for regions, values in directions:
-        copies = _spread(regions, program.once)
-        values[:] = in_order([*copies, *values])
-        regions.before += copies
-        program.once.update(copies)
+    copy_before(program, _spread)
 
 
 def _spread(regions: Regions, once: set[Value]) -> list[Value]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 from ..step.body import Value
-from ..step.schedule import Program, Regions
-from ..step.walks import in_order
+from ..step.schedule import Program, Regions, copy_before
 
 # Elements up to which it is done for a single example. A product took, in parts of the time with the weight as it is,
 # by (batch, units, gates) on one core with AVX2, and with AVX-512: (16, 64, 1) 0.75, 0.53; (16, 128, 4) 0.77, 0.46;
@@ -17,12 +16,7 @@ FOR_ONE = 3 * 2**12
 
 def turned(program: Program) -> None:
     """Copy what is read in columns, `dz Uᵀ` with `Uᵀ` in one piece: BLAS need not turn it round at every step."""
-    directions = (program.forward, program.body.values), (program.backward, program.adjoint.values)
-    for regions, values in directions:
-        copies = _copies(regions, program.once)
-        values[:] = in_order([*copies, *values])
-        regions.before += copies
-        program.once.update(copies)
+    copy_before(program, _copies)
 
 
 def _copies(regions: Regions, once: set[Value]) -> list[Value]:

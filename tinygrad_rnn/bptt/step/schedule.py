@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from .adjoint import Adjoint
 from .body import Body, Value
 from .text import batchable, is_view
-from .walks import ancestors, dependents
+from .walks import ancestors, dependents, in_order
 
 IN_CACHE = 2**13  # elements of a step from which on its factors are computed in the loop
 LARGE = 8  # a value this many times larger than inputs and states is not kept for all steps
@@ -212,6 +212,16 @@ def _contracts(product: Value, axis: tuple[int, ...], once: set[Value]) -> bool:
             for a in product.args
         )
     )
+
+
+def copy_before(program: Program, copies_of: Callable[[Regions, set[Value]], list[Value]]) -> None:
+    """Run copies of what is the same at every step before each loop; `copies_of` lets the loop read them."""
+    directions = (program.forward, program.body.values), (program.backward, program.adjoint.values)
+    for regions, values in directions:
+        copies = copies_of(regions, program.once)
+        values[:] = in_order([*copies, *values])
+        regions.before += copies
+        program.once.update(copies)
 
 
 def order_carries(program: Program) -> None:

@@ -1,6 +1,6 @@
 """The source as it is printed: how to read it, and the numbers of equations in one column.
 
-That is no part of what is compiled: it takes as long to make as all the rest, and sources of two batch sizes are
+That is no part of what is compiled: making it would be a fifth of a first call, and sources of two batch sizes are
 compared as they were written.
 """
 
