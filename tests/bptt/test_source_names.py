@@ -213,6 +213,21 @@ def test_long_equations_take_several_lines() -> None:
     assert " ".join(line.strip() for line in lines) == f"(10) y = {terms}"
 
 
+@pytest.mark.parametrize("name", ["kernel", "recurrent_kernel", "the_weights_of_the_states"])
+def test_the_notation_has_two_columns(name: str) -> None:
+    """Of terms too long for the first one, the meaning stands below."""
+    text = laid_out(
+        f'"""Head.\n"""\ndef forward():\n    {name}_T[...] = {name}.T\n    dot(rows[t], {name}_T, out=z)'
+    )
+    lines = text.partition("How to read it:\n")[2].partition('\n"""')[0].split("\n")
+    begun = {re.split(r"(?<=\S) +", line.strip())[0]: line for line in lines if not line.startswith(" " * 8)}
+    assert list(begun) == ["rows[t]", f"{name}_T", "out="]
+    column = begun["out="].index("where a result")
+    assert begun["rows[t]"].index("side by side") == column
+    turned = f"{name}.T in one piece"
+    assert [line.index(turned) for line in lines if turned in line] == [column]
+
+
 def test_loops_of_the_package_name_no_states() -> None:
     """Stacked cells are called in a loop over `item`s: the states have the names that the cells give them."""
     text = layer_source("stacked")

@@ -58,6 +58,7 @@ NOTATION = (  # what has to be explained: a pattern that finds it, the term and 
 )
 COMMENTS = 78  # the column in which they begin
 LONGEST = 120  # characters of a line
+LONGEST_TERM = 24  # that has its meaning beside it
 _HEAD = re.compile(r'^def .*?^    """$', re.M | re.S)  # of a function, with its docstring
 
 
@@ -77,10 +78,17 @@ def laid_out(text: str) -> str:
 def _notation(functions: str) -> list[str]:
     """What has to be explained of the statements of `forward` and `backward`."""
     statements = _HEAD.sub("", functions.partition("\ndef new_cache(")[0])
-    lines: list[str] = []
+    entries: dict[str, str] = {}
     for pattern, term, meaning in NOTATION:
         if found := re.search(pattern, statements):
             parts = (found[0], *found.groups())
-            entry = f"    {term.format(*parts):<15} {meaning.format(*parts)}"
-            lines += wrap(entry, WIDTH, subsequent_indent=" " * 20, replace_whitespace=False)
+            entries[term.format(*parts)] = meaning.format(*parts)
+    column = max([15, *(len(term) for term in entries if len(term) <= LONGEST_TERM)])
+    lines: list[str] = []
+    for term, meaning in entries.items():
+        if len(term) > column:
+            lines.append(f"    {term}")
+            term = ""
+        entry = f"    {term:<{column}} {meaning}"
+        lines += wrap(entry, WIDTH, subsequent_indent=" " * (column + 5), replace_whitespace=False)
     return ["", "How to read it:", *lines] if lines else []
