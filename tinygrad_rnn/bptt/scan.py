@@ -6,7 +6,6 @@ one, so each intermediate value has its node, stamped with its time step.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from ..core.arrays import freeze
 from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor, zeros_like
 from ..ops.shape import flip, stack, unstack
+from ..warn import warn
 from .derived import outputs_of, run
 from .known import Recurrence
 from .masked import Masked, selected, valid_steps
@@ -260,7 +260,7 @@ def _say(message: str) -> None:
     """Warn once."""
     if message not in _said:
         _said.add(message)
-        warnings.warn(message, UnrolledWarning, stacklevel=3)
+        warn(message, UnrolledWarning)
 
 
 def _pair(made: Any, here: Mode, t: int) -> tuple[bool, tuple[Any, ...], Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from .. import metrics
+from ..warn import warn
 from .callback import Callback, Logs
 
 
@@ -28,9 +28,8 @@ class MonitorCallback(Callback):
         min_delta: float = 0.0,
     ) -> None:
         if mode not in ("auto", "min", "max"):
-            warnings.warn(
+            warn(
                 f"{type(self).__name__}: mode must be 'auto', 'min' or 'max', received {mode!r}; it is 'auto' now",
-                stacklevel=3,
             )
             mode = "auto"
         self.monitor = monitor
@@ -68,10 +67,9 @@ class MonitorCallback(Callback):
         """The monitored value; a warning and None if the logs do not have it."""
         value = (logs or {}).get(self.monitor)
         if value is None:
-            warnings.warn(
+            warn(
                 f"{type(self).__name__}: there is no {self.monitor!r} in the logs, which have "
                 f"{', '.join(logs or {}) or 'nothing'}; give validation_data to fit, or another monitor",
-                stacklevel=3,
             )
         return value
 

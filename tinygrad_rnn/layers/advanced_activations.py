@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
 from ..activations import relu
 from ..ops import elu, leaky_relu, softmax, where
+from ..warn import warn
 from .arguments import keep_options, weight_options
 from .layer import Layer
 
@@ -55,7 +55,7 @@ class LeakyReLU(Layer):
     def __init__(self, negative_slope: float = 0.3, *, alpha: float | None = None, **options: Any) -> None:
         super().__init__(**options)
         if alpha is not None:
-            warnings.warn("LeakyReLU: alpha is Keras 2's name; write negative_slope", stacklevel=2)
+            warn("LeakyReLU: alpha is Keras 2's name; write negative_slope")
             negative_slope = self.arguments["negative_slope"] = self.arguments.pop("alpha")
         self.negative_slope = _not_negative("LeakyReLU", "negative_slope", negative_slope)
 

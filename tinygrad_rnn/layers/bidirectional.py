@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from ..bptt import Source, bptt_source
@@ -10,6 +9,7 @@ from ..core.tensor import Tensor
 from ..initializers import Initializer
 from ..ops import add, concatenate, flip, multiply
 from ..utils.registry import parameters
+from ..warn import warn
 from .arguments import refuse_unknown, switches_training
 from .configuration import settings_of
 from .layer import Layer
@@ -60,11 +60,9 @@ class Bidirectional(Recurrent):
             )
         refuse_unknown("Bidirectional", options, parameters(Bidirectional))
         if layer.built:
-            warnings.warn(
+            warn(
                 f"Bidirectional({layer.name}): {layer.name} has weights already, which are not used: both "
                 "directions get new ones. Pass them on with set_weights, or use it as backward_layer",
-                UserWarning,
-                stacklevel=2,
             )
         super().__init__(**options)
         base = layer.name

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
 from ..core.record import followed
 from ..ops.indexing import check_ids, take
+from ..warn import warn
 from .arguments import keep_options, weight_options
 from .core import refuse
 from .layer import Layer, MaskSource
@@ -46,9 +46,7 @@ class Embedding(Layer, MaskSource):
         super().__init__(**options)
         refuse(self, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         if input_length is not None:
-            warnings.warn(
-                "Embedding: input_length is Keras 2's and has no effect; leave it out", stacklevel=2
-            )
+            warn("Embedding: input_length is Keras 2's and has no effect; leave it out")
             del self.arguments["input_length"]
         for name, value in (("input_dim", input_dim), ("output_dim", output_dim)):
             if not isinstance(value, (int, np.integer)) or value < 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from ..config import Scope, mode, switched
 from ..core.tensor import Tensor
 from ..ops import where
 from ..utils.registry import parameters
+from ..warn import warn
 from .arguments import refuse_unknown, switches_training
 from .cell import Cell, initial_state, nest, prepare, project, share, step_of
 from .layer import Layer
@@ -284,11 +284,9 @@ class RNN(Recurrent):
         if trailing == 1:  # nothing but zeros: a call that builds the model
             self._looked_for_padding = False
         elif trailing > 0.3:
-            warnings.warn(
+            warn(
                 f"{self.name}: {trailing:.0%} of the ids embedded in front of it are trailing zeros, and there is no "
                 "mask: the last state is that of the padding. If 0 is padding, use Embedding(..., mask_zero=True)",
-                UserWarning,
-                stacklevel=2,
             )
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:

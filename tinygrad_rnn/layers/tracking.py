@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +17,7 @@ import numpy as np
 from ..bptt.outside.kinds import OF_CALLS
 from ..config import Scope, mode, no_grad, switched
 from ..core.tensor import Variable
+from ..warn import warn
 from .arguments import SEVERAL, reset_after_hint
 from .symbolic import flatten
 
@@ -190,7 +190,7 @@ class Tracked:
         said = _said.setdefault(self, set())
         if message not in said:
             said.add(message)
-            warnings.warn(message, UserWarning, stacklevel=3)
+            warn(message)
 
     def _look(self) -> Contents:
         """What the attributes hold."""

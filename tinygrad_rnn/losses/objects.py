@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from ..core.op import Array
 from ..core.record import followed
 from ..core.tensor import Tensor
+from ..warn import warn
 from .ctc import ctc
 from .formulas import (
     binary_crossentropy,
@@ -125,11 +125,10 @@ class _Crossentropy(FormulaLoss):
         if wrong.any():
             position = tuple(int(i) for i in np.argwhere(wrong)[0])
             row = np.moveaxis(p, self.axis, -1)[position]
-            warnings.warn(
+            warn(
                 f"{self.name}: y_pred holds no probabilities at position {position}: sum {row.sum():.4g}, "
                 f"smallest {row.min():.4g}, largest {row.max():.4g}. If they are logits, use "
                 f"from_logits=True or a {self.activation} activation",
-                stacklevel=3,
             )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from ..config import epsilon
 from ..core.op import Array
 from ..losses.values import align
+from ..warn import warn
 from .metric import CountingMetric, FormulaMetric, aligned, ratio
 
 
@@ -136,9 +136,7 @@ class R2Score(CountingMetric):
             scores = ratio((spread * scores).sum(), spread.sum())
         n, r = values[0], self.num_regressors
         if r and n - r - 1 <= 0:
-            warnings.warn(
-                f"{self.name}: {int(n)} values are too few for {r} regressors; not adjusted", stacklevel=3
-            )
+            warn(f"{self.name}: {int(n)} values are too few for {r} regressors; not adjusted")
         elif r:
             scores = 1 - (1 - scores) * (n - 1) / (n - r - 1)
         return scores

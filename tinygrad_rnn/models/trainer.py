@@ -6,7 +6,6 @@ Ctrl-C waits for the end of the batch; wrong data in the first epoch undoes all 
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..layers.states import set_kept_states
 from ..layers.symbolic import flatten, map_nested
 from ..layers.tracking import states_kept
 from ..utils.threads import blas_threads_for
+from ..warn import warn
 from .compiled import CompileLoss, CompileMetrics, RunningMean
 from .data import ArrayData, Batch, Data, adapt, forever, validation_parts
 from .loop import Hooks, Snapshot, due, interrupt_between_batches, places_of, whole
@@ -183,11 +183,10 @@ class Trainer(Steps):
                     if found is None and before is not None:
                         raise ValueError("fit: the data gave no batches")
                     if found is None:
-                        warnings.warn(
+                        warn(
                             f"fit: the data ran out before epoch {epoch + 1} of {epochs}; training ends here. A "
                             "generator serves one pass: let it give enough batches for all epochs, with "
                             "steps_per_epoch, or give a Sequence (PyDataset), which serves many",
-                            stacklevel=3,
                         )
                         break
                     logs, done = found, 0
@@ -198,10 +197,9 @@ class Trainer(Steps):
                             raise ValueError("fit: the validation data gave no batches")
                         if not results:
                             held_out = None
-                            warnings.warn(
+                            warn(
                                 f"fit: the validation data ran out before epoch {epoch + 1}; training goes on without. "
                                 "A generator serves one pass: give validation_steps, or a Sequence (PyDataset)",
-                                stacklevel=3,
                             )
                     before = None  # every example has been seen, and fits
                     made.ending = epoch, logs
@@ -237,7 +235,7 @@ class Trainer(Steps):
         if not seen:
             return None
         if steps is not None and seen < steps:
-            warnings.warn(f"fit: the data ran out after {seen} of {steps} batches of an epoch", stacklevel=4)
+            warn(f"fit: the data ran out after {seen} of {steps} batches of an epoch")
         return dict(logs)
 
     @spelled
@@ -327,15 +325,13 @@ class Trainer(Steps):
         if not isinstance(data, ArrayData) or not self._keeps_states():
             return
         if shuffle and data.steps > 1:
-            warnings.warn(
+            warn(
                 f"{caller}: {self.name} keeps states from batch to batch, but shuffle=True mixes the examples; "
                 "give shuffle=False",
-                stacklevel=3,
             )
         if data.rest:
-            warnings.warn(
+            warn(
                 f"{caller}: {self.name} keeps states, so all batches must have {data.batch_size} examples; the last "
                 f"{data.rest} of {data.n} are left out. Give a batch_size that divides the number of examples",
-                stacklevel=3,
             )
             data.whole_batches = True

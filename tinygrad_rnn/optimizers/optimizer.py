@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
@@ -14,6 +13,7 @@ import numpy as np
 from ..core.op import Array
 from ..core.tensor import Variable
 from ..utils.registry import Serializable, plain
+from ..warn import warn
 from .arguments import check, refuse_unknown
 from .gradients import NonFiniteGradient, as_arrays, clipped, first_nonfinite, norms
 from .pending import Pending, Slots
@@ -221,7 +221,7 @@ class Optimizer(Stored, Serializable):
             raise ValueError(f"{self.name}: every gradient is None; does the loss depend on {missing}?")
         lengths = self._norms(arrays, targets)
         if missing:
-            warnings.warn(f"{self.name}: no gradient for {missing}; not updated", stacklevel=4)
+            warn(f"{self.name}: no gradient for {missing}; not updated")
         return arrays, lengths, targets
 
     def _norms(self, grads: list[Array], variables: list[Variable]) -> list[float]:

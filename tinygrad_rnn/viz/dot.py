@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import warnings
 from html import escape
 from typing import Any
 
+from ..warn import warn
 from .blocks import Rect
 from .colours import LEVELS, hue, ink_on
 from .labels import beside, near_end
@@ -226,7 +226,7 @@ def arrange(scene: Scene, direction: str, source: str) -> tuple[Placement, str]:
     except GraphvizNotFound:
         pass
     except (OSError, RuntimeError, ValueError, LookupError, TypeError) as error:
-        warnings.warn(f"the built-in layout is used, because {error or type(error).__name__}", stacklevel=4)
+        warn(f"the built-in layout is used, because {error or type(error).__name__}")
     return place(scene, direction), "builtin"
 
 
