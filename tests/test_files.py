@@ -72,6 +72,24 @@ def test_a_folder_that_cannot_be_opened_or_synchronised(
     assert (tmp_path / "a").read_bytes() == b"2"
 
 
+@pytest.mark.parametrize("inside", ["", "/runs/1"])
+@pytest.mark.parametrize("kind", ["BackupAndRestore", "ModelCheckpoint"])
+def test_a_file_where_a_folder_is_wanted(tmp_path: Path, kind: str, inside: str) -> None:
+    """A backup says so before the first epoch."""
+    (tmp_path / "taken").write_bytes(b"mine")
+    folder = f"{tmp_path}/taken{inside}"
+    model = tg.Sequential([tg.Input((2,)), tg.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    keeping = {
+        "BackupAndRestore": lambda: tg.callbacks.BackupAndRestore(folder),
+        "ModelCheckpoint": lambda: tg.callbacks.ModelCheckpoint(folder + "/model.tgr"),
+    }[kind]()
+    with pytest.raises(NotADirectoryError, match=rf"{kind}: .*'{folder}', but '{tmp_path}/taken' is a file"):
+        model.fit(np.ones((2, 2)), np.ones((2, 1)), verbose=0, callbacks=[keeping])
+    assert (tmp_path / "taken").read_bytes() == b"mine"
+    assert model.optimizer.iterations == (0 if kind == "BackupAndRestore" else 1)
+
+
 def test_weights_of_another_float_type_and_weights_that_are_not_finite(tmp_path: Path) -> None:
     """What the errors advise can be done."""
     path = tmp_path / "a.weights.tgr"

@@ -11,7 +11,7 @@ import numpy as np
 from .compare import compare_twins
 from .config import set_random_seed
 from .datasets.text import Vocabulary, bigram_loss, load_text, split, windows
-from .files import replacing
+from .files import make_folder, replacing
 from .losses import SparseCategoricalCrossentropy
 from .models.characters import character_model, sample
 from .models.model import Model
@@ -37,7 +37,7 @@ def run(
     set_random_seed(seed)
     words = load_text(text, min_length=20 * WINDOW)
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "out")
     vocabulary = Vocabulary(words)
     train, valid = split(vocabulary.encode(words))
     source = "the language reference that comes with Python" if text is None else text

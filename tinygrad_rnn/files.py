@@ -1,4 +1,4 @@
-"""Writing a file so that it is there as a whole or not at all."""
+"""Writing a file so that it is there as a whole or not at all, and the folders for it."""
 
 from __future__ import annotations
 
@@ -50,6 +50,18 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise
     if os.name == "posix":  # elsewhere a folder cannot be opened
         _make_durable(target.parent, path)
+
+
+def make_folder(folder: str | os.PathLike[str], owner: str) -> None:
+    """Make a folder with all above it, unless it is there; raises `NotADirectoryError` if a file is in the way."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        found = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
+        raise NotADirectoryError(
+            f"{owner}: expected a folder at {os.fspath(folder)!r}, but {os.fspath(found)!r} is a file; give another "
+            "path, or move the file away"
+        ) from None
 
 
 def _make_durable(folder: Path, path: str | os.PathLike[str]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from ..config import random_state, set_random_state
 from ..container import CheckpointError, match_arrays, read_archive, write_archive
 from ..core.op import Array
+from ..files import make_folder
 from ..layers.states import kept_states, set_kept_states, set_streams, streams
 from .callback import Callback, History, Logs
 from .checkpoint import BatchCount
@@ -79,6 +80,7 @@ class BackupAndRestore(Callback):
             raise ValueError(
                 f"BackupAndRestore: {self.model.name} is not built yet; call it on data (or give it an Input) first"
             )
+        make_folder(self.path.parent, "BackupAndRestore")  # what is wrong shows now, not after an epoch
         self.resume_at, self._complete = None, False
         if self.path.exists():
             self._restore()
@@ -130,7 +132,7 @@ class BackupAndRestore(Callback):
         return [inner for metric in self.model.metrics for inner in getattr(metric, "metrics", [metric])]
 
     def _save(self, epoch: int, batch: int) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent, "BackupAndRestore")
         optimizer = self.model.optimizer
         met, state = optimizer.state_among(self.model.weights)
         arrays = {f"weights/{i}": v.numpy() for i, v in enumerate(self.model.weights)}

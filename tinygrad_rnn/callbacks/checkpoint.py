@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..files import make_folder
 from .callback import Logs
 from .monitor import MonitorCallback
 
@@ -112,7 +113,7 @@ class ModelCheckpoint(MonitorCallback):
                 return
             said += f"{self.monitor} improved from {before} to {value:.5f}, "
             self.best = value
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, "ModelCheckpoint")
         if self.save_weights_only:
             self.model.save_weights(path)
         else:
