@@ -51,6 +51,7 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     program = schedule.program(body, adjoint, "hoist" not in off, "defer" not in off)
     if "factors" not in off:
         schedule.order_carries(program)
+    apply("strips", program)
     apply("turned", program)
     apply("spread", program)
     sent = [*adjoint.xs, *[s.active for s in body.states], *adjoint.constants] if saving else []

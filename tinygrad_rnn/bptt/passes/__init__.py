@@ -19,6 +19,7 @@ from . import (
     rows,
     share,
     spread,
+    strips,
     sums,
     terms,
     turned,
@@ -42,8 +43,9 @@ PASSES: dict[str, Any] = {  # in the order in which they are applied; each can b
     "fold": folding.Folding,
     "joins": joins.joins,
     "fronted": fronted.fronted,
+    "strips": strips.strips,
     "turned": turned.turned,
     "spread": spread.spread,
 }
 
-NEED_HOIST = frozenset(("regroup", "factors", "terms", "rows", "merge", "fold", "turned", "spread"))
+NEED_HOIST = frozenset(("regroup", "factors", "terms", "rows", "merge", "fold", "strips", "turned", "spread"))

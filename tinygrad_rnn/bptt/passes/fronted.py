@@ -5,12 +5,13 @@ from __future__ import annotations
 from ..step.adjoint import Adjoint
 from ..step.body import Made, Value
 from ..step.walks import ancestors, dependents, preceded
+from .strips import width
 
 # For how many examples, and for a weight of how many rows, and columns per row. The product, the copy that turns it
 # back and an addition took, in parts of the time with the gradient in front, by (batch, units, gates) on one and on two
 # cores: (16, 256, 4) 0.95, 0.74; (24, 256, 3) 0.96, 0.99; (32, 256, 2) 0.95, 0.83; (32, 256, 4) 0.92, 0.80;
 # (32, 512, 4) 0.91, 0.80. Outside: (16, 128, 2) 1.04, 1.12; (32, 128, 4) 0.94, 0.90; (64, 256, 4) 0.97, 1.03;
-# (128, 256, 4) 1.03, 1.00; for one gate (32, 256) 1.04, 1.07 without the copy.
+# (128, 256, 4) 1.03, 1.00; for one gate (32, 256) 1.04, 1.07 without the copy. Where strips pay, they pay more.
 EXAMPLES, UNITS, GATES = (16, 32), 256, 2
 
 
@@ -27,7 +28,7 @@ def _pays(product: Value) -> bool:
     batch, units = product.shape
     inner = product.args[0].shape
     fits = len(inner) == 2 and EXAMPLES[0] <= batch <= EXAMPLES[1] and units >= UNITS
-    return fits and inner[1] >= GATES * units
+    return fits and inner[1] >= GATES * units and not width(batch, inner[1], units)
 
 
 def _turned(product: Value) -> list[Value]:

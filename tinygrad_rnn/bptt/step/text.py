@@ -110,6 +110,11 @@ def _fold(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     return lines
 
 
+def _strips(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
+    """The columns of a weight in strips, each in one piece."""
+    return [f"{y}[...] = {a[0]}.reshape({shape_text(attrs['cut'])}).swapaxes(0, 1)"]
+
+
 # Other forms of an op.
 KIN = dict.fromkeys(("sigmoid_of_negative", "half_plus_half", "sigmoid_by_tanh"), "sigmoid")
 # The maximum over some axes, which stay; −∞ of nothing.
@@ -128,7 +133,7 @@ STATEMENTS: dict[str, Callable[..., Lines]] = {  # of the ops that `Statements` 
         "multiply({0}, half, out={y})", "tanh({y}, out={y})", "multiply({y}, half, out={y})", "add({y}, half, out={y})"
     ),
     "half_plus_half": _written("multiply({0}, half, out={y})", "add({y}, half, out={y})"),
-    "fold": _fold,
+    "fold": _fold, "strips": _strips,
     "relu": _written("maximum({0}, zero, out={y})"),
     "rsqrt": _written("sqrt({0}, out={y})", "divide(one, {y}, out={y})"),
     "softplus": _written("{y}[...] = np.maximum({0}, 0) + np.log1p(np.exp(-np.abs({0})))"),

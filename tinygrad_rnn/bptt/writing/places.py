@@ -170,6 +170,20 @@ class Places:
             name = self.memory.view(lambda: self.naming.of_view(v, base), text, "all_" * stacked)
         return replace(base, name=name, contiguous=stacked and v.op == "reshape" and base.contiguous)
 
+    def strips(self, product: Value) -> str:
+        """The text, inside the loop, of a product that is written strip by strip of its columns."""
+        place, (count, _, width) = self.place(product), product.args[1].shape
+        steps = ["T + 1" if place.long else "T"] * (place.kind == "stack")
+        shape = shape_text((*steps, product.shape[0], count, width))
+        axes = "0, 2, 1, 3" if steps else "1, 0, 2"
+
+        def cut(array: str) -> str:
+            return f"{array}.reshape({shape}).transpose({axes})"
+
+        text = f"[{cut('s')} for s in {place.name}]" if place.kind == "ring" else cut(place.whole)
+        name = self.memory.view(lambda: self.names.new(f"{place.name}_strips"), text, "all_" * len(steps))
+        return self.step_of(replace(place, name=name))
+
     def inside(self, v: Value, joined: Value, k: int) -> Place:
         """The place of part k of a concatenation."""
         outer = self.place(joined)

@@ -39,6 +39,11 @@ NOTATION = (  # what has to be explained: a pattern that finds it, the term and 
         "(batch, gates, units): what lies gate by gate in stack, put together example by example",
     ),
     (r"\b(\w+)_spread\b", "{0}", "{1} once for each example: NumPy is faster with two matrices"),
+    (
+        r"\b(\w*strips)\[\.\.\.\] = (.*)\.reshape\(\(\d+, (\d+), (\d+)\)\)",
+        "{1}",
+        "{2} in {3} strips of {4} columns: BLAS takes small matrices as they lie in memory",
+    ),
     (r"\b((\w+)_T)\[\.\.\.\] = \2\.T", "{1}", "{2}.T in one piece: BLAS is faster with it, at every step"),
     (
         r"\b(\w+)_centred\b",

@@ -113,6 +113,8 @@ class Statements(Places):
         return lines
 
     def _matmul(self, v: Value, y: str, a: list[str], lead: int, inside: bool) -> list[str]:
+        if v.attrs.get("strips"):
+            return [f"np.matmul({a[0]}, {a[1]}, out={self.strips(v)})"]
         left, right = v.inputs
         contiguous, once = self.place(v).contiguous, self.program.once
         if (
