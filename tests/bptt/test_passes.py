@@ -48,8 +48,8 @@ def test_all_passes_off_is_bit_for_bit_the_same(name: str) -> None:
 
 def test_without_takes_names_of_passes() -> None:
     with tg.bptt.without("hoist"):
-        others = {"regroup", "factors", "terms", "rows", "merge", "fold", "turned", "spread"}  # which need it
-        assert mode().passes == {"hoist", *others}
+        need = {"regroup", "factors", "terms", "rows", "merge", "fold", "strips", "turned", "spread"}
+        assert mode().passes == {"hoist", *need}
     with tg.bptt.without("sums", "defer"):
         assert mode().passes == {"sums", "defer"}
     with tg.bptt.without():

@@ -78,7 +78,9 @@ def test_the_sizes_for_which_it_is_done(
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("make", [layers.SimpleRNN, layers.LSTM, layers.GRU])
-def test_layers_of_a_size_for_which_it_is_done(make: Any, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_layers_of_a_size_for_which_it_is_done(
+    make: Any, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Three calls, with other weights each time."""
     monkeypatch.setattr(strips, "has_avx512", lambda: True)
     monkeypatch.setattr(derived, "_plans", OrderedDict())
