@@ -11,6 +11,7 @@ parameters. Weights have Keras's shapes and order of gates. What pays, and is us
 - sigmoid(x) = (1 + tanh(x/2)) / 2, the inner 1/2 folded into the weights: one tanh for all gates;
 - what the backward loop needs but does not change is computed for a block of steps that stays in cache;
 - the recurrent kernel is turned round once, before the backward loop, not by BLAS at every step;
+- with AVX-512, few examples are multiplied strip by strip of a large weight, which BLAS would pack at every step;
 - `a.dot(b, out)` and positional `out`, which cost half of what `np.matmul(a, b, out=out)` costs at batch 1.
 
 Run this file to check all gradients against PyTorch in float64.
@@ -26,6 +27,11 @@ Array = np.ndarray[Any, Any]
 add, sub, mul, div, tanh, exp = np.add, np.subtract, np.multiply, np.divide, np.tanh, np.exp
 IN_CACHE = 2**14  # elements of one state over a block of steps
 TURNED = 3 * 2**12  # elements of a weight up to which it is turned round once for one example
+FEW, SMALL, STRIP = (
+    20,
+    100**3,
+    64,
+)  # rows; multiplications up to which BLAS takes matrices as they are; columns
 
 
 class Problem(NamedTuple):
@@ -39,6 +45,18 @@ class Problem(NamedTuple):
 def blocks(rows: Array, n: int) -> Array:
     """`(..., N, n·H)` seen as `(..., n, N, H)`."""
     return np.moveaxis(rows.reshape(*rows.shape[:-1], n, -1), -2, -3)
+
+
+def in_strips(rows: int, W: Array, out: Array) -> tuple[Any, Array, Array]:
+    """What multiplies, a weight and where its product goes: the last two strip by strip of their columns if it pays."""
+    inner, columns = W.shape
+    fast = np._core._multiarray_umath.__cpu_features__.get("AVX512F")  # type: ignore[attr-defined]
+    if not (
+        fast and 1 < rows <= FEW and rows * inner * STRIP <= SMALL < rows * W.size and columns % STRIP == 0
+    ):
+        return np.ndarray.dot, W, out
+    strips = np.ascontiguousarray(W.reshape(inner, -1, STRIP).swapaxes(0, 1))
+    return np.matmul, strips, out.reshape(rows, -1, STRIP).swapaxes(0, 1)
 
 
 class Step:
@@ -186,8 +204,9 @@ class LSTM(Step):
             part[:, 3 * H :] = w[:, 2 * H : 3 * H]  # g
         gates, first, second = blocks(z, 4), *pair
         self.G[0, 4] = 0
+        product, W, z = in_strips(self.N, W, z)
         for row, oifg, oif, i_f, g_c, c, tanh_c, o, h in self.steps:
-            row.dot(W, z)
+            product(row, W, z)
             tanh(gates, oifg)
             mul(oif, half, oif)
             add(oif, half, oif)
@@ -199,6 +218,7 @@ class LSTM(Step):
     def backward(self, K: Array, U: Array, b: Array) -> list[Array]:
         dh, dc, back, scratch, one, UT = self.dh, self.dc, self.back, self.scratch, self.one, self.turned(U)
         dc.fill(0)
+        product, UT, dh_before = in_strips(self.N, UT, back)
         for G, tanh_c, slopes, (to_i, to_f, to_g, to_o, to_c), steps in self.plan:
             o, i, f, g, c = G.swapaxes(0, 1)
             mul(G[:, :3], G[:, :3], slopes)
@@ -220,7 +240,7 @@ class LSTM(Step):
                 mul(dc, by_f, df)
                 mul(dc, by_g, dg)
                 mul(dh, by_o, do)
-                dz.dot(UT, back)
+                product(dz, UT, dh_before)
                 mul(dc, f_t, dc)
         dW = self.flat[: -self.N].T @ self.dz.reshape(-1, 4 * self.H)
         return [dW[self.H + 1 :], dW[: self.H], dW[self.H]]
