@@ -57,7 +57,7 @@ def test_without_takes_names_of_passes() -> None:
     assert not mode().passes
     with pytest.raises(
         ValueError,
-        match="without: unknown pass 'hoists'; there are share, regroup, center, sums, lerp, guards",
+        match="without: unknown pass 'hoists'; there are share, einsum, regroup, center, sums, lerp, guards",
     ):
         tg.bptt.without("hoist", "hoists")
 

@@ -9,6 +9,7 @@ from . import (
     algebra,
     center,
     dots,
+    einsum,
     folding,
     fronted,
     gates,
@@ -27,6 +28,7 @@ from . import (
 
 PASSES: dict[str, Any] = {  # in the order in which they are applied; each can be switched off
     "share": share.share,
+    "einsum": einsum.einsum,
     "regroup": regroup.regroup,
     "center": center.center,
     "sums": sums.sums,

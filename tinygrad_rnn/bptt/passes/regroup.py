@@ -34,7 +34,7 @@ class _Regroup(Rewriting):
     def run(self) -> None:
         for value in self.body.values:
             first = len(self.made)
-            if value in self.carried and value.op in ("matmul", "einsum"):
+            if value in self.carried and value.op == "matmul":
                 self._ask(value)
                 self._read(value)
             for new in self.made[first:]:
@@ -45,17 +45,6 @@ class _Regroup(Rewriting):
     def _ask(self, scores: Value) -> None:
         """`M (h Q)`: one entry of the memory after the other is multiplied with a query."""
         if len(scores.args) != 2 or not all(isinstance(a, Value) for a in scores.args):
-            return
-        if scores.op == "einsum":
-            letters, sides = _letters(scores), scores.args
-            for i, (memory, query) in enumerate((sides, sides[::-1])):
-                k = letters[1 - i][-1:]  # what is added up
-                asks = letters[i].endswith(k) and k not in letters[2]
-                asks = asks and letters[0].count(k) == letters[1].count(k) == 1
-                if asks and self._is_weighted(query, scores) and self._pays(memory, query.args[1], 0):
-                    new = (self._times(memory, query.args[1], True), query.args[0])
-                    scores.args = new if i == 0 else new[::-1]
-                    return
             return
         memory, column = scores.args
         query = self._seen(column, scores)
@@ -69,18 +58,6 @@ class _Regroup(Rewriting):
         """`(a M) K`: the sum of the entries, weighted by how much they answer, is multiplied with a weight."""
         read, weight = found.args[0], found.args[-1]
         if not is_product(found, self.varying) or self.users.get(read) != [found]:
-            return
-        if read.op == "einsum" and len(read.args) == 2:
-            letters = _letters(read)
-            for i, memory in enumerate(read.args):
-                k = letters[i][-1:]
-                reads = k == letters[2][-1:] and k not in letters[1 - i] and letters[i].count(k) == 1
-                if reads and self._pays(memory, weight, 1):
-                    new = self._times(memory, weight, False)
-                    found.become(
-                        "einsum", *[new if j == i else a for j, a in enumerate(read.args)], **read.attrs
-                    )
-                    return
             return
         row = self._seen(read, found)
         if row is None or row.op != "matmul" or self.users.get(row) != [read]:
@@ -102,7 +79,7 @@ class _Regroup(Rewriting):
             return False
         (_, entries, units), other = memory.shape, weight.shape[axis]
         saves = entries * other < units * (entries + other)
-        fits = weight.shape[1 - axis] == units and memory.dtype == weight.dtype  # einsum repeats lengths of 1
+        fits = weight.shape[1 - axis] == units and memory.dtype == weight.dtype
         return bool(saves and entries <= ENTRIES and fits)
 
     def _is_weighted(self, query: Value, user: Value) -> bool:
@@ -124,10 +101,3 @@ class _Regroup(Rewriting):
             self.products[key] = made = self.computed("matmul", memory, weight)
             made.label = f"{memory.label}_{key[1].label}" if memory.label and key[1].label else ""
         return self.products[key]
-
-
-def _letters(value: Value) -> tuple[str, str, str]:
-    """The letters of the axes of two arguments and of the result."""
-    arguments, result = value.attrs["subscripts"].split("->")
-    left, right = arguments.split(",")
-    return left, right, result

@@ -61,7 +61,7 @@ def _does_nothing(value: Value) -> Value | None:
         same = value.args[0]
     elif value.op == "where" and not isinstance(value.args[0], Value):
         same = value.args[1 if value.args[0] else 2]
-    elif value.op == "reshape":
+    elif value.op in ("reshape", "broadcast_to"):
         same = value.args[0]
     elif value.op == "transpose" and value.args[0].op == "transpose":
         first = value.args[0].attrs["axes"]
