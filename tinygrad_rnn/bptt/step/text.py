@@ -278,11 +278,11 @@ def batchable(value: Value, per_step: Callable[[Any], bool]) -> bool:
         return all(per_step(a) for a in value.inputs) and not (
             op == "broadcast_to" and len(value.inputs[0].shape) != len(value.shape)
         )
-    if op == "matmul":
+    if op in ("matmul", "vecdot"):
         left, right = (len(a.shape) for a in value.inputs)
         once = [not per_step(a) for a in value.inputs]
         fits = left == right or (once[0] and left < right) or (once[1] and right < left)
-        return min(left, right) >= 2 and fits
+        return fits and (op == "vecdot" or min(left, right) >= 2)
     return op in STATEMENTS or op in VIEWS
 
 

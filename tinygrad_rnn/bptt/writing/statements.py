@@ -127,6 +127,8 @@ class Statements(Places):
             rows = " * ".join((*("T",) * lead, *map(str, left.shape[:-1])))
             x = f"{a[0]}.reshape({rows}, {left.shape[-1]})"
             return [f"np.matmul({x}, {a[1]}, out={y}.reshape({rows}, {right.shape[1]}))"]
+        if left.shape[-1] == 1 and len(v.shape) > 2:  # columns with rows, without a call of BLAS for each
+            return [f"multiply({a[0]}, {a[1]}, out={y})"]
         two = len(left.shape) == len(right.shape) == 2 and inside and contiguous and v.dtype.kind == "f"
         return [f"{'dot' if two else 'np.matmul'}({a[0]}, {a[1]}, out={y})"]
 
