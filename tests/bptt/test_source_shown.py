@@ -128,7 +128,7 @@ EQUATIONS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "softmax": (lambda x, h: ops.softmax(x + h), "softmax(x + h)"),
     "softmax down": (lambda x, h: ops.softmax(x + h, axis=0), "softmax(x + h, axis=0)"),
     "clip": (lambda x, h: ops.clip(x + h, -1.0, 2.5), "clip(x + h, low=-1.0, high=2.5)"),
-    "einsum": (lambda x, h: ops.einsum("ij,ik->ij", x, h), "einsum(x, h, subscripts=ij,ik->ij)"),
+    "einsum": (lambda x, h: ops.einsum("ij,ik->ij", x, h), 'einsum("ij,ik->ij", x, h)'),
     "digits": (lambda x, h: 1.23456789 * x + 0.001 * h, "1.23456789 · x + 0.001 · h"),
 }
 

@@ -11,7 +11,7 @@ from .names import Names
 _SIGNS = {"add": "+", "subtract": "−", "multiply": "·", "divide": "/", "matmul": "@", "power": "**"}
 _BINDING = {"+": 1, "−": 1, "·": 2, "/": 2, "@": 3, "**": 4}
 _SHOWN = {  # what no shape tells
-    "flip": ("axis",), "roll": ("shift", "axis"), "clip": ("low", "high"), "einsum": ("subscripts",),
+    "flip": ("axis",), "roll": ("shift", "axis"), "clip": ("low", "high"),
     "transpose": ("axes",), "pad": ("widths", "value"),
 }  # fmt: skip
 _OVER_ALL = "sum prod max min all any logsumexp norm argmax argmin".split()  # axes, if none is shown
@@ -94,7 +94,8 @@ class _Writer:
             shown = [f"{name}={_plain(v.attrs[name])}" for name in _SHOWN.get(v.op, ()) if _tells(v)]
             if v.op in (*_OVER_ALL, *_OVER_LAST) and not _expected(v):
                 shown.append(f"axis={_plain(v.attrs['axis'])}")
-            inner = f"{v.op}({', '.join([*[self.text(a) for a in v.args], *shown])})"
+            first = [f'"{v.attrs["subscripts"]}"'] if v.op == "einsum" else []
+            inner = f"{v.op}({', '.join([*first, *[self.text(a) for a in v.args], *shown])})"
             return inner if len(inner) <= LONGEST else f"{v.op}(…)"
         own = _BINDING[sign]
         after = sign == "**"  # a ** b ** c is a ** (b ** c)
