@@ -189,6 +189,20 @@ def test_states_keep_the_numbers_of_the_user() -> None:
     assert equations(text) == {"(1)": "h1 = tanh(h1 + x)", "(2)": "h2 = tanh(h2 + h1)"}
 
 
+def test_a_sum_of_more_than_a_product_and_a_bias_has_the_users_name() -> None:
+    W, U = (tg.Variable(np.eye(H), name=name) for name in "WU")
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        (h,) = states
+        for _ in range(2):
+            z = (h @ U + 1.0) + x @ W
+            h = ops.tanh(z)
+        return h, [h]
+
+    text = step_source(step)
+    assert equations(text)["(1)"] == "z = h @ U + 1 + x @ W"
+
+
 def test_gradients_of_parts_go_into_the_whole() -> None:
     text = layer_source("GRU").partition("def backward")[2]
     assert "dbias = np.zeros_like(bias)" in text and '"dbias": dbias,' in text

@@ -11,7 +11,7 @@ import re
 from ...core.tensor import Variable
 from ..step.body import Body, Value
 from ..step.text import KIN, UFUNCS, elementwise
-from ..step.walks import users_of
+from ..step.walks import ancestors, users_of
 from .layout import Layout, Place, is_whole
 
 RESERVED = {
@@ -117,12 +117,15 @@ def _weight(c: Value, body: Body) -> str:
 
 
 def _product(v: Value) -> str:
-    """What is multiplied in a product, or a sum with one: `x_kernel` for `x @ kernel + bias`, `r_h` for `r * h`."""
+    """What is multiplied in a product, or one with a bias: `x_kernel` for `x @ kernel + bias`, `r_h` for `r * h`."""
     if v.op in ("matmul", "multiply") and len(v.inputs) == 2:
         left, right = v.inputs
         return f"{left.label}_{right.label}" if left.label and right.label else ""
     products = [a for a in v.inputs if a.op == "matmul" and not a.label] if v.op == "add" else []
-    return _product(products[0]) if len(products) == 1 else ""
+    others = [a for a in v.inputs if a not in products]
+    if len(products) != 1 or any(a.op in ("x", "state") for a in ancestors(others)):
+        return ""
+    return _product(products[0])
 
 
 def description(v: Value) -> str:
