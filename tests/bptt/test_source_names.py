@@ -220,6 +220,17 @@ def test_numbers_of_equations_stand_in_one_column() -> None:
     assert laid_out(f"{long}  # (1)") == f"{long}  # (1)"
 
 
+def test_how_to_read_it_explains_names_that_are_there() -> None:
+    """`dpre_f_dpre_i` is two gradients side by side, not that of `pre_f_dpre_i`."""
+    functions = """def forward(X):
+    add(all_dpre_f_dpre_i, all_dpre_i, out=a_name_as_long_as_this_spread)
+    multiply(a_name_as_long_as_this, out=tmp)
+"""
+    text = laid_out(f'"""One step:\n    (1) i = sigmoid(x)\n"""\n{functions}')
+    assert re.search("^    pre_i +what i is the activation of$", text, re.M) and "what f_" not in text
+    assert re.search("^    a_name_as_long_as_this_spread\n +a_name_as_long_as_this once for each", text, re.M)
+
+
 def test_long_equations_take_several_lines() -> None:
     terms = " + ".join(f"value_{k}" for k in range(20))
     lines = laid_out(f"    (10) y = {terms}").split("\n")

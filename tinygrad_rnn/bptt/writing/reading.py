@@ -70,7 +70,7 @@ _HEAD = re.compile(r'^def .*?^    """$', re.M | re.S)  # of a function, with its
 def laid_out(text: str) -> str:
     """A source with an explanation of its notation, equations' numbers in one column, and no line too long."""
     introduction, end, functions = text.partition('\n"""\n')
-    text = "\n".join([introduction, *_notation(functions)]) + end + functions
+    text = "\n".join([introduction, *_notation(introduction, functions)]) + end + functions
     numbered = re.compile(r"^(.*\S)  (# ∂?\(\d.*)$", re.M)
     text = numbered.sub(lambda m: f"{m[1]:<{COMMENTS - 2}}  {m[2]}", text)
     text = re.sub(rf"^( *)(?=.{{{LONGEST + 1},}}$)(.*), (out=\S+\).*)$", r"\1\2,\n\1    \3", text, flags=re.M)
@@ -80,14 +80,18 @@ def laid_out(text: str) -> str:
     )
 
 
-def _notation(functions: str) -> list[str]:
+def _notation(introduction: str, functions: str) -> list[str]:
     """What has to be explained of the statements of `forward` and `backward`."""
     statements = _HEAD.sub("", functions.partition("\ndef new_cache(")[0])
+    words = {word.removeprefix("all_") for word in re.findall(r"\w+", introduction + statements)}
+    words |= {f"d{word}" for word in words}
     entries: dict[str, str] = {}
     for pattern, term, meaning in NOTATION:
-        if found := re.search(pattern, statements):
+        for found in re.finditer(pattern, statements):
             parts = (found[0], *found.groups())
-            entries[term.format(*parts)] = meaning.format(*parts)
+            if words.issuperset(filter(str.isidentifier, parts[2:])):  # `dpre_f_dn` is two side by side
+                entries[term.format(*parts)] = meaning.format(*parts)
+                break
     column = max([15, *(len(term) for term in entries if len(term) <= LONGEST_TERM)])
     lines: list[str] = []
     for term, meaning in entries.items():
