@@ -316,6 +316,34 @@ class Started(tg.Layer):
         return tg.ops.concatenate([a, b], axis=-1), [a * 0.5, b]
 
 
+class WithMemory(tg.Layer):
+    """A state that is a matrix for each example, whose shape stands among the sizes, as Keras takes it."""
+
+    def __init__(self, sizes):
+        super().__init__()
+        self.state_size, self.output_size = sizes, 4
+
+    def build(self, input_shape):
+        self.w = self.add_weight((input_shape[-1], 4), name="w")
+
+    def get_initial_state(self, batch_size=None):
+        return [tg.ops.zeros((batch_size, 4)), tg.ops.ones((batch_size, 2, 4))]
+
+    def call(self, inputs, states):
+        h, memory = states
+        h = tg.ops.tanh(inputs @ self.w + tg.ops.sum(memory, axis=1) + h)
+        return h, [h, 0.5 * memory + 0.1 * h[:, None]]
+
+
+@pytest.mark.parametrize("sizes", [[4, (2, 4)], (4, [2, 4]), [4, 8]])
+def test_a_size_may_be_the_shape_of_a_state(sizes):
+    layer = layers.RNN(WithMemory(sizes), return_sequences=True)
+    y = layer(X)
+    with tg.derived():
+        np.testing.assert_allclose(layer(X), y, rtol=1e-5)
+    np.testing.assert_allclose(layer.step(X[:, 0]), y[:, 0], rtol=1e-5)
+
+
 def test_a_cells_own_initial_states_count_alone_and_in_stacks():
     alone = layers.RNN(Started(), return_sequences=True, return_state=True)
     y, a, b = alone(X)

@@ -250,5 +250,11 @@ def nest(states: list[Any], size: Any) -> Any:
     return map_nested(lambda _: states.pop(0), _listed(size))
 
 
+def nested(states: Any, size: Any) -> Any:
+    """All states of a cell, nested as its sizes are; side by side if a size is the shape of a state, `[3, (4, 5)]`."""
+    states = list(states)
+    return nest(states, size) if sum(1 for _ in flatten(size)) == len(states) else states
+
+
 def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]

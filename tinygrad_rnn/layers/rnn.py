@@ -16,7 +16,7 @@ from ..ops import where
 from ..utils.registry import parameters
 from ..warn import warn
 from .arguments import refuse_unknown, switches_training
-from .cell import Cell, initial_state, nest, prepare, project, share, step_of
+from .cell import Cell, initial_state, nest, nested, prepare, project, share, step_of
 from .layer import Layer
 from .recurrent import Recurrent
 from .stacked import StackedRNNCells, as_cell
@@ -200,7 +200,7 @@ class RNN(Recurrent):
     def _one_step(self, z: Any, states: Any, constants: Any) -> tuple[Any, list[Any]]:
         if isinstance(self.cell, Cell) and self.cell.cut:  # its states are a flat list already
             return self.cell.step(z, states, constants)
-        output, new = step_of(self.cell, z, nest(list(states), self.cell.state_size), constants)
+        output, new = step_of(self.cell, z, nested(states, self.cell.state_size), constants)
         return output, list(flatten(new))
 
     def _whole_step(self, x: Any, states: Any, masks: Any) -> tuple[Any, list[Any]]:
