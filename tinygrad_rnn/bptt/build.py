@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ..locks import new_lock
 from .compose import compose
 from .step.body import Body
 from .step.replay import Tape, tape
@@ -16,7 +16,7 @@ from .step.tracer import Tracer
 from .step.walks import dependents
 
 CALLS_PER_OP = 20  # of functions inside functions, for a chain of ops
-_one_at_a_time = threading.Lock()  # the limit belongs to all threads
+_one_at_a_time = new_lock()  # the limit belongs to all threads
 
 
 @dataclass

@@ -6,7 +6,6 @@ is kept by the structure of its ops and their shapes, so that a new length costs
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from ..config import mode
 from ..core.arrays import copy_unless_frozen
 from ..core.op import Array, Node, Op, Port
 from ..core.tensor import Tensor
+from ..locks import new_lock
 from .build import build
 from .examine import examine
 from .known import FAILURES, Known, Recurrence, dependencies_of, keep, memory_of, shared_with
@@ -59,7 +59,7 @@ SCAN = Op(
 
 # Or why there is none: a trial that failed is not repeated.
 _plans: OrderedDict[Any, Plan | str] = OrderedDict()
-_lock = threading.Lock()
+_lock = new_lock()
 
 
 def _traced(recurrence: Recurrence, recording: bool, again: Unrolled) -> tuple[Plan, list[Any], Known | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 
 from ..config import epsilon, floatx, mode
 from ..core.tensor import Tensor, Variable
+from ..locks import new_lock
 from .masked import Masked
 from .outside.dependencies import LARGEST, Dependencies, Unsure
 from .outside.purity import Traces
@@ -20,7 +20,7 @@ TRACES_KEPT = 512  # shapes for which it is kept with a step what was found out 
 FAILURES = 3  # what a step depends on changed so many times in a row: it is traced at every call
 REST = 100  # calls after which it is looked at again
 
-_lock = threading.Lock()
+_lock = new_lock()
 
 
 class Recurrence(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -14,9 +13,10 @@ from ..config import SeedGenerator, enable_grad, generator, no_grad
 from ..core.autodiff import grad
 from ..core.op import Array, GradSlot, Leaf, Node
 from ..core.tensor import Tensor
+from ..locks import new_lock
 
 ROUNDS = 3  # perturbed runs that measure a noise floor
-_EXCLUSIVE = threading.RLock()  # parameters and the op table are shared: one check at a time
+_EXCLUSIVE = new_lock()  # parameters and the op table are shared: one check at a time
 
 
 def named(params: Any, caller: str) -> dict[str, Tensor]:

@@ -7,7 +7,6 @@ it down again.
 from __future__ import annotations
 
 import functools
-import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -18,6 +17,7 @@ from .. import constraints, initializers, regularizers
 from ..absent import LEFT_OUT, refuse_mixed
 from ..config import Scope, floatx, mode, switched
 from ..core.tensor import Tensor, Variable
+from ..locks import new_lock
 from ..utils.registry import parameters, snake_case
 from .arguments import RENAMED, call_arguments, check_one, refuse_unknown
 from .configuration import Configured
@@ -26,7 +26,7 @@ from .tracking import Tracked, building, check_size
 
 name_counts: Counter[str] = Counter()
 _with_losses: WeakSet[Layer] = WeakSet()  # layers that hold penalties: mostly there are none to look for
-_one_at_a_time = threading.RLock()  # builds: two threads may call a new layer
+_one_at_a_time = new_lock()  # builds: two threads may call a new layer
 
 
 def unique_name(base: str) -> str:

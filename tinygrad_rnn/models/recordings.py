@@ -7,7 +7,6 @@ calling the model gives, and the model is looked at before every run; whatever e
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from itertools import compress
@@ -22,6 +21,7 @@ from ..core.tensor import Tensor
 from ..layers.states import streams
 from ..layers.symbolic import flatten, map_nested
 from ..layers.tracking import changes, put_back
+from ..locks import new_lock
 from .watched import (
     Watched,
     kept_arrays,
@@ -55,7 +55,7 @@ class Recordings:
         self.ran: dict[Any, int] = {}  # after how many batches
         self.batches = self.waits = self.futile = self.change = 0
         self.seen: OrderedDict[Any, None] = OrderedDict()
-        self.lock = threading.Lock()  # recording changes the model, and puts it back
+        self.lock = new_lock()  # recording changes the model, and puts it back
 
     def __reduce__(self) -> Any:
         """For pickle and copy: an empty one, as a copy of the model has its own weights."""
