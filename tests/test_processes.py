@@ -1,4 +1,4 @@
-"""What belongs to a whole process: locks at a fork."""
+"""What belongs to a whole process: locks at a fork, the number of BLAS threads."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import sys
 import threading
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from tinygrad_rnn.locks import new_lock
+from tinygrad_rnn.utils.threads import blas_threads_for
 
 FORK = """
 import contextlib, os, signal, threading
@@ -64,3 +66,28 @@ def test_a_lock_keeps_other_threads_out_and_lets_its_own_in() -> None:
     assert seen == [False]
     assert lock.acquire(blocking=False)
     lock.release()
+
+
+def blas_threads() -> list[int]:
+    return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+
+
+def test_blas_gets_its_threads_back_when_the_last_of_overlapping_blocks_ends() -> None:
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        first, second = blas_threads_for([]), blas_threads_for([])
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert set(blas_threads()) == {1}
+        second.__exit__(None, None, None)
+        assert blas_threads() == before
+
+
+def test_a_block_that_was_interrupted_while_it_began_holds_no_thread_back() -> None:
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        blas_threads_for([]).__enter__()  # and nobody will end it
+        with blas_threads_for([]):
+            assert set(blas_threads()) == {1}
+        assert blas_threads() == before
