@@ -12,7 +12,8 @@ import numpy as np
 
 from ..config import mode
 from ..core.op import Array
-from .outside.purity import Surroundings, kind_of
+from .outside.likeness import kind_of
+from .outside.purity import Surroundings
 from .step.body import Underivable
 from .step.tracer import Tracer, trace
 

@@ -6,10 +6,9 @@ it down again.
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 
@@ -26,6 +25,9 @@ from .tracking import Tracked, building, check_size
 
 name_counts: Counter[str] = Counter()
 _with_losses: WeakSet[Layer] = WeakSet()  # layers that hold penalties: mostly there are none to look for
+_arguments: WeakKeyDictionary[Any, frozenset[str]] = (
+    WeakKeyDictionary()
+)  # of each `call`, which may hold anything
 _one_at_a_time = new_lock()  # builds: two threads may call a new layer
 
 
@@ -322,4 +324,8 @@ def _mask_of(inputs: Any) -> Any:
     return masks if any(m is not None for m in flatten(masks)) else None
 
 
-_arguments_of = functools.cache(call_arguments)
+def _arguments_of(call: Any) -> frozenset[str]:
+    found = _arguments.get(call)
+    if found is None:
+        found = _arguments[call] = call_arguments(call)
+    return found

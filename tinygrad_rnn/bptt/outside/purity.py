@@ -8,7 +8,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from operator import eq
-from types import BuiltinFunctionType, CellType, FunctionType, MemberDescriptorType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, FunctionType, MemberDescriptorType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -321,29 +321,3 @@ def _same(a: Any, b: Any) -> bool:
     if isinstance(a, (int, float, complex, str, bytes, frozenset, np.generic)):
         return bool(a == b)
     return False
-
-
-def kind_of(value: Any, depth: int = 3) -> Any:
-    """What decides whether a step that was looked at once may be another one now: code, switches, types."""
-    kind = type(value)
-    function = value.__func__ if kind is MethodType else value
-    if type(function) is FunctionType:
-        held = [value.__self__] if kind is MethodType else []
-        held += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
-        held += [content(c) for c in function.__closure__ or ()]
-        return (function.__code__, tuple([kind_of(v, depth - 1) for v in held]) if depth else ())
-    if kind is partial:  # it costs no depth: what it calls is the step
-        return (kind, *[kind_of(v, depth) for v in (value.func, *value.args, *value.keywords.values())])
-    if value is None or kind in (bool, str):
-        return value
-    inner = _shown(value) if depth and not issubclass(kind, (type, Tensor, ModuleType)) else None
-    return kind if inner is None else (kind, tuple([kind_of(v, depth - 1) for v in inner.values()]))
-
-
-def _shown(value: Any) -> dict[str, Any] | None:
-    """The attributes of an object; None if it has none, or does not show them."""
-    try:
-        inner = value.__dict__
-    except Exception:
-        return None
-    return inner if isinstance(inner, dict) else None
