@@ -110,26 +110,32 @@ def bad_input(batch: Batch) -> ValueAt | None:
     return None
 
 
-@contextmanager
-def interrupt_between_batches() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event; a second one interrupts at once. Only the main thread gets signals."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = signal.getsignal(signal.SIGINT)
+class CtrlC:
+    """What a signal calls in place of Python's own handler: a second one interrupts at once."""
 
-    def handle(number: int, frame: Any) -> None:
-        if event.is_set():
+    pressed = False
+
+    def __call__(self, number: int, frame: Any) -> None:
+        """Take note of the signal."""
+        if self.pressed:
             raise KeyboardInterrupt
-        event.set()
+        self.pressed = True
 
-    signal.signal(signal.SIGINT, handle)
+
+@contextmanager
+def interrupt_between_batches() -> Iterator[CtrlC]:
+    """Ctrl-C is noted, unless it is ignored or the user has a handler for it. Only the main thread gets signals."""
+    noted, before = CtrlC(), signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+    if not main or not (before is signal.default_int_handler or isinstance(before, CtrlC)):
+        yield noted
+        return
+    signal.signal(signal.SIGINT, noted)
     try:
-        yield event
+        yield noted
     finally:
         signal.signal(signal.SIGINT, before)
-    if event.is_set():
+    if noted.pressed:
         raise KeyboardInterrupt("fit was interrupted after its last batch; the model is as it was then")
 
 

@@ -1,6 +1,6 @@
 """`Trainer`: compile, fit, evaluate and predict.
 
-Ctrl-C waits for the end of the batch; wrong data in the first epoch undoes all of it.
+Ctrl-C waits for the end of the batch, unless there is a handler for it; wrong data in the first epoch undoes all of it.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ class Trainer(Steps):
             with places_of(batch):
                 logs = self._train_batch(batch)
             hooks.call("on_train_batch_end", index, logs)
-            if interrupted.is_set():
+            if interrupted.pressed:
                 raise KeyboardInterrupt("fit was interrupted; the model is as it was after the last batch")
             if self.stop_training:
                 return dict(logs)
