@@ -1,4 +1,4 @@
-"""What belongs to a whole process: locks at a fork, the number of BLAS threads."""
+"""What belongs to a whole process: locks at a fork, the number of BLAS threads, Python's switches."""
 
 from __future__ import annotations
 
@@ -91,3 +91,22 @@ def test_a_block_that_was_interrupted_while_it_began_holds_no_thread_back() -> N
         with blas_threads_for([]):
             assert set(blas_threads()) == {1}
         assert blas_threads() == before
+
+
+EXPLAIN = """
+import numpy as np
+import tinygrad_rnn as tg
+layer = tg.layers.SimpleRNN(2)
+layer(np.ones((2, 3, 4), "float32"))
+print(*(len(text.splitlines()) for text in (layer.bptt_source(), tg.explain(layer))))
+"""
+
+
+def test_without_docstrings_the_source_and_what_passes_do_are_the_same() -> None:
+    plain, bare = (
+        subprocess.run(
+            [sys.executable, *options, "-c", EXPLAIN], capture_output=True, text=True, timeout=120, check=True
+        ).stdout
+        for options in ([], ["-OO"])
+    )
+    assert plain == bare

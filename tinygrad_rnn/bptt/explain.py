@@ -144,7 +144,9 @@ def explain(
 
 
 def _sentence(function: Callable[..., Any] | None) -> str:
-    return "" if function is None else (function.__doc__ or "").strip().splitlines()[0]
+    return (
+        (getattr(function, "__doc__", "") or "").strip().partition("\n")[0]
+    )  # there is none under `python -OO`
 
 
 def calls_in_loops(text: str) -> tuple[int, int]:
