@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+
+from .bptt.derived import forget
 from .config import epsilon, floatx, set_epsilon, set_floatx
 from .layers.layer import name_counts
 
 __all__ = ["clear_session", "epsilon", "floatx", "set_epsilon", "set_floatx"]
 
 
-def clear_session() -> None:
+def clear_session(free_memory: bool = True) -> None:
     """Start counting the names of layers anew: the next LSTM is `lstm` again. Layers that exist keep theirs.
+
+    With `free_memory`, what models that are no more have left is freed: cycles of objects, and the memory that derived
+    recurrences keep for their next calls.
 
     >>> from tinygrad_rnn.layers import LSTM
     >>> clear_session()
@@ -20,3 +26,6 @@ def clear_session() -> None:
     'lstm'
     """
     name_counts.clear()
+    if free_memory:
+        forget()
+        gc.collect()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
+from collections import OrderedDict
+
+import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import backend, utils
+from tinygrad_rnn.bptt import derived
 
 
 def test_settings_are_the_settings() -> None:
@@ -20,6 +25,25 @@ def test_clear_session_counts_anew() -> None:
         utils.clear_session()
         first, second = tg.layers.Dense(1), tg.layers.Dense(1)
         assert (first.name, second.name) == ("dense", "dense_1")
+
+
+def test_clear_session_frees_what_models_have_left_and_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(derived, "_plans", OrderedDict())
+    x, y = np.ones((4, 50, 3), "float32"), np.ones((4, 1), "float32")
+    models = []
+    for units in (101, 102):
+        models.append(tg.Sequential([tg.layers.SimpleRNN(units), tg.layers.Dense(1)]))
+        models[-1].compile(tg.optimizers.SGD(0.0), "mse")
+        losses = [models[-1].train_on_batch(x, y) for _ in range(4)]
+    plans = [weakref.ref(plan) for plan in derived._plans.values() if not isinstance(plan, str)]
+    buffers = [weakref.ref(plan.idle) for one in plans if (plan := one()) is not None]
+    del models[0]
+    utils.clear_session(free_memory=False)
+    assert all(one() is not None for one in buffers)
+    utils.clear_session()
+    assert sum(one() is not None for one in buffers) == 1 == sum(one() is not None for one in plans)
+    assert models[0].train_on_batch(x, y) == losses[-1]
+    assert models[0].train_on_batch(x[:, :9], y) == models[0].evaluate(x[:, :9], y, verbose=0)
 
 
 @pytest.mark.parametrize("name", utils.__all__)

@@ -156,6 +156,12 @@ def _remember(key: Any, found: Plan | str) -> None:
             _plans.popitem(last=False)
 
 
+def forget() -> None:
+    """Let go of all plans, with the memory that their calls use again, but for those of steps that still exist."""
+    with _lock:
+        _plans.clear()
+
+
 def run(
     recurrence: Recurrence, again: Unrolled, checkpoint: bool, order: tuple[bool, bool]
 ) -> tuple[tuple[Tensor, ...], list[Tensor], bool]:
