@@ -11,11 +11,13 @@ import numpy as np
 
 from ..step.adjoint import Adjoint, users_in
 from ..step.body import Body, Made, Value
-from ..step.walks import dependents, in_order, only_user
+from ..step.walks import dependents, in_order, inductive, only_user
 from .folding import Folding
+from .lerp import BOUNDED
 from .processor import has_avx512
 
-# ½ + ½ tanh(½ z) has no digits of a small sigmoid: these ops show it, and those hand it on.
+# ½ + ½ tanh(½ z) has no digits of a small sigmoid: these ops show it, products with what may be large, too, and
+# those hand it on.
 _SHOW = frozenset(
     "log log2 log10 log1p sqrt rsqrt reciprocal power equal not_equal greater greater_equal less less_equal".split()
 )
@@ -23,20 +25,45 @@ _HAND_ON = frozenset(
     "multiply divide add subtract negative square absolute relu maximum minimum where split part unstack stack "
     "concatenate reshape transpose broadcast_to getitem flip roll stop copy cast".split()
 )
+_PRODUCTS = frozenset(("multiply", "matmul", "einsum"))
+_SQUASH = BOUNDED | {"sigmoid", "softmax", "clip"}
+_KEEP_SMALL = _HAND_ON - {"divide"}
 
 
 def _exact(body: Body) -> set[Value]:
-    """Values that must keep all their digits, however small: a logarithm is taken of them, they divide, or leave."""
+    """Values that must keep all their digits, however small: a logarithm is taken of them, they divide, or leave.
+
+    So must what multiplies inputs, or anything else that may be so large that the product of a small gate counts.
+    """
     states = dict(zip(body.states, body.new_states, strict=True))
+    moderate = _moderate(body)
     found: set[Value] = set()
     waiting = [a for v in body.values if v.op in _SHOW for a in v.inputs]
     waiting += [v.args[1] for v in body.values if v.op == "divide" and isinstance(v.args[1], Value)]
+    for v in body.values:
+        if v.op in _PRODUCTS:
+            waiting += [a for a in v.inputs if not moderate.issuperset({*v.inputs} - {a})]
     while waiting:
         value = waiting.pop()
         if value not in found:
             found.add(value)
             waiting += value.inputs if value.op in _HAND_ON else [states[value]] if value in states else []
     return found | set(body.outputs)
+
+
+def _moderate(body: Body) -> set[Value]:
+    """What is as large as weights make it: neither inputs, nor what grows with them, nor with the number of steps."""
+    weights = set(body.constants)
+
+    def stays(v: Value, found: set[Value]) -> bool:
+        return v.op in _SQUASH or v.op in _KEEP_SMALL and (found | weights).issuperset(v.inputs)
+
+    found = inductive(body, stays) | weights
+    for v in body.values:  # a product with weights, but not again and again
+        if v.op in _KEEP_SMALL or v.op in _PRODUCTS or v.op == "rows":
+            if found.issuperset(v.inputs):
+                found.add(v)
+    return found
 
 
 def merge(body: Body, adjoint: Adjoint, folded: bool) -> None:

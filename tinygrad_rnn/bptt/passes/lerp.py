@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..step.body import Body, Value
+from ..step.body import Value
 from ..step.tracer import Tracer
-from ..step.walks import needed
+from ..step.walks import inductive, needed
 from .rewriting import Rewriting
 
 BOUNDED = frozenset(
@@ -24,7 +24,7 @@ def lerp(tracer: Tracer) -> None:
     state is, if it begins with small values (`body.small`) and is such a mean itself.
     """
     step, body = Rewriting(tracer), tracer.body
-    bounded = _bounded(body)
+    bounded = inductive(body, _stays_small)  # if states begin so
     for value in body.values:
         found = _weighted_mean(value, step.carried, step.users)
         # a state: others may be read where rounding shows, by a logarithm or a test
@@ -61,20 +61,12 @@ def _mean(value: Value, fits: Callable[[Value, Value], bool] = lambda rest, othe
     return None
 
 
-def _bounded(body: Body) -> set[Value]:
-    """What has no elements beyond ±1, if states that are bounded begin so."""
-    states = dict(zip(body.states, body.new_states, strict=True))
-    found = set(states)
-    while True:  # states are bounded as long as nothing speaks against it
-        for v in body.values:
-            if v.op in BOUNDED or v.op in PARTS and v.inputs and found.issuperset(v.inputs):
-                found.add(v)
-            elif (mean := _mean(v)) and mean[0].op == "sigmoid" and found.issuperset(mean[1:]):
-                found.add(v)
-        wrong = {state for state, new in states.items() if state in found and new not in found}
-        if not wrong:
-            return found
-        found = {state for state in states if state in found and state not in wrong}
+def _stays_small(v: Value, found: set[Value]) -> bool:
+    """Whether a value has no elements beyond ±1, if those found have none."""
+    if v.op in BOUNDED or v.op in PARTS and v.inputs and found.issuperset(v.inputs):
+        return True
+    mean = _mean(v)
+    return bool(mean and mean[0].op == "sigmoid" and found.issuperset(mean[1:]))
 
 
 def _product(v: Any, total: Value, users: dict[Value, list[Any]]) -> bool:

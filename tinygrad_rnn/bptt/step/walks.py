@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from typing import Any
 
-from .body import Value
+from .body import Body, Value
 
 
 def ancestors(values: Iterable[Value]) -> set[Value]:
@@ -45,6 +45,23 @@ def in_order(values: Sequence[Value]) -> list[Value]:
                 waiting.remove(last)
                 found.append(last)
     return found
+
+
+def inductive(body: Body, holds: Callable[[Value, set[Value]], bool]) -> set[Value]:
+    """States and values with a property that states have as long as no step takes it from them.
+
+    `holds(value, found)` says whether a value has it, if those found do.
+    """
+    states = dict(zip(body.states, body.new_states, strict=True))
+    found = set(states)
+    while True:
+        for value in body.values:
+            if holds(value, found):
+                found.add(value)
+        wrong = {state for state, new in states.items() if state in found and new not in found}
+        if not wrong:
+            return found
+        found = {state for state in states if state in found and state not in wrong}
 
 
 def preceded(values: Iterable[Value], before: Callable[[Value], list[Value]]) -> list[Value]:

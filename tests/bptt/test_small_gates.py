@@ -1,0 +1,83 @@
+"""Gates that are nearly closed: the digits of a small sigmoid count where it multiplies something large."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import layers, ops
+from tinygrad_rnn.bptt import derived
+from tinygrad_rnn.bptt.passes import gates
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((2, 5, 3))
+
+
+@pytest.fixture(autouse=True)
+def fast_tanh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here tanh is the faster function, whatever the processor."""
+    monkeypatch.setattr(gates, "_has_fast_tanh", lambda: True)
+    monkeypatch.setattr(derived, "_plans", OrderedDict())
+
+
+class Summed(layers.Layer):
+    """Adds what a gate lets in: its inputs as they are, or what a function makes of them."""
+
+    def __init__(self, function: Any, **options: Any) -> None:
+        super().__init__(**options)
+        self.function, self.state_size = function, 4
+
+    def build(self, input_shape: Any) -> None:
+        for name, rows in (("w", input_shape[-1]), ("v", input_shape[-1]), ("u", 4)):
+            setattr(self, name, self.add_weight((rows, 4), name=name))
+        self.b = self.add_weight((4,), name="b")
+
+    def call(self, inputs: Any, states: Any) -> Any:
+        (h,) = states
+        h = 0.5 * h + ops.sigmoid(inputs @ self.w + ops.tanh(h) @ self.u + self.b) * self.function(
+            inputs @ self.v
+        )
+        return h, [h]
+
+
+LAYERS = {
+    "lstm": lambda **options: layers.LSTM(4, activation="relu", **options),
+    "inputs": lambda dtype="float32": layers.RNN(Summed(lambda z: z, dtype=dtype)),
+    "exponentials": lambda dtype="float32": layers.RNN(
+        Summed(lambda z: ops.exp(14.0 + ops.tanh(z)), dtype=dtype)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_closed_gate_before_something_large_has_its_digits(name: str) -> None:
+    one, wide = LAYERS[name](), LAYERS[name](dtype="float64")
+    one(X.astype("float32")), wide(X)
+    weights = one.get_weights()
+    weights[0] *= 1e-4  # of gates, where they are those of the inputs
+    weights[-1] -= 15.0  # the biases: every gate is about 3e-7
+    if name == "lstm":
+        weights[0][:, 8:12] *= 1e4  # of what they let in
+        weights[-1][8:12] += 15.0
+    for scale in (1e4, 2e4, 1.5e4):
+        x, found = (scale * X).astype("float32"), []
+        for layer, inputs, mode in (one, x, tg.derived), (wide, x.astype("float64"), tg.unrolled):
+            layer.set_weights(weights)
+            with mode():
+                y = layer(inputs)
+                found.append([y, *tg.grad((y * y).sum(), layer.trainable_weights)])
+        for a, b in zip(*found, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * np.abs(np.asarray(b)).max())
+
+
+@pytest.mark.parametrize("kind", [layers.LSTM, layers.GRU])
+@pytest.mark.parametrize("activation", ["tanh", "softsign", "sigmoid", "hard_sigmoid"])
+def test_gates_of_what_is_bounded_are_written_with_tanh(kind: Any, activation: str) -> None:
+    layer = kind(4, activation=activation)
+    layer(X.astype("float32"))
+    text = str(layer.bptt_source())
+    assert "half" in text and "exp(" not in text
