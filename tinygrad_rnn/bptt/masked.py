@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..config import mode
 from ..core.op import Array
 from ..core.record import followed
 from ..core.tensor import Tensor
@@ -31,6 +32,32 @@ def of_elements(mask: Any, shape: tuple[int, ...]) -> Array:
     [[True, True, True], [False, False, False]]
     """
     return np.broadcast_to(np.asarray(mask)[..., None], shape)
+
+
+def of_valid_steps(x: Tensor, mask: Any) -> Tensor:
+    """Data with 0 at the steps that a mask `(batch, time)` leaves out, if anything in them is NaN or infinite.
+
+    These steps have gradients that are 0, and a weight's gradient multiplies them: `0 · NaN` is not 0. What was
+    computed stays as it is.
+
+    >>> of_valid_steps(Tensor(np.array([[[1.0], [np.nan]]]), None), [[1, 0]]).tolist()
+    [[[1.0], [0.0]]]
+    """
+    monitor = mode().monitor
+    if x._node is not None or x.dtype.kind not in "fc" or (monitor is not None and monitor.tracing):
+        return x
+    found = _finite_padding(x, mask)
+    data = found._data if isinstance(found, Tensor) else found
+    return x if data is x._data else Tensor(data, None)
+
+
+@followed
+def _finite_padding(x: Any, mask: Any) -> Array:
+    array, valid = np.asarray(x), np.asarray(mask).astype(bool)
+    with np.errstate(all="ignore"):
+        if np.isfinite(np.sum(array)) or valid.shape != array.shape[:2]:
+            return array
+    return np.where(valid[(..., *(None,) * (array.ndim - 2))], array, array.dtype.type(0))
 
 
 class Masked:

@@ -19,7 +19,7 @@ from ..ops.shape import flip, stack, unstack
 from ..warn import warn
 from .derived import outputs_of, run
 from .known import Recurrence
-from .masked import Masked, selected, valid_steps
+from .masked import Masked, of_valid_steps, selected, valid_steps
 from .outside.kinds import library
 from .passes import regroup
 from .plan import Large
@@ -72,6 +72,8 @@ def scan(
     sequences = [convert_to_tensor(x) for x in _as_tuple(xs)]
     _length(sequences)
     keep = None if mask is None else _mask(mask, sequences[0].shape[:2])
+    if keep is not None:
+        sequences = [of_valid_steps(x, keep) for x in sequences]
     if not isinstance(states, (list, tuple)):
         raise TypeError(f"{_place(mode())}: expected a list of states, received a {type(states).__name__}")
     given = [convert_to_tensor(s) for s in states]

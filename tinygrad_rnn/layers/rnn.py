@@ -8,7 +8,7 @@ import numpy as np
 
 from ..bptt import Source, bptt_source, scan
 from ..bptt.explain import layer_of_cell
-from ..bptt.masked import valid_steps
+from ..bptt.masked import of_valid_steps, valid_steps
 from ..bptt.outside.purity import Traces
 from ..config import Scope, mode, switched
 from ..core.tensor import Tensor
@@ -175,6 +175,8 @@ class RNN(Recurrent):
         if mask is None and not self._looked_for_padding:
             self._look_for_padding(sequences)
         masks = self.dropout_masks = prepare(self.cell, batch, features)
+        if mask is not None:
+            sequences = of_valid_steps(sequences, mask)
         whole = mode().derive or "hoist" in mode().passes  # the step projects its own inputs
         constants = masks if whole else share(self.cell, masks)
         outputs, last = scan(
