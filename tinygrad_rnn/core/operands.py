@@ -54,8 +54,14 @@ def operand(value: Any, dtype: np.dtype[Any]) -> Any:
     if value.ndim == 0 and (dtype.kind in "fc" or value.dtype.kind in "iub"):
         return value.item()
     if dtype.kind == "f" and value.dtype.kind in "iub":
-        return value.astype(dtype)
-    return value
+        return value.astype(dtype, subok=False)
+    return plain(value)
+
+
+def plain(value: Any) -> Any:
+    """A copy of what is a matrix, a masked array or another kind of array, which `*` or `sum` may mean otherwise."""
+    other = isinstance(value, np.ndarray) and type(value) is not np.ndarray
+    return np.array(value) if other else value
 
 
 _SCALARS: dict[Any, dict[float, Array]] = {np.dtype(t): {} for t in ("float16", "float32", "float64")}
@@ -76,8 +82,9 @@ def promote(op: Op, args: tuple[Any, ...]) -> tuple[Any, ...]:
     no vjp, are left alone. Matrix products of float32 with float64 raise.
     """
     dtype = dtype_of(args[0])
-    if all([isinstance(a, (Tensor, np.ndarray)) and a.dtype is dtype for a in args]):
+    if all([(type(a) is np.ndarray or isinstance(a, Tensor)) and a.dtype is dtype for a in args]):
         return args
+    args = tuple([plain(a) for a in args])
     sides = [i for i in range(len(args)) if op.vjp_all is not None or (i < len(op.vjps) and op.vjps[i])]
     typed = [isinstance(a, Tensor) or (isinstance(a, np.ndarray) and a.ndim > 0) for a in args]
     kinds = {args[i].dtype for i in sides if typed[i]}
