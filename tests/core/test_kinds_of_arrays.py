@@ -78,3 +78,20 @@ def test_a_step_may_use_it_and_it_may_be_changed(name: str, derive: bool) -> Non
             found.append([y.numpy(), tg.grad((y * y).sum(), h).numpy()])
         for a, b in zip(*found, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+NO_NUMBERS = {
+    "objects": np.array([[1.0, 2.0, 3.0]] * 3, object),
+    "dates": np.array([["2020-01-01"] * 3] * 3, "M8[D]"),
+    "durations": np.ones((3, 3), "m8[s]"),
+    "records": np.zeros((3, 3), [("x", "f8")]),
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+@pytest.mark.parametrize("given", NO_NUMBERS.values(), ids=NO_NUMBERS)
+def test_what_holds_no_numbers_is_named_at_once(given: Any, function: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"expected numbers beside a Tensor, received an array of .*, shape \(3, 3\)"
+    ):
+        function(tg.tensor(A, requires_grad=True), given)

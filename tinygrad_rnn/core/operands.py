@@ -59,9 +59,18 @@ def operand(value: Any, dtype: np.dtype[Any]) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A copy of what is a matrix, a masked array or another kind of array, which `*` or `sum` may mean otherwise."""
-    other = isinstance(value, np.ndarray) and type(value) is not np.ndarray
-    return np.array(value) if other else value
+    """A copy of what is a matrix, a masked array or another kind of array, which `*` or `sum` may mean otherwise.
+
+    Raises `TypeError` for an array that holds no numbers.
+    """
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.dtype.kind not in "fciub":
+        raise TypeError(
+            f"expected numbers beside a Tensor, received an array of {value.dtype}, shape {value.shape}; if it holds "
+            f"numbers, array.astype({floatx()!r})"
+        )
+    return value if type(value) is np.ndarray else np.array(value)
 
 
 _SCALARS: dict[Any, dict[float, Array]] = {np.dtype(t): {} for t in ("float16", "float32", "float64")}
