@@ -53,7 +53,8 @@ def _exact(body: Body) -> set[Value]:
 
 def _moderate(body: Body) -> set[Value]:
     """What is as large as weights make it: neither inputs, nor what grows with them, nor with the number of steps."""
-    weights = set(body.constants)
+    varying = dependents(body.values, [*body.xs, *body.states])
+    weights = {*body.constants, *body.values} - varying
 
     def stays(v: Value, found: set[Value]) -> bool:
         return v.op in _SQUASH or v.op in _KEEP_SMALL and (found | weights).issuperset(v.inputs)
