@@ -81,3 +81,33 @@ def test_gates_of_what_is_bounded_are_written_with_tanh(kind: Any, activation: s
     layer(X.astype("float32"))
     text = str(layer.bptt_source())
     assert "half" in text and "exp(" not in text
+
+
+SHARES = {
+    "sum": lambda g: g / ops.sum(g, axis=-1, keepdims=True),
+    "mean": lambda g: g / ops.mean(g, axis=-1, keepdims=True),
+    "largest": lambda g: g / ops.max(g, axis=-1, keepdims=True),
+    "norm": lambda g: g / ops.norm(g, axis=-1, keepdims=True),
+    "root of squares": lambda g: g / ops.sqrt(ops.sum(g * g, axis=-1, keepdims=True)),
+    "einsum": lambda g: g / ops.einsum("ij->i", g)[:, None],
+    "so far": lambda g: g / ops.cumsum(g, axis=-1),
+    "first": lambda g: g / ops.take(g, [0, 0, 0, 0], axis=1),
+    "spread": lambda g: g / ops.repeat(ops.sum(g, axis=-1, keepdims=True), 4, axis=-1),
+}
+
+
+@pytest.mark.parametrize("share", SHARES.values(), ids=SHARES)
+def test_shares_of_closed_gates_have_their_digits(share: Any) -> None:
+    values, found = RNG.standard_normal((2, 4, 4)), []
+    for dtype, derive in ("float32", True), ("float64", False):
+        x = np.concatenate([X, X[..., :1]], axis=-1).astype(dtype)
+        w, u = [tg.tensor(v.astype(dtype), requires_grad=True) for v in values]
+
+        def step(x: Any, states: Any, constants: Any, w: Any = w, u: Any = u) -> Any:
+            h = ops.tanh(share(ops.sigmoid(x @ w + states[0] @ u - 13.0)) - 0.1 * states[0])
+            return h, [h]
+
+        y, _ = tg.scan(step, x, [np.zeros((2, 4), dtype)], derive=derive)
+        found.append([y, *tg.grad((y * y).sum(), [w, u])])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * np.abs(np.asarray(b)).max())

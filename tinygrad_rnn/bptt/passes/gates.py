@@ -23,11 +23,12 @@ _SHOW = frozenset(
 )
 _HAND_ON = frozenset(
     "multiply divide add subtract negative square absolute relu maximum minimum where split part unstack stack "
-    "concatenate reshape transpose broadcast_to getitem flip roll stop copy cast".split()
+    "concatenate reshape transpose broadcast_to getitem flip roll stop copy cast "
+    "clip take pad sum max min prod cumsum norm vecdot einsum".split()
 )
 _PRODUCTS = frozenset(("multiply", "matmul", "einsum"))
 _SQUASH = BOUNDED | {"sigmoid", "softmax", "clip"}
-_KEEP_SMALL = _HAND_ON - {"divide"}
+_KEEP_SMALL = _HAND_ON - {"divide", "prod", "vecdot", "einsum"}
 
 
 def _exact(body: Body) -> set[Value]:
