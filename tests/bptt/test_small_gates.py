@@ -111,3 +111,29 @@ def test_shares_of_closed_gates_have_their_digits(share: Any) -> None:
         found.append([y, *tg.grad((y * y).sum(), [w, u])])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * np.abs(np.asarray(b)).max())
+
+
+@pytest.mark.parametrize("floor", [1e-12, 1e-5])
+def test_a_normalization_needs_these_digits_without_a_floor(floor: float) -> None:
+    """With one, the gates of a layer normalization LSTM are written with tanh."""
+    values, found = RNG.standard_normal((2, 4, 8)), []
+    for dtype, derive in ("float32", True), ("float64", False):
+        x = np.concatenate([X, X[..., :1]], axis=-1).astype(dtype)
+        w, u = [tg.tensor(v.astype(dtype), requires_grad=True) for v in values]
+
+        def step(x: Any, states: Any, constants: Any, w: Any = w, u: Any = u) -> Any:
+            i, g = ops.split(x @ w + states[0] @ u, 2, axis=1)
+            c = ops.sigmoid(i - 13.0) * ops.tanh(g)
+            h = ops.tanh(c * ops.rsqrt(ops.mean(c * c, axis=-1, keepdims=True) + floor))
+            return h, [h]
+
+        first = [np.zeros((2, 4), dtype)]
+        if derive:
+            assert ("half" in str(tg.bptt_source(step, x[:, 0], first))) == (floor == 1e-5)
+        y, _ = tg.scan(step, x, first, derive=derive)
+        found.append([y, *tg.grad((y * y).sum(), [w, u])])
+    if floor == 1e-12:
+        for a, b in zip(*found, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * np.abs(np.asarray(b)).max())
+    else:
+        np.testing.assert_allclose(found[0][0], found[1][0], rtol=0, atol=1e-4)

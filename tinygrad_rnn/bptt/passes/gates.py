@@ -26,6 +26,7 @@ _HAND_ON = frozenset(
     "concatenate reshape transpose broadcast_to getitem flip roll stop copy cast "
     "clip take pad sum max min prod cumsum norm vecdot einsum".split()
 )
+FLOOR = 1e-6
 _PRODUCTS = frozenset(("multiply", "matmul", "einsum"))
 _SQUASH = BOUNDED | {"sigmoid", "softmax", "clip"}
 _KEEP_SMALL = _HAND_ON - {"divide", "prod", "vecdot", "einsum"}
@@ -39,7 +40,7 @@ def _exact(body: Body) -> set[Value]:
     states = dict(zip(body.states, body.new_states, strict=True))
     moderate = _moderate(body)
     found: set[Value] = set()
-    waiting = [a for v in body.values if v.op in _SHOW for a in v.inputs]
+    waiting = [a for v in body.values if v.op in _SHOW and not _has_floor(v) for a in v.inputs]
     waiting += [v.args[1] for v in body.values if v.op == "divide" and isinstance(v.args[1], Value)]
     for v in body.values:
         if v.op in _PRODUCTS:
@@ -52,13 +53,21 @@ def _exact(body: Body) -> set[Value]:
     return found | set(body.outputs)
 
 
+def _has_floor(root: Value) -> bool:
+    """Whether a root is taken of a sum with a number that leaves little of an error of 1e-8: `√(variance + 1e-5)`."""
+    sums = [a.args for a in root.inputs if a.op == "add"] if root.op in ("sqrt", "rsqrt") else []
+    return any(isinstance(a, float) and a >= FLOOR for args in sums for a in args)
+
+
 def _moderate(body: Body) -> set[Value]:
     """What is as large as weights make it: neither inputs, nor what grows with them, nor with the number of steps."""
     varying = dependents(body.values, [*body.xs, *body.states])
     weights = {*body.constants, *body.values} - varying
 
     def stays(v: Value, found: set[Value]) -> bool:
-        return v.op in _SQUASH or v.op in _KEEP_SMALL and (found | weights).issuperset(v.inputs)
+        if v.op in _SQUASH or v.op == "rsqrt" and _has_floor(v):
+            return True
+        return v.op in _KEEP_SMALL and (found | weights).issuperset(v.inputs)
 
     found = inductive(body, stays) | weights
     for v in body.values:  # a product with weights, but not again and again
