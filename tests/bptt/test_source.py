@@ -332,3 +332,17 @@ def test_an_equation_without_names_is_written_in_time() -> None:
 
     source = tg.bptt_source(step, np.ones((1, 2)), [np.ones((1, 2))])
     assert "…" in source
+
+
+@pytest.mark.parametrize("value", [0, -np.inf])
+def test_a_border_is_written_around_what_stays(value: float) -> None:
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        wide = ops.pad(states[0], ((0, 0), (2, 1)), constant_values=value)
+        h = 0.5 * ops.maximum(wide[:, :-3], wide[:, 1:-2]) + ops.maximum(wide[:, 2:-1], wide[:, 3:]) + x
+        return h, [h]
+
+    x, h = np.random.default_rng(0).standard_normal((2, 4, 5)), np.ones((2, 5))
+    text = tg.bptt_source(step, x[:, 0], [h])
+    assert "np.pad(" not in text and "[:, 2:-1] = h" in text
+    derived, unrolled = (tg.scan(step, x, [h], derive=d)[0].numpy() for d in (True, False))
+    np.testing.assert_allclose(derived, unrolled, rtol=1e-12)
