@@ -56,7 +56,7 @@ class _Kinds:
         if issubclass(kind, (Tensor, ModuleType)):
             return ref(kind)
         inner = _shown(value) if depth else None
-        items = () if inner is None else tuple([self.of(v, depth - 1) for v in inner.values()])
+        items = () if inner is None else tuple([self.of(v, depth - 1) for v in list(inner.values())])
         return (ref(kind), self._methods(kind), items)
 
     def _methods(self, kind: type) -> tuple[Any, ...]:
@@ -67,7 +67,7 @@ class _Kinds:
         for one in (one for one in kind.__mro__ if one not in self.seen):
             self.seen.add(one)
             if not foreign(one.__module__):
-                found += [self.of(f, DEPTH - 1) for v in vars(one).values() for f in _functions(v)]
+                found += [self.of(f, DEPTH - 1) for v in list(vars(one).values()) for f in _functions(v)]
         return tuple(found)
 
 
