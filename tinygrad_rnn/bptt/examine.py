@@ -95,10 +95,11 @@ def _check_pure(
         around = Surroundings(step, constants)
         trace(step, other[0], other[1], constants, several_in)
         changed, drawn, looks = around.changes(), around.moved(), looks + 1
-    outside = {id(getattr(b, "_data", b)) for b in again.body.bound}
-    arrays = [(v.site, t._data) for v, t in again.body.tensors.items() if id(t._data) not in outside]
+    outside = {number for number, v in again.known.items() if v.op == "constant"}
+    made = [(v.site, t._data) for v, t in again.body.tensors.items() if v.op != "constant"]
+    arrays = [(site, data) for site, data in made if id(data) not in outside]
     computed = [(site, weakref.ref(a)) for site, a in arrays if isinstance(a, np.ndarray)]
-    del again, arrays
+    del again, arrays, made
     _check_forgotten(computed)
 
 

@@ -31,6 +31,9 @@ class Tracer(Monitor):
     def __init__(self, naming: bool = False) -> None:
         self.body = Body([], [])
         self.known: dict[int, Value] = {}
+        self.variables: dict[
+            int, Value
+        ] = {}  # by their own identity: what is assigned to them is another array
         self.kept: list[Any] = []  # so that no array's identity is used again
         self.start = tick()
         self.names: dict[int, tuple[int, str]] = {}
@@ -69,6 +72,10 @@ class Tracer(Monitor):
         else:
             return a.item() if isinstance(a, (np.ndarray, np.generic)) else a
         value = self.known.get(id(data))
+        if (
+            value is None and (value := self.variables.get(id(a))) is not None
+        ):  # another thread moved it meanwhile
+            self.bind(data, value, a)
         if value is None or self._asks_later(value, a):
             return self._constant(a, data)
         if not self.deriving:
@@ -105,6 +112,8 @@ class Tracer(Monitor):
             value.label = "" if isinstance(a, Variable) and name == "variable" else _identifier(name or "")
         self.body.constants.append(value)
         self.body.bound.append(a)
+        if isinstance(a, Variable):
+            self.variables[id(a)] = value
         return self.bind(data, value, a if isinstance(a, Tensor) else None)
 
     # --- what the engine tells ----------------------------------------------------------------------
