@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from loss_cases import APART, CASES, EPS, OBJECTS, WHOLE, expected, sample
 from numpy.testing import assert_allclose
 
+import tinygrad_rnn as tg
 from tinygrad_rnn import grad, losses, tensor
 
 
@@ -131,6 +132,13 @@ def test_probabilities_are_divided_by_their_sum() -> None:
     assert_allclose(losses.categorical_crossentropy(np.eye(5)[y], 3 * p).numpy(), known, rtol=1e-10)
     certain = losses.sparse_categorical_crossentropy([0, 1], np.eye(2)[[0, 0]])
     assert_allclose(certain.numpy(), -np.log([1 - EPS, EPS]), rtol=1e-8)
+
+
+def test_only_the_probabilities_of_labels_are_divided() -> None:
+    x = tensor(np.full((4, 1000), 0.001, "float32"), requires_grad=True)
+    graph = tg.graph(losses.sparse_categorical_crossentropy([1, 2, 3, 0], x))
+    divided = [shape for op, shape in zip(graph.op, graph.shape, strict=True) if op == "divide"]
+    assert divided == [(4,)]  # a pass over all classes costs as much as the softmax
 
 
 def test_cross_entropies_of_logits_against_torch() -> None:

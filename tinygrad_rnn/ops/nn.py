@@ -259,7 +259,7 @@ def sparse_categorical_crossentropy(
     ids = _class_ids(target, sizes)
     if from_logits:
         return sparse_xent_op(output, ids)
-    chosen = of_labels(output / sum(output, axis=-1, keepdims=True), ids)
+    chosen = of_labels(output, ids) / sum(output, axis=-1)  # of each row one is divided, not all
     return -log(clip(chosen, epsilon(), 1.0 - epsilon()))
 
 
