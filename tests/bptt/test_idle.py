@@ -38,6 +38,22 @@ def test_idle_sets_of_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kept() == [0, 0, idle.OF_A_PLAN] and owners[2].take(8) is not None and owners[2].take(4) is None
 
 
+def test_large_sets_of_other_lengths_go_before_a_new_one_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else batches of many lengths, or sizes, would hold several times the memory of the longest."""
+    monkeypatch.setattr(idle, "_waiting", {})
+    monkeypatch.setattr(idle, "_bytes", [0])
+    monkeypatch.setattr(idle, "BYTES", 1000)
+    owner, other = idle.Idle(), idle.Idle()
+    owner.give_back(5, (np.zeros(100),))
+    assert other.take(5) is None and owner.take(6) is None and len(owner.sets) == 1  # 800 bytes may wait
+    other.give_back(5, (np.zeros(100),))
+    assert other.take(5) is not None and len(owner.sets) == 1  # nothing is made
+    other.give_back(5, (np.zeros(100),))
+    assert owner.take(6) is None and len(owner.sets) == 0 and len(other.sets) == 1
+    owner.give_back(6, (np.zeros(1000),))
+    assert other.take(6) is None and idle._bytes == [0]
+
+
 def test_garbage_that_is_collected_while_old_sets_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may give back, and take, too: in the middle of looking at all that waits."""
     owner, other = idle.Idle(), idle.Idle()
@@ -67,7 +83,7 @@ def test_many_small_sets_are_looked_at_seldom(monkeypatch: pytest.MonkeyPatch) -
     real = idle._let_go
     monkeypatch.setattr(idle, "_waiting", {})
     monkeypatch.setattr(idle, "_bytes", [0])
-    monkeypatch.setattr(idle, "_let_go", lambda: (looks.append(len(idle._waiting)), real()))
+    monkeypatch.setattr(idle, "_let_go", lambda few: (looks.append(len(idle._waiting)), real(few)))
     owners = [idle.Idle() for _ in range(200)]
     for owner in owners:
         owner.give_back(5, ((np.zeros(9),),))
@@ -89,7 +105,7 @@ def test_a_set_that_another_thread_takes_at_once(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(idle, "_waiting", Late())
     monkeypatch.setattr(idle, "_bytes", [0])
     owner.give_back(5, ((np.zeros(9),),))
-    idle._let_go()
+    idle._let_go(idle.OF_ALL)
     assert not owner.sets and not idle._waiting and idle._bytes == [0]
 
 

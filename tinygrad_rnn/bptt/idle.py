@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 OF_A_PLAN = 4  # sets of buffers of one structure, of whatever lengths
-OF_ALL, BYTES = 16, 2**28  # of more sets than that, all together have no more than so many bytes
+OF_ALL, BYTES = (
+    16,
+    2**28,
+)  # of more sets than that, or when a new one is made, all have no more than so many bytes
 LENGTHS = 1000  # of which a plan knows the size of a set
 OFTEN = 1024  # sets given back, after which all that wait are looked at, though they should be small
 
@@ -29,10 +32,12 @@ class Idle:
         self.sizes: dict[int, int] = {}  # bytes of a set, by number of steps
 
     def take(self, length: int) -> Any:
-        """Memory of an earlier call with as many steps, or None."""
+        """Memory of an earlier call with as many steps, or None; then the oldest goes if there is much."""
         for age, steps in reversed(list(self.sets)):
             if steps == length and (found := self._pop(age, steps)) is not None:
                 return found
+        if _bytes[0] > BYTES:  # the new set comes beside all that wait
+            _let_go(0)
         return None
 
     def give_back(self, length: int, buffers: Any) -> None:
@@ -46,7 +51,7 @@ class Idle:
                 self._pop(*oldest)
         much = _bytes[0] > BYTES or age % OFTEN == 0  # not each time: there may be many
         if much and len(_waiting) > OF_ALL:
-            _let_go()
+            _let_go(OF_ALL)
 
     def _size(self, length: int, buffers: Any) -> int:
         if length not in self.sizes:
@@ -65,8 +70,8 @@ def _gone() -> None:
     """What stands for a plan that is no more."""
 
 
-def _let_go() -> None:
-    """Let the oldest sets go, until the others are few or small."""
+def _let_go(few: int) -> None:
+    """Let the oldest sets go, until the others are so few, or small."""
     alive = []
     for age in list(_waiting):  # which other threads, and garbage collection, may change meanwhile
         reference, steps, size = _waiting.get(age, (_gone, 0, 0))
@@ -76,7 +81,7 @@ def _let_go() -> None:
         else:
             alive.append((age, steps, size, owner))
     total = _bytes[0] = sum([size for _, _, size, _ in alive])
-    for age, steps, size, owner in alive[:-OF_ALL]:
+    for age, steps, size, owner in alive[: max(len(alive) - few, 0)]:
         if total <= BYTES:
             return
         total -= size
