@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
+from tinygrad_rnn.ops import elementwise
 
 HUGE = np.array([[1e4, -1e4, 0.0], [-1e4, 1e4, 1e4]])
 STABLE: dict[str, Callable[[Any], Any]] = {
@@ -68,6 +70,24 @@ def test_exactness_where_the_plain_formula_loses_digits() -> None:
     np.testing.assert_allclose(ops.softplus(np.array([-700.0])), np.exp([-700.0]), rtol=1e-12)
     np.testing.assert_allclose(ops.log_softmax(np.array([0.0, -800.0]))[1], -800.0)
     np.testing.assert_allclose(ops.logsumexp(np.array([-np.inf, -np.inf])), -np.inf)
+
+
+def test_erf_of_float32_takes_no_call_for_each_element(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.concatenate(
+        [np.linspace(-7, 7, 20001), 10.0 ** np.linspace(-37, 0, 1000), [np.inf, -np.inf, -0.0]]
+    )
+    want, double = np.frompyfunc(math.erf, 1, 1)(x).astype(float), ops.erf(x)
+    assert np.array_equal(double, want)
+    monkeypatch.setattr(elementwise, "_erf_of_each", None)
+    single = ops.erf(x.astype(np.float32))
+    assert single.dtype == np.float32 and abs(single).max() == 1.0 and np.signbit(single[-1])
+    np.testing.assert_allclose(single, want, rtol=1e-6)
+    half = ops.erf(x.astype(np.float16))
+    assert half.dtype == np.float16
+    np.testing.assert_allclose(half, want, rtol=1e-3, atol=1e-4)
+    assert np.isnan(ops.erf(np.array([np.nan], np.float32))[0]) and ops.erf(np.float32(0.5)) == pytest.approx(
+        math.erf(0.5)
+    )
 
 
 def test_reductions_over_nothing() -> None:

@@ -154,17 +154,45 @@ arctanh = elementwise(
     reads="x", numpy=np.arctanh, doc="y = artanh x;  ∂x = g / (1 − x²)",
 )  # fmt: skip
 
-_erf = np.frompyfunc(math.erf, 1, 1)
+_erf_of_each = np.frompyfunc(math.erf, 1, 1)
+# Of float32: erf x / x as a quotient of polynomials in x², the highest coefficient first (Eigen's and XLA's).
+_ERF_ABOVE = (
+    0.00022905065861350646,
+    0.0034082910107109506,
+    0.050955695062380861,
+    0.18520832239976145,
+    1.128379143519084,
+)
+_ERF_BELOW = (
+    -1.1791602954361697e-7, 0.000023547966471313185, 0.0010179625278914885, 0.014070470171167667, 0.11098505178285362,
+    0.49746925110067538, 1.0,
+)  # fmt: skip
 
 
 @kernel
-def _erf_kernel(x: Array) -> Any:
-    return np.asarray(_erf(x), dtype=x.dtype if x.dtype.kind == "f" else np.float64)
+def _erf(x: Array) -> Any:
+    dtype = x.dtype if x.dtype.kind == "f" else np.dtype(float)
+    if dtype.itemsize > 4:
+        return np.asarray(_erf_of_each(x), dtype)
+    x = np.clip(x.astype(np.float32), -3.832506856900711, 3.832506856900711)  # it is 1 beyond
+    square = x * x
+    y = x * _polynomial(_ERF_ABOVE, square) / _polynomial(_ERF_BELOW, square)
+    return np.clip(y, -1.0, 1.0).astype(dtype, copy=False)
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Array) -> Any:
+    y = coefficients[0] * x
+    for coefficient in coefficients[1:-1]:
+        y += coefficient
+        y *= x
+    y += coefficients[-1]
+    return y
 
 
 erf = elementwise(
-    "erf", _erf_kernel, lambda g, y, x: g * (2.0 / math.sqrt(math.pi)) * exp(-x * x),
-    reads="x", analytic=False, doc="y = erf x (the C library's, one element at a time);  ∂x = g · 2/√π · e^(−x²)",
+    "erf", _erf, lambda g, y, x: g * (2.0 / math.sqrt(math.pi)) * exp(-x * x),
+    reads="x", analytic=False,
+    doc="y = erf x (of float64 the C library's, one element at a time);  ∂x = g · 2/√π · e^(−x²)",
 )  # fmt: skip
 
 # --- kinks and choices ----------------------------------------------------------------------------
