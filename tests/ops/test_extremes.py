@@ -11,7 +11,8 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
-from tinygrad_rnn.ops import elementwise
+from tinygrad_rnn.core.arrays import choose
+from tinygrad_rnn.ops import kernels
 
 HUGE = np.array([[1e4, -1e4, 0.0], [-1e4, 1e4, 1e4]])
 STABLE: dict[str, Callable[[Any], Any]] = {
@@ -78,7 +79,7 @@ def test_erf_of_float32_takes_no_call_for_each_element(monkeypatch: pytest.Monke
     )
     want, double = np.frompyfunc(math.erf, 1, 1)(x).astype(float), ops.erf(x)
     assert np.array_equal(double, want)
-    monkeypatch.setattr(elementwise, "_erf_of_each", None)
+    monkeypatch.setattr(kernels, "_erf_of_each", None)
     single = ops.erf(x.astype(np.float32))
     assert single.dtype == np.float32 and abs(single).max() == 1.0 and np.signbit(single[-1])
     np.testing.assert_allclose(single, want, rtol=1e-6)
@@ -88,6 +89,53 @@ def test_erf_of_float32_takes_no_call_for_each_element(monkeypatch: pytest.Monke
     assert np.isnan(ops.erf(np.array([np.nan], np.float32))[0]) and ops.erf(np.float32(0.5)) == pytest.approx(
         math.erf(0.5)
     )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_choices_among_many_numbers(dtype: str, rng: np.random.Generator) -> None:
+    a, b = rng.standard_normal((2, 40, 50)).astype(dtype)
+    a[0, :6] = np.nan, np.inf, -np.inf, -0.0, 0.0, 1e-40
+    c = rng.random((40, 50)) < 0.5
+    turned = np.asfortranarray(b)
+    given = [
+        (c, a, b),
+        (c, a, 0),
+        (c, 0, a),
+        (c, 0, 0),
+        (c, a, -0.0),
+        (c, a, 1),
+        (c[:, :1], a, b),
+        (c, a[0], b),
+    ]
+    given += [
+        (c, a.astype("float16"), b),
+        (c, a, np.float64(2)),
+        (c.astype(int), a, b),
+        (c, c.astype(int), 0),
+    ]
+    given += [
+        (c[::2], a[::2], 0),
+        (c.T, a.T, b.T),
+        (c, turned, 0),
+        (c, a, turned),
+        (True, a, b),
+        (c, a, np.zeros(())),
+    ]
+    for arguments in given:
+        with np.errstate(invalid="ignore"):
+            want, got = np.where(*arguments), choose(*arguments)
+        assert got.dtype == want.dtype and got.shape == want.shape
+        assert np.array_equal(got, want, equal_nan=want.dtype.kind == "f") and np.array_equal(
+            np.signbit(got), np.signbit(want)
+        )
+
+
+def test_choices_among_many_numbers_make_no_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = tg.tensor(np.linspace(-1, 1, 2000, dtype=np.float32), requires_grad=True)
+    monkeypatch.setattr(np, "where", None)
+    g = tg.grad(ops.relu(x).sum(), x)
+    assert float(g.sum()) == 1000.0
+    assert float(tg.grad(ops.leaky_relu(x).sum(), x).sum()) == pytest.approx(1200.0)
 
 
 def test_reductions_over_nothing() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..config import mode, switched
-from .arrays import nothing
+from .arrays import choose, nothing
 from .op import LEAF, OPS, PORT, Leaf, Node, Op
 from .record import apply
 from .tensor import Tensor
@@ -303,7 +303,7 @@ def masked(g: Any, part: Any) -> Any:
     """`part`, but 0 where the cotangent is 0: `0 · inf` must not become NaN behind a `where`."""
     if isinstance(g, Tensor) or isinstance(part, Tensor):
         return apply(OPS["where"], (not_taken(g, part), np.zeros((), part.dtype), part), {})
-    return np.where(g == 0, 0, part) if part.dtype == g.dtype else part
+    return choose(g == 0, 0, part) if part.dtype == g.dtype else part
 
 
 def not_taken(g: Any, part: Any) -> Any:

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from ..config import mode
-from ..core.arrays import to_array
+from ..core.arrays import choose, to_array
 from ..core.autodiff import not_taken
-from ..core.op import Array
 from ..core.operands import as_array
 from ..core.record import elementwise, kernel, primitive, quiet
 from ..core.tensor import Tensor
+from . import kernels
 
 
 def no_leak(g: Any, value: Any) -> Any:
@@ -154,43 +154,8 @@ arctanh = elementwise(
     reads="x", numpy=np.arctanh, doc="y = artanh x;  ∂x = g / (1 − x²)",
 )  # fmt: skip
 
-_erf_of_each = np.frompyfunc(math.erf, 1, 1)
-# Of float32: erf x / x as a quotient of polynomials in x², the highest coefficient first (Eigen's and XLA's).
-_ERF_ABOVE = (
-    0.00022905065861350646,
-    0.0034082910107109506,
-    0.050955695062380861,
-    0.18520832239976145,
-    1.128379143519084,
-)
-_ERF_BELOW = (
-    -1.1791602954361697e-7, 0.000023547966471313185, 0.0010179625278914885, 0.014070470171167667, 0.11098505178285362,
-    0.49746925110067538, 1.0,
-)  # fmt: skip
-
-
-@kernel
-def _erf(x: Array) -> Any:
-    dtype = x.dtype if x.dtype.kind == "f" else np.dtype(float)
-    if dtype.itemsize > 4:
-        return np.asarray(_erf_of_each(x), dtype)
-    x = np.clip(x.astype(np.float32), -3.832506856900711, 3.832506856900711)  # it is 1 beyond
-    square = x * x
-    y = x * _polynomial(_ERF_ABOVE, square) / _polynomial(_ERF_BELOW, square)
-    return np.clip(y, -1.0, 1.0).astype(dtype, copy=False)
-
-
-def _polynomial(coefficients: tuple[float, ...], x: Array) -> Any:
-    y = coefficients[0] * x
-    for coefficient in coefficients[1:-1]:
-        y += coefficient
-        y *= x
-    y += coefficients[-1]
-    return y
-
-
 erf = elementwise(
-    "erf", _erf, lambda g, y, x: g * (2.0 / math.sqrt(math.pi)) * exp(-x * x),
+    "erf", kernel(kernels.erf), lambda g, y, x: g * (2.0 / math.sqrt(math.pi)) * exp(-x * x),
     reads="x", analytic=False,
     doc="y = erf x (of float64 the C library's, one element at a time);  ∂x = g · 2/√π · e^(−x²)",
 )  # fmt: skip
@@ -214,7 +179,7 @@ minimum = elementwise(
     reads="x", analytic=False, doc="y = min(a, b);  the smaller gets g, equal ones half each",
 )  # fmt: skip
 where_op = elementwise(
-    "where", kernel(np.where), None,
+    "where", kernel(choose), None,
     lambda g, y, c, a, b: where(c, g, 0), lambda g, y, c, a, b: where(c, 0, g),
     reads="0", analytic=False, doc="y = a where c holds, else b;  ∂a = g there, ∂b = g elsewhere",
 )  # fmt: skip
@@ -267,7 +232,7 @@ def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
     if not any(isinstance(a, Tensor) for a in (condition, x1, x2)):
         if not (hasattr(x1, "dtype") or hasattr(x2, "dtype")):
             x1, x2 = as_array(x1), as_array(x2)
-        return np.where(condition, x1, x2)
+        return choose(condition, x1, x2)
     condition = condition.detach() if isinstance(condition, Tensor) else np.asarray(condition)
     return where_op(condition, x1, x2)
 
