@@ -46,6 +46,26 @@ def test_all_passes_off_is_bit_for_bit_the_same(name: str) -> None:
         np.testing.assert_array_equal(a, b, err_msg=f"number {i}")
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_all_passes_off_is_bit_for_bit_the_same_where_a_type_has_a_formula_of_its_own(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    U = tg.tensor(rng.standard_normal((40, 40)) / 5, dtype, requires_grad=True)
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        h = tg.ops.erf(x + states[0] @ U)
+        return h, [h]
+
+    x, h0 = rng.standard_normal((30, 4, 40)).astype(dtype), np.zeros((30, 40), dtype)
+    found = []
+    with tg.bptt.without():
+        for derive in (True, False):
+            y, _ = tg.scan(step, x, [h0], derive=derive)
+            found.append((y.numpy(), *[g.numpy() for g in tg.grad((y * y).sum(), [U])]))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert ("polyval" in str(tg.bptt_source(step, x[:, 0], [h0]))) is (dtype != "float64")
+
+
 def test_without_takes_names_of_passes() -> None:
     with tg.bptt.without("hoist"):
         need = {"regroup", "factors", "terms", "rows", "merge", "fold", "strips", "turned", "spread"}

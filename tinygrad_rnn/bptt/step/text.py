@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...core.op import OPS
+from ...ops.kernels import ERF_ABOVE, ERF_BELOW, ERF_END
 from .body import Underivable, Value
 
 Lines = list[str]
@@ -146,6 +147,12 @@ STATEMENTS: dict[str, Callable[..., Lines]] = {  # of the ops that `Statements` 
     "softsign": _written("{y}[...] = {0} / (1.0 + np.abs({0}))"),
     "silu": _written("{y}[...] = {0} * np.reciprocal(np.exp(-{0}) + 1.0)"),
     "erf": _written("{y}[...] = np.frompyfunc(math.erf, 1, 1)({0})"),
+    "erf_by_quotient": _written(  # of float32, as the engine has it
+        f"near = np.clip({{0}}.astype('float32'), {-ERF_END}, {ERF_END})",
+        f"above = np.polyval(np.float32({ERF_ABOVE}), near * near)",
+        f"below = np.polyval(np.float32({ERF_BELOW}), near * near)",
+        "{y}[...] = np.clip(near * above / below, -1.0, 1.0)",
+    ),
     "round": _written("{y}[...] = np.round({0})"),
     "copy": _written("{y}[...] = {0}"), "cast": _written("{y}[...] = {0}"),
     "where": _written("{y}[...] = np.where({0}, {1}, {2})"),

@@ -15,9 +15,9 @@ from ..step.walks import ancestors, users_of
 from .layout import Layout, Place, is_whole
 
 RESERVED = {
-    "N", "T", "X", "t", "np", "math", "one", "minus_one", "zero", "half", "top", "cache", "dtype", "forward", "list",
-    "backward", "range", "len", "map", "zip", "slice", "Y", "grads", "new_cache", "of_forward", "of_backward", "dot",
-    *UFUNCS,
+    "N", "T", "X", "t", "np", "math", "one", "minus_one", "zero", "half", "top", "near", "above", "below", "cache",
+    "dtype", "forward", "list", "backward", "range", "len", "map", "zip", "slice", "Y", "grads", "new_cache",
+    "of_forward", "of_backward", "dot", *UFUNCS,
 }  # fmt: skip
 LETTERS = "hcsuvw"  # for states without a name
 WORDS = {"add": "plus", "subtract": "minus", "multiply": "times", "divide": "over"}

@@ -89,7 +89,9 @@ def _notation(introduction: str, functions: str) -> list[str]:
     for pattern, term, meaning in NOTATION:
         for found in re.finditer(pattern, statements):
             parts = (found[0], *found.groups())
-            if words.issuperset(filter(str.isidentifier, parts[2:])):  # `dpre_f_dn` is two side by side
+            if words.issuperset(
+                [p for p in parts[2:] if p.isidentifier()]
+            ):  # `dpre_f_dn` is two side by side
                 entries[term.format(*parts)] = meaning.format(*parts)
                 break
     column = max([15, *(len(term) for term in entries if len(term) <= LONGEST_TERM)])

@@ -48,8 +48,7 @@ class Statements(Places):
                 f"{a}.astype('{v.dtype}')" if isinstance(w, Value) else a
                 for w, a in zip(v.args, args, strict=True)
             ]
-        op = "zero_minus" if v.op == "negative" and v.dtype.kind == "u" else v.op
-        lines = STATEMENTS[op](y, args, v.attrs, lead)
+        lines = STATEMENTS[_form(v)](y, args, v.attrs, lead)
         text = "\n".join(lines)
         for value, name in NUMBERS.items():
             if re.search(rf"\b{name}\b", text):
@@ -173,6 +172,13 @@ class Statements(Places):
             f"{stacked} = {right}.reshape{shape_text((*g.shape[:-2], -1, g.shape[-1]))}",
             f"{name} = np.matmul({beside}, {stacked})",
         ]
+
+
+def _form(v: Value) -> str:
+    """The op, or what it is for this type."""
+    if v.op == "erf" and v.dtype.itemsize <= 4:
+        return "erf_by_quotient"
+    return "zero_minus" if v.op == "negative" and v.dtype.kind == "u" else v.op
 
 
 def _spelled(line: str, whole: bool) -> str:
