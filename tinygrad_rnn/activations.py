@@ -14,7 +14,6 @@ from .ops import (
     hard_sigmoid,
     leaky_relu,
     log_softmax,
-    minimum,
     selu,
     sigmoid,
     silu,
@@ -83,7 +82,8 @@ def celu(x: Any, alpha: float = 1.0) -> Any:
     >>> celu(np.array([-1.0, 2.0])).round(3).tolist()
     [-0.632, 2.0]
     """
-    return where(x > 0, x, alpha * expm1(minimum(x, 0.0) / alpha))
+    above = x > 0
+    return where(above, x, alpha * expm1(where(above, 0.0, x) / alpha))
 
 
 def hard_silu(x: Any) -> Any:

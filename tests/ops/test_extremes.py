@@ -50,6 +50,23 @@ def test_huge_logits_are_finite_and_silent(name: str, dtype: str) -> None:
     assert np.isfinite(y.numpy()).all() and np.isfinite(g.numpy()).all()
 
 
+@pytest.mark.parametrize("derive", [False, True])
+@pytest.mark.parametrize(
+    "name", ["elu", "selu", "celu", "gelu", "silu", "softplus", "softsign", "mish", "relu"]
+)
+def test_slopes_at_zero_are_those_of_pytorch(name: str, derive: bool) -> None:
+    """Where nothing has been added up yet, as at the first step of zeros."""
+    functional = pytest.importorskip("torch").nn.functional
+    zeros = np.array([[0.0, -0.0]])
+    x = tg.tensor(zeros[:, None], requires_grad=True)
+    activate = getattr(tg.activations, name)
+    y, _ = tg.scan(lambda x, s, c: ((h := activate(x + s[0])), [h]), x, [np.zeros((1, 2))], derive=derive)
+    (g,) = tg.grad(y.sum(), [x])
+    other = pytest.importorskip("torch").tensor(zeros, requires_grad=True)
+    getattr(functional, name)(other).sum().backward()
+    np.testing.assert_allclose(g.numpy()[:, 0], other.grad.numpy(), rtol=1e-12)
+
+
 def test_losses_from_logits_at_the_extremes() -> None:
     loss = ops.sparse_categorical_crossentropy([1, 0], HUGE, from_logits=True)
     assert loss.tolist() == [2e4, 2e4 + np.log(2)]

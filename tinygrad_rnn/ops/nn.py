@@ -12,7 +12,7 @@ from ..core.arrays import time_major
 from ..core.op import Array
 from ..core.operands import as_array
 from ..core.record import elementwise, kernel, primitive, quiet, repeatable
-from .elementwise import clip, erf, exp, expm1, isinf, log, logical_and, minimum, where
+from .elementwise import clip, erf, exp, expm1, isinf, log, logical_and, where
 from .indexing import check_ids, is_traced, of_labels, one_hot
 from .reduce import logsumexp, sum
 from .reduce import max as amax
@@ -95,13 +95,14 @@ def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
 
 
 def elu(x: Any, alpha: float = 1.0) -> Any:
-    """x for x > 0, `alpha (eˣ − 1)` below.
+    """x for x > 0, `alpha (eˣ − 1)` else; the slope at 0 is `alpha`.
 
     >>> elu(np.array([-1.0, 2.0])).round(3).tolist()
     [-0.632, 2.0]
     """
     x = _known(x)
-    return where(x > 0, x, alpha * expm1(minimum(x, 0.0)))
+    above = x > 0
+    return where(above, x, alpha * expm1(where(above, 0.0, x)))
 
 
 def selu(x: Any) -> Any:
