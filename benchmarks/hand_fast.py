@@ -19,9 +19,11 @@ Run this file to check all gradients against PyTorch in float64.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 Array = np.ndarray[Any, Any]
 add, sub, mul, div, tanh, exp = np.add, np.subtract, np.multiply, np.divide, np.tanh, np.exp
@@ -50,13 +52,27 @@ def blocks(rows: Array, n: int) -> Array:
 def in_strips(rows: int, W: Array, out: Array) -> tuple[Any, Array, Array]:
     """What multiplies, a weight and where its product goes: the last two strip by strip of their columns if it pays."""
     inner, columns = W.shape
-    fast = np._core._multiarray_umath.__cpu_features__.get("AVX512F")  # type: ignore[attr-defined]
-    if not (
-        fast and 1 < rows <= FEW and rows * inner * STRIP <= SMALL < rows * W.size and columns % STRIP == 0
-    ):
+    packed = rows * inner * STRIP <= SMALL < rows * W.size and columns % STRIP == 0
+    if not (packed and 1 < rows <= few()):
         return np.ndarray.dot, W, out
     strips = np.ascontiguousarray(W.reshape(inner, -1, STRIP).swapaxes(0, 1))
     return np.matmul, strips, out.reshape(rows, -1, STRIP).swapaxes(0, 1)
+
+
+def few() -> int:
+    """Up to how many rows strips pay: with OpenBLAS for AVX-512, and more if it has one thread."""
+    libraries = [
+        one
+        for one in blas().info()
+        if one.get("architecture") in ("SkylakeX", "Cooperlake", "SapphireRapids")
+    ]
+    return 0 if not libraries else 32 if libraries[0]["num_threads"] == 1 else 20
+
+
+@functools.cache
+def blas() -> Any:
+    """The BLAS libraries of this process."""
+    return ThreadpoolController().select(user_api="blas")
 
 
 class Step:
@@ -152,19 +168,21 @@ class RNN(Step):
     def forward(self, K: Array, U: Array, b: Array) -> None:
         W, z = self.W, self.z
         np.concatenate([U, b[None], K], out=W)
+        product, W, out = in_strips(self.N, W, z)
         for row, h in self.steps:
-            row.dot(W, z)
+            product(row, W, out)
             tanh(z, h)
 
     def backward(self, K: Array, U: Array, b: Array) -> list[Array]:
-        dh, back, UT = self.dh, self.back, self.turned(U)
+        dh, back = self.dh, self.back
+        product, UT, out = in_strips(self.N, self.turned(U), back)
         for h, slope, steps in self.plan:
             mul(h, h, slope)
             sub(self.one, slope, slope)
             for dy, slope_t, dz in steps:
                 add(back, dy, dh)
                 mul(dh, slope_t, dz)
-                dz.dot(UT, back)
+                product(dz, UT, out)
         dW = self.flat[: -self.N].T @ self.dz.reshape(-1, self.H)
         return [dW[self.H + 1 :], dW[: self.H], dW[self.H]]
 
@@ -283,8 +301,9 @@ class GRU(Step):
         P[0], P[1:] = b[0, 2 * H :], K[:, 2 * H :]
         np.matmul(self.flat[: -self.N, H:], P, out=self.x.reshape(-1, H))
         gates = blocks(z, 2)
+        product, W, out = in_strips(self.N, W, z)
         for row, h_one, u, zr, r, x, n, h_before, change, z_t, h in self.steps:
-            row.dot(W, z)
+            product(row, W, out)
             h_one.dot(V, u)
             tanh(gates, zr)
             mul(zr, half, zr)
@@ -297,7 +316,8 @@ class GRU(Step):
             add(scratch, n, h)
 
     def backward(self, K: Array, U: Array, b: Array) -> list[Array]:
-        dh, back, one, UT, H = self.dh, self.back, self.one, self.turned(U), self.H
+        dh, back, one, H = self.dh, self.back, self.one, self.H
+        product, UT, out = in_strips(self.N, self.turned(U), back)
         dh.fill(0)
         for G, u, change, factors, scratch, steps in self.plan:
             z, r, n = G.swapaxes(0, 1)
@@ -316,7 +336,7 @@ class GRU(Step):
                 add(dh, back, dh)
                 add(dh, dy, dh)
                 mul(dh, factors_t, dz)
-                dz_u.dot(UT, back)
+                product(dz_u, UT, out)
                 mul(dh, z_t, dh)
         rows, dz = self.flat[: -self.N], self.dz.reshape(-1, 4 * H)
         dU = rows[:, : H + 1].T @ dz[:, H:]  # z, r, n

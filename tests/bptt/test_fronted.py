@@ -75,7 +75,7 @@ def test_the_sizes_for_which_it_is_done(
 ) -> None:
     made: list[Any] = []
     turned = fronted._turned
-    monkeypatch.setattr(strips, "has_avx512", lambda: False)  # with strips it would not be
+    monkeypatch.setattr(strips, "takes_small_matrices_as_they_are", lambda: False)  # else in strips
     monkeypatch.setattr(fronted, "_turned", lambda v: made.append(v) or turned(v))
     monkeypatch.setattr(derived, "_plans", OrderedDict())
     u = tg.Variable(RNG.standard_normal((units, gates * units)).astype("float32") / units)

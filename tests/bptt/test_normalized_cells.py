@@ -145,7 +145,7 @@ def test_the_factor_of_gates_goes_into_the_gain_of_a_normalization(
     kinds: str, fast_tanh: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In float32, the only type for which ½ is used; the order of gates stays as it is."""
-    monkeypatch.setattr("tinygrad_rnn.bptt.passes.gates.has_avx512", lambda: fast_tanh)
+    monkeypatch.setattr("tinygrad_rnn.bptt.passes.gates._has_fast_tanh", lambda: fast_tanh)
     held = {
         n: tg.Variable(w.numpy().astype("float32"), name=n)
         for n, w in weights(U=(4, 16), gain=(16,), shift=(16,)).items()

@@ -257,7 +257,7 @@ def test_a_lone_gate_has_its_sign_in_the_weights(
     name: str, fast_tanh: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also in those of its peephole. In float64 whatever the processor does well in float32."""
-    monkeypatch.setattr("tinygrad_rnn.bptt.passes.gates.has_avx512", lambda: fast_tanh)
+    monkeypatch.setattr("tinygrad_rnn.bptt.passes.gates._has_fast_tanh", lambda: fast_tanh)
     p = problem(name, 2, 3)
     text = str(tg.bptt_source(p.step, p.xs[0][:, 0], p.states, p.constants))
     assert "minus_one" not in text.partition("def backward(")[0]
@@ -334,7 +334,7 @@ def test_gates_of_two_sums_are_activated_in_blocks_with_their_factor_in_the_weig
     fast_tanh: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`split(sigmoid(x_gates + u_gates))`, both of them columns of a product that holds more."""
-    monkeypatch.setattr("tinygrad_rnn.bptt.passes.gates.has_avx512", lambda: fast_tanh)
+    monkeypatch.setattr("tinygrad_rnn.bptt.passes.gates._has_fast_tanh", lambda: fast_tanh)
     forward, rest = gru_source()
     scale = "0.5" if fast_tanh else "-1.0"
     for weight in ("kernel", r"bias\[0\]", "weights"):  # the columns of the candidate stay as they are

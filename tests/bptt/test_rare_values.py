@@ -203,7 +203,7 @@ def test_a_sigmoid_near_zero_has_all_its_digits(
     read: Any, several: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where tanh is the faster function, it may not stand for a sigmoid that is read like that."""
-    monkeypatch.setattr(gates, "has_avx512", lambda: True)
+    monkeypatch.setattr(gates, "_has_fast_tanh", lambda: True)
     w = np.tile(W, (1, 3 if several else 1)).astype("float32")
 
     def values(derive: bool, x: Any) -> Any:

@@ -20,7 +20,7 @@ X = RNG.standard_normal((2, 5, 3))
 @pytest.fixture(autouse=True)
 def fast_tanh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Here tanh is the faster function, whatever the processor."""
-    monkeypatch.setattr(gates, "has_avx512", lambda: True)
+    monkeypatch.setattr(gates, "_has_fast_tanh", lambda: True)
     monkeypatch.setattr(derived, "_plans", OrderedDict())
 
 

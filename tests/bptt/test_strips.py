@@ -11,9 +11,10 @@ import pytest
 from bptt.problems import Result, agree, close, every_cell, problem
 from bptt.test_passes import loop_of
 from bptt.test_rows import source
+from threadpoolctl import threadpool_limits
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import layers, ops
+from tinygrad_rnn import blas, layers, ops
 from tinygrad_rnn.bptt import derived
 from tinygrad_rnn.bptt.passes import strips
 
@@ -72,8 +73,21 @@ def test_a_product_that_is_kept_for_all_steps_and_one_that_is_a_state(everywhere
 def test_the_sizes_for_which_it_is_done(
     rows: int, inner: int, columns: int, wide: int, fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(strips, "has_avx512", lambda: fast)
+    monkeypatch.setattr(strips, "takes_small_matrices_as_they_are", lambda: fast)
+    monkeypatch.setattr(strips, "threads", lambda: 2)
     assert strips.width(rows, inner, columns) == (wide if fast else 0)
+
+
+def test_one_thread_packs_for_more_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strips, "takes_small_matrices_as_they_are", lambda: True)
+    for threads, wide in ((1, 64), (2, 0)):
+        monkeypatch.setattr(strips, "threads", lambda n=threads: n)
+        assert [strips.width(rows, 257, 256) for rows in (20, 21, 32, 33)] == [64, wide, wide, 0]
+
+
+def test_the_number_of_threads_is_that_of_now() -> None:
+    with threadpool_limits(1, user_api="blas"):
+        assert blas.threads() == 1
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -82,7 +96,7 @@ def test_layers_of_a_size_for_which_it_is_done(
     make: Any, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three calls, with other weights each time."""
-    monkeypatch.setattr(strips, "has_avx512", lambda: True)
+    monkeypatch.setattr(strips, "takes_small_matrices_as_they_are", lambda: True)
     monkeypatch.setattr(derived, "_plans", OrderedDict())
     layer = make(320, return_sequences=True, dtype=dtype)
     xs = RNG.standard_normal((3, 12, 3, 5)).astype(dtype)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from weakref import WeakSet
 
+from ..blas import libraries
 from ..locks import new_lock
 
 # A product with a matrix of this many elements takes about as long on one core as handing it to two. Below,
@@ -29,7 +29,7 @@ class OneThread:
         with _lock:
             _holding.add(self)
             if not _limits:
-                _limits.append(_controller().limit(limits=1, user_api="blas"))
+                _limits.append(libraries().limit(limits=1))
 
     def __exit__(self, *_: object) -> None:
         with _lock:
@@ -41,14 +41,6 @@ class OneThread:
 _holding: WeakSet[OneThread] = (
     WeakSet()
 )  # a block that was interrupted while it began is not among them for long
-
-
-@functools.cache
-def _controller() -> Any:
-    """The BLAS libraries; to find them takes as long as a small model's prediction."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
 
 
 def _restore() -> None:

@@ -14,7 +14,13 @@ from ..step.body import Body, Made, Value
 from ..step.walks import dependents, in_order, inductive, only_user
 from .folding import Folding
 from .lerp import BOUNDED
-from .processor import has_avx512
+
+
+def _has_fast_tanh() -> bool:
+    """Whether tanh costs less than the exponential, division and two additions of a sigmoid: with AVX-512."""
+    core: Any = np._core  # type: ignore[attr-defined]
+    return bool(getattr(core._multiarray_umath, "__cpu_features__", {}).get("AVX512F"))
+
 
 # ½ + ½ tanh(½ z) has no digits of a small sigmoid: these ops show it, products with what may be large, too, and
 # those hand it on.
@@ -103,7 +109,7 @@ def merge(body: Body, adjoint: Adjoint, folded: bool) -> None:
 
 def _by_tanh(gate: Value, exact: set[Value]) -> bool:
     """Whether a sigmoid is to be written as a tanh."""
-    return gate.dtype == np.float32 and has_avx512() and gate not in exact
+    return gate.dtype == np.float32 and _has_fast_tanh() and gate not in exact
 
 
 def _negated(gate: Value, folding: Folding, exact: set[Value]) -> list[Value]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ...blas import takes_small_matrices_as_they_are, threads
 from ..step.body import Value
 from ..step.schedule import Program, Regions, copy_before
-from .processor import has_avx512
 
 # With AVX-512, OpenBLAS multiplies matrices of up to 100³ multiplications as they lie in memory. Larger ones it packs
 # first, the weight at every step again, for which a few rows do not pay. Strips of 64 columns took, in parts of the
@@ -12,7 +12,7 @@ from .processor import has_avx512
 # 0.60; (8, 1024, 256) 0.34, 0.66; (16, 128, 512) 0.58, 0.71; (16, 194, 512) 0.64, 0.77; (16, 512, 256) 0.57, 0.71;
 # (20, 194, 512) 0.81, 0.79; (20, 385, 1024) 0.67; of 100 columns (8, 300, 600) 0.69, (16, 230, 500) 0.88. Outside:
 # (16, 1024, 1024) 0.96; (32, 257, 256) 0.81, 1.06; (32, 385, 1024) 0.78, 1.18. With AVX2 nothing is gained.
-ROWS = 2, 20
+FEW, FEW_FOR_ONE_THREAD = 20, 32  # rows
 MOST = 100**3
 WIDTHS = 64, 80, 100
 
@@ -24,7 +24,9 @@ def strips(program: Program) -> None:
 
 def width(rows: int, inner: int, columns: int) -> int:
     """How many columns a strip has; 0 if the product is better made at once."""
-    if not (has_avx512() and ROWS[0] <= rows <= ROWS[1] and rows * inner * columns > MOST):
+    if not 1 < rows <= FEW_FOR_ONE_THREAD or rows * inner * columns <= MOST:
+        return 0
+    if not takes_small_matrices_as_they_are() or (rows > FEW and threads() > 1):
         return 0
     return next((w for w in WIDTHS if columns % w == 0 and rows * inner * w <= MOST), 0)
 
