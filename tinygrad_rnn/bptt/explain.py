@@ -144,9 +144,8 @@ def explain(
 
 
 def _sentence(function: Callable[..., Any] | None) -> str:
-    return (
-        (getattr(function, "__doc__", "") or "").strip().partition("\n")[0]
-    )  # there is none under `python -OO`
+    text = getattr(function, "__doc__", None) or ""  # there is none under `python -OO`
+    return text.strip().partition("\n")[0]
 
 
 def calls_in_loops(text: str) -> tuple[int, int]:

@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 
 OF_A_PLAN = 4  # sets of buffers of one structure, of whatever lengths
-OF_ALL, BYTES = (
-    16,
-    2**28,
-)  # of more sets than that, or when a new one is made, all have no more than so many bytes
+OF_ALL, BYTES = 16, 2**28  # of more sets than that, or beside a new one, all have no more than so many bytes
 LENGTHS = 1000  # of which a plan knows the size of a set
 OFTEN = 1024  # sets given back, after which all that wait are looked at, though they should be small
 

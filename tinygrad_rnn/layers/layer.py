@@ -25,9 +25,8 @@ from .tracking import Tracked, building, check_size
 
 name_counts: Counter[str] = Counter()
 _with_losses: WeakSet[Layer] = WeakSet()  # layers that hold penalties: mostly there are none to look for
-_arguments: WeakKeyDictionary[Any, frozenset[str]] = (
-    WeakKeyDictionary()
-)  # of each `call`, which may hold anything
+# Of each `call`, which may hold anything.
+_arguments: WeakKeyDictionary[Any, frozenset[str]] = WeakKeyDictionary()
 _one_at_a_time = new_lock()  # builds: two threads may call a new layer
 
 

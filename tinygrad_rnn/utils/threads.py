@@ -38,9 +38,8 @@ class OneThread:
                 _restore()
 
 
-_holding: WeakSet[OneThread] = (
-    WeakSet()
-)  # a block that was interrupted while it began is not among them for long
+# A block that was interrupted while it began is not among them for long.
+_holding: WeakSet[OneThread] = WeakSet()
 
 
 def _restore() -> None:

@@ -13,9 +13,7 @@ from .kinds import library
 from .reached import content, foreign, modules, names_in
 
 DEPTH = 3  # attributes of attributes, and functions of functions
-BARE = frozenset(
-    (int, float, complex, bytes, list, tuple, dict, set, frozenset)
-)  # of which the type is enough
+BARE = {int, float, complex, bytes, list, tuple, dict, set, frozenset}  # of which the type is enough
 
 
 def kind_of(step: Any) -> Any:

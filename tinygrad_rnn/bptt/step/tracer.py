@@ -31,9 +31,8 @@ class Tracer(Monitor):
     def __init__(self, naming: bool = False) -> None:
         self.body = Body([], [])
         self.known: dict[int, Value] = {}
-        self.variables: dict[
-            int, Value
-        ] = {}  # by their own identity: what is assigned to them is another array
+        # Variables by their own identity: what is assigned to them is another array
+        self.variables: dict[int, Value] = {}
         self.kept: list[Any] = []  # so that no array's identity is used again
         self.start = tick()
         self.names: dict[int, tuple[int, str]] = {}
@@ -72,10 +71,8 @@ class Tracer(Monitor):
         else:
             return a.item() if isinstance(a, (np.ndarray, np.generic)) else a
         value = self.known.get(id(data))
-        if (
-            value is None and (value := self.variables.get(id(a))) is not None
-        ):  # another thread moved it meanwhile
-            self.bind(data, value, a)
+        if value is None and id(a) in self.variables:  # another thread moved it meanwhile
+            value = self.bind(data, self.variables[id(a)], a)
         if value is None or self._asks_later(value, a):
             return self._constant(a, data)
         if not self.deriving:
