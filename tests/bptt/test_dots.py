@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ from bptt.problems import close
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
+from tinygrad_rnn.bptt import derived
+from tinygrad_rnn.bptt.writing import statements
 
 N, ROWS, COLUMNS = 3, 4, 5
-SUMS: dict[
-    str, Any
-] = {  # of a memory m with a column v, a row k, a weight w as large as one matrix, and r as a row
+# Of a memory m with a column v, a row k, a weight w as large as one matrix, and r as a row.
+SUMS: dict[str, Any] = {
     "by_row": lambda m, v, k, w, r: ops.sum(m * k[:, None, :], axis=2),
     "by_row_that_stays": lambda m, v, k, w, r: ops.sum(k[:, None, :] * m, axis=-1, keepdims=True)[:, :, 0],
     "by_column": lambda m, v, k, w, r: ops.sum(m * v[:, :, None], axis=1),
@@ -75,3 +77,14 @@ def test_a_column_with_a_row_adds_nothing_up(name: str) -> None:
 def test_a_column_with_a_row_in_the_step() -> None:
     text = run(PRODUCTS["outer"], True)[1]
     assert "np.matmul(" not in text.partition("def backward(")[0]
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_many_columns_with_rows_are_left_to_einsum(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(derived, "_plans", OrderedDict())
+    monkeypatch.setattr(statements, "MANY", N * ROWS * COLUMNS)
+    found, text = run(PRODUCTS[name], True)
+    assert text.count('np.einsum("...ij,...jk->...ik", ') == 1
+    close(found, run(PRODUCTS[name], False)[0])
+    monkeypatch.setattr(statements, "MANY", N * ROWS * COLUMNS + 1)
+    assert "np.einsum(" not in run(PRODUCTS[name], True)[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -10,6 +11,8 @@ from ..step.body import Underivable, Value
 from ..step.text import STATEMENTS, elementwise, is_view, number, shape_text, view_text
 from .places import NUMBERS, Places, cuts_rows, index_in
 
+# Elements from which on einsum multiplies columns with rows in 0.5 to 0.8 of the time: it takes one row at a time.
+MANY = 2**14
 AXES = "tnijklmopqrsuvwxyz"  # of a contraction: time, examples, and the others
 
 
@@ -127,7 +130,9 @@ class Statements(Places):
             x = f"{a[0]}.reshape({rows}, {left.shape[-1]})"
             return [f"np.matmul({x}, {a[1]}, out={y}.reshape({rows}, {right.shape[1]}))"]
         if left.shape[-1] == 1 and len(v.shape) > 2:  # columns with rows, without a call of BLAS for each
-            return [f"multiply({a[0]}, {a[1]}, out={y})"]
+            if math.prod(v.shape) < MANY:
+                return [f"multiply({a[0]}, {a[1]}, out={y})"]
+            return [f'np.einsum("...ij,...jk->...ik", {a[0]}, {a[1]}, out={y})']
         two = len(left.shape) == len(right.shape) == 2 and inside and contiguous and v.dtype.kind == "f"
         return [f"{'dot' if two else 'np.matmul'}({a[0]}, {a[1]}, out={y})"]
 
