@@ -18,7 +18,7 @@ from .text import batchable, is_view
 from .walks import ancestors, dependents, in_order
 
 IN_CACHE = 2**13  # elements of a step from which on its factors are computed in the loop
-LARGE = 8  # a value this many times larger than inputs and states is not kept for all steps
+LARGE = 8  # a value this many times larger than inputs, outputs and kept states is not kept for all steps
 
 
 @dataclass
@@ -48,13 +48,14 @@ class Program:
 
 def program(body: Body, adjoint: Adjoint, hoist: bool, deferred: bool) -> Program:
     """Run before the loop, for all steps at once, what does not depend on the carry; then what it does not need."""
-    limit = largest(body)
+    keeping = bool(adjoint.values)
+    limit = largest(body, keeping)
     once = set(body.constants)
     known = {*body.inputs, *body.values}
     reads = [a for v in adjoint.values for a in v.inputs] + adjoint.ends
     read = ancestors([*body.ends, *[a for a in reads if a in known]])
     values = [v for v in body.values if v in read]
-    sort = partial(_regions, once=once, hoist=hoist, limit=limit)
+    sort = partial(_regions, once=once, hoist=hoist, limit=limit, keeping=keeping)
     forward = sort(values, body.xs, body.states, body.new_states, deferred=False)
     saved = [c for c in adjoint.cotangents if c] + list(read - once)
     backward = sort(adjoint.values, saved, adjoint.arriving, adjoint.sent, deferred=deferred)
@@ -87,10 +88,15 @@ def _keep_carries(adjoint: Adjoint, regions: Regions) -> None:
     regions.loop = [*views, *copies.values(), *[v for v in regions.loop if v not in views]]
 
 
-def largest(body: Body) -> int:
-    """How many elements a value may have that is kept for all steps."""
-    size: int = LARGE * max([math.prod(v.shape) for v in (*body.xs, *body.states, *body.outputs)])
-    return size
+def largest(body: Body, keeping: bool = True) -> int:
+    """How many elements a value may have that is kept for all steps.
+
+    States are, if a backward pass is to come. Else what is larger than inputs and outputs stays in the loop, from the
+    size on at which a call costs little beside it.
+    """
+    states = body.states if keeping else []
+    size: int = LARGE * max([math.prod(v.shape) for v in (*body.xs, *states, *body.outputs)])
+    return size if keeping else max(size, IN_CACHE)
 
 
 def _regions(
@@ -101,6 +107,7 @@ def _regions(
     once: set[Value],
     hoist: bool,
     limit: int,
+    keeping: bool,
     deferred: bool,
 ) -> Regions:
     """Sort ops into regions. `given` are there for all steps from the beginning; `ends` are the next carries."""
@@ -135,14 +142,21 @@ def _regions(
             ready.add(v)
         elif v not in carried and ready.issuperset(v.inputs) and together(v):
             ready.add(v)
+
+    def heavy(v: Value) -> bool:
+        """Whether it reads something of the loop that is not to be kept for all steps."""
+        read = [a for a in v.inputs if (a in carried or a in carries) and a.op not in ("split", "unstack")]
+        return not keeping and any(math.prod(a.shape) > limit for a in read)
+
     inside = ancestors(ends)
     for v in values:
         follows = any(a in moved for a in v.inputs)
         if v in ready and v not in once and (follows or (v in inside and streamed(v))):
             moved.add(v)
     ready -= moved
+
     for v in reversed(values):
-        if not (v in ready or v in sums or v in inside or together(v)):
+        if not (v in ready or v in sums or v in inside or (together(v) and not heavy(v))):
             inside |= ancestors([v])
     if not deferred:
         inside |= ancestors([v for v in values if v.op == "time_sum"])
