@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -25,7 +26,9 @@ def global_state() -> Iterator[None]:
     python_state, numpy_state = random.getstate(), np.random.get_state()
     config.set_random_seed(0)
     errors = np.geterr()
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     yield
+    signal.signal(signal.SIGINT, interrupt)
     left = {
         "floatx": config.floatx(),
         "epsilon": config.epsilon(),
