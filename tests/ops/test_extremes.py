@@ -12,7 +12,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
 from tinygrad_rnn.core.arrays import choose
-from tinygrad_rnn.ops import kernels
+from tinygrad_rnn.ops import kernels, nn
 
 HUGE = np.array([[1e4, -1e4, 0.0], [-1e4, 1e4, 1e4]])
 STABLE: dict[str, Callable[[Any], Any]] = {
@@ -153,6 +153,31 @@ def test_choices_among_many_numbers_make_no_jumps(monkeypatch: pytest.MonkeyPatc
     g = tg.grad(ops.relu(x).sum(), x)
     assert float(g.sum()) == 1000.0
     assert float(tg.grad(ops.leaky_relu(x).sum(), x).sum()) == pytest.approx(1200.0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 10.0, 39.0, 41.0, 1e3])
+@pytest.mark.parametrize("known", [False, True])
+def test_cross_entropies_of_small_and_large_logits(
+    known: bool, scale: float, dtype: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right to the last digits of 1, or of a larger loss; `known` labels are the largest."""
+    x = (scale * rng.uniform(-1, 1, (3, 50, 9))).astype(dtype)
+    x[0, 0], x[1, 1] = scale, [-scale] * 8 + [scale]
+    ids = x.argmax(axis=-1) if known else rng.integers(0, 9, (3, 50))
+    wide = x.astype(np.longdouble)
+    e = np.exp(wide - wide.max(axis=-1, keepdims=True))
+    total, hot = e.sum(axis=-1), np.eye(9)[ids]
+    want = np.log(total) + wide.max(axis=-1) - (wide * hot).sum(axis=-1)
+    ulp = np.finfo(dtype).eps * np.maximum(1.0, want.astype(float))
+    slope = (e / total[..., None] - hot).astype(float)
+    for moderate in (nn.MODERATE, -1):
+        monkeypatch.setattr(nn, "MODERATE", moderate)
+        t = tg.tensor(x, dtype, requires_grad=True)
+        loss = ops.sparse_categorical_crossentropy(ids, t, from_logits=True)
+        assert loss.dtype == dtype and np.all(np.abs(loss.numpy() - want) <= 8 * ulp)
+        (g,) = tg.grad(loss.sum(), [t])
+        np.testing.assert_allclose(g.numpy(), slope, rtol=0, atol=8 * np.finfo(dtype).eps)
 
 
 def test_reductions_over_nothing() -> None:
