@@ -52,6 +52,7 @@ NOTATION = (  # what has to be explained: a pattern that finds it, the term and 
     ),
     (r"\b(?:all_)?((\w+?)_blocks)\b", "{1}", "{2} seen gate by gate: (gates, batch, units)"),
     (r"\bcolumns\b", "columns", "(units, batch): a product with the weight in front, which is faster here"),
+    (r"= np\.ones\(", "np.ones(…) @", "adds up over steps and examples: the sum that BLAS makes fastest"),
     (r"out=", "out=", "where a result goes, often over what has just been read"),
     (r"\b(?:all_)?d(pre_(\w+?))(?:_by_d\w+)?\b", "{1}", "what {2} is the activation of"),
     (r"\b(?:all_)?((d\w+?)_by_(?!\2\b)(d\w+))\b", "{1}", "the factor of {3} in {2}"),

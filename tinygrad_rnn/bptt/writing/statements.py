@@ -13,6 +13,9 @@ from .places import NUMBERS, Places, cuts_rows, index_in
 
 # Elements from which on einsum multiplies columns with rows in 0.5 to 0.8 of the time: it takes one row at a time.
 MANY = 2**14
+WIDE = (
+    2**10
+)  # and elements of a step from which on a sum over steps and examples takes half the time as a product
 AXES = "tnijklmopqrsuvwxyz"  # of a contraction: time, examples, and the others
 
 
@@ -160,9 +163,21 @@ class Statements(Places):
             keep = f".reshape({shape_text(v.shape)})" if v.attrs["keepdims"] else ""
             a, g = map(self.whole, v.args)
             return [f'{name} {sign} np.einsum("{axes},{axes}->{stay}", {a}, {g}){keep}']
+        term = v.args[0]
+        leading = axis == (*range(len(term.shape)),) and v.shape == term.shape[-1:]
+        if leading and math.prod(term.shape) >= WIDE and self._in_one_piece(term):
+            rows = " * ".join(map(str, ("T", *term.shape[:-1])))
+            terms = self.whole(term)
+            found = f"np.ones({rows}, {terms}.dtype) @ {terms}.reshape({rows}, {term.shape[-1]})"
+            return [f"{name} {sign} {found}"]
         keep = f", keepdims=True).reshape({shape_text(v.shape)}" if v.attrs.get("keepdims") else ""
         summed = axis if "axis" in v.attrs else 0
         return [f"{name} {sign} np.add.reduce({self.whole(v.args[0])}, axis={summed}{keep})"]
+
+    def _in_one_piece(self, v: Value) -> bool:
+        """Whether all steps of a value lie one behind the other, in a type that BLAS has."""
+        place = self.place(v)
+        return place.kind == "stack" and place.contiguous and not place.long and v.dtype.char in "fd"
 
     def _products(self, v: Value, name: str) -> list[str]:
         """A sum over time of products of stacks: one product of each stack's matrices, side by side and stacked."""
