@@ -91,3 +91,20 @@ def test_a_valid_step_that_is_not_finite_is_seen() -> None:
 def test_a_mask_of_another_shape_is_still_named() -> None:
     with pytest.raises(ValueError, match=r"expected a mask of shape \(4, 6\), received \(4, 5\)"):
         layers.GRU(4)(padded(np.nan), mask=MASK[:, :5])
+
+
+def test_masking_of_what_is_no_number() -> None:
+    """Keras compares with NaN, to which nothing is equal, and masks nothing."""
+    np.testing.assert_array_equal(layers.Masking(np.nan).compute_mask(padded(np.nan)), MASK)
+    some = np.array([[[1.0, np.nan], [np.nan, np.nan]]])
+    assert layers.Masking(np.nan).compute_mask(some).tolist() == [[True, False]]
+    found = []
+    for value in (0.0, np.nan):
+        tg.utils.set_random_seed(0)
+        model = tg.Sequential([tg.Input((None, 3)), layers.Masking(value), layers.LSTM(4), layers.Dense(1)])
+        model.compile("sgd", "mse")
+        y = np.ones((4, 1), "float32")
+        found.append([model.train_on_batch(padded(value), y) for _ in range(4)])
+    assert np.isfinite(found).all() and found[0] == found[1]
+    again = tg.Sequential.from_config(model.get_config())
+    assert np.isnan(again.layers[0].mask_value)

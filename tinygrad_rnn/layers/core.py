@@ -182,7 +182,8 @@ class Lambda(Layer, MaskSource):
 class Masking(Layer, MaskSource):
     """Skip the time steps whose features all equal `mask_value`.
 
-    The layers behind get the mask `any(x != mask_value, axis=-1)`; skipped steps become 0.
+    The layers behind get the mask `any(x != mask_value, axis=-1)`; skipped steps become 0. With NaN, steps without any
+    number are skipped (in Keras none are, as NaN equals nothing).
 
     >>> Masking(9.0)(np.array([[[1.0, 9.0], [9.0, 9.0]]])).tolist()
     [[[1.0, 9.0], [0.0, 0.0]]]
@@ -213,8 +214,9 @@ class Masking(Layer, MaskSource):
 
 @followed
 def _unequal(x: Any, value: Any) -> Any:
-    """Where any feature is not `value`."""
-    return np.any(np.asarray(x) != value, axis=-1)
+    """Where any feature is not `value`, which may be NaN."""
+    array = np.asarray(x)
+    return np.any(array != value if value == value else array == array, axis=-1)
 
 
 class TimeDistributed(Layer):
