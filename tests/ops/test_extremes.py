@@ -108,6 +108,27 @@ def test_erf_of_float32_takes_no_call_for_each_element(monkeypatch: pytest.Monke
     )
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128", "int64"])
+@pytest.mark.parametrize("exponent", [3, 3.0, 4, 4.0, 5, -3])
+def test_whole_powers_are_those_of_numpy(dtype: str, exponent: Any) -> None:
+    """Also where they are products: values, types, signs, infinities and slopes."""
+    special = [np.inf, -np.inf, np.nan, -0.0, 1e30, -1e-30] if dtype[:3] != "int" else [-7, 0]
+    x = np.array([-2, -1, 1, 3, *special], dtype)
+    if dtype == "int64" and exponent == -3:
+        return
+    with np.errstate(all="ignore"):
+        want = np.power(x, exponent)
+    for found in (ops.power(x, exponent), (tg.tensor(x) ** exponent).numpy()):
+        np.testing.assert_allclose(found, want, rtol=1e-6 if dtype == "float32" else 1e-14)
+        if dtype[:3] != "com":
+            np.testing.assert_array_equal(np.signbit(found), np.signbit(want))
+    assert ops.power(x, exponent).dtype == want.dtype
+    if dtype[:5] == "float":
+        t = tg.tensor(x[:4], requires_grad=True)
+        slope = float(exponent) * x[:4].astype(float) ** (float(exponent) - 1)
+        np.testing.assert_allclose(tg.grad((t**exponent).sum(), t), slope, rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_choices_among_many_numbers(dtype: str, rng: np.random.Generator) -> None:
     a, b = rng.standard_normal((2, 40, 50)).astype(dtype)

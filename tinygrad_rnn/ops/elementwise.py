@@ -57,9 +57,9 @@ divide = elementwise(
     reads="1y", numpy=np.divide, doc="y = a / b;  ∂a = g / b,  ∂b = −g · y / b",
 )  # fmt: skip
 negative = elementwise("negative", np.negative, lambda g, y, x: -g, reads="", doc="y = −x;  ∂x = −g")
-power = elementwise(
-    "power", quiet(np.power),
-    lambda g, y, a, b: no_leak(g, where(b == 0, 0.0, g * b * a ** where(b == 0, 1, b - 1))),
+power: Any = elementwise(
+    "power", kernel(quiet(kernels.power)),
+    lambda g, y, a, b: no_leak(g, where(b == 0, 0.0, g * b * power(a, where(b == 0, 1, b - 1)))),
     lambda g, y, a, b: no_leak(g, g * where(a == 0, 0.0, y * log(where(a == 0, 1, a)))),
     reads="xy", numpy=np.power, doc="y = a ** b;  ∂a = g · b · a ** (b − 1),  ∂b = g · y · log a",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The kernel of `erf`, which NumPy has not."""
+"""The kernels of `power`, for which NumPy can take very long, and of `erf`, which it has not."""
 
 from __future__ import annotations
 
@@ -8,6 +8,21 @@ from typing import Any
 import numpy as np
 
 from ..core.op import Array
+
+
+def power(a: Any, b: Any) -> Any:
+    """`np.power`, but a³ and a⁴ as products: with AVX-512 it takes a hundred times as long for negative numbers.
+
+    >>> power(np.array([-2.0]), 3).tolist(), power(np.array([-2.0]), 4).tolist()
+    ([-8.0], [16.0])
+    """
+    if np.ndim(b) or b not in (3, 4) or type(a) is not np.ndarray or a.dtype.kind not in "fc":
+        return np.power(a, b)
+    if np.result_type(a, b) != a.dtype:
+        return np.power(a, b)
+    square = a * a
+    return square * (a if b == 3 else square)
+
 
 _erf_of_each = np.frompyfunc(math.erf, 1, 1)
 # Of float32: erf x / x as a quotient of polynomials in x², the highest coefficient first (Eigen's and XLA's).

@@ -141,6 +141,8 @@ STATEMENTS: dict[str, Callable[..., Lines]] = {  # of the ops that `Statements` 
     ),
     "half_plus_half": _written("multiply({0}, half, out={y})", "add({y}, half, out={y})"),
     "fold": _fold, "strips": _strips,
+    "third_power": _written("multiply({0} * {0}, {0}, out={y})"),
+    "fourth_power": _written("multiply({0}, {0}, out={y})", "multiply({y}, {y}, out={y})"),
     "relu": _written("maximum({0}, zero, out={y})"),
     "rsqrt": _written("sqrt({0}, out={y})", "divide(one, {y}, out={y})"),
     "softplus": _written("{y}[...] = np.maximum({0}, 0) + np.log1p(np.exp(-np.abs({0})))"),

@@ -195,7 +195,9 @@ class Statements(Places):
 
 
 def _form(v: Value) -> str:
-    """The op, or what it is for this type."""
+    """The op, or what it is for this type or number."""
+    if v.op == "power" and v.dtype.kind in "fc" and [a.dtype for a in v.inputs] == [v.dtype]:
+        return {3.0: "third_power", 4.0: "fourth_power"}.get(v.args[1], v.op)
     if v.op == "erf" and v.dtype.itemsize <= 4:
         return "erf_by_quotient"
     return "zero_minus" if v.op == "negative" and v.dtype.kind == "u" else v.op
