@@ -36,7 +36,7 @@ def assert_same(before: Any, after: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("fail_at", [None, 1, 2, 4, 9, 30])
+@pytest.mark.parametrize("fail_at", [None, 1, 2, 4, 9, 25])
 @pytest.mark.parametrize("order", [1, 2])
 def test_everything_is_restored(dtype: Any, fail_at: int | None, order: int) -> None:
     rnn = Rnn(3, steps=4, dtype=dtype)
@@ -52,7 +52,7 @@ def test_everything_is_restored(dtype: Any, fail_at: int | None, order: int) -> 
         calls += 1
         np.seterr(under="warn" if before[5]["under"] == "ignore" else "ignore")
         np.random.random(), random.random(), config.generator(None).random()
-        if calls == fail_at:
+        if fail_at is not None and calls >= fail_at:  # complex steps that raise give way to real ones
             raise KeyError("on the way")
         if tensors[0].grad is not None:
             tensors[0].grad[...] = 7.0
