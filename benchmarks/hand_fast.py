@@ -19,11 +19,11 @@ Run this file to check all gradients against PyTorch in float64.
 
 from __future__ import annotations
 
-import functools
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
+
+from tinygrad_rnn.blas import takes_small_matrices_as_they_are, threads
 
 Array = np.ndarray[Any, Any]
 add, sub, mul, div, tanh, exp = np.add, np.subtract, np.multiply, np.divide, np.tanh, np.exp
@@ -60,19 +60,8 @@ def in_strips(rows: int, W: Array, out: Array) -> tuple[Any, Array, Array]:
 
 
 def few() -> int:
-    """Up to how many rows strips pay: with OpenBLAS for AVX-512, and more if it has one thread."""
-    libraries = [
-        one
-        for one in blas().info()
-        if one.get("architecture") in ("SkylakeX", "Cooperlake", "SapphireRapids")
-    ]
-    return 0 if not libraries else 32 if libraries[0]["num_threads"] == 1 else 20
-
-
-@functools.cache
-def blas() -> Any:
-    """The BLAS libraries of this process."""
-    return ThreadpoolController().select(user_api="blas")
+    """Up to how many rows strips pay: more if BLAS has one thread."""
+    return 0 if not takes_small_matrices_as_they_are() else 32 if threads() == 1 else 20
 
 
 class Step:
