@@ -131,6 +131,16 @@ def zeros_for_none(found: Any, leaves: Any) -> list[Any]:
     return [tg.tensor(np.zeros(leaf.shape, leaf.dtype)) if g is None else g for g, leaf in pairs]
 
 
+def layer_agrees(layer: Any, x: Any, rtol: float = 1e-12) -> None:
+    """A layer's outputs and the gradients of its weights: derived equal to unrolled."""
+    found = []
+    for mode in (tg.derived, tg.unrolled):
+        with mode():
+            y = layer(x)
+            found.append([y, *tg.grad((y * y).sum(), layer.trainable_weights)])
+    close(*found, rtol=rtol)
+
+
 def close(got: list[Any], want: list[Any], rtol: float = 1e-12) -> None:
     """Relative to the largest element of everything compared."""
     found, right = [np.asarray(g) for g in got], [np.asarray(w) for w in want]

@@ -211,3 +211,25 @@ def test_values_go_after_their_last_use() -> None:
         assert isinstance(result, Value) and alive[-5:] == [0, 1, 1, 1, 1]
         del result
     assert Value.alive == 0
+
+
+def test_a_slope_recorded_at_moderate_logits_holds_for_large_ones() -> None:
+    """A penalty on the gradient of a cross-entropy, whose ops depend on the size of the logits."""
+    scale, ids = tg.Variable(np.ones(3)), np.array([0, 2])
+
+    def function(x: Any) -> Any:
+        y = x * scale
+        loss = ops.sum(ops.sparse_categorical_crossentropy(ids, y, from_logits=True))
+        (slope,) = tg.grad(loss, [y], create_graph=True)
+        return [ops.sum(slope * slope), slope]
+
+    x = RNG.standard_normal((2, 3))
+    recording = recorded(function, [x], [scale])
+    assert recording
+    for batch in (x, 1e4 * x):
+        (penalty, slope), found = recording([batch])
+        want = function(Tensor(batch, None))
+        assert np.isfinite(slope).all()
+        np.testing.assert_allclose(slope, want[1].numpy(), rtol=1e-12, atol=1e-15)
+        (gradient,) = tg.grad(want[0], [scale])
+        np.testing.assert_allclose(found[scale._node], gradient.numpy(), rtol=1e-10, atol=1e-14)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bptt.problems import Result, agree, close, every_cell, problem
+from bptt.problems import Result, agree, close, every_cell, layer_agrees, problem
 from bptt.test_passes import loop_of
 from bptt.test_rows import source
 from threadpoolctl import threadpool_limits
@@ -78,7 +78,7 @@ def test_the_sizes_for_which_it_is_done(
     assert strips.width(rows, inner, columns) == (wide if fast else 0)
 
 
-def test_one_thread_packs_for_more_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_thread_has_strips_for_more_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strips, "takes_small_matrices_as_they_are", lambda: True)
     for threads, wide in ((1, 64), (2, 0)):
         monkeypatch.setattr(strips, "threads", lambda n=threads: n)
@@ -102,12 +102,7 @@ def test_layers_of_a_size_for_which_it_is_done(
     xs = RNG.standard_normal((3, 12, 3, 5)).astype(dtype)
     layer(xs[0])
     for x in xs:
-        found = []
-        for mode in (tg.derived, tg.unrolled):
-            with mode():
-                y = layer(x)
-                found.append([y, *tg.grad((y * y).sum(), layer.trainable_weights)])
-        close(*found, rtol=1e-12 if dtype == "float64" else 2e-5)
+        layer_agrees(layer, x, rtol=1e-12 if dtype == "float64" else 2e-5)
         layer.set_weights([0.9 * w for w in layer.get_weights()])
     assert all("strips" in plan.built.text for plan in derived._plans.values())
 

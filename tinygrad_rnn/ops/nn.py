@@ -241,8 +241,9 @@ def _sparse_xent_vjp(g: Any, y: Any, x: Any, ids: Array, kept: Any = None) -> An
     hot = np.zeros(rows.shape, x.dtype)
     hot[np.arange(ids.size), np.asarray(ids).reshape(-1)] = 1
     monitor = mode().monitor
-    known = monitor is None or not monitor.tracing  # while a step is traced, values stand for any others
-    moderate = known and _are_moderate(getattr(rows, "_data", rows))
+    # what is traced or recorded will run on other values
+    once = monitor is None or not (monitor.tracing or monitor.recording)
+    moderate = once and _are_moderate(getattr(rows, "_data", rows))
     e = exp(rows if moderate else rows - amax(rows, axis=-1, keepdims=True))
     total = e @ np.ones(rows.shape[-1], x.dtype)
     return reshape(e * expand_dims(g / total, -1) - hot * expand_dims(g, -1), x.shape)
