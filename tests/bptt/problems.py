@@ -10,7 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bptt import hard_cells, known_cells, odd_cells, op_cells, product_cells, row_cells, wiring_cells
+from bptt import (
+    gate_cells,
+    hard_cells,
+    known_cells,
+    odd_cells,
+    op_cells,
+    product_cells,
+    row_cells,
+    wiring_cells,
+)
 from bptt.cells import Cell, M
 
 import tinygrad_rnn as tg
@@ -21,7 +30,16 @@ from tinygrad_rnn.ops import convert_to_tensor
 
 FUNCTIONS: dict[str, tuple[Callable[..., Any], Cell]] = {
     f.__name__: (f, cell)
-    for module in (known_cells, wiring_cells, op_cells, row_cells, product_cells, hard_cells, odd_cells)
+    for module in (
+        known_cells,
+        wiring_cells,
+        op_cells,
+        row_cells,
+        gate_cells,
+        product_cells,
+        hard_cells,
+        odd_cells,
+    )
     for f, cell in module.CELLS.items()
 }
 every_cell = pytest.mark.parametrize("name", sorted(FUNCTIONS))

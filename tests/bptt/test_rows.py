@@ -18,23 +18,24 @@ every_row = pytest.mark.parametrize(
     "name", [f.__name__ for f in CELLS] + ["vanilla", "lstm", "gru_after", "joined"]
 )
 
-# What stands in the buffers of rows, by columns (H is 4, F is 3), and how many sums take their gradients from them.
+# What stands in the buffers of rows with states, by columns (H is 4, F is 3), and how many sums take their gradients
+# from rows, also from those of inputs alone.
 WIDTHS = {
     "row": ([8], 1),
     "row_without_bias": ([7], 1),
-    "row_without_input": ([5], 0),
+    "row_without_input": ([5], 1),
     "row_of_a_sum": ([8], 1),
     "row_with_two_biases": ([8], 1),
     "row_of_two_states_and_inputs": ([14], 1),
-    "rows_of_layers": ([8, 5], 1),
-    "row_of_several_gates": ([8], 2),
+    "rows_of_layers": ([8, 5], 2),
+    "row_of_several_gates": ([8], 1),
     "row_and_the_state_once_more": ([8], 1),
     "row_read_in_other_ways": ([8], 1),
     "row_to_the_output_alone": ([8], 1),
-    "no_row_product_read_twice": ([], 0),
-    "no_row_other_term_of_the_input": ([], 0),
+    "no_row_product_read_twice": ([], 1),
+    "no_row_other_term_of_the_input": ([], 1),
     "lstm": ([8], 1),
-    "gru_after": ([5], 0),
+    "gru_after": ([5], 1),
 }
 
 
@@ -51,15 +52,15 @@ def source(p: Problem, *off: str) -> str:
 @pytest.mark.parametrize("name", WIDTHS)
 def test_what_stands_in_a_row(name: str) -> None:
     widths, gradients = WIDTHS[name]
-    text = source(problem(name))
-    found = re.findall(r"all_rows\w* = np.empty\(\(T \+ 1, N, (\d+)\)", text)
+    text = problem(name).composed()
+    found = re.findall(r"all_rows\w* = np.empty\(\(T \+ 1, 2, (\d+)\)", text)
     assert [int(n) for n in found] == widths
     assert len(re.findall(r"dweights\w* = np.matmul\(all_rows", text)) == gradients
     assert "rows" not in source(problem(name), "rows")
 
 
 def test_a_state_of_two_sums_stands_in_the_first_row() -> None:
-    text = source(problem("no_row_state_in_two_sums"))
+    text = source(problem("no_row_state_in_two_sums"), "gather")
     assert "all_rows" in text and "all_rows_2" not in text
     loop = text.partition("for t in range(T):")[2].partition("\n\n")[0]
     assert "dot(h[t], " in loop and "dot(rows[t], weights" in loop
@@ -131,7 +132,8 @@ def test_only_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Features of the input times units, by the root of the batch; rows without inputs are not limited."""
     monkeypatch.setattr(rows, "FEATURES", 12 / 20**0.5)
     for batch, kept in ((2, False), (20, True)):
-        assert ("all_rows" in source(problem("row", batch))) is kept
+        text = problem("row", batch).composed()
+        assert ("all_rows = np.empty((T + 1, " in text) is kept and "all_rows" in text
         assert "all_rows" in source(problem("row_without_input", batch))
 
 

@@ -180,7 +180,7 @@ def without(*passes: str) -> switched:
 
     >>> with without("hoist"):
     ...     sorted(mode().passes)
-    ['factors', 'fold', 'hoist', 'merge', 'regroup', 'rows', 'spread', 'strips', 'terms', 'turned']
+    ['factors', 'fold', 'gather', 'hoist', 'merge', 'regroup', 'rows', 'spread', 'strips', 'terms', 'turned']
     """
     unknown = [p for p in passes if p not in PASSES]
     if unknown:

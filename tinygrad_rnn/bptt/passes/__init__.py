@@ -13,6 +13,7 @@ from . import (
     folding,
     fronted,
     gates,
+    gather,
     joins,
     lerp,
     pieces,
@@ -32,6 +33,7 @@ PASSES: dict[str, Any] = {  # in the order in which they are applied; each can b
     "regroup": regroup.regroup,
     "center": center.center,
     "sums": sums.sums,
+    "gather": gather.gather,
     "lerp": lerp.lerp,
     "guards": algebra.guards,
     "factors": algebra.factors,
@@ -50,4 +52,6 @@ PASSES: dict[str, Any] = {  # in the order in which they are applied; each can b
     "spread": spread.spread,
 }
 
-NEED_HOIST = frozenset(("regroup", "factors", "terms", "rows", "merge", "fold", "strips", "turned", "spread"))
+NEED_HOIST = frozenset(
+    ("regroup", "gather", "factors", "terms", "rows", "merge", "fold", "strips", "turned", "spread")
+)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..step.adjoint import Adjoint, users_in
-from ..step.body import Body, Made, Value
+from ..step.body import Body, Made, Value, equations
 from ..step.walks import dependents, in_order, inductive, only_user
 from .folding import Folding
 from .lerp import BOUNDED
@@ -245,8 +245,7 @@ class _Gates:
 
     def _eq(self, members: list[Value | None]) -> str:
         """The equations in which gates are activated."""
-        users = [self.users[p][0].eq for p in members if p is not None]
-        return ", ".join(dict.fromkeys(e for e in users if e))
+        return equations(*[self.users[p][0].eq for p in members if p is not None])
 
     def _cut(self, whole: Value, bounds: list[int], blocks: bool, split: Value | None = None) -> list[Value]:
         """Cut gates at the bounds."""
@@ -277,4 +276,4 @@ class _Gates:
 
 def _names(members: list[Value | None]) -> str:
     """The names of gates, joined."""
-    return "_".join(p.label for p in members if p is not None and p.label)
+    return "_".join(p.label.removeprefix("pre_") for p in members if p is not None and p.label)

@@ -10,6 +10,8 @@ from ..step.body import Value
 from ..step.walks import add_up, ancestors, in_order, joins_columns
 from .tidy import resolve
 
+PLAIN = {"axis": (0,), "keepdims": False}  # of a sum over steps and examples
+
 
 def pieces(adjoint: Adjoint) -> None:
     """Use gradients where they stand: `xᵀ [a | b | c] = [xᵀ [a | b] | xᵀ c]` if the loop fills `[a | b | …]`.
@@ -34,8 +36,22 @@ def pieces(adjoint: Adjoint) -> None:
             for user in users:
                 _separate(user, parts, new)
             adjoint.values.remove(matrix)
+    _sum_once(adjoint, homes, new)
     adjoint.values[:] = in_order(adjoint.values)
     resolve(adjoint)
+
+
+def _sum_once(adjoint: Adjoint, homes: dict[Value, tuple[Value, int]], new: _Maker) -> None:
+    """Let sums over steps and examples of several columns of a matrix be columns of one sum."""
+    found: dict[Value, list[Value]] = {}
+    for value in adjoint.values:
+        if value.op == "time_sum" and value.attrs == PLAIN:
+            (term,) = value.args
+            found.setdefault(homes[term][0] if term in homes else term, []).append(value)
+    for home, sums in found.items():
+        for value in [v for v in sums if v.args[0] in homes] if len(sums) > 1 else ():
+            start = homes[value.args[0]][1]
+            value.become("alias", _columns_of_sum(home, slice(start, start + value.shape[0]), value, new))
 
 
 class _Maker:
@@ -96,7 +112,7 @@ def _separable(user: Value, matrix: Value) -> bool:
         return False
     if user.op == "matmul":
         return user.args[0] is matrix and len(user.args[1].shape) == 2
-    sums = user.attrs.get("product") or user.attrs == {"axis": (0,), "keepdims": False}
+    sums = user.attrs.get("product") or user.attrs == PLAIN
     return user.op == "time_sum" and bool(sums) and user.args[-1] is matrix
 
 
@@ -110,11 +126,15 @@ def _sum_of(part: Value, left: list[Value], user: Value, new: _Maker) -> Value:
         return new("zeros", (), {}, shape, user)
     if left or part.op != "getitem" or part not in new.known.values():
         return new("time_sum", (*left, part), user.attrs, shape, user)
-    (home,) = part.args
+    return _columns_of_sum(part.args[0], part.attrs["index"][1], user, new)
+
+
+def _columns_of_sum(home: Value, columns: slice, user: Value, new: _Maker) -> Value:
+    """Some columns of the sum of a matrix over the steps."""
     sums = [v for v in new.values if (v.op, v.args, v.attrs) == ("time_sum", (home,), user.attrs)]
     whole = sums[0] if sums else new("time_sum", (home,), user.attrs, home.shape[1:], user)
     whole.label = whole.label or "sums"
-    return new("getitem", (whole,), {"index": part.attrs["index"][1]}, shape, user)
+    return new("getitem", (whole,), {"index": columns}, (columns.stop - columns.start,), user)
 
 
 def _separate(user: Value, parts: list[Value], new: _Maker) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..step.adjoint import Adjoint, users_in
 from ..step.body import Body, Made, Value, equations
-from ..step.walks import dependents, is_term
+from ..step.walks import add_up, dependents, is_term
 
 ONE = 1.0  # in a row: what the bias is multiplied with
 
@@ -24,6 +24,10 @@ FEATURES = 10_000
 # Examples up to which a state may stand in a row although the step reads it element by element, too. With rows, a GRU
 # took 0.98 of its time at batch 1 and 1.01 at 16 and 32, a minimal gated unit 1.07 at 16 and 1.04 at 32.
 FEW = 4
+
+# Features of inputs for each example up to which these stand in a row with 1 where the states do not: so many rows of
+# weights are copied at every call, and one addition per example less is needed at every step.
+PER_EXAMPLE = 8
 
 
 def rows(body: Body, adjoint: Adjoint) -> None:
@@ -43,7 +47,7 @@ def rows(body: Body, adjoint: Adjoint) -> None:
         found = _Sum(value, users, varying, set())
         if found.parts not in known:  # a state can stand in one row only
             found = _Sum(value, users, varying, {a for row in known.values() for a in row.inputs})
-        if found.fits(carried):
+        if found.fits(carried) or found.fits_without_states():
             made = [v for v in made if v not in found.replaced]
             made += found.joined(known)
     body.values = made
@@ -75,6 +79,22 @@ class _Sum:
         """States, 1, inputs, in the order in which they stand in a row."""
         states = [a for a in self.weights if a.op == "state"]
         return (*states, *[ONE] * bool(self.biases), *[a for a in self.weights if a.op == "x"])
+
+    def fits_without_states(self) -> bool:
+        """Leave the products with states where they are, if inputs and 1 are worth a row of their own.
+
+        Then one product before the loop takes the place of another one and of an addition.
+        """
+        states = [a for a in self.weights if a.op == "state"]
+        inputs = sum(a.shape[1] for a in self.weights if a.op == "x")
+        if not inputs or not self.biases or inputs > PER_EXAMPLE * self.total.shape[0]:
+            return False
+        for state in states:
+            product = next(v for v in self.replaced if v.op == "matmul" and v.args[0] is state)
+            self.replaced.remove(product)
+            self.rest.append(product)
+            del self.weights[state]
+        return True
 
     def fits(self, carried: set[Value]) -> bool:
         """Whether one product takes the place of several ops of the loop, and is faster."""
@@ -138,7 +158,8 @@ class _Sum:
         weights = new("concatenate", tuple([below[a] for a in parts]), {"axis": 0}, shape, "weights")
         product: tuple[Any, ...] = (known[parts], weights)
         if self.rest:
-            total.args = (new("matmul", product, {}, total.shape), self.rest[0])
+            terms = [new("matmul", product, {}, total.shape), *self.rest]
+            add_up(total, terms, lambda a, b: new("add", (a, b), {}, total.shape))
         else:
             total.become("matmul", *product)
         return [*made, total]
@@ -162,7 +183,7 @@ def _gradients(row: Value, values: list[Value]) -> None:
         if part in row.args:
             sums.setdefault(dz, {}).setdefault(part, []).append(value)
     for dz, found in sums.items():
-        if len(row.inputs) < 2 or any(a not in found for a in row.inputs):
+        if len(found) < 2 or any(a not in found for a in row.inputs):
             continue
         first = min(values.index(v) for same in found.values() for v in same)
         made = Made(dz.dtype, equations(*[v.eq for same in found.values() for v in same]))

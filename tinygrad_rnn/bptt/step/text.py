@@ -283,6 +283,8 @@ def batchable(value: Value, per_step: Callable[[Any], bool]) -> bool:
     op = value.op
     if op == "einsum" or op == "scatter_add":
         return False
+    if op == "rows":
+        return all(a.op != "state" for a in value.inputs)
     if op == "take":
         return not per_step(value.args[0]) and value.attrs["axis"] == 0
     if op in ("getitem", "put_back"):

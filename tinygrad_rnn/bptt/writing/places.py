@@ -59,14 +59,15 @@ class Places:
 
     def _rows(self, v: Value) -> None:
         """The buffer in which states and inputs stand side by side, with a column of ones."""
-        self.places[v] = Place(self.names.new("rows"), "stack", long=True)
+        long = any(a.op == "state" for a in v.inputs)
+        self.places[v] = Place(self.names.new("rows"), "stack", long=long)
         whole = self.places[v].whole
-        self.memory.made[whole] = self.empty(v, "T + 1")
+        self.memory.made[whole] = self.empty(v, "T + 1" if long else "T")
         for part, start, stop in columns(v):
             if not isinstance(part, Value):
                 self.memory.filled.append(f"{whole}[:, :, {start}] = {part}")
             else:
-                steps = ":-1" if part.op == "x" else ":"
+                steps = ":-1" if long and part.op == "x" else ":"
                 self.in_rows[part] = f"{whole}[{steps}, :, {start}:{stop}]"
 
     def _state_buffer(self, state: Value) -> None:

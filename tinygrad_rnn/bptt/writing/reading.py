@@ -24,6 +24,11 @@ NOTATION = (  # what has to be explained: a pattern that finds it, the term and 
         "what belongs to rows, below each other: weights of states, bias, weights of inputs",
     ),
     (
+        r"\b((\w+)_without_bias)\b",
+        "{1}",
+        "{2} without its bias: what meets another bias in a sum is added to that before the loop, see biases",
+    ),
+    (
         r"\b(?!all_)(\w+)_folded\b",
         "{0}",
         "{1}, gate by gate in the order and with the factors that activations need",
@@ -72,13 +77,29 @@ def laid_out(text: str) -> str:
     """A source with an explanation of its notation, equations' numbers in one column, and no line too long."""
     introduction, end, functions = text.partition('\n"""\n')
     text = "\n".join([introduction, *_notation(introduction, functions)]) + end + functions
-    numbered = re.compile(r"^(.*\S)  (# ∂?\(\d.*)$", re.M)
-    text = numbered.sub(lambda m: f"{m[1]:<{COMMENTS - 2}}  {m[2]}", text)
+    numbered = re.compile(r"^(.*\S)  # (∂?\(\d.*)$", re.M)
+    text = numbered.sub(lambda m: f"{m[1]:<{COMMENTS - 2}}  # {_shortened(m[2])}", text)
     text = re.sub(rf"^( *)(?=.{{{LONGEST + 1},}}$)(.*), (out=\S+\).*)$", r"\1\2,\n\1    \3", text, flags=re.M)
     equations = re.compile(rf"^    \(\d+\) .{{{WIDTH - 8},}}$", re.M)
     return equations.sub(
         lambda m: fill(m[0], WIDTH, subsequent_indent=" " * 12, break_long_words=False), text
     )
+
+
+def _shortened(numbers: str) -> str:
+    """Three and more equations that follow each other by the first and the last: `(1)–(4)`.
+
+    >>> _shortened("(1), (2), (3), (5), ∂(1), ∂(2)")
+    '(1)–(3), (5), ∂(1), ∂(2)'
+    """
+    runs: list[list[str]] = []
+    for one in numbers.split(", "):
+        follows = re.sub(r"\d+", lambda m: str(int(m[0]) - 1), one)
+        if runs and runs[-1][-1] == follows:
+            runs[-1].append(one)
+        else:
+            runs.append([one])
+    return ", ".join([f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs])
 
 
 def _notation(introduction: str, functions: str) -> list[str]:
