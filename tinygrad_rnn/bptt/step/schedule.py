@@ -163,7 +163,8 @@ def _regions(
     once |= sums
     for v in values:
         if v.op == "time_sum":
-            whole = not v.attrs.keys().isdisjoint(("product", "products", "scatter"))  # an op of its own
+            # an op of its own, or one of parts that are small enough
+            whole = not v.attrs.keys().isdisjoint(("product", "products", "scatter", "axis"))
             big = math.prod(v.args[0].shape) > limit and not whole
             (result.loop if not deferred or big else result.after).append(v)
         else:

@@ -26,7 +26,7 @@ NOTATION = (  # what has to be explained: a pattern that finds it, the term and 
     (
         r"\b((\w+)_without_bias)\b",
         "{1}",
-        "{2} without its bias: what meets another bias in a sum is added to that before the loop, see biases",
+        "{2} without its bias, which is added before the loop as far as that can be",
     ),
     (
         r"\b(?!all_)(\w+)_folded\b",
