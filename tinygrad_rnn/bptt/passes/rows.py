@@ -44,12 +44,14 @@ def rows(body: Body, adjoint: Adjoint) -> None:
     made: list[Value] = []
     for value in body.values:
         made.append(value)
-        found = _Sum(value, users, varying, set())
-        if found.parts not in known:  # a state can stand in one row only
-            found = _Sum(value, users, varying, {a for row in known.values() for a in row.inputs})
-        if found.fits(carried) or found.fits_without_states():
-            made = [v for v in made if v not in found.replaced]
-            made += found.joined(known)
+        for kinds in (("state", "x"), ("x",)):
+            found = _Sum(value, users, varying, kinds, set())
+            if found.parts not in known:  # a state or input can stand in one row only
+                found = _Sum(value, users, varying, kinds, {a for row in known.values() for a in row.inputs})
+            if found.fits(carried):
+                made = [v for v in made if v not in found.replaced]
+                made += found.joined(known)
+                break
     body.values = made
     for row in known.values():
         _gradients(row, adjoint.values)
@@ -62,6 +64,7 @@ class _Sum:
     total: Value
     users: dict[Value, list[Any]]
     varying: set[Value]
+    kinds: tuple[str, ...]  # of what may stand in a row
     taken: set[Value]  # what stands in another row
     weights: dict[Any, Value] = field(default_factory=dict)  # by what they are multiplied with
     biases: list[Value] = field(default_factory=list)
@@ -80,27 +83,13 @@ class _Sum:
         states = [a for a in self.weights if a.op == "state"]
         return (*states, *[ONE] * bool(self.biases), *[a for a in self.weights if a.op == "x"])
 
-    def fits_without_states(self) -> bool:
-        """Leave the products with states where they are, if inputs and 1 are worth a row of their own.
-
-        Then one product before the loop takes the place of another one and of an addition.
-        """
-        states = [a for a in self.weights if a.op == "state"]
-        inputs = sum(a.shape[1] for a in self.weights if a.op == "x")
-        if not inputs or not self.biases or inputs > PER_EXAMPLE * self.total.shape[0]:
-            return False
-        for state in states:
-            product = next(v for v in self.replaced if v.op == "matmul" and v.args[0] is state)
-            self.replaced.remove(product)
-            self.rest.append(product)
-            del self.weights[state]
-        return True
-
     def fits(self, carried: set[Value]) -> bool:
         """Whether one product takes the place of several ops of the loop, and is faster."""
         of_states, of_inputs = (sum(a.shape[1] for a in self.weights if a.op == op) for op in ("state", "x"))
-        if len(self.parts) < 2 or not of_states:
+        if len(self.parts) < 2:
             return False
+        if not of_states:  # the product is computed before the loop
+            return of_inputs <= PER_EXAMPLE * self.total.shape[0]
         if of_states * of_inputs > FEATURES * self.total.shape[0] ** 0.5:
             return False
         if self.total.shape[0] > FEW and any(self._read_by_parts(a) for a in self.weights if a.op == "state"):
@@ -132,7 +121,7 @@ class _Sum:
         left, right = a.args
         batch, width = self.total.shape
         return (
-            left.op in ("state", "x")
+            left.op in self.kinds
             and left not in self.taken
             and left not in self.weights
             and right not in self.varying
