@@ -89,7 +89,7 @@ class _Sum:
         if len(self.parts) < 2:
             return False
         if not of_states:  # the product is computed before the loop
-            return of_inputs <= PER_EXAMPLE * self.total.shape[0]
+            return bool(of_inputs <= PER_EXAMPLE * self.total.shape[0])
         if of_states * of_inputs > FEATURES * self.total.shape[0] ** 0.5:
             return False
         if self.total.shape[0] > FEW and any(self._read_by_parts(a) for a in self.weights if a.op == "state"):
