@@ -58,7 +58,7 @@ def test_a_bias_that_meets_another_one_is_added_before_the_loop() -> None:
     before, loop = text.partition("# inside the loop")[0], loop_of(text)
     assert "add(b[:8], bh[:8], out=both_biases)" in before
     assert "np.concatenate((both_biases, b[8:]), axis=0, out=biases)" in before
-    assert [line for line in loop if "bias" in line and "add(" in line] == [
+    assert [line for line in loop if "bias_spread" in line and "add(" in line] == [
         "add(hn_without_bias, hn_bias_spread, out=hn[t])"
     ]
 

@@ -88,12 +88,16 @@ class _Gather(Rewriting):
             self.names.setdefault((product.factor, product.weight), (label, bool(gate.biases)))
 
     def _name(self, products: list[Product], has_bias: bool) -> str:
-        """The user's name of products side by side, if they had one."""
+        """The user's name of products side by side, or their names, if they had some."""
         runs = runs_of([product.weight for product in products])
-        if len(runs) > 1 or (products[0].factor, runs[0]) not in self.names:
-            return ""
-        name, with_bias = self.names[products[0].factor, runs[0]]
-        return f"{name}_without_bias" if with_bias and not has_bias else name
+        whole = [(products[0].factor, runs[0])] if len(runs) == 1 else []
+        parts = [(product.factor, product.weight) for product in products]
+        for keys in (whole, parts):
+            found = [self.names.get(key, ("", False)) for key in keys]
+            if found and all(name for name, _ in found):
+                suffix = "_without_bias" if not has_bias and any(bias for _, bias in found) else ""
+                return "_".join([name for name, _ in found]) + suffix
+        return ""
 
     def _name_of(self, group: Group, labels: dict[Value, str]) -> str:
         """The user's name for what is cut into some gates, or what their activations are called."""
