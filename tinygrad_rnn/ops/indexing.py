@@ -19,7 +19,12 @@ from .elementwise import cast, logical_or, where
 from .shape import _axis, moveaxis, ndim, ravel, reshape, shape
 
 
-def _is_basic(index: Any) -> bool:
+def is_basic(index: Any) -> bool:
+    """Whether an index takes a view: numbers, slices, `...` and None only.
+
+    >>> is_basic((0, slice(None))), is_basic([0])
+    (True, False)
+    """
     parts = index if isinstance(index, tuple) else (index,)
     return all(p is None or p is Ellipsis or isinstance(p, (int, np.integer, slice)) for p in parts)
 
@@ -27,7 +32,7 @@ def _is_basic(index: Any) -> bool:
 @kernel
 def _put_back(g: Array, shape: tuple[int, ...], index: Any) -> Array:
     result = np.zeros(shape, g.dtype)
-    if _is_basic(index):
+    if is_basic(index):
         result[index] = g
     else:
         np.add.at(result, index, g)

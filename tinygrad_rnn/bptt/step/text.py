@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...core.op import OPS
+from ...ops.indexing import is_basic
 from ...ops.kernels import ERF_ABOVE, ERF_BELOW, ERF_END
 from .body import Underivable, Value
 
@@ -97,7 +98,7 @@ def _scatter_add(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Line
 
 def _put_back(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     index = index_text(attrs["index"], lead)
-    if basic(attrs["index"]):
+    if is_basic(attrs["index"]):
         return [f"{y}[...] = 0", f"{y}[{index}] = {a[0]}"]
     return [f"{y}[...] = 0", f"np.add.at({y}, np.s_[{index}], {a[0]})"]
 
@@ -196,18 +197,12 @@ def number(value: Any) -> str:
     return {"inf": "np.inf", "-inf": "-np.inf", "nan": "np.nan"}.get(text, text)
 
 
-def basic(index: Any) -> bool:
-    """Whether an index takes a view: numbers, slices, `...` and None only."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(p is None or p is Ellipsis or isinstance(p, (int, np.integer, slice)) for p in parts)
-
-
 def takes_all(value: Value) -> bool:
     """Whether an index takes every element, in order: it only leaves out or adds axes of length 1."""
     index = value.attrs["index"]
     parts = index if isinstance(index, tuple) else (index,)
     forwards = all(p.step is None or p.step > 0 for p in parts if isinstance(p, slice))
-    return basic(index) and forwards and math.prod(value.shape) == math.prod(value.args[0].shape)
+    return is_basic(index) and forwards and math.prod(value.shape) == math.prod(value.args[0].shape)
 
 
 def index_text(index: Any, lead: int) -> str:
@@ -275,7 +270,7 @@ def view_text(value: Value, x: str, *steps: str) -> str:
 
 def is_view(value: Value) -> bool:
     """Whether the op only looks at its argument in another way."""
-    return value.op in VIEWS and (value.op != "getitem" or basic(value.attrs["index"]))
+    return value.op in VIEWS and (value.op != "getitem" or is_basic(value.attrs["index"]))
 
 
 def batchable(value: Value, per_step: Callable[[Any], bool]) -> bool:
@@ -288,7 +283,7 @@ def batchable(value: Value, per_step: Callable[[Any], bool]) -> bool:
     if op == "take":
         return not per_step(value.args[0]) and value.attrs["axis"] == 0
     if op in ("getitem", "put_back"):
-        return basic(value.attrs["index"])
+        return is_basic(value.attrs["index"])
     if op in ("broadcast_to", "cumsum", "concatenate", "stack"):
         return all(per_step(a) for a in value.inputs) and not (
             op == "broadcast_to" and len(value.inputs[0].shape) != len(value.shape)

@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from ...ops.indexing import is_basic
 from ..step.body import Value
 from ..step.schedule import Regions
-from ..step.text import basic, index_text, is_view, shape_text
+from ..step.text import index_text, is_view, shape_text
 from .layout import Place
 from .statements import Statements
 
@@ -153,7 +154,7 @@ class Sections(Statements):
 
     def _goes_into_part(self, v: Value) -> bool:
         after = self.layout.region.get(v) == "b-after" and not self.layout.users.get(v)
-        return after and v.op == "put_back" and basic(v.attrs["index"])
+        return after and v.op == "put_back" and is_basic(v.attrs["index"])
 
     def _only_for(self, v: Value) -> bool:
         """Whether what is a statement of its own is made for one part of a gradient alone."""
