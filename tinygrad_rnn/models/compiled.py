@@ -108,11 +108,11 @@ class CompileLoss:
                 raise ValueError(f"compile: loss_weights are numbers, received {weight!r}")
         if names and len(names) > 1:  # a functional model: what does not fit is found now
             self._per_output(Outputs(names, names))
-        self.parts: list[RunningMean] = []
+        self.parts: list[RunningMean] = []  # the means of the outputs' losses, if there are several
+        self.values: list[Any] = []  # the losses of the last batch's outputs, if there are several
         self._keyed = False  # losses and outputs are dicts
         self._losses: list[Any] | None = None
         self._weights: list[Any] = []
-        self._values: list[tuple[RunningMean, Any]] = []
 
     @property
     def shown(self) -> list[RunningMean]:
@@ -168,12 +168,7 @@ class CompileLoss:
 
     def took(self, values: list[Any]) -> None:
         """Remember the losses of a batch's outputs."""
-        self._values = list(zip(self.parts, values, strict=True)) if self.parts else []
-
-    @property
-    def values(self) -> list[Any]:
-        """The losses of the last batch's outputs, if there are several."""
-        return [value for _, value in self._values]
+        self.values = values if self.parts else []
 
     @staticmethod
     def _targets(outputs: Outputs, y: Any, losses: list[Any]) -> list[Any]:
@@ -186,7 +181,7 @@ class CompileLoss:
 
     def record(self, size: int) -> None:
         """Add the losses of the last batch, of `size` examples, to the means per output."""
-        for part, value in self._values:
+        for part, value in zip(self.parts, self.values, strict=True):
             part.update_state(value, size)
 
 
