@@ -217,8 +217,7 @@ def _norm(x: Array, axis: Any, keepdims: bool) -> Any:
 
 
 def _norm_vjp(g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    shape = [1 if i in axis else n for i, n in enumerate(x.shape)]
-    g, y = reshape(g, shape), reshape(y, shape)
+    g, y = reduce.keep_axes(g, x, axis), reduce.keep_axes(y, x, axis)
     return g * x / where(y == 0, 1, y)
 
 
@@ -243,7 +242,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         y = reduce.max(reduce.sum(absolute(x), axis=added, keepdims=True), axis=axes, keepdims=True)
         return y if keepdims else reshape(y, [n for i, n in enumerate(x.shape) if i not in axes])
     if ord in (None, 2, "fro"):
-        return norm_op(x, axis=reduce.axes_of(x, axis, "norm"), keepdims=keepdims)
+        return norm_op(x, axis=axes, keepdims=keepdims)
     if ord == 1:
         return reduce.sum(absolute(x), axis=axis, keepdims=keepdims)
     if ord == np.inf:

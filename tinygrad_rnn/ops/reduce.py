@@ -26,7 +26,7 @@ def axes_of(x: Any, axis: Any, name: str) -> tuple[int, ...]:
     return tuple(sorted({_axis(int(a), ndim(x), name) for a in named}))
 
 
-def _kept(value: Any, x: Any, axis: tuple[int, ...]) -> Any:
+def keep_axes(value: Any, x: Any, axis: tuple[int, ...]) -> Any:
     """The result of a reduction with its reduced axes back, of length 1."""
     return reshape(value, [1 if i in axis else n for i, n in enumerate(x.shape)])
 
@@ -36,12 +36,12 @@ def _sum_vjp(g: Any, y: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> A
         part = np.empty(x.shape, g.dtype)
         part[...] = g
         return part
-    return broadcast_to(_kept(g, x, axis), x.shape)
+    return broadcast_to(keep_axes(g, x, axis), x.shape)
 
 
 def _extreme_vjp(g: Any, y: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
-    hit = x == _kept(y, x, axis)
-    return where(hit, _kept(g, x, axis) / sum(hit, axis=axis, keepdims=True).astype(x.dtype), 0)
+    hit = x == keep_axes(y, x, axis)
+    return where(hit, keep_axes(g, x, axis) / sum(hit, axis=axis, keepdims=True).astype(x.dtype), 0)
 
 
 def _prod_vjp(g: Any, y: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
@@ -50,7 +50,7 @@ def _prod_vjp(g: Any, y: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> 
     last = moveaxis(x, along, -1)
     n = last.shape[-1]
     others = prod(where(np.eye(n, dtype=bool), 1, expand_dims(last, -2)), axis=-1)
-    return _kept(g, x, axis) * moveaxis(others, -1, along)
+    return keep_axes(g, x, axis) * moveaxis(others, -1, along)
 
 
 def _reduction(ufunc: np.ufunc) -> Any:
@@ -99,11 +99,14 @@ def _logsumexp(x: Array, axis: tuple[int, ...], keepdims: bool) -> Any:
     return y if keepdims else y.squeeze(axis)
 
 
+def _logsumexp_vjp(g: Any, y: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
+    g, y = keep_axes(g, x, axis), keep_axes(y, x, axis)
+    return no_leak(g, g * exp(x - y))
+
+
 logsumexp_op = primitive(
-    "logsumexp", _logsumexp,
-    lambda g, y, x, axis, keepdims: no_leak(_kept(g, x, axis), _kept(g, x, axis) * exp(x - _kept(y, x, axis))),
-    analytic=False, doc="y = ln Σ eˣ, stable;  ∂x = g · e^(x − y)",
-)  # fmt: skip
+    "logsumexp", _logsumexp, _logsumexp_vjp, analytic=False, doc="y = ln Σ eˣ, stable;  ∂x = g · e^(x − y)"
+)
 
 
 def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
