@@ -21,7 +21,7 @@ from .build import build
 from .examine import examine
 from .known import FAILURES, Known, Recurrence, dependencies_of, keep, memory_of, shared_with
 from .outside.dependencies import Dependencies
-from .plan import Call, Plan, Rerun, forward_only, start
+from .plan import Call, Plan, Rerun
 from .segments import Segments
 from .step.body import Underivable
 from .step.tracer import Tracer
@@ -174,7 +174,6 @@ def run(
     sequences, states = recurrence.sequences, recurrence.states
     plan, bound, known = _traced(recurrence, mode().grad, again)
     saving = bool(plan.built.gradients)
-    length = sequences[0].shape[1]
     arrays = [t._data for t in (*sequences, *states)]
     arrays += [b._data if isinstance(b, Tensor) else copy_unless_frozen(b) for b in bound] + plan.built.static
     plan.look(arrays)
@@ -195,9 +194,10 @@ def run(
             if isinstance(call, Segments):
                 results = call.forward()
             elif saving:
-                results, call = start(plan, length, arrays, nodes, order)
+                results, cache = plan.forward(arrays)
+                call = Call(plan, arrays, cache, nodes, order)
             else:
-                results = forward_only(plan, length, arrays)
+                results = plan.forward_only(arrays)
     except (LookupError, TypeError, ValueError) as error:  # the recorded steps will say it better
         raise Underivable(f"its loop raised {type(error).__name__}: {error}") from error
     node: Node | None = None

@@ -38,6 +38,17 @@ class Plan:
         self.reached: dict[tuple[Any, ...], tuple[bool, list[bool]]] = {}
         self.idle = Idle()
 
+    def forward(self, arrays: Sequence[Array]) -> tuple[list[Array], Any]:
+        """Outputs and last states, and the memory with what the backward pass needs, which `idle` is to get back."""
+        *results, cache = self.functions["forward"](*arrays, cache=self.idle.take(arrays[0].shape[1]))
+        return results, cache
+
+    def forward_only(self, arrays: Sequence[Array]) -> list[Array]:
+        """Outputs and last states; nothing is kept."""
+        results, cache = self.forward(arrays)
+        self.idle.give_back(arrays[0].shape[1], cache)
+        return results
+
     def checked(self, gradients: list[Any], call: Call, cotangents: Sequence[Array]) -> list[Any]:
         """The gradients: None of what only unread results depend on, or what no step that is read could reach.
 
@@ -84,19 +95,19 @@ class Call:
     def __init__(
         self,
         plan: Plan,
-        length: int,
         arrays: list[Array],
         cache: Any,
         nodes: Sequence[Node | None],
         order: tuple[bool, bool],
     ) -> None:
-        self.plan, self.length, self.arrays, self.cache = plan, length, arrays, cache
+        self.plan, self.length, self.arrays = plan, arrays[0].shape[1], arrays
         self.nodes = nodes  # of sequences, states and constants
         # the sequences were turned round: the first step that runs is the last in time; only the last output is read
         self.turned, self.final = order
+        self.cache = cache
 
     def __del__(self) -> None:
-        if hasattr(self, "plan"):  # not if it was interrupted
+        if getattr(self, "cache", None) is not None:  # it has none if it was interrupted
             self.plan.idle.give_back(self.length, self.cache)
 
     def backward(self, cotangents: Sequence[Array]) -> list[Any]:
@@ -142,30 +153,9 @@ class Call:
         return [None if node is None else found.pop(node, None) for node in wanted]
 
 
-def start(
-    plan: Plan,
-    length: int,
-    arrays: list[Array],
-    nodes: Sequence[Node | None],
-    order: tuple[bool, bool],
-) -> tuple[list[Array], Call]:
-    """Outputs and last states, and the call that holds what the backward pass needs."""
-    results: list[Array]
-    *results, cache = plan.functions["forward"](*arrays, cache=plan.idle.take(length))
-    return results, Call(plan, length, arrays, cache, nodes, order)
-
-
 def _leaves(nodes: Sequence[Node | None]) -> list[Node | None]:
     """Nodes like these, at which a backward pass ends."""
     return [n and Leaf(n.shape, n.dtype, None, GradSlot()) for n in nodes]
-
-
-def forward_only(plan: Plan, length: int, arrays: list[Array]) -> list[Array]:
-    """Run forwards and keep nothing."""
-    results: list[Array]
-    *results, cache = plan.functions["forward"](*arrays, cache=plan.idle.take(length))
-    plan.idle.give_back(length, cache)
-    return results
 
 
 class Rerun:
@@ -177,9 +167,9 @@ class Rerun:
 
     def __call__(self, *inputs: Array) -> list[Any]:
         """Outputs and last states and, if nodes were given, the call that the backward pass needs."""
-        arrays, length = [*inputs, *self.plan.built.static], inputs[0].shape[1]
+        arrays = [*inputs, *self.plan.built.static]
         self.plan.look(arrays)
         if self.ends is None:
-            return forward_only(self.plan, length, arrays)
-        results, call = start(self.plan, length, arrays, self.ends, self.order)
-        return [*results, call]
+            return self.plan.forward_only(arrays)
+        results, cache = self.plan.forward(arrays)
+        return [*results, Call(self.plan, arrays, cache, self.ends, self.order)]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core.op import Array, Node
-from .plan import Call, Plan, forward_only
+from .plan import Call, Plan
 
 
 class Segments(Call):
@@ -24,15 +24,12 @@ class Segments(Call):
         order: tuple[bool, bool],
         keeping_none: Plan,
     ) -> None:
-        super().__init__(plan, arrays[0].shape[1], arrays, None, nodes, order)
+        super().__init__(plan, arrays, None, nodes, order)
         (self.xs, self.states), self.keeping_none = counts, keeping_none
         self.inputs = len(arrays) - len(plan.built.static)  # what the backward pass made up comes last
         size = math.ceil(math.sqrt(self.length))
         self.segments = [(a, min(a + size, self.length)) for a in range(0, self.length, size)]
         self.starts: list[list[Array]] = []  # the states at the beginning of each segment
-
-    def __del__(self) -> None:
-        """There is no memory to give back."""
 
     def _arrays(self, a: int, b: int, states: list[Array]) -> list[Array]:
         rest = self.arrays[self.xs + self.states :]
@@ -44,7 +41,7 @@ class Segments(Call):
         states = self.arrays[self.xs : self.xs + self.states]
         for a, b in self.segments:
             self.starts.append(states)
-            made = forward_only(self.keeping_none, b - a, self._arrays(a, b, states)[: self.inputs])
+            made = self.keeping_none.forward_only(self._arrays(a, b, states)[: self.inputs])
             pieces, states = made[: self.plan.built.outputs], made[self.plan.built.outputs :]
             if not outputs:
                 outputs = [np.empty((p.shape[0], self.length, *p.shape[2:]), p.dtype) for p in pieces]
@@ -59,8 +56,7 @@ class Segments(Call):
         totals: dict[int, Any] = {}
         for (a, b), states in zip(reversed(self.segments), reversed(self.starts), strict=True):
             arrays = self._arrays(a, b, states)
-            cache = self.plan.idle.take(b - a)
-            *_, cache = self.plan.functions["forward"](*arrays, cache=cache)
+            _, cache = self.plan.forward(arrays)
             pieces = [g[:, a:b] for g in cotangents[:count]]
             found = self.plan.functions["backward"](*arrays, *pieces, *carry, cache)
             self.plan.idle.give_back(b - a, cache)
