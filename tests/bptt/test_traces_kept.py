@@ -68,6 +68,23 @@ def test_changes_now_and_then_do_not(traced: list[Any]) -> None:
     assert len(traced) == 4
 
 
+def test_a_change_counts_once_however_many_shapes_there_are(traced: list[Any]) -> None:
+    one, sizes = Plain(), range(1, 2 + known.FAILURES)
+    step = stepping(lambda: one.scale)
+
+    def traces() -> int:
+        before = len(traced)
+        for size in sizes:
+            tg.scan(step, np.ones((size, 4, H)), [np.ones((size, H))], derive=True)
+        return len(traced) - before
+
+    traces()
+    assert traces() == len(sizes) and traces() == 0
+    for k in range(2 * known.FAILURES):
+        one.scale = 3.0 + k
+        assert traces() == len(sizes) and traces() == 0
+
+
 def test_what_cannot_be_watched_is_looked_at_once(snapshots: list[Any]) -> None:
     step = stepping(lambda: globals()["np"].pi)
     for _ in range(5):

@@ -76,7 +76,6 @@ def _traced(recurrence: Recurrence, recording: bool, again: Unrolled) -> tuple[P
             if (bound := known.bound(given)) is not None:
                 traces.failures = 0
                 return known.plan, bound, known
-            traces.failures += 1
         dependencies = dependencies_of(step, traces)
     tracer = examine(step, inputs, recurrence.constants, recurrence.several)
     # of the step alone, before anything is derived

@@ -74,12 +74,14 @@ def keep(traces: Traces, key: Any, found: Any) -> None:
 
 def dependencies_of(step: Any, traces: Traces) -> Dependencies | None:
     """What the step refers to; None, from now on, if that changes at every call, or cannot be watched."""
-    if traces.failures < FAILURES:
-        step = step.step if isinstance(step, Masked) else step
-        method = getattr(step, "__func__", None)
-        known: Dependencies | None = traces.dependencies.get(method)
-        if known is not None and known.unchanged():  # found for another shape
+    step = step.step if isinstance(step, Masked) else step
+    method = getattr(step, "__func__", None)
+    known: Dependencies | None = traces.dependencies.get(method)
+    if known is not None:
+        if known.unchanged():  # found for another shape
             return known
+        traces.failures += 1
+    if traces.failures < FAILURES:
         try:
             found = traces.dependencies[method] = Dependencies(step)
             return found
