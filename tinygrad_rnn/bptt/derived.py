@@ -19,8 +19,7 @@ from ..core.tensor import Tensor
 from ..locks import new_lock
 from .build import build
 from .examine import examine
-from .known import FAILURES, Known, Recurrence, dependencies_of, keep, memory_of, shared_with
-from .outside.dependencies import Dependencies
+from .known import Known, Memory, Recurrence
 from .plan import Call, Plan, Rerun
 from .segments import Segments
 from .step.body import Underivable
@@ -67,48 +66,27 @@ def _traced(recurrence: Recurrence, recording: bool, again: Unrolled) -> tuple[P
 
     A step is traced again if anything that it refers to was replaced, or cannot be watched.
     """
-    step, inputs = recurrence.step, recurrence.inputs(recording)
-    traces, key, given = memory_of(recurrence, inputs, recording)
-    dependencies: Dependencies | None = None
-    if traces is not None and key in traces:  # not the first time: many a function is made for one call
-        known = traces.get(key)  # another thread may have given up meanwhile
-        if known is not None:
-            if (bound := known.bound(given)) is not None:
-                traces.failures = 0
-                return known.plan, bound, known
-        dependencies = dependencies_of(step, traces)
-    tracer = examine(step, inputs, recurrence.constants, recurrence.several)
+    inputs = recurrence.inputs(recording)
+    memory = Memory(recurrence, inputs, recording)
+    if (known := memory.recall()) is not None:
+        return known.found, known.bound(memory.given), known
+    tracer = examine(recurrence.step, inputs, recurrence.constants, recurrence.several)
     # of the step alone, before anything is derived
     bound, has_read = list(tracer.body.bound), tracer.has_read
     plan = _plan(tracer, bound, inputs, recording, again, recurrence.sequences)
-    if traces is None or key is None:
-        return plan, bound, None
-    found: Known | None = None
-    if dependencies is not None and dependencies.unchanged():  # also by another thread
-        found = Known(plan, bound, given, dependencies)
-        if has_read or found.aliased(given):
-            found, traces.failures = None, FAILURES
-    keep(traces, key, found)
-    return plan, bound, found
+    return plan, bound, memory.keep(plan, bound, has_read)
 
 
 def outputs_of(recurrence: Recurrence) -> list[tuple[Any, Any, list[int]]]:
     """Shape and type of every output of a step, and which of the new states it is."""
-    step, inputs = recurrence.step, recurrence.inputs(False)
-    traces, key, given = memory_of(recurrence, inputs, "outputs")
-    dependencies: Dependencies | None = None
-    if traces is not None and key in traces:
-        known = traces.get(key)
-        if known is not None and known[0].unchanged() and known[2] == shared_with(known[0], given):
-            return known[1]  # type: ignore[no-any-return]
-        dependencies = dependencies_of(step, traces)
-    tracer = examine(step, inputs, recurrence.constants, recurrence.several)
+    inputs = recurrence.inputs(False)
+    memory = Memory(recurrence, inputs, "outputs")
+    if (known := memory.recall()) is not None:
+        return known.found  # type: ignore[no-any-return]
+    tracer = examine(recurrence.step, inputs, recurrence.constants, recurrence.several)
     new = tracer.body.new_states
     found = [(o.shape, o.dtype, [j for j, v in enumerate(new) if v is o]) for o in tracer.body.outputs]
-    if traces is not None and key is not None:
-        sure = dependencies is not None and dependencies.unchanged() and not tracer.has_read
-        shared = shared_with(dependencies, given) if dependencies is not None else []
-        keep(traces, key, (dependencies, found, shared) if sure else None)
+    memory.keep(found, tracer.body.bound, tracer.has_read)
     return found
 
 

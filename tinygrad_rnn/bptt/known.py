@@ -14,7 +14,6 @@ from ..locks import new_lock
 from .masked import Masked
 from .outside.dependencies import LARGEST, Dependencies, Unsure
 from .outside.purity import Traces
-from .plan import Plan
 
 TRACES_KEPT = 512  # shapes for which it is kept with a step what was found out about it
 FAILURES = 3  # what a step depends on changed so many times in a row: it is traced at every call
@@ -38,84 +37,104 @@ class Recurrence(NamedTuple):
         return [xs, [(s._data, recording and s._node is not None) for s in self.states]]
 
 
-def memory_of(recurrence: Recurrence, inputs: Any, what: Any) -> tuple[Traces | None, Any, list[Any]]:
-    """Where it is kept what was found out about a step, under which key, and the Tensors among the constants."""
-    step, flags = recurrence.step, (what, recurrence.several)
-    given: list[Any] = []
-    traces, structure = _traces(step), None
-    if traces is not None and traces.failures >= FAILURES:
-        traces.rested += 1
-        if traces.rested >= REST:
-            traces.failures, traces.rested = FAILURES - 1, 0
-    if traces is not None and traces.failures < FAILURES:
-        given, structure = _given(recurrence.constants)
-    if structure is None:
-        return traces, None, given
-    here = mode()
-    if isinstance(step, Masked):
-        flags = (*flags, step.several_in, *step.repeated)
-        step = step.step
-    shapes = [(a.shape, a.dtype, w) for group in inputs for a, w in group]
-    code = getattr(step, "__func__", None)  # a layer has several
-    switches = (here.passes, here.training, floatx(), epsilon())
-    return traces, (structure, code, flags, switches, len(inputs[0]), *shapes), given
+class Memory:
+    """Where it is kept with a step what is found out about it, for calls that are like this one."""
 
-
-def keep(traces: Traces, key: Any, found: Any) -> None:
-    """Keep what was found out about a step; None says that it was traced once."""
-    with _lock:
-        traces[key] = found
+    def __init__(self, recurrence: Recurrence, inputs: Any, what: Any) -> None:
+        step, flags = recurrence.step, (what, recurrence.several)
+        if isinstance(step, Masked):
+            flags = (*flags, step.several_in, *step.repeated)
+            step = step.step
+        self.step, self.method = step, getattr(step, "__func__", None)  # a layer has several
+        self.dependencies: Dependencies | None = None
+        self.given: list[Any] = []  # the Tensors and arrays among the constants
+        self.key: Any = None
+        self.traces = traces = _traces(step)
         if traces.failures >= FAILURES:
-            traces.clear()
-            traces.dependencies.clear()
-        elif len(traces) > TRACES_KEPT:
-            traces.pop(next(iter(traces)))
+            traces.rested += 1
+            if traces.rested < REST:
+                return
+            traces.failures, traces.rested = FAILURES - 1, 0
+        self.given, structure = _given(recurrence.constants)
+        if structure is not None:
+            here = mode()
+            switches = (here.passes, here.training, floatx(), epsilon())
+            shapes = [(a.shape, a.dtype, w) for group in inputs for a, w in group]
+            self.key = (structure, self.method, flags, switches, len(inputs[0]), *shapes)
 
-
-def dependencies_of(step: Any, traces: Traces) -> Dependencies | None:
-    """What the step refers to; None, from now on, if that changes at every call, or cannot be watched."""
-    step = step.step if isinstance(step, Masked) else step
-    method = getattr(step, "__func__", None)
-    known: Dependencies | None = traces.dependencies.get(method)
-    if known is not None:
-        if known.unchanged():  # found for another shape
+    def recall(self) -> Known | None:
+        """What was found, if it still holds; the second time, it is looked at what the step depends on."""
+        if self.key is None or self.key not in self.traces:  # many a function is made for one call
+            return None
+        known: Known | None = self.traces.get(self.key)  # another thread may have given up meanwhile
+        if known is not None and known.holds(self.given):
+            self.traces.failures = 0
             return known
-        traces.failures += 1
-    if traces.failures < FAILURES:
-        try:
-            found = traces.dependencies[method] = Dependencies(step)
-            return found
-        except Unsure:
-            traces.failures = FAILURES
-    return None
+        self.dependencies = self._look()
+        return None
+
+    def _look(self) -> Dependencies | None:
+        """What the step refers to; None, from now on, if that changes at every call, or cannot be watched."""
+        known: Dependencies | None = self.traces.dependencies.get(self.method)
+        if known is not None:
+            if known.unchanged():  # found for another shape
+                return known
+            self.traces.failures += 1
+        if self.traces.failures < FAILURES:
+            try:
+                found = self.traces.dependencies[self.method] = Dependencies(self.step)
+                return found
+            except Unsure:
+                self.traces.failures = FAILURES
+        return None
+
+    def keep(self, found: Any, bound: list[Any], has_read: bool) -> Known | None:
+        """Keep what a trace found with the Tensors and arrays `bound` from outside, or that there was one."""
+        if self.key is None:
+            return None
+        known: Known | None = None
+        if self.dependencies is not None and self.dependencies.unchanged():  # also by another thread
+            known = Known(found, bound, self.given, self.dependencies)
+            if has_read or known.aliased(self.given):
+                known, self.traces.failures = None, FAILURES
+        with _lock:
+            self.traces[self.key] = known
+            if self.traces.failures >= FAILURES:
+                self.traces.clear()
+                self.traces.dependencies.clear()
+            elif len(self.traces) > TRACES_KEPT:
+                self.traces.pop(next(iter(self.traces)))
+        return known
 
 
 class Known:
     """What a trace found, with what it depends on."""
 
-    def __init__(self, plan: Plan, bound: list[Any], given: list[Any], dependencies: Dependencies) -> None:
+    def __init__(self, found: Any, bound: list[Any], given: list[Any], dependencies: Dependencies) -> None:
+        self.found, self.dependencies = found, dependencies
         places = {id(g): i for i, g in enumerate(given)}
-        self.plan, self.dependencies = plan, dependencies
-        self.found = [(i, None if i >= 0 else b) for b in bound for i in (places.get(id(b), -1),)]
-        self.shared = shared_with(dependencies, given)
-        self.fixed = all(i >= 0 or isinstance(b, Variable) for i, b in self.found)
+        self.places = [places.get(id(b)) for b in bound]  # among the constants
+        self.others = [b if i is None else None for i, b in zip(self.places, bound, strict=True)]
+        self.shared = self._shared(given)
+        self.fixed = all(b is None or isinstance(b, Variable) for b in self.others)
 
-    def bound(self, given: list[Any]) -> list[Any] | None:
-        """The Tensors and arrays from outside for a call with these constants; None if it must be traced."""
-        if shared_with(self.dependencies, given) != self.shared or not self.dependencies.unchanged():
-            return None
-        return [b if i < 0 else given[i] for i, b in self.found]
+    def holds(self, given: list[Any]) -> bool:
+        """Whether a trace with these constants would find the same."""
+        return self._shared(given) == self.shared and self.dependencies.unchanged()
+
+    def _shared(self, given: list[Any]) -> list[int]:
+        """Which of what the step knows by itself these are, too."""
+        return [id(self.dependencies.seen.get(id(g))) for g in given]
+
+    def bound(self, given: list[Any]) -> list[Any]:
+        """The Tensors and arrays from outside for a call with these constants."""
+        return [b if i is None else given[i] for i, b in zip(self.places, self.others, strict=True)]
 
     def aliased(self, given: list[Any]) -> bool:
         """Whether two of what it depends on hold the same memory now, such as `w` and `w.detach()`."""
-        seen = (*self.dependencies.seen.values(), *given, *[b for _, b in self.found])
+        seen = (*self.dependencies.seen.values(), *given, *self.others)
         known = {id(v): v for v in seen if isinstance(v, (Tensor, np.ndarray))}
         return len({id(_owner(v)) for v in known.values()}) < len(known)
-
-
-def shared_with(dependencies: Dependencies, given: list[Any]) -> list[int]:
-    """Which of what the step knows by itself these are, too."""
-    return [id(dependencies.seen.get(id(g))) for g in given]
 
 
 def _owner(value: Any) -> Any:
@@ -126,9 +145,8 @@ def _owner(value: Any) -> Any:
     return value
 
 
-def _traces(step: Any) -> Traces | None:
+def _traces(step: Any) -> Traces:
     """Where it is kept what was found out about a step: with the layer that it belongs to, or the function."""
-    step = step.step if isinstance(step, Masked) else step
     owner, name = (step.__self__, "traces") if isinstance(step, MethodType) else (step, "__traces__")
     attributes = getattr(owner, "__dict__", {})
     held = attributes.get(name)
@@ -137,7 +155,7 @@ def _traces(step: Any) -> Traces | None:
     if isinstance(held, Traces) or isinstance(step, (FunctionType, partial)):
         held = attributes[name] = Traces(owner)
         return held
-    return None
+    return Traces()  # which the next call will not find
 
 
 def _given(constants: Any) -> tuple[list[Any], Any]:
