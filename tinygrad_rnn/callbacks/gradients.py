@@ -96,8 +96,8 @@ class GradientNorms(Callback):
     def _measure(self, watch: _Watch) -> None:
         layers: dict[str, list[float]] = {}
         for leaf, length in zip(watch.weights, norms(watch.weights.values()), strict=True):
-            self.weights.setdefault(str(leaf.label), []).append(length)
-            layers.setdefault(str(leaf.label).partition("/")[0], []).append(length)
+            self.weights.setdefault(str(leaf.name), []).append(length)
+            layers.setdefault(str(leaf.name).partition("/")[0], []).append(length)
         for layer, lengths in layers.items():
             self.layers.setdefault(layer, []).append(math.hypot(*lengths))
         self._last = math.hypot(*(length for lengths in layers.values() for length in lengths))

@@ -87,7 +87,7 @@ def leaves_of(loss: Tensor) -> dict[str, Leaf]:
     found: dict[str, Leaf] = {}
     for node in ancestors(loss):
         if isinstance(node, Leaf):
-            found[_unused(node.label or "tensor", found)] = node
+            found[_unused(node.name or "tensor", found)] = node
     return found
 
 

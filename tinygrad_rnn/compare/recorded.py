@@ -214,7 +214,7 @@ class Recorded:
         if not self.single(row):
             return ()
         if isinstance(node, Leaf):
-            given = (node.label,) if node.label else ()
+            given = (node.name,) if node.name else ()
             return (*given, *(node.trace.names if hasattr(node, "trace") else ()))
         owner: Any = node.parent if isinstance(node, Port) else node
         direct: tuple[str, ...] = ()
@@ -285,14 +285,14 @@ class Recorded:
 
     def parameters(self) -> list[tuple[str, int]]:
         """Names and rows of the Variables."""
-        return [(n.label or "", i) for i, n in enumerate(self.nodes) if isinstance(n, Leaf) and n.label]
+        return [(n.name or "", i) for i, n in enumerate(self.nodes) if isinstance(n, Leaf) and n.name]
 
     def leaf(self, name: str, alias: bool = True) -> int | None:
         """The row of a parameter, by its own name, or also by that of a variable that held it.
 
         None if there are several of that name.
         """
-        exact = [row for row, node in self._leaves if node.label == name]
+        exact = [row for row, node in self._leaves if node.name == name]
         if exact:
             return exact[0]
         for table, key in zip(self.by_name, spellings(name), strict=True):

@@ -139,7 +139,7 @@ def _check_end(node: Node) -> None:
         )
     if node.stale:
         raise RuntimeError(
-            f"backward: {node.label or 'a Variable'} was assigned (or its trainable switch moved) after "
+            f"backward: {node.name or 'a Variable'} was assigned (or its trainable switch moved) after "
             "the forward pass; compute the loss again before taking its gradient"
         )
 

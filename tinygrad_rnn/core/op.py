@@ -97,6 +97,7 @@ class Node(Spec):
     __slots__ = ("__weakref__", "attrs", "inputs", "op", "saved", "scope", "seq", "trace")
 
     trace: Any
+    name: str | None = None  # the user's: only leaves have one
 
     def __init__(
         self,
@@ -117,11 +118,6 @@ class Node(Spec):
         self.scope = scope
         self.seq = tick()
 
-    @property
-    def name(self) -> str | None:
-        """The user's name for it; only leaves have one."""
-        return None
-
 
 _NOWHERE = Scope()
 
@@ -133,27 +129,22 @@ class Leaf(Node):
     Variable gets a new leaf, and a backward pass that meets the `stale` one raises.
     """
 
-    __slots__ = ("label", "slot", "stale", "variable")
+    __slots__ = ("name", "slot", "stale", "variable")
 
     def __init__(
         self,
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
-        label: str | None,
+        name: str | None,
         slot: GradSlot,
         variable: bool = False,
     ) -> None:
         self.op, self.attrs, self.inputs, self.saved = LEAF, {}, (), ()
         self.shape, self.dtype, self.scope, self.seq = shape, dtype, _NOWHERE, tick()
-        self.label = label
+        self.name = name  # given to the tensor, or the path of the Variable
         self.slot = slot
         self.stale = False
         self.variable = variable  # a Variable, drawn as a parameter
-
-    @property
-    def name(self) -> str | None:
-        """The name given to the tensor, or the path of the Variable."""
-        return self.label
 
 
 class GradSlot:

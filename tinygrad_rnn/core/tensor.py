@@ -245,7 +245,7 @@ class Variable(Tensor):
         self.path = path
         self._name = path.rsplit("/", 1)[-1]
         if isinstance(self._node, Leaf):
-            self._node.label = path
+            self._node.name = path
 
     def __reduce__(self) -> Any:
         """For copy and pickle: a variable of its own, without a gradient."""
