@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,11 +24,11 @@ class Hooks:
 
     def __init__(self, model: Any, callbacks: Any, params: dict[str, Any]) -> None:
         self.callbacks: list[Callback] = list(flatten(callbacks))
-        self._methods: dict[str, list[Callable[..., None]]] = {}
         self._begun: list[Callback] = []
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks must be Callback objects, received {callback!r}")
+        self._savers_last = sorted(self.callbacks, key=lambda callback: callback.saves)
         for callback in self.callbacks:
             callback.set_model(model)
             callback.set_params(params)
@@ -36,14 +36,11 @@ class Hooks:
 
     def call(self, hook: str, *args: Any) -> None:
         """Call `hook` of every callback that has it."""
-        if hook not in self._methods:
-            row = self.callbacks
-            if hook in ("on_epoch_end", "on_train_batch_end"):  # what is saved is how all others leave it
-                row = sorted(row, key=lambda callback: callback.saves)
-            found = [getattr(callback, hook, None) for callback in row]
-            self._methods[hook] = [method for method in found if method is not None]
-        for method in self._methods[hook]:
-            method(*args)
+        ending = hook in ("on_epoch_end", "on_train_batch_end")  # what is saved is how all others leave it
+        for callback in self._savers_last if ending else self.callbacks:
+            method = getattr(callback, hook, None)
+            if method is not None:
+                method(*args)
 
     def begin(self) -> None:
         """Begin the training."""
