@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,7 +69,7 @@ class ArrayData:
         self.n = sizes.pop()
         if self.n == 0 and not empty:
             raise ValueError("the data has no examples (the first axis has length 0)")
-        self.data = Batch(*given, rows=np.arange(self.n))
+        self.examples = Batch(*given, rows=np.arange(self.n))
         self.whole_batches = False  # whether a short last batch is left out
 
     @property
@@ -85,7 +86,7 @@ class ArrayData:
 
     def weigh(self, weighted: Callable[[Batch], Batch]) -> None:
         """Give every example its weight."""
-        self.data = weighted(self.data)
+        self.examples = weighted(self.examples)
 
     def split(self, fraction: float) -> tuple[ArrayData, ArrayData]:
         """Hold out the last `fraction` of the examples (before any shuffling)."""
@@ -94,28 +95,27 @@ class ArrayData:
         at = int(np.floor(self.n * (1 - fraction)))
         if at == 0 or at == self.n:
             raise ValueError(f"validation_split={fraction} of {self.n} examples leaves nothing on one side")
-        made = []
-        for chosen in (slice(None, at), slice(at, None)):
-            part = _pick(self.data, chosen)
-            made.append(ArrayData(part.x, part.y, part.sample_weight, self.batch_size))
-            made[-1].data = part  # with the rows of the whole
-        return made[0], made[1]
+        return self._with(slice(None, at)), self._with(slice(at, None))
 
     def padded(self) -> ArrayData:
         """The same data with the last example repeated until all batches are full."""
         if not self.rest:
             return self
-        rows = np.minimum(np.arange(self.n + self.batch_size - self.rest), self.n - 1)
-        more = ArrayData(self.data.x, batch_size=self.batch_size)
-        more.data, more.n = _pick(self.data, rows), len(rows)
-        return more
+        return self._with(np.minimum(np.arange(self.n + self.batch_size - self.rest), self.n - 1))
+
+    def _with(self, chosen: Any) -> ArrayData:
+        """These examples, cut in the same way; their places are those in the user's arrays."""
+        other = copy(self)
+        other.examples = _pick(self.examples, chosen)
+        other.n = len(other.examples.rows)
+        return other
 
     def batches(self, shuffle: bool = False) -> Iterator[Batch]:
         """One pass over the data."""
         order = generator(None).permutation(self.n) if shuffle else None
         for start in range(0, self.steps * self.batch_size, self.batch_size):
             chosen = slice(start, start + self.batch_size)
-            yield _pick(self.data, chosen if order is None else order[chosen])
+            yield _pick(self.examples, chosen if order is None else order[chosen])
 
 
 class IterableData:
@@ -203,7 +203,7 @@ def validation_parts(data: Any) -> tuple[Any, Any, Any]:
 
 def one_batch(x: Any, y: Any = None, sample_weight: Any = None) -> Batch:
     """All examples in one batch, which may be empty."""
-    return ArrayData(x, y, sample_weight, empty=True).data
+    return ArrayData(x, y, sample_weight, empty=True).examples
 
 
 def forever(data: Data, shuffle: bool) -> Iterator[Batch]:
