@@ -287,6 +287,15 @@ def _read_array(archive: zipfile.ZipFile, record: dict[str, Any]) -> Array:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
+def below(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays whose names begin with `prefix`, by the rest of their names.
+
+    >>> sorted(below("states/", {"states/h": np.ones(1), "weights/h": np.ones(1)}))
+    ['h']
+    """
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
 # --- fitting what was read into what is there ------------------------------------------------------
 
 

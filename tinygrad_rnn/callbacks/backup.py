@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..config import random_state, set_random_state
-from ..container import CheckpointError, match_arrays, read_archive, write_archive
+from ..container import CheckpointError, below, match_arrays, read_archive, write_archive
 from ..core.op import Array
 from ..files import make_folder
 from ..layers.states import kept_states, set_kept_states, set_streams, streams
@@ -95,7 +95,7 @@ class BackupAndRestore(Callback):
         if self._rate is not None:
             self.model.optimizer.learning_rate = self._rate
         for i, metric in enumerate(self._all_metrics()):
-            metric.load_state(_below(f"{i}/", self._metrics))
+            metric.load_state(below(f"{i}/", self._metrics))
 
     def give_back(self) -> None:
         """Let the other callbacks, after they have begun, be as they were."""
@@ -174,13 +174,13 @@ class BackupAndRestore(Callback):
         layers, order = [stream.state for stream in streams(model)], random_state()
         try:
             optimizer.build([weights[i] for i in manifest["optimizer_variables"]])
-            optimizer.load_state(_below("optimizer/", arrays))
+            optimizer.load_state(below("optimizer/", arrays))
             optimizer.swapped = bool(manifest.get("swapped", False))  # older backups do not say
             set_streams(model, manifest["layer_streams"])
-            set_kept_states(model, _below("states/", arrays))
+            set_kept_states(model, below("states/", arrays))
             set_random_state(manifest["order"])
             model.history.load_state(manifest["history"])
-            self._then, self._metrics = manifest["streams"], _below("metrics/", arrays)
+            self._then, self._metrics = manifest["streams"], below("metrics/", arrays)
             self._rate = (
                 float(arrays["optimizer/learning_rate"]) if "optimizer/learning_rate" in arrays else None
             )
@@ -221,7 +221,3 @@ def _unpacked(value: Any, arrays: dict[str, Array]) -> Any:
             return arrays[value["array"]]
         return {name: _unpacked(v, arrays) for name, v in value["dict"].items()}
     return value
-
-
-def _below(prefix: str, arrays: dict[str, Array]) -> dict[str, Array]:
-    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..callbacks import History
 from ..config import random_state
-from ..container import CheckpointError, match_arrays, read_archive, write_archive
+from ..container import CheckpointError, below, match_arrays, read_archive, write_archive
 from ..layers.layer import Layer
 from ..layers.states import kept_states, set_kept_states, set_streams, streams
 from ..layers.tracking import largest_weight
@@ -98,7 +98,7 @@ def load_model(
         model.extra = dict(manifest["extra"])
         model.history = History()
         model.history.load_state(manifest["history"])
-        states = _below("states/", arrays)
+        states = below("states/", arrays)
         set_kept_states(model, states)  # whether they fit is found out now
         set_kept_states(model, {})
         if model.history.epoch:
@@ -107,7 +107,7 @@ def load_model(
             model.compile(**reader.value(manifest["compile"]))
             optimizer = model.optimizer
             optimizer.build([weights[i] for i in manifest["optimizer_variables"]])
-            optimizer.load_state(_below("optimizer/", arrays))
+            optimizer.load_state(below("optimizer/", arrays))
             optimizer.swapped = bool(manifest["swapped"])
             if optimizer.calls and model.left_at is None:  # a training that `fit` does not take up
                 set_kept_states(model, states)
@@ -167,10 +167,6 @@ def _damage_in(path: str | Path) -> Iterator[None]:
         raise
     except Exception as error:
         raise CheckpointError(path, [f"{type(error).__name__}: {error}"]) from error
-
-
-def _below(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
-    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
 
 def _weights(model: Layer, manifest: dict[str, Any]) -> dict[str, Any]:
