@@ -10,7 +10,7 @@ import numpy as np
 from ..config import enable_grad, switched
 from ..core.arrays import is_nothing
 from ..core.autodiff import collect, propagate
-from ..core.op import Array, GradSlot, Leaf, Node
+from ..core.op import Array, Leaf, Node
 from ..core.tensor import Tensor
 from .build import Built
 from .idle import Idle
@@ -155,7 +155,7 @@ class Call:
 
 def _leaves(nodes: Sequence[Node | None]) -> list[Node | None]:
     """Nodes like these, at which a backward pass ends."""
-    return [n and Leaf(n.shape, n.dtype, None, GradSlot()) for n in nodes]
+    return [n and Leaf(n.shape, n.dtype) for n in nodes]
 
 
 class Rerun:

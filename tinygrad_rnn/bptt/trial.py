@@ -9,7 +9,7 @@ import numpy as np
 
 from ..config import enable_grad, mode, switched
 from ..core.autodiff import collect, propagate
-from ..core.op import Array, GradSlot, Leaf
+from ..core.op import Array, Leaf
 from ..core.tensor import Tensor
 from .build import Built
 from .step.body import Underivable
@@ -133,7 +133,7 @@ def _near(array: Array, rng: np.random.Generator, scale: float) -> Array:
 
 
 def _leaf(data: Array) -> Tensor:
-    node = Leaf(data.shape, data.dtype, None, GradSlot()) if data.dtype.kind in "fc" else None
+    node = Leaf(data.shape, data.dtype) if data.dtype.kind in "fc" else None
     return Tensor(data, node)
 
 

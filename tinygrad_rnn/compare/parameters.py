@@ -192,7 +192,7 @@ class Probe:
             self.carried.rewind()
         for name, array in arrays.items():
             tensor = self.tensors[name]
-            _place(tensor, array, Leaf(array.shape, array.dtype, label(tensor), GradSlot()))
+            _place(tensor, array, Leaf(array.shape, array.dtype, label(tensor)))
 
     def loss(self) -> Tensor:
         """One evaluation of the loss; raises unless it is a scalar Tensor."""

@@ -135,14 +135,14 @@ class Leaf(Node):
         self,
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
-        name: str | None,
-        slot: GradSlot,
+        name: str | None = None,
+        slot: GradSlot | None = None,
         variable: bool = False,
     ) -> None:
         self.op, self.attrs, self.inputs, self.saved = LEAF, {}, (), ()
         self.shape, self.dtype, self.scope, self.seq = shape, dtype, _NOWHERE, tick()
         self.name = name  # given to the tensor, or the path of the Variable
-        self.slot = slot
+        self.slot = GradSlot() if slot is None else slot
         self.stale = False
         self.variable = variable  # a Variable, drawn as a parameter
 

@@ -311,7 +311,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, name: str 
         raise TypeError(
             f"tensor: requires_grad needs floats, received {array.dtype}; give floats or dtype='{floatx()}'"
         )
-    leaf = Leaf(array.shape, array.dtype, name, GradSlot()) if requires_grad else None
+    leaf = Leaf(array.shape, array.dtype, name) if requires_grad else None
     result = Tensor(array, leaf)
     if name is not None:
         result._name = name

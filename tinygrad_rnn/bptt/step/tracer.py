@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...config import Monitor, Scope, mode, switched
-from ...core.op import LEAF, OPS, PORT, Array, GradSlot, Leaf, Node, Op, tick
+from ...core.op import LEAF, OPS, PORT, Array, Leaf, Node, Op, tick
 from ...core.tensor import Tensor, Variable
 from ...core.trace import ENGINE, USER, where
 from .body import Body, Underivable, Value
@@ -55,7 +55,7 @@ class Tracer(Monitor):
     def placeholder(self, op: str, data: Array, index: int, active: bool) -> tuple[Value, Tensor]:
         """An input of the step: a Tensor with a node of its own."""
         data = np.array(data)
-        node = Leaf(data.shape, data.dtype, None, GradSlot()) if data.dtype.kind in "fc" else None
+        node = Leaf(data.shape, data.dtype) if data.dtype.kind in "fc" else None
         tensor = Tensor(data, node)
         value = Value(op, (), {"index": index}, data.shape, data.dtype, node is not None)
         value.wanted = active and node is not None
