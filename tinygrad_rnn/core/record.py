@@ -102,34 +102,25 @@ def primitive(
     name: str,
     fwd: Callable[..., Any],
     *vjps: Vjp | None,
-    vjp_all: Vjp | None = None,
-    reads: str = "xy",
-    broadcasts: bool = False,
-    view: bool = False,
-    outputs: int | None = 1,
-    analytic: bool = True,
-    gather: Callable[[list[Any]], Any] | None = None,
-    strict: bool = False,
-    keeping: Callable[..., tuple[Any, Any]] | None = None,
     plain: bool = False,
     numpy: np.ufunc | None = None,
     doc: str = "",
+    **fields: Any,
 ) -> Callable[..., Any]:
     """Enter an op in the table `OPS` and return the function that applies it.
 
-    `plain` says that the op has no attributes and one result, as all that broadcast. Raises `ValueError` if the
-    name is taken. The function has the op as its attribute `op`.
+    `fields` are the other fields of `Op`. `numpy` is the ufunc that stands for the op, if the kernel is not it itself.
+    `plain` says that the op has no attributes and one result, as all that broadcast. Raises `ValueError` if the name is
+    taken. The function has the op as its attribute `op`.
     """
     if name in OPS:
         raise ValueError(f"primitive: an op named {name!r} exists already")
-    op = Op(
-        name, fwd, vjps, vjp_all, reads, broadcasts, view, outputs, analytic, gather, strict, keeping, doc
-    )
+    op = Op(name, fwd, vjps, doc=doc, **fields)
     OPS[name] = op
-    function: Any = {1: _unary, 2: _binary}.get(len(vjps) if broadcasts or plain else 0, _general)(op)
+    function: Any = {1: _unary, 2: _binary}.get(len(vjps) if op.broadcasts or plain else 0, _general)(op)
     function.__name__ = function.__qualname__ = name
     function.__module__ = "tinygrad_rnn.ops"
-    function.__doc__ = doc + BROADCASTING if broadcasts else doc
+    function.__doc__ = doc + BROADCASTING if op.broadcasts else doc
     function.op = op
     ufunc = numpy or (fwd if isinstance(fwd, np.ufunc) else None)
     if ufunc is not None:
