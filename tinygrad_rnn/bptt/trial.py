@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,19 +40,16 @@ def try_out(
     digits, as behind a gate that is saturated, float64 decides. If weights moved meanwhile, as another thread trains
     them, it is tried again.
     """
+    run = partial(_try_out, built, functions, inputs, bound, again, scale, steps)
+    narrow = any(a.dtype in (np.float16, np.float32) for group in inputs for a, _ in group)
     for _ in range(TRIALS):
         before = [np.array(getattr(b, "_data", b)) for b in bound]
         try:
-            try:
-                return _try_out(built, functions, inputs, bound, again, scale, steps)
-            except Underivable as error:
-                if not any(a.dtype in (np.float16, np.float32) for group in inputs for a, _ in group):
-                    raise
-                try:
-                    return _try_out(built, functions, inputs, bound, again, scale, steps, wide=True)
-                except Exception:
-                    raise error from None
+            return run()
         except Underivable:
+            if narrow:
+                with suppress(Exception):
+                    return run(wide=True)
             after = [getattr(b, "_data", b) for b in bound]
             if all(
                 np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
