@@ -10,7 +10,7 @@ from weakref import ref
 
 from ...core.tensor import Tensor
 from .kinds import library
-from .reached import content, foreign, modules, names_in
+from .reached import content, foreign, in_modules, names_in
 
 DEPTH = 3  # attributes of attributes, and functions of functions
 BARE = {int, float, complex, bytes, list, tuple, dict, set, frozenset}  # of which the type is enough
@@ -74,9 +74,8 @@ def _named(function: FunctionType) -> list[Any]:
     module = function.__globals__
     if library(module.get("__name__")):
         return []
-    names = names_in(function.__code__)[0]
-    spaces = [module, *map(vars, modules(function))]
-    return [space[name] for space in spaces for name in names if name in space]
+    own = [module[name] for name in names_in(function.__code__)[0] if name in module]
+    return own + [value for _, value in in_modules(function)]
 
 
 def _functions(member: Any) -> Iterator[FunctionType]:

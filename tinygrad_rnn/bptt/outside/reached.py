@@ -18,7 +18,8 @@ STORES = frozenset(dis.opmap[name] for name in ("STORE_GLOBAL", "DELETE_GLOBAL",
 
 def function_of(step: Any) -> Any:
     """The function behind a method or a partial."""
-    return getattr(getattr(step, "func", step), "__func__", getattr(step, "func", step))
+    called = getattr(step, "func", step)
+    return getattr(called, "__func__", called)
 
 
 def cells_of(function: FunctionType) -> Iterator[tuple[str, CellType]]:
@@ -81,6 +82,13 @@ def modules(function: Any) -> list[ModuleType]:
     return found
 
 
+def in_modules(function: Any) -> list[tuple[str, Any]]:
+    """What a function can take out of the user's modules, by the names that stand in it."""
+    spaces = [(own.__name__, vars(own)) for own in modules(function)]
+    names = names_in(function.__code__)[0]
+    return [(f"{of}.{name}", inner[name]) for of, inner in spaces for name in names if name in inner]
+
+
 def reached(step: Any, functions: list[Any]) -> Iterator[tuple[str, Any]]:
     """What the function refers to: its object, closure, defaults, and the globals that it names.
 
@@ -100,11 +108,7 @@ def reached(step: Any, functions: list[Any]) -> Iterator[tuple[str, Any]]:
     functions.append(function)
     yield from (getattr(step, "keywords", None) or {}).items()  # of a partial
     yield from ((f"argument {i}", value) for i, value in enumerate(getattr(step, "args", ())))
-    found = named(function)
-    names = names_in(function.__code__)[0]
-    for module in modules(function):
-        found += [(f"{module.__name__}.{k}", vars(module)[k]) for k in names if k in vars(module)]
-    for name, value in found:
+    for name, value in named(function) + in_modules(function):
         if type(value) is FunctionType:
             yield from reached(value, functions)
         else:
