@@ -338,8 +338,3 @@ def _same_shape(name: str, target: Any, output: Any) -> None:
 
 
 swish = silu
-__all__ = [
-    "binary_crossentropy", "categorical_crossentropy", "elu", "gelu", "hard_sigmoid", "leaky_relu",
-    "log_softmax", "logsumexp", "relu", "selu", "sigmoid", "silu", "softmax", "softplus", "softsign",
-    "sparse_categorical_crossentropy", "swish", "tanh",
-]  # fmt: skip
