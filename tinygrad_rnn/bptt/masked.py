@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..config import mode
 from ..core.op import Array
-from ..core.record import followed
+from ..core.record import followed, tracing
 from ..core.tensor import Tensor
 from ..ops.elementwise import where
 
@@ -43,8 +42,7 @@ def of_valid_steps(x: Tensor, mask: Any) -> Tensor:
     >>> of_valid_steps(Tensor(np.array([[[1.0], [np.nan]]]), None), [[1, 0]]).tolist()
     [[[1.0], [0.0]]]
     """
-    monitor = mode().monitor
-    if x._node is not None or x.dtype.kind not in "fc" or (monitor is not None and monitor.tracing):
+    if x._node is not None or x.dtype.kind not in "fc" or tracing():
         return x
     found = _finite_padding(x, mask)
     data = found._data if isinstance(found, Tensor) else found

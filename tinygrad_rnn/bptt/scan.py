@@ -85,8 +85,7 @@ def scan(
     wanted = mode().derive if derive is None else derive
     monitor = mode().monitor
     watched = monitor is not None and not monitor.recording
-    if watched or (monitor is not None and monitor.tracing):
-        # Every op is to be seen; or it is a step of another recurrence, which keeps what it needs.
+    if watched:  # every op is to be seen, also in a step of another recurrence, which keeps what it needs
         checkpoint = None
     reason = ""
     if checkpoint or (wanted and not watched and not mode().wide):  # wide: float types are mixed

@@ -15,7 +15,7 @@ import numpy as np
 from ..config import mode, switched
 from .arrays import choose, nothing
 from .op import LEAF, OPS, PORT, Leaf, Node, Op
-from .record import apply
+from .record import apply, tracing
 from .tensor import Tensor
 
 _by_sequence = attrgetter("seq")
@@ -311,8 +311,7 @@ def not_taken(g: Any, part: Any) -> Any:
 
     If it is to be differentiated again, by `g` too, only where it is not finite: else it is 0 by itself.
     """
-    monitor = mode().monitor
-    if not isinstance(g, Tensor) or (monitor is not None and monitor.tracing):
+    if not isinstance(g, Tensor) or tracing():
         return g == 0
     return (g._data == 0) & ~np.isfinite(getattr(part, "_data", part))
 

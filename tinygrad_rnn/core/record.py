@@ -61,6 +61,12 @@ def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_bare(np.errstate(all="ignore")(function), function)
 
 
+def tracing() -> bool:
+    """Whether a step is traced: values stand for those of all time steps, and are not known yet."""
+    monitor = mode().monitor
+    return monitor is not None and monitor.tracing
+
+
 def repeatable(function: F) -> F:
     """Mark a function of arrays (or Tensors), settings and random streams that has no gradient.
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..config import floatx, mode
+from ..config import floatx
 from ..core.arrays import ValueAt, copy_unless_frozen
 from ..core.op import Array
-from ..core.record import kernel, primitive, repeatable
+from ..core.record import kernel, primitive, repeatable, tracing
 from ..core.tensor import Tensor
 from .elementwise import cast, logical_or, where
 from .shape import _axis, moveaxis, ndim, ravel, reshape, shape
@@ -149,8 +149,7 @@ def _from_the_start(indices: Any, length: int) -> Array:
 
 def is_traced(ids: Any) -> bool:
     """Whether ids are integers whose values are not known yet: `scan` is tracing its step."""
-    monitor = mode().monitor
-    return isinstance(ids, Tensor) and ids.dtype.kind in "iu" and monitor is not None and monitor.tracing
+    return isinstance(ids, Tensor) and ids.dtype.kind in "iu" and tracing()
 
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Any:
