@@ -15,7 +15,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn import Variable, ops
 from tinygrad_rnn.compare import compare_three, numeric_gradients
-from tinygrad_rnn.core.sites import assigned
+from tinygrad_rnn.viz.sites import assigned
 
 STEPS = 5
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.sites import label, parsed
+from ..viz.sites import label, parsed
 from .names import bare_name
 from .recorder import Entry
 from .sites import function_at

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..core.autodiff import grad, sum_to
 from ..core.op import PORT, Array, Leaf, Port
-from ..core.sites import assigned, position, text_of
 from ..core.tensor import Tensor
+from ..viz.sites import assigned, position, text_of
 from .names import spellings
 from .parameters import ancestors
 from .sites import runs_backwards

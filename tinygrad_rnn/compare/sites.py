@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-from ..core.sites import expressions, label, parsed, position, targets_of, tree_of
+from ..viz.sites import expressions, label, parsed, position, targets_of, tree_of
 from .names import bare_name
 from .sums import overwritten, starts_from_zeros
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from ..core.sites import targets_of
+from ..viz.sites import targets_of
 
 
 def starts_from_zeros(value: ast.expr, scope: ast.AST) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.sites import label, targets_of, tree_of
+from ..viz.sites import label, targets_of, tree_of
 from .loops import Loop, Run
 from .recorder import Entry
 from .sites import called, function_at, placed

@@ -26,13 +26,6 @@ ENGINE, PACKAGE, USER = range(3)  # where a file belongs
 RESUMABLE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR  # by whom, may change
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _ENGINE = tuple(os.path.join(_PACKAGE, part) for part in ("core", "ops", "bptt", "config"))
-_AUTODIFF = os.path.join(_ENGINE[0], "autodiff.py")
-_DRAWINGS, _LAYERS = (os.path.join(_PACKAGE, part) + os.sep for part in ("viz", "layers"))
-_PLAIN = (
-    _ENGINE[0],
-    *[os.path.join(_PACKAGE, "ops", part) for part in ("__init__", "protocols")],
-)  # operators
-
 Path = tuple[tuple[CodeType, int], ...]
 
 
@@ -252,33 +245,6 @@ def _stored(code: CodeType) -> tuple[str, ...]:
 def where(code: CodeType) -> int:
     """`ENGINE`, `PACKAGE` or `USER`: where a function belongs."""
     return _KIND[code.co_filename]
-
-
-def origin(path: Path) -> tuple[CodeType, int] | None:
-    """The user's line that an op comes from.
-
-    That of the layer if the user's code is not on the way, or has only asked for the drawing of a model.
-    """
-    inner = ""
-    for code, at in path:
-        if where(code) == USER:
-            if not inner.startswith(_DRAWINGS):
-                return code, at
-            break
-        inner = code.co_filename
-    return next(
-        (frame for frame in path if frame[0].co_filename.startswith(_LAYERS)), path[0] if path else None
-    )
-
-
-def of_backward(kept: Traced) -> bool:
-    """Whether an op was recorded by a backward pass with `create_graph=True`: the path says nothing about it."""
-    return any([code.co_filename == _AUTODIFF for code, _ in kept.inner])
-
-
-def composite(kept: Traced) -> Path:
-    """The way inside a composite function, innermost frame first; () for an op that the path calls itself."""
-    return tuple([frame for frame in kept.inner if not frame[0].co_filename.startswith(_PLAIN)])
 
 
 class trace(switched):

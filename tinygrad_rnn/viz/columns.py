@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..core.op import Array
-from ..core.sites import line_of
-from ..core.trace import origin
 from .diff import GraphDiff, compare
+from .sites import line_of, origin
 
 ROW_COLUMNS = (
     "op", "layer", "t", "slot", "shape", "dtype", "name", "kind", "nbytes", "grad", "value", "order", "place",

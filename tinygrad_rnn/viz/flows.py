@@ -14,12 +14,12 @@ import numpy as np
 from ..config import enable_grad, no_grad, unrolled
 from ..core.autodiff import grad, leaf_gradients
 from ..core.op import OPS, Array, Leaf
-from ..core.sites import assigned, position, span, tree_of
 from ..core.tensor import Tensor, tensor
 from ..core.trace import Path, trace
 from .columns import Graph
 from .graph import graph
 from .nodes import Reader
+from .sites import assigned, position, span, tree_of
 
 Place = tuple[int, int]  # row of a Graph, and which of its outputs (−1: the only one)
 

@@ -12,12 +12,12 @@ import numpy as np
 
 from ..config import mode, switched
 from ..core.op import Array, Leaf, Node, Port
-from ..core.sites import assigned, line_of, text_of
 from ..core.tensor import Tensor
-from ..core.trace import USER, Path, origin, where
+from ..core.trace import USER, Path, where
 from .columns import Graph
 from .loops import Paths, Walk
 from .nodes import Reader, constants_of, kind_of, norm, size_of
+from .sites import assigned, line_of, origin, text_of
 from .steps import Edges, Steps
 from .visits import gradients, of_the_passes
 

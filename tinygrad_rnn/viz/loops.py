@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.op import LEAF, Node, Op
-from ..core.sites import spot
-from ..core.trace import USER, Path, composite, of_backward, where
+from ..core.trace import USER, Path, where
+from .sites import composite, of_backward, spot
 
 
 class Paths:

@@ -1,4 +1,4 @@
-"""From call paths to source: the expression that an op stands for, and the variable that it was assigned to."""
+"""From call paths to source: the line that an op comes from, the expression that it stands for, and its variable."""
 
 from __future__ import annotations
 
@@ -6,11 +6,48 @@ import ast
 import dis
 import functools
 import linecache
+import os
 from collections.abc import Iterator
 from types import CodeType
 from typing import Any, NamedTuple
 
+from ..core.trace import USER, Path, Traced, where
+
+_HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_CORE, _OPS, _DRAWINGS, _LAYERS = (
+    os.path.join(_HOME, part) + os.sep for part in ("core", "ops", "viz", "layers")
+)
+_AUTODIFF = f"{_CORE}autodiff.py"
+_OPERATORS = (_CORE, f"{_OPS}__init__", f"{_OPS}protocols")  # on the way of an op that is called directly
+
 Span = tuple[int, int, int, int]  # first and last line, first and last column, as in `code.co_positions()`
+
+
+def origin(path: Path) -> tuple[CodeType, int] | None:
+    """The user's line that an op comes from.
+
+    That of the layer if the user's code is not on the way, or has only asked for the drawing of a model.
+    """
+    inner = ""
+    for code, at in path:
+        if where(code) == USER:
+            if not inner.startswith(_DRAWINGS):
+                return code, at
+            break
+        inner = code.co_filename
+    return next(
+        (frame for frame in path if frame[0].co_filename.startswith(_LAYERS)), path[0] if path else None
+    )
+
+
+def of_backward(kept: Traced) -> bool:
+    """Whether an op was recorded by a backward pass with `create_graph=True`: the path says nothing about it."""
+    return any([code.co_filename == _AUTODIFF for code, _ in kept.inner])
+
+
+def composite(kept: Traced) -> Path:
+    """The way inside a composite function, innermost frame first; () for an op that the path calls itself."""
+    return tuple([frame for frame in kept.inner if not frame[0].co_filename.startswith(_OPERATORS)])
 
 
 @functools.lru_cache(maxsize=64)
