@@ -114,6 +114,12 @@ CASES: dict[str, Case] = {
         (X, LABELS),
         {"class_weight": {0: 0.5, 2: 3.0}},
     ),
+    "class weights are of training alone": (
+        classifier,
+        {**SPARSE, "weighted_metrics": ["accuracy"]},
+        (X, LABELS),
+        {"class_weight": {0: 0.5, 2: 3.0}, "validation_split": 0.3},
+    ),
     "class weights, one-hot": (
         classifier,
         {"loss": "crossentropy", "metrics": ["accuracy"]},

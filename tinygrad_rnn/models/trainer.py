@@ -142,8 +142,6 @@ class Trainer(Steps):
         whole("fit", batch_size=batch_size, validation_steps=validation_steps)
         data: Data = adapt(x, y, sample_weight, batch_size, steps_per_epoch)
         held_out: Data | None = None
-        if class_weight is not None:
-            data.weigh(self._by_class(class_weight))
         if validation_data is not None:
             size = validation_batch_size or batch_size
             held_out = adapt(*validation_parts(validation_data), size, validation_steps)
@@ -152,6 +150,8 @@ class Trainer(Steps):
                 raise ValueError("fit: validation_split needs arrays; give validation_data")
             data, held_out = data.split(validation_split)
             held_out.batch_size = validation_batch_size or held_out.batch_size
+        if class_weight is not None:  # in training alone
+            data.weigh(self._by_class(class_weight))
         self._for_kept_states("fit", data, shuffle)
         if held_out is not None:
             self._for_kept_states("fit", held_out)
