@@ -180,6 +180,28 @@ def test_names_and_wrapping() -> None:
     assert again([[0.0]], [[3.0]]).item() == wrapped([[0.0]], [[3.0]]).item() == 4.0
 
 
+@pytest.mark.parametrize(
+    ("s", "t", "result"),
+    [
+        ((4,), (4, 1), (4, 1)),
+        ((4, 1), (4,), (4, 1)),
+        ((4, 3), (4, 3, 1), (4, 3)),
+        ((4, 3, 1), (4, 3), (4, 3)),
+        ((4,), (4, 3), None),
+        ((4, 1), (4, 3), None),
+    ],
+)
+def test_a_function_gets_equal_ranks(s: tuple[int, ...], t: tuple[int, ...], result: Any) -> None:
+    got = []
+
+    def function(y_true: Tensor, y_pred: Tensor) -> Tensor:
+        got.append((y_true.shape, y_pred.shape))
+        return (y_pred * y_pred).mean(-1)
+
+    losses.as_loss(function)(np.zeros(s), np.zeros(t))
+    assert got == [(s, t) if result is None else (result, result)]
+
+
 def test_subclass_wrong_reduction_and_dtype() -> None:
     class Cubic(losses.Loss):
         def call(self, y_true: Tensor, y_pred: Tensor) -> Any:

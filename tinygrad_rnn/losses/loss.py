@@ -10,7 +10,7 @@ from ..ops.creation import convert_to_tensor
 from ..ops.shape import expand_dims
 from ..utils.registry import Registry, Serializable, snake_case
 from .declare import declare, options_of
-from .values import REDUCTIONS, predictions, reduce_values, without_unused
+from .values import REDUCTIONS, predictions, reduce_values, same_rank, without_unused
 
 
 class Loss(Serializable):
@@ -94,8 +94,8 @@ class LossFunctionWrapper(Loss):
         self.kwargs = kwargs
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Any:
-        """The values of `fn`."""
-        return self.fn(y_true, y_pred, **self.kwargs)
+        """The values of `fn`, for ranks that differ by a last axis of 1 made equal: `y - p` would be N × N."""
+        return self.fn(*same_rank(y_true, y_pred), **self.kwargs)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal object."""

@@ -49,6 +49,21 @@ def align(name: str, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     raise ValueError(f"{name}: y_true of shape {s} does not fit y_pred of shape {t}{hint}")
 
 
+def same_rank(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Ranks that differ by a last axis of 1 made equal, as Keras does for functions of users; else as they are.
+
+    >>> y, p = same_rank(np.zeros((3, 2)), np.zeros((3, 2, 1)))
+    >>> y.shape, p.shape
+    ((3, 2), (3, 2))
+    """
+    s, t = y_true.shape, y_pred.shape
+    if len(t) == len(s) + 1 and t[-1] == 1:
+        return (expand_dims(y_true, -1), y_pred) if len(s) == 1 else (y_true, squeeze(y_pred, -1))
+    if len(s) == len(t) + 1 and s[-1] == 1:
+        return (y_true, expand_dims(y_pred, -1)) if len(t) == 1 else (squeeze(y_true, -1), y_pred)
+    return y_true, y_pred
+
+
 def per_value(what: str, weight: Any, shape: tuple[int, ...]) -> Array:
     """`weight` for values of `shape`: one number per row, or per row and step, with axes of 1 behind.
 
