@@ -11,6 +11,7 @@ from loss_cases import CASES, OBJECTS, sample
 from numpy.testing import assert_allclose
 
 from tinygrad_rnn import Tensor, grad, losses, tensor
+from tinygrad_rnn.ops import log
 
 # --- shapes, labels, NaN --------------------------------------------------------------------------
 
@@ -200,6 +201,21 @@ def test_a_function_gets_equal_ranks(s: tuple[int, ...], t: tuple[int, ...], res
 
     losses.as_loss(function)(np.zeros(s), np.zeros(t))
     assert got == [(s, t) if result is None else (result, result)]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint64", "int8", "int64", "float16", "float64"])
+def test_small_numbers_do_not_wrap_round_in_losses_of_users(dtype: str) -> None:
+    def likelihood(y: Tensor, p: Tensor) -> Tensor:
+        return -y * log(p) - (1 - y) * log(1 - p) + 100 * y
+
+    class Likelihood(losses.Loss):
+        def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+            return likelihood(y_true, y_pred)
+
+    y, p = np.array([[0, 2], [1, 1]][dtype == "bool"], dtype), np.array([0.2, 0.6], "float32")
+    want = np.mean(likelihood(tensor(y.astype("float64")), tensor(p)).numpy())
+    for loss in (losses.as_loss(likelihood), Likelihood()):
+        assert_allclose(loss(y, p).item(), want, rtol=1e-6)
 
 
 def test_subclass_wrong_reduction_and_dtype() -> None:

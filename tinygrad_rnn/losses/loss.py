@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor
+from ..ops.elementwise import cast
 from ..ops.shape import expand_dims
 from ..utils.registry import Registry, Serializable, snake_case
 from .declare import declare, options_of
@@ -49,6 +50,8 @@ class Loss(Serializable):
         Raises `ValueError` for shapes and targets that do not fit, and `TypeError` if `call` gives no Tensor.
         """
         y_true, y_pred = convert_to_tensor(y_true), predictions(y_pred, self.dtype)
+        if y_true.dtype.kind in "bu" or y_true.dtype.itemsize < 4:  # they have no room for -y or 100 * y
+            y_true = cast(y_true, y_pred.dtype)
         mask = self._valid(y_true, mask)
         if y_pred.ndim == 1 and self.pointwise and not (mask is None and sample_weight is None):
             y_pred = expand_dims(y_pred, -1)  # a weight per row needs a value per row
