@@ -272,3 +272,44 @@ def test_an_empty_batch_costs_nothing_and_teaches_nothing(name: str) -> None:
         model.train_on_batch(x, y)
     with pytest.raises(ValueError, match="no examples"):
         model.fit(x[:0], y[:0], verbose=0)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "uint16", "float16", "int64"])
+def test_small_numbers_do_not_wrap_round_behind_an_input(dtype: str) -> None:
+    x = tg.Input((5, 3))
+    h = tg.layers.Concatenate()([100 * x - 1, -x, tg.layers.Lambda(lambda t: t + 255)(x)])
+    functional = tg.Model(x, tg.layers.GRU(2, activation="linear")(h))
+    stack = tg.Sequential([tg.Input((5, 3)), tg.layers.Lambda(lambda t: 100 * t - 1)])
+    values = np.random.default_rng(0).integers(0, 2 if dtype == "bool" else 9, (4, 5, 3))
+    for model in (functional, stack):
+        want = model.predict(values.astype("float32"), verbose=0)
+        for _ in range(2):
+            np.testing.assert_array_equal(model.predict(values.astype(dtype), verbose=0), want)
+
+
+def test_ids_keep_their_integers() -> None:
+    ids = tg.Input((3,), dtype="int32")
+    model = tg.Model(ids, tg.layers.Embedding(4, 2)(ids))
+    with pytest.raises(ValueError, match="1099511627776"):
+        model.predict(np.full((2, 3), 2**40), verbose=0)
+    floats = tg.Input((3,))
+    model = tg.Model(floats, tg.layers.Embedding(4, 2)(floats))
+    with pytest.raises(ValueError, match="value 7 at"):
+        model.predict(np.full((2, 3), 7), verbose=0)
+
+
+def test_a_last_axis_of_one_is_added_or_taken_away_as_in_keras() -> None:
+    series = tg.Sequential([tg.Input((5, 1)), tg.layers.GRU(2), tg.layers.Dense(1)])
+    rows = X[:, :, 0]
+    series.compile("sgd", "mse")
+    for _ in range(3):
+        series.train_on_batch(rows, rows[:, 0])
+    np.testing.assert_array_equal(series.predict(rows, verbose=0), series.predict(rows[..., None], verbose=0))
+    a, b = tg.Input((5,), name="a"), tg.Input((1,), name="b")
+    both = tg.Model([a, b], tg.layers.Concatenate()([a, b]))
+    want = np.concatenate([rows, rows[:, :1]], axis=1)
+    np.testing.assert_array_equal(both.predict([rows[..., None], rows[:, 0]], verbose=0), want)
+    with pytest.raises(ValueError, match=r"shape \(None, 5, 1\), received \(\d+, 4\)"):
+        series.predict(rows[:, 1:], verbose=0)
+    with pytest.raises(ValueError, match="expected 2 inputs, received 1"):
+        both([rows])

@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
+from ..core.tensor import Tensor
 from ..layers.symbolic import Call, Symbol, flatten, map_nested
+from ..ops.elementwise import cast
+from ..ops.shape import expand_dims, squeeze
 
 
 def calls_between(inputs: Any, outputs: Any) -> list[Call]:
@@ -35,6 +40,26 @@ def calls_between(inputs: Any, outputs: Any) -> list[Call]:
             stack.append((symbol, True))
             stack.extend((s, False) for s in reversed(symbol.call.inputs))
     return list(ordered.values())
+
+
+def as_declared(value: Any, symbol: Symbol) -> Any:
+    """What is given for an input with the rank of its symbol, if that takes an axis of 1 behind, and in its type.
+
+    Only a type from which nothing is lost is changed: in `uint8` a model that begins with `2 * x - 1` would count to
+    255 and then from 0. Ids may be integers of any size.
+    """
+    if not isinstance(value, Tensor) or symbol.dtype == "string":
+        return value
+    fitting, dtype = value, np.dtype(symbol.dtype)
+    if value.dtype != dtype and not value.dtype.kind == dtype.kind == "i" and np.can_cast(value.dtype, dtype):
+        fitting = cast(value, dtype)
+    if value.ndim + 1 == symbol.ndim and symbol.shape[-1] == 1:
+        fitting = expand_dims(fitting, -1)
+    elif value.ndim == symbol.ndim + 1 and value.shape[-1] == 1:
+        fitting = squeeze(fitting, -1)
+    if fitting is not value:
+        fitting._mask = getattr(value, "_mask", None)
+    return fitting
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from ..layers.layer import Layer
 from ..layers.rnn import RNN
 from ..layers.symbolic import Input, Symbol, flatten, map_nested
 from ..viz import Drawing, draw_graph
-from .functional import calls_between, layers_in_order, masked, output_names, replay, run
+from .functional import as_declared, calls_between, layers_in_order, masked, output_names, replay, run
 from .summary import summary
 from .trainer import Trainer
 
@@ -87,8 +87,7 @@ class Model(Trainer, Layer):
             raise TypeError(
                 f"{type(self).__name__}: define call(self, inputs), or make it Model(inputs, outputs)"
             )
-        inputs = self._in_order(inputs)
-        self._check_inputs(inputs)
+        inputs = self._fitting(self._in_order(inputs))
         with masked(inputs, mask):
             return run(self._calls, self._input, inputs, self._output)
 
@@ -103,19 +102,20 @@ class Model(Trainer, Layer):
             raise ValueError(f"{self.name}: expected the inputs {names}, received {list(inputs)}")
         return [inputs[name] for name in names]
 
-    def _check_inputs(self, inputs: Any) -> None:
-        """Compare the shapes given with those of `Input`, where both are known."""
-        given, expected = list(flatten(inputs)), list(flatten(self._input))
+    def _fitting(self, inputs: Any) -> Any:
+        """What is given as `Input` declared it; `ValueError` if the shapes differ where both are known."""
+        expected, given = list(flatten(self._input)), list(flatten(inputs))
         if len(given) != len(expected):
             raise ValueError(f"{self.name}: expected {len(expected)} inputs, received {len(given)}")
-        for value, symbol in zip(given, expected, strict=True):
-            if isinstance(value, np.ndarray) and value.dtype.kind in "UOS" and symbol.dtype != "string":
-                raise TypeError(f"{self.name}: expected numbers, received an array of {value.dtype}")
-            fits = value.ndim == symbol.ndim and all(
-                s is None or s == n for s, n in zip(symbol.shape, value.shape, strict=True)
+        fitting = [as_declared(value, symbol) for value, symbol in zip(given, expected, strict=True)]
+        for value, made, symbol in zip(given, fitting, expected, strict=True):
+            if isinstance(made, np.ndarray) and made.dtype.kind in "UOS" and symbol.dtype != "string":
+                raise TypeError(f"{self.name}: expected numbers, received an array of {made.dtype}")
+            fits = made.ndim == symbol.ndim and all(
+                s is None or s == n for s, n in zip(symbol.shape, made.shape, strict=True)
             )
             if not fits:
-                size = symbol.shape[0] if value.shape[1:] == symbol.shape[1:] else None
+                size = symbol.shape[0] if made.shape[1:] == symbol.shape[1:] else None
                 hint = "" if size is None else (
                     f": the batch size is fixed to {size} by Input; give batch_size={size} and leave out or fill up "
                     "the rows that remain"
@@ -123,6 +123,8 @@ class Model(Trainer, Layer):
                 raise ValueError(
                     f"{self.name}: expected an input of shape {symbol.shape}, received {value.shape}{hint}"
                 )
+        rest = iter(fitting)
+        return map_nested(lambda _: next(rest), inputs)
 
     def _scope(self, outer: Scope) -> Scope:
         """A model adds its name to the path only inside another one."""

@@ -115,9 +115,7 @@ class Sequential(Model):
         if not self._stack:
             raise ValueError("Sequential: there are no layers; add some first")
         if self._between:
-            inputs = self._in_order(inputs)
-            self._check_inputs(inputs)
-            (inputs,) = flatten(inputs)
+            (inputs,) = flatten(self._fitting(self._in_order(inputs)))
         elif isinstance(inputs, (list, tuple)) and len(inputs) == 1:
             (inputs,) = inputs
         with masked(inputs, mask):
