@@ -14,7 +14,7 @@ from ..config import mode
 from ..core.record import followed
 from ..ops import reshape, softmax, stack, where
 from .arguments import keep_options, switches_training, weight_options
-from .layer import Layer, MaskSource
+from .layer import Layer
 
 
 class Dense(Layer):
@@ -136,7 +136,7 @@ class Identity(Layer):
         return inputs
 
 
-class Lambda(Layer, MaskSource):
+class Lambda(Layer):
     """A function as a layer: `function(inputs, **arguments)`.
 
     `function` also gets `mask` and `training` if it has arguments of these names. The mask of the output is
@@ -179,7 +179,7 @@ class Lambda(Layer, MaskSource):
         return self.mask(inputs, mask) if callable(self.mask) else self.mask
 
 
-class Masking(Layer, MaskSource):
+class Masking(Layer):
     """Skip the time steps whose features all equal `mask_value`.
 
     The layers behind get the mask `any(x != mask_value, axis=-1)`; skipped steps become 0. With NaN, steps without any

@@ -11,10 +11,10 @@ from ..ops.indexing import check_ids, take
 from ..warn import warn
 from .arguments import keep_options, weight_options
 from .core import refuse
-from .layer import Layer, MaskSource
+from .layer import Layer
 
 
-class Embedding(Layer, MaskSource):
+class Embedding(Layer):
     """`y[b, t] = embeddings[ids[b, t]]`: (batch, time) → (batch, time, output_dim).
 
     With `mask_zero`, id 0 is padding: the layers behind get the mask `ids != 0` (id 0 stays a row, so

@@ -193,8 +193,8 @@ class Layer(Tracked, Configured):
     def _finish(self, args: Any, outputs: Any, mask: Any) -> None:
         """Put the mask on the outputs, and the activity penalty on the list of losses."""
         self.output_shape = map_nested(_batch_shape, outputs)
-        if mask is not None or isinstance(self, MaskSource):
-            out_mask = self.compute_mask(args[0] if len(args) == 1 else list(args), mask)
+        if mask is not None or type(self).compute_mask is not Layer.compute_mask:
+            out_mask = self.compute_mask(args[0] if args else None, mask)
             for out, own in zip(flatten(outputs), flatten(out_mask), strict=False):  # one mask: of the first
                 if own is not None and isinstance(out, Tensor):
                     out._mask = own
@@ -305,10 +305,6 @@ class Layer(Tracked, Configured):
     def __repr__(self) -> str:
         """`<LSTM lstm, built>`."""
         return f"<{type(self).__name__} {self.name}{', built' if self.built else ''}>"
-
-
-class MaskSource:
-    """Marks layers that make a mask from their inputs (Embedding)."""
 
 
 def _batch_shape(x: Any) -> tuple[Any, ...]:
