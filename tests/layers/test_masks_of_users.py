@@ -1,4 +1,4 @@
-"""Layers of users that make masks."""
+"""Layers of users that make masks, or take one for each of several arguments; and arguments given by name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,12 @@ def own_layers(package: Any) -> dict[str, Any]:
         def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
             return [None if mask is None else ops.logical_not(mask), ops.greater(inputs[:, :, 0], 0.0)]
 
-    return {"positions": Positions, "odd": Odd}
+    class Decoder(layers.Layer):
+        def call(self, query: Any, memory: Any, query_mask: Any = None, memory_mask: Any = None) -> Any:
+            masks = [query_mask, memory_mask]
+            return ops.stack([ops.zeros((3, 4)) if m is None else ops.cast(m, "float32") for m in masks])
+
+    return {"positions": Positions, "odd": Odd, "decoder": Decoder}
 
 
 def results(package: Any) -> dict[str, Any]:
@@ -51,27 +56,48 @@ def results(package: Any) -> dict[str, Any]:
         options = {"activation": "linear", "recurrent_initializer": "zeros", "return_sequences": True}
         return layers.SimpleRNN(1, kernel_initializer="ones", zero_output_for_mask=True, **options)(x)
 
+    other = ops.convert_to_tensor(~MASK)
     return {
         "made": seen(own["positions"]()(IDS)),
         "made of the first argument": seen(own["positions"]()(IDS, ops.ones((3, 4, 1)))),
+        "made by name": seen(own["positions"]()(inputs=IDS)),
         "first of two": seen(own["odd"]()(embedded())[0]),
         "second of two": seen(own["odd"]()(embedded(mask_zero=False))[1]),
+        "beside both": own["decoder"]()(embedded(), embedded(1)),
+        "beside one": own["decoder"]()(embedded(mask_zero=False), embedded(1)),
+        "beside both by name": own["decoder"]()(memory=embedded(1), query=embedded()),
+        "given": own["decoder"]()(embedded(), embedded(1), memory_mask=other),
+        "given by place": own["decoder"]()(embedded(), embedded(1), other),
+        "kept by name": seen(layers.Dropout(0.5)(inputs=embedded())),
+        "used by name": layers.GlobalAveragePooling1D()(inputs=embedded()),
+        "built by name": layers.Dense(2, kernel_initializer="ones")(inputs=np.ones((2, 3), "float32")),
     }
 
 
 @pytest.mark.filterwarnings("ignore")  # of Keras
-def test_masks_of_users_layers_are_those_of_keras() -> None:
+def test_masks_and_arguments_of_users_layers_are_those_of_keras() -> None:
     got, want = results(tg), results(keras)
     for name, value in want.items():
         np.testing.assert_array_equal(np.asarray(got[name]), value.detach().numpy(), err_msg=name)
+    assert [np.count_nonzero(got[name]) for name in ("made", "first of two", "beside both")] == [7, 5, 14]
 
 
-def test_models_train_with_masks_of_users() -> None:
+def test_models_train_with_masks_and_arguments_of_users() -> None:
     own = own_layers(tg)
     ids = tg.Input((None,), dtype="int32")
-    model = tg.Model(ids, tg.layers.GRU(2)(own["positions"]()(ids)))
+    model = tg.Model(ids, tg.layers.GRU(2)(sequences=own["positions"]()(inputs=ids)))
     model.compile("sgd", "mse")
     for _ in range(3):
         model.train_on_batch(IDS, np.ones((3, 2), "float32"))
     padded = model.predict(IDS[:2], verbose=0)
     np.testing.assert_array_equal(padded, model.predict(IDS[:2, :2], verbose=0))
+
+
+def test_a_mask_may_be_given_by_place_to_a_layer_of_a_user() -> None:
+    class Kept(tg.Layer):
+        def call(self, inputs: Any, mask: Any = None) -> Any:
+            return inputs * tg.ops.cast(mask, "float32")[..., None]
+
+    embedded = tg.layers.Embedding(5, 3, "ones", mask_zero=True)(IDS)
+    np.testing.assert_array_equal(np.asarray(Kept()(embedded, ~MASK))[..., 0], ~MASK)
+    np.testing.assert_array_equal(np.asarray(Kept()(embedded))[..., 0], MASK)

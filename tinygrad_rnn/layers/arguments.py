@@ -6,7 +6,8 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, cast
+from itertools import takewhile
+from typing import Any, NamedTuple, TypeVar, cast
 
 from .. import constraints, initializers, regularizers
 from ..config import mode, switched
@@ -126,10 +127,26 @@ def switches_training(call: Method) -> Method:
     return cast(Method, switching)
 
 
-def call_arguments(call: Callable[..., Any]) -> frozenset[str]:
-    """The arguments of a `call` that are handed to it: not `training` where it follows the mode."""
+class CallArguments(NamedTuple):
+    """What a `call` takes: all names, those by place, and place and name of those with a `name_mask` of their own."""
+
+    names: frozenset[str]
+    places: tuple[str, ...]
+    masked: tuple[tuple[int, str], ...]
+
+
+def call_arguments(call: Callable[..., Any]) -> CallArguments:
+    """The arguments of a `call` that are handed to it: not `training` where it follows the mode.
+
+    >>> call_arguments(lambda self, query, value, value_mask=None: query).masked
+    ((1, 'value'),)
+    """
     of_mode = {"training"} if getattr(call, "sets_mode", False) else set()
-    return frozenset(inspect.signature(call).parameters) - of_mode
+    parameters = list(inspect.signature(call).parameters.values())[1:]
+    names = frozenset([p.name for p in parameters]) - of_mode
+    places = tuple([p.name for p in takewhile(lambda p: p.kind is p.POSITIONAL_OR_KEYWORD, parameters)])
+    masked = tuple([(at, p.name) for at, p in enumerate(parameters) if f"{p.name}_mask" in names])
+    return CallArguments(names, places, masked)
 
 
 def in_order(names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -18,7 +18,7 @@ from ..config import Scope, floatx, mode, switched
 from ..core.tensor import Tensor, Variable
 from ..locks import new_lock
 from ..utils.registry import parameters, snake_case
-from .arguments import RENAMED, call_arguments, check_one, refuse_unknown
+from .arguments import RENAMED, CallArguments, call_arguments, check_one, refuse_unknown
 from .configuration import Configured
 from .symbolic import Call, Symbol, flatten, map_nested, probe
 from .tracking import Tracked, building, check_size
@@ -26,7 +26,7 @@ from .tracking import Tracked, building, check_size
 name_counts: Counter[str] = Counter()
 _with_losses: WeakSet[Layer] = WeakSet()  # layers that hold penalties: mostly there are none to look for
 # Of each `call`, which may hold anything.
-_arguments: WeakKeyDictionary[Any, frozenset[str]] = WeakKeyDictionary()
+_arguments: WeakKeyDictionary[Any, CallArguments] = WeakKeyDictionary()
 _one_at_a_time = new_lock()  # builds: two threads may call a new layer
 
 
@@ -106,7 +106,8 @@ class Layer(Tracked, Configured):
 
     def _drops_masks(self) -> bool:
         """Whether a mask is neither used nor passed on; layers inside speak for themselves."""
-        used = self.supports_masking or "mask" in self._call_arguments() or self._look().layers
+        call = _arguments_of(type(self).call)
+        used = self.supports_masking or "mask" in call.names or call.masked or self._look().layers
         return not used and getattr(self.compute_mask, "__func__", None) is Layer.compute_mask
 
     def add_weight(
@@ -163,6 +164,9 @@ class Layer(Tracked, Configured):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Build on first use, cast the inputs to this layer's float type, pass masks on, and `call`."""
         training = kwargs.pop("training", None)
+        call = _arguments_of(type(self).call)
+        if not args and call.places and call.places[0] in kwargs:
+            args = (kwargs.pop(call.places[0]),)
         if len(args) == 1 and not kwargs and isinstance(args[0], (Tensor, np.ndarray)):  # nothing to search
             args = (self._cast(args[0]),)
         else:
@@ -179,12 +183,8 @@ class Layer(Tracked, Configured):
             if args:
                 self.check_input(args[0])
             self._ensure_built(inside.layer, args)
-            mask = kwargs.get("mask")
-            if mask is None and args:
-                mask = _mask_of(args[0])
-                if mask is not None and "mask" in self._call_arguments():
-                    kwargs["mask"] = mask
-            if "training" in self._call_arguments():
+            mask = _fill_masks(call, args, kwargs)
+            if "training" in call.names:
                 kwargs["training"] = mode().training
             outputs = self._keeping_weights(self.call, *args, **kwargs)
             self._finish(args, outputs, mask)
@@ -239,7 +239,7 @@ class Layer(Tracked, Configured):
                     self.build(input_shape)
 
     def _call_arguments(self) -> frozenset[str]:
-        return _arguments_of(type(self).call)
+        return _arguments_of(type(self).call).names
 
     # --- symbols ------------------------------------------------------------------------------------
 
@@ -319,7 +319,22 @@ def _mask_of(inputs: Any) -> Any:
     return masks if any(m is not None for m in flatten(masks)) else None
 
 
-def _arguments_of(call: Any) -> frozenset[str]:
+def _fill_masks(call: CallArguments, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Put the masks that tensors carry into arguments for masks that are not given; that of the first one."""
+    by_place = call.places[: len(args)]
+    mask = args[by_place.index("mask")] if "mask" in by_place else kwargs.get("mask")
+    if mask is None and args:
+        mask = _mask_of(args[0])
+        if mask is not None and "mask" in call.names and "mask" not in by_place:
+            kwargs["mask"] = mask
+    for place, name in call.masked:
+        own, value = f"{name}_mask", args[place] if place < len(args) else kwargs.get(name)
+        if value is not None and own not in by_place and kwargs.get(own) is None:
+            kwargs[own] = _mask_of(value)
+    return mask
+
+
+def _arguments_of(call: Any) -> CallArguments:
     found = _arguments.get(call)
     if found is None:
         found = _arguments[call] = call_arguments(call)
