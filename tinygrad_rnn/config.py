@@ -132,11 +132,12 @@ class Mode(NamedTuple):
     passes: frozenset[str] = frozenset()  # passes of derived mode that are switched off
     scope: Scope = Scope()  # stamped on every recorded node
     monitor: Monitor | None = None  # sees every op (debug_nans, tracing)
+    call: object | None = None  # tells the outermost call of a layer that is running from all others
 
     @property
     def switches(self) -> tuple[Any, ...]:
-        """What decides how a batch is computed: all but scope and monitor."""
-        return self[:-2]
+        """What decides how a batch is computed: all but scope, monitor and call."""
+        return self[:-3]
 
 
 _MODE: ContextVar[Mode] = ContextVar("tinygrad_rnn_mode", default=Mode())  # noqa: B039 (a tuple)
@@ -329,11 +330,8 @@ def random_state() -> dict[str, Any]:
     version, numbers, gauss = random.getstate()
     legacy = np.random.get_state(legacy=False)
     legacy["state"] = {**legacy["state"], "key": legacy["state"]["key"].tolist()}
-    return {
-        "package": generator(None).bit_generator.state,
-        "numpy": legacy,
-        "python": [version, list(numbers), gauss],
-    }
+    python = [version, list(numbers), gauss]
+    return {"package": generator(None).bit_generator.state, "numpy": legacy, "python": python}
 
 
 def set_random_state(state: dict[str, Any]) -> None:

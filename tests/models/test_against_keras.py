@@ -71,6 +71,21 @@ def penalised(api: Any) -> Any:
     )
 
 
+def twice(api: Any) -> Any:
+    """A layer, and a model, that are called twice, with penalties of both calls."""
+    layers = api.layers
+    inner_input, outer_input = api.Input((None, 3)), api.Input((None, 3))
+    shared = layers.GRU(
+        3, activity_regularizer="l2", kernel_regularizer="l1", return_sequences=True, name="gru"
+    )
+    inner = api.Model(inner_input, shared(shared(inner_input)), name="inner")
+    head = layers.Dense(1, activity_regularizer="l1", name="out")
+    last = layers.LSTM(2, name="lstm")
+    return api.Model(
+        outer_input, layers.Add(name="add")([head(last(inner(outer_input))), head(last(outer_input))])
+    )
+
+
 def heads(api: Any) -> Any:
     """Two inputs, a layer that is used twice, a model inside, two outputs."""
     layers = api.layers
@@ -140,6 +155,7 @@ CASES: dict[str, Case] = {
     ),
     "binary": (binary, {"loss": "ce", "metrics": ["accuracy"]}, (X, (Y > 0).astype(int)), {}),
     "penalties": (penalised, {**MSE, "metrics": ["mse"]}, (X, Y), {"validation_split": 0.3}),
+    "penalties of calls": (twice, {**MSE, "metrics": ["mse"]}, (X, Y), {"validation_split": 0.3}),
     "steps of arrays": (regression, MSE, (X, Y), {"batch_size": None, "steps_per_epoch": 2}),
     "two outputs": (
         heads,

@@ -443,6 +443,29 @@ def test_the_op_and_layer_where_an_infinity_is_born_are_named():
     assert same_weights(before, model.get_weights())
 
 
+def test_penalties_are_those_of_all_calls_inside_the_outermost_one():
+    other = layers.Dense(2, activity_regularizer="l2")
+    held = [other]
+
+    class Twice(tg.Model):
+        def __init__(self):
+            super().__init__()
+            self.own = layers.Dense(2, activity_regularizer="l2")
+
+        def call(self, inputs):
+            return held[0](
+                self.own(inputs) + self.own(2.0 * inputs)
+            )  # the last one is no layer of this model
+
+    model, x = Twice(), np.ones((3, 2), np.float32)
+    for _ in range(3):
+        model(x)
+        first, second = (float(tg.ops.sum(model.own(v) ** 2)) / 300 for v in (x, 2 * x))
+        model(x)
+        np.testing.assert_allclose([float(v) for v in model.losses], [first, second], rtol=1e-5)
+        assert len(other.losses) == 1
+
+
 def test_add_loss_joins_the_loss_of_its_call_only():
     class Penalised(tg.Layer):
         def call(self, inputs):

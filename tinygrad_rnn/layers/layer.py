@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -24,7 +24,8 @@ from .symbolic import Call, Symbol, flatten, map_nested, probe
 from .tracking import Tracked, building, check_size
 
 name_counts: Counter[str] = Counter()
-_with_losses: WeakSet[Layer] = WeakSet()  # layers that hold penalties: mostly there are none to look for
+# Layers that hold penalties, and the call that these are of: mostly there are none to look for.
+_with_losses: WeakKeyDictionary[Layer, object | None] = WeakKeyDictionary()
 # Of each `call`, which may hold anything.
 _arguments: WeakKeyDictionary[Any, CallArguments] = WeakKeyDictionary()
 _one_at_a_time = new_lock()  # builds: two threads may call a new layer
@@ -156,8 +157,13 @@ class Layer(Tracked, Configured):
 
     def add_loss(self, loss: Any) -> None:
         """Add a scalar to the loss of the model for this call."""
+        call = mode().call
+        if (
+            call is not None and _with_losses.get(self, call) is not call
+        ):  # the caller does not have this layer
+            self._losses.clear()
         self._losses.append(loss)
-        _with_losses.add(self)
+        _with_losses[self] = call
 
     # --- calling ------------------------------------------------------------------------------------
 
@@ -174,11 +180,13 @@ class Layer(Tracked, Configured):
             if any(isinstance(a, Symbol) for a in flatten((args, kwargs))):
                 return probe(self, args, kwargs)
             args, kwargs = map_nested(self._cast, (args, kwargs))
-        outer = mode().scope
-        if _with_losses and not outer.layer:  # the outermost call: penalties are those of this call
+        inside = self._scope(mode().scope)
+        changes: dict[str, Any] = {"scope": inside}
+        if training is not None:
+            changes["training"] = bool(training)
+        if mode().call is None:  # penalties are those of the outermost call
             self.clear_losses()
-        inside = self._scope(outer)
-        changes = {"scope": inside} if training is None else {"scope": inside, "training": bool(training)}
+            changes["call"] = object()
         with switched(**changes):
             if args:
                 self.check_input(args[0])
@@ -281,7 +289,7 @@ class Layer(Tracked, Configured):
         if not _with_losses:
             return
         self._losses.clear()
-        _with_losses.discard(self)
+        _with_losses.pop(self, None)
         for layer in self.sublayers():
             layer.clear_losses()
 
