@@ -173,6 +173,7 @@ CASES: dict[str, Case] = {
     ),
     "one loss for both": (heads, MSE, ([X, Z], [Y, ONE_HOT]), {}),
     "an output without a loss": (heads, {"loss": ["mse", None]}, ([X, Z], [Y, LABELS]), {}),
+    "an output without a loss, and without a target": (heads, {"loss": ["mse", None]}, ([X, Z], Y), {}),
     "dicts": (
         keyed,
         {"loss": {"kind": "sparse_categorical_crossentropy", "value": "mae"},

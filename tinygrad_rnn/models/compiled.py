@@ -172,10 +172,11 @@ class CompileLoss:
 
     @staticmethod
     def _targets(outputs: Outputs, y: Any, losses: list[Any]) -> list[Any]:
-        """One target per output; a list may leave out those without a loss."""
+        """One target per output; those without a loss may be left out, unless they are in a dict."""
         used = sum(loss is not None for loss in losses)
-        if isinstance(y, (list, tuple)) and used < len(losses) and len(y) == used:
-            left = iter(y)
+        entries = y if isinstance(y, (list, tuple)) else [y]
+        if not (y is None or isinstance(y, Mapping)) and used < len(losses) and len(entries) == used:
+            left = iter(entries)
             return [None if loss is None else next(left) for loss in losses]
         return outputs.split(y, "targets")
 
