@@ -292,3 +292,16 @@ def test_the_number_of_weights_is_explained() -> None:
     model = compiled()
     with pytest.raises(ValueError, match=r"expected 5 arrays, received 1 .*gru/.*kernel \(3, 12\).*out/bias"):
         model.set_weights([np.ones(1)])
+
+
+def test_validation_data_may_be_inputs_alone():
+    class Reconstructs(tg.Sequential):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            assert y is None and sample_weight is None
+            return ((y_pred - x) ** 2).mean()
+
+    x = np.random.default_rng(0).standard_normal((8, 4, 2)).astype(np.float32)
+    model = Reconstructs([tg.Input((4, 2)), tg.layers.GRU(2, return_sequences=True)])
+    model.compile("sgd")
+    history = model.fit(x, epochs=3, batch_size=4, validation_data=(x[:3],), verbose=0).history
+    assert history["val_loss"][-1] == pytest.approx(model.evaluate(x[:3], verbose=0), rel=1e-6)

@@ -215,7 +215,8 @@ def test_class_weights_of_steps_and_their_misuse() -> None:
     [
         (Indexed(), {"sample_weight": W}, "a source of batches.*leave y"),
         (batches(), {"validation_split": 0.5}, "validation_split needs arrays"),
-        (X, {"y": Y, "validation_data": (X,)}, r"validation_data must be \(x, y\)"),
+        (X, {"y": Y, "validation_data": ()}, r"validation_data must be \(x, y\)"),
+        (X, {"y": Y, "validation_data": (X,)}, "no target"),
         (X, {"y": Y, "validation_data": (X, Y), "validation_freq": 0}, "validation_freq must be at least 1"),
         ([(X, Y, W, W)], {}, r"\(x, y, sample_weight\), received 4 parts"),
         ("text", {}, "received str"),

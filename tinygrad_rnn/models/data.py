@@ -192,11 +192,11 @@ def adapt(
 def validation_parts(data: Any) -> tuple[Any, Any, Any]:
     """Inputs, targets and weights of `validation_data`; a source of batches stands for all three."""
     if isinstance(data, tuple) or (isinstance(data, list) and data and not isinstance(data[0], tuple)):
-        if not 2 <= len(data) <= 3:
+        if not 1 <= len(data) <= 3:
             raise ValueError(
-                f"fit: validation_data must be (x, y) or (x, y, sample_weight), received {len(data)} parts"
+                f"fit: validation_data must be (x, y), (x, y, sample_weight) or (x,), received {len(data)} parts"
             )
-        x, y, sample_weight = (*data, None)[:3]
+        x, y, sample_weight = (*data, None, None)[:3]
         return x, y, sample_weight
     return data, None, None
 

@@ -126,7 +126,7 @@ class Trainer(Steps):
         `x` and `y` are arrays, or lists or dicts of them, with the examples on the first axis; or `x` is a source of
         batches `(x, y)` or `(x, y, sample_weight)`: an iterable, a generator (one pass only; where it ends, training
         does, with a warning), or an object with a length and indices. `validation_data` is `(x, y)`,
-        `(x, y, sample_weight)`, or such a source.
+        `(x, y, sample_weight)`, `(x,)` where losses need no targets, or such a source.
         The logged loss is the running mean over the epoch's batches, weighted by their sizes, while the
         weights change. `validation_split` holds out the last part of the arrays, before shuffling.
         `steps_per_epoch` batches make an epoch, and the next one goes on where it ended. `validation_freq`: validate
