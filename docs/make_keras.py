@@ -46,7 +46,12 @@ assert sorted(history.history) == ["loss", "mae"]
 | a negative id reads the last row of an `Embedding` | `ValueError` with the id and its position | it hides errors in data |
 | a NaN gradient spoils all weights | the step raises, no weight is changed | see `training.md` |
 | no `model.reset_state()` | `reset_state`, `get_states`, `set_states` at any depth | stateful models |
-| `SimpleRNN` ignores `activity_regularizer` | it is honoured | an error there |
+| `SimpleRNN`, and the layer in `TimeDistributed`, ignore `activity_regularizer` | it is honoured | an error there |
+| a masked loss scales `sample_weight` in place before `weighted_metrics` see it | they see what was given | an error there |
+| `compile` without metrics keeps the earlier ones | there are none | |
+| with `weighted_metrics`, `evaluate` lists a metric twice | once | an error there |
+| a query of `MultiHeadAttention` that may look at nothing gets the mean of all values | weights 0 | padding has no say |
+| masks that `Concatenate` joins count as layers: masked branches may come first in `get_weights()`, and a nested model's mask is lost there | the order of layers does not depend on masks, and the mask is joined | |
 | `learning_rate=1` raises | a whole number is a rate | |
 | `optimizer.learning_rate` is a variable with `.assign()`, `.numpy()` | a float: `float(optimizer.learning_rate)`, `optimizer.learning_rate = 0.01` | |
 | `overwrite=False` asks on the terminal | `FileExistsError` | |
