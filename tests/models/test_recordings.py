@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import gc
+import itertools
 import pickle
 import threading
 import tracemalloc
 import weakref
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from simple_cases import CASES as SIMPLE
 import tinygrad_rnn as tg
 from tinygrad_rnn import layers, ops
 from tinygrad_rnn.bptt import known
-from tinygrad_rnn.models import recordings
+from tinygrad_rnn.models import recordings, steps
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((24, 5, 4)).astype("float32")
@@ -498,6 +500,20 @@ def test_a_model_that_cannot_be_recorded_is_tried_once_for_each_shape(
         for n in (1, 2, 3):
             model.train_on_batch(X[:n], Y[:n])
     assert tried == [1, 2]
+
+
+@pytest.mark.parametrize(("seconds", "recorded"), [(0.05, 2), (0.25, 7), (1.5, None)])
+def test_a_long_batch_is_recorded_when_it_pays(
+    seconds: float, recorded: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording costs two batches, which the second one of many seconds would take longer."""
+    clock = itertools.count(0.0, seconds)
+    monkeypatch.setattr(steps, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(recordings, "SAVED", 0.09)
+    model = model_of([], True)
+    for k in range(1, 40):
+        model.train_on_batch(X, Y)
+        assert made(model) == [True] * (recorded is not None and k >= recorded)
 
 
 def test_many_lengths_are_not_recorded() -> None:

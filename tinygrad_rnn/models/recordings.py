@@ -37,6 +37,10 @@ IN_USE = 1000  # batches after which one that did not run gives way to another, 
 WORTH = 3  # batches, which a recording has to run for
 FUTILE = 3  # changes of the model in a row that came sooner: then nothing is recorded for `IN_USE` batches
 SEEN = 64  # shapes that are remembered: the second batch of a shape is recorded
+COST = 2  # batches that making a recording takes, beside the one that is recorded
+SHORT = 0.1  # seconds; of batches that take longer not the second is recorded, but one when that pays
+SAVED = 0.002  # seconds that a recorded batch saves, more or less
+LONG = 1.0  # seconds; of a batch that takes longer, that is nothing
 
 
 class Before(NamedTuple):
@@ -45,6 +49,7 @@ class Before(NamedTuple):
     states: list[Any]
     weights: list[Array]
     kept: list[tuple[Any, Any]]
+    limit: float  # seconds; if the batch takes longer, a recording does not pay yet
 
 
 class Recordings:
@@ -54,7 +59,7 @@ class Recordings:
         self.made: OrderedDict[Any, Recorded | None] = OrderedDict()  # those that ran last are last
         self.ran: dict[Any, int] = {}  # after how many batches
         self.batches = self.waits = self.futile = self.change = 0
-        self.seen: OrderedDict[Any, None] = OrderedDict()
+        self.seen: OrderedDict[Any, int] = OrderedDict()  # how many batches of a shape that is not recorded
         self.lock = new_lock()  # recording changes the model, and puts it back
 
     def __reduce__(self) -> Any:
@@ -86,20 +91,22 @@ class Recordings:
         return None
 
     def begin(self, model: Any, data: tuple[Any, ...]) -> Before | None:
-        """Before the model is called: how things stand, if this batch is to be recorded, the second of its shape."""
+        """Before the model is called: how things stand, if this batch may be recorded: not the first of its shape.
+
+        Of batches that take long, it is one before which so many came as would have saved what a recording costs.
+        """
         key = _key(data)
         if key is None or key in self.made or mode().monitor is not None or self._full():
             return None
-        if key in self.seen:
-            if any(layer._states is None for layer in stateful_layers(model)):
-                return None  # a first batch is not like the others
-            return Before(
-                stream_states(streams(model)), [v._data for v in model.weights], model._held_states()
-            )
-        self.seen[key] = None
+        earlier = self.seen.get(key, 0)
+        self.seen[key] = earlier + 1
         while len(self.seen) > SEEN:
             self.seen.popitem(last=False)
-        return None
+        if not earlier or any(layer._states is None for layer in stateful_layers(model)):
+            return None  # a first batch is not like the others
+        limit = min(max(SHORT, earlier * SAVED / COST), LONG)
+        kept = model._held_states()
+        return Before(stream_states(streams(model)), [v._data for v in model.weights], kept, limit)
 
     def record(
         self, model: Any, data: tuple[Any, ...], loss: Tensor, found: dict[Any, Any], before: Before
@@ -109,6 +116,7 @@ class Recordings:
             key = _key(data)
             self.made[key] = Recorded.of(model, data, loss, found, before)
             self.ran[key] = self.batches
+            self.seen[key] = 1  # counted anew, if the recording has to go
             while len(self.made) > KEPT:
                 self._drop(next(iter(self.made)))
 

@@ -28,7 +28,6 @@ from .recordings import Recordings
 
 # Around all others: an interrupt just as a block inside ends must not leave its switches on.
 mode_kept = switched()
-LONG = 1.0  # seconds; in a batch that takes longer, what a recording saves is little
 
 
 class Steps:
@@ -284,7 +283,7 @@ class Steps:
         y_pred = self(x)
         loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
         found = leaf_gradients(loss) if loss.requires_grad else {}
-        if before is not None and time.perf_counter() - start < LONG:
+        if before is not None and time.perf_counter() - start < before.limit:
             self._recordings.record(self, data, loss, found, before)
         return loss, y_pred, found
 
