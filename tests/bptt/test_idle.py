@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
 
+import tinygrad_rnn as tg
 from tinygrad_rnn.bptt import idle
 
 
@@ -22,7 +24,7 @@ def test_idle_sets_of_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
         return [len(owner.sets) for owner in owners]
 
     for owner in owners:
-        owner.give_back(5, ((np.zeros(100), [np.zeros(999)]), (np.zeros(9)[:3],)))
+        owner.give_back(5, ((np.zeros(91),), (np.zeros(9)[:3],)))
     # of 800 bytes each, though a third would fit into 2000 only without the fourth
     assert kept() == [0, 0, 1, 1]
     assert owners[3].take(4) is None and owners[3].take(5) is not None and kept() == [0, 0, 1, 0]
@@ -52,6 +54,26 @@ def test_large_sets_of_other_lengths_go_before_a_new_one_is_made(monkeypatch: py
     assert owner.take(6) is None and len(owner.sets) == 0 and len(other.sets) == 1
     owner.give_back(6, (np.zeros(1000),))
     assert other.take(6) is None and idle._bytes == [0]
+
+
+@pytest.mark.parametrize("units", [4, 64])
+@pytest.mark.parametrize("saving", [False, True])
+def test_the_size_of_a_set_is_what_it_takes(units: int, saving: bool) -> None:
+    """Of one example and few units, the views of its steps take more than its arrays."""
+    layer = tg.layers.LSTM(units)
+    layer(np.ones((1, 2, 3), "float32"))
+    functions: dict[str, Any] = {}
+    text = str(tg.bptt_source(layer, np.ones((1, 3), "float32"), layer.get_initial_state(1)))
+    exec(compile(text, "<derived>", "exec"), functions)
+    tracemalloc.start()
+    of_forward, of_backward = functions["new_cache"](
+        np.ones((1, 2000, 3), "float32"), np.ones((1, units), "float32")
+    )
+    buffers = (of_forward, of_backward) if saving else of_forward
+    del of_forward, of_backward
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert 0.9 * taken < idle.size_of(buffers) < 1.1 * taken
 
 
 def test_garbage_that_is_collected_while_old_sets_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,17 +86,23 @@ def _let_go(few: int) -> None:
 
 
 def size_of(buffers: Any) -> int:
-    """The bytes of all arrays in tuples of them; views, and lists of the steps of an array, are not counted.
+    """The bytes of all arrays in tuples, or under views in them, and of lists of steps, the most if steps are small.
 
-    >>> size_of(((np.ones(3), [np.ones(9)]), (np.ones(2)[:1],)))
-    24
+    >>> a = np.ones((100, 2))
+    >>> size_of((a, a.T)), size_of((a[1:],)), 1600 + 100 * 8 < size_of((list(a),))
+    (1600, 1600, True)
     """
-    arrays: dict[int, int] = {}
+    sizes: dict[int, int] = {}
     parts = [buffers]
     while parts:
         part = parts.pop()
         if type(part) is tuple:
             parts.extend(part)
-        elif type(part) is np.ndarray and part.base is None:
-            arrays[id(part)] = part.nbytes
-    return sum(arrays.values())
+        elif type(part) is list:  # all are views of one array, or two arrays by turns
+            view = 0 if part[0].base is None else part[0].__sizeof__()
+            sizes[id(part)] = len(part) * (view + np.intp(0).nbytes)
+            parts.append(tuple(part[:2]))
+        elif type(part) is np.ndarray:
+            owner = part if part.base is None else part.base
+            sizes[id(owner)] = owner.nbytes
+    return sum(sizes.values())
