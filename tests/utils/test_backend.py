@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import subprocess
+import sys
+import textwrap
 import weakref
 from collections import OrderedDict
 
@@ -44,6 +48,34 @@ def test_clear_session_frees_what_models_have_left_and_others_go_on(monkeypatch:
     assert sum(one() is not None for one in buffers) == 1 == sum(one() is not None for one in plans)
     assert models[0].train_on_batch(x, y) == losses[-1]
     assert models[0].train_on_batch(x[:, :9], y) == models[0].evaluate(x[:, :9], y, verbose=0)
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"),
+    reason="its C library is not glibc",
+)
+def test_clear_session_gives_memory_back_to_the_system() -> None:
+    """Derived mode has arrays of up to 31 MB in the heap, which shrinks from its end only."""
+    program = """
+    import resource
+    import numpy as np
+    import tinygrad_rnn as tg
+    from tinygrad_rnn.bptt import derived
+
+    def megabytes():
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
+
+    np.empty(derived.BLOCK, np.uint8)
+    arrays = [np.ones(2**18) for _ in range(50)]
+    last = np.ones(2**14)
+    del arrays
+    before = megabytes()
+    tg.utils.clear_session()
+    print(before - megabytes())
+    """
+    run = [sys.executable, "-c", textwrap.dedent(program)]
+    assert float(subprocess.run(run, check=True, capture_output=True, text=True).stdout) > 80
 
 
 @pytest.mark.parametrize("name", utils.__all__)
