@@ -394,6 +394,21 @@ def test_joined_gradients_take_the_memory_of_what_only_the_forward_pass_reads() 
     np.testing.assert_allclose(first, tg.grad((layer(x) ** 2).sum(), x).numpy(), rtol=1e-4, atol=1e-6)
 
 
+def test_slopes_take_the_memory_of_what_only_the_forward_pass_reads() -> None:
+    """Of an RNN, whose gates are not joined; a second backward pass finds all that the first one found."""
+    layer = tg.layers.SimpleRNN(4, return_sequences=True)
+    x = tg.tensor(np.random.default_rng(0).normal(size=(2, 3, 5)), dtype="float32", requires_grad=True)
+    layer(x)
+    with tg.bptt.without("rows"):
+        text = str(tg.bptt_source(layer, x[:, 0], layer.get_initial_state(2)))
+        assert "all_dz_by_dh = all_z\n" in text
+        with tg.derived():
+            loss = (layer(x) ** 2).sum()
+    first = tg.grad(loss, x, retain_graph=True).numpy()
+    np.testing.assert_array_equal(tg.grad(loss, x).numpy(), first)
+    np.testing.assert_allclose(first, tg.grad((layer(x) ** 2).sum(), x).numpy(), rtol=1e-4, atol=1e-6)
+
+
 def test_share_computes_once_what_is_written_twice() -> None:
     first, second = np.array([0, 3, 3]), np.array([0, 3, 2])
 

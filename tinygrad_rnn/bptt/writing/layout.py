@@ -60,8 +60,8 @@ class Layout:
         self._joins()
         self._overwrites()
         self._carries()
-        self._reuse()
         self.stacked = self._stacked()
+        self._reuse()
 
     # --- who is written where -----------------------------------------------------------------------
 
@@ -221,17 +221,23 @@ class Layout:
                         self.carry_of[v] = carry
 
     def _reuse(self) -> None:
-        """Let the joined gradients of all steps take the memory of what only the forward pass reads."""
-        joined = [v for v in self.backward if v.op == "concatenate" and self.region[v] == "b-loop"]
+        """Let gradients of all steps take the memory of what only the forward pass reads."""
+        of_all = [v for v in self.backward if self._may_reuse(v)]
         held: dict[Value, list[Value]] = {}  # what lies in which memory
-        for v in self.forward if joined else ():
+        for v in self.forward if of_all else ():
             held.setdefault(self.memory(v), []).append(v)
         free = [a for a, inside in held.items() if self._only_forwards(a, inside)]
-        for v in joined:
+        for v in of_all:
             fits = [a for a in free if (a.shape, a.dtype) == (v.shape, v.dtype)]
-            if fits and not self.fixed(v):
+            if fits:
                 self.same[v] = fits[0]
                 free.remove(fits[0])
+
+    def _may_reuse(self, v: Value) -> bool:
+        """Whether a value of the backward pass has memory for all steps to itself, all of which it writes."""
+        if v not in self.stacked or self.region[v] == "b-after" or self.fixed(v):
+            return False
+        return v.op == "concatenate" or elementwise(v) and not v.attrs.get("own")
 
     def _only_forwards(self, a: Value, inside: list[Value]) -> bool:
         """Whether memory for all steps is read by ops of the forward pass alone."""
