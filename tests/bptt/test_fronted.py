@@ -48,7 +48,7 @@ def test_how_the_source_reads(everywhere: None) -> None:
 def test_only_products_in_the_loop_with_a_weight(everywhere: None) -> None:
     """The gradient of the inputs is one product over all steps."""
     text = source(problem("lstm"))
-    assert text.count("out=columns") == 1 and "Wx.T, out=all_dx" in text
+    assert text.count("out=columns") == 1 and "= np.matmul(all_di_df_dg_do.reshape(T * N, 16), Wx.T)" in text
 
 
 @pytest.mark.parametrize("make", [layers.LSTM, layers.GRU])

@@ -409,6 +409,24 @@ def test_slopes_take_the_memory_of_what_only_the_forward_pass_reads() -> None:
     np.testing.assert_allclose(first, tg.grad((layer(x) ** 2).sum(), x).numpy(), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("make", [tg.layers.SimpleRNN, tg.layers.LSTM])
+def test_gradients_of_inputs_are_no_memory(make: Any) -> None:
+    """They are computed into an array that is given away, and not copied out of one that is kept."""
+    layer = make(4, return_sequences=True)
+    x = tg.tensor(np.random.default_rng(0).normal(size=(2, 3, 5)), dtype="float32", requires_grad=True)
+    layer(x)
+    _, backward, cache = re.split("def backward|def new_cache", str(tg.bptt_source(layer)))
+    assert ".reshape(T, N, 5)" in backward and '"dX": all_dx.swapaxes(0, 1)' in backward
+    assert "dx" not in cache
+    with tg.derived():
+        first = tg.grad((layer(x) ** 2).sum(), x)
+        before = first.numpy().copy()
+        second = tg.grad((layer(2 * x) ** 2).sum(), x)
+    np.testing.assert_array_equal(first.numpy(), before)
+    assert not np.array_equal(second.numpy(), before)
+    np.testing.assert_allclose(first, tg.grad((layer(x) ** 2).sum(), x).numpy(), rtol=1e-4, atol=1e-6)
+
+
 def test_share_computes_once_what_is_written_twice() -> None:
     first, second = np.array([0, 3, 3]), np.array([0, 3, 2])
 

@@ -31,6 +31,7 @@ class Places:
         self.memory = Memory()
         # where parts of a gradient are added to it; "" if that is done already
         self.added: dict[Value, str] = {}
+        self.new: set[Value] = set()  # gradients of all steps whose statement makes a new array
         self.scalars: set[str] = set()  # buffers whose steps have no axes
         self.in_rows: dict[Value, str] = {}  # states and inputs that are columns of a buffer of rows
         self.dtype = self.body.states[0].dtype if self.body.states else self.body.xs[0].dtype

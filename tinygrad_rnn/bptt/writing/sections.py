@@ -105,6 +105,7 @@ class Sections(Statements):
                         hold.append(f"{kept}[...] = {source}")
                         source = kept
                     ends.append(f"{place.name}[...] = {source}")
+        self._find_new()
         whole = self._pieced()
         lines = self._sections(
             self.program.backward,
@@ -131,6 +132,18 @@ class Sections(Statements):
                 results.append(f'"d{n}": {total}{".copy()" * copied},')
         return [*_inside(start), *lines, "    return {", *_inside(results, 8), "    }"]
 
+    def _find_new(self) -> None:
+        """Let the gradients of inputs that a product after the loop gives, to nobody else, be no memory."""
+        for v in self.adjoint.xs:
+            if v and v.op == "matmul" and self.layout.region[v] == "b-after" and self._alone(v):
+                if self._of_all_rows(v, 1) and self.memory.made.pop(self.place(v).whole, ""):
+                    self.new.add(v)
+
+    def _alone(self, v: Value) -> bool:
+        """Whether a value has memory to itself, and is one result."""
+        shared = self.layout.fixed(v) or v in self.program.once or self.layout.users.get(v)
+        return not shared and self.adjoint.ends.count(v) == 1
+
     def _pieced(self) -> dict[str, str]:
         """The gradients to which parts of a weight contribute: these are added to their places in them."""
         found: dict[str, str] = {}
@@ -148,6 +161,8 @@ class Sections(Statements):
     def _copied(self, v: Value) -> str:
         """A result for all steps. Of a view, whose axes may stand in another order, the memory is never lent."""
         once, whole = v in self.program.once, self.whole(v)
+        if v in self.new:
+            return f"{whole}.swapaxes(0, 1)"
         if once:
             whole = f"np.broadcast_to({whole}, {shape_text(('T', *v.shape))})"
         return whole + (COPIED.replace("()", '("C")') if once or is_view(v) else COPIED)

@@ -121,23 +121,25 @@ class Statements(Places):
         if v.attrs.get("strips"):
             return [f"np.matmul({a[0]}, {a[1]}, out={self.strips(v)})"]
         left, right = v.inputs
-        contiguous, once = self.place(v).contiguous, self.program.once
-        if (
-            contiguous
-            and len(left.shape) > 2 - lead
-            and len(right.shape) == 2
-            and right in once
-            and left not in once
-        ):
+        contiguous = self.place(v).contiguous
+        if contiguous and self._of_all_rows(v, lead):
             rows = " * ".join((*("T",) * lead, *map(str, left.shape[:-1])))
-            x = f"{a[0]}.reshape({rows}, {left.shape[-1]})"
-            return [f"np.matmul({x}, {a[1]}, out={y}.reshape({rows}, {right.shape[1]}))"]
+            product = f"np.matmul({a[0]}.reshape({rows}, {left.shape[-1]}), {a[1]}"
+            if v in self.new:
+                return [f"{y} = {product}).reshape{shape_text(('T', *v.shape))}"]
+            return [f"{product}, out={y}.reshape({rows}, {right.shape[1]}))"]
         if left.shape[-1] == 1 and len(v.shape) > 2:  # columns with rows, without a call of BLAS for each
             if math.prod(v.shape) < MANY:
                 return [f"multiply({a[0]}, {a[1]}, out={y})"]
             return [f'np.einsum("...ij,...jk->...ik", {a[0]}, {a[1]}, out={y})']
         two = len(left.shape) == len(right.shape) == 2 and inside and contiguous and v.dtype.kind == "f"
         return [f"{'dot' if two else 'np.matmul'}({a[0]}, {a[1]}, out={y})"]
+
+    def _of_all_rows(self, v: Value, lead: int) -> bool:
+        """Whether a product multiplies rows with a weight, those of all steps as one matrix."""
+        left, right = v.inputs
+        once = self.program.once
+        return len(left.shape) > 2 - lead and len(right.shape) == 2 and right in once and left not in once
 
     def _time_sum(self, v: Value, inside: bool) -> list[str]:
         name = self.added.get(v) or self.place(v).name
