@@ -94,7 +94,7 @@ class Names:
             (user,) = users.get(v, []) if len(users.get(v, [])) == 1 else (None,)
             if user is not None and v.label and v.label == user.label and v not in body.ends:
                 v.label = f"pre_{v.label}" if v.op == "part" else ""
-            if v.op in ("getitem", "part") and v.label and v.inputs[0].label.endswith(v.label):
+            if v.op in ("getitem", "part") and v.label and v.inputs[0].label in (v.label, f"pre_{v.label}"):
                 v.label = ""
         for v in body.outputs:
             v.label = v.label or ("y" if v in body.values else "")
