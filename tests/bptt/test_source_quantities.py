@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ N, F, H = 2, 3, 4
 
 
 def weight(name: str, *shape: int) -> tg.Variable:
-    return tg.Variable(np.zeros(shape), name=name)
+    return tg.Variable(np.zeros(shape), name=name, dtype="float64")
 
 
 def source(step: Any, *states: tuple[int, ...], constants: Any = ()) -> str:
@@ -37,3 +38,58 @@ def test_a_part_has_its_name_if_that_of_the_whole_ends_like_it() -> None:
     text = source(step)
     assert equations(text)["(3)"] == "r = zr[:, 4:]" and "zr_view" not in text
     assert "multiply(r[t], h[t]," in " ".join(loop_of(text, "forward"))
+
+
+def meaning(text: str) -> dict[str, str]:
+    """The explanations of how to read a source."""
+    part = text.partition("How to read it:\n")[2].partition('\n"""')[0]
+    return dict(re.findall(r"^    (\S+) +(.*)$", part, re.M))
+
+
+def of_gates() -> str:
+    """The source of a cell with a product for each of two gates."""
+    weights = [weight(n, F, H) for n in ("Wi", "Wg")] + [weight(n, H, H) for n in ("Ui", "Ug")]
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        (h,) = states
+        i = ops.sigmoid(x @ weights[0] + h @ weights[2])
+        g = ops.tanh(x @ weights[1] + h @ weights[3])
+        h = i * g + h
+        return h, [h]
+
+    return source(step)
+
+
+def test_a_gradient_of_stacked_weights_has_their_name() -> None:
+    text = of_gates()
+    stacked = dict(re.findall(r"np\.concatenate\(\(U\w, W(\w)\), axis=0, out=(weights\w*)\)", text))
+    gradients = dict(re.findall(r'"dW(\w)": d(weights\w*)\[', text))
+    assert len(stacked) == 2 and gradients == stacked
+
+
+def test_folded_weights_have_the_name_of_the_weights() -> None:
+    gru = tg.layers.GRU(H)
+    gru(np.zeros((N, 2, F)))
+    for text in (of_gates(), str(gru.bptt_source())):
+        found = re.findall(r"multiply\((\w+(?:\[\d\])?).*, -?[\d.]+, out=(\w+)_folded", text)
+        assert found and all(re.sub(r"\[(\d)\]", r"_\1", of) == name for of, name in found)
+
+
+def test_words_of_the_notation_are_the_users_where_a_user_has_them() -> None:
+    W, U = weight("W", F, H), weight("U", H, H)
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        (h,) = states
+        rows = x @ W  # goes into the product with U
+        weights = ops.sigmoid(rows + h @ U)
+        columns = ops.tanh(weights * 2.0)
+        dh_part = weights * columns
+        h = h * weights + dh_part
+        return h, [h]
+
+    text = source(step)
+    assert list(meaning(text))[:3] == ["all_x", "rows_2[t]", "weights_2"]
+    assert {"weights", "columns", "dh_part"}.isdisjoint(meaning(text))
+    assert "np.concatenate((U, W), axis=0, out=weights_2)" in text and '"dW": dweights_2[' in text
+    assert re.search(r"dot\(rows_2\[t\], weights_2_folded, out=weights\[t\]\)", text)
+    assert re.search(r"multiply\(dh, drows_by_dh\[t\], out=drows\[t\]\)", text)

@@ -11,7 +11,7 @@ import re
 from ...core.tensor import Variable
 from ..step.body import Body, Value
 from ..step.text import KIN, UFUNCS, elementwise
-from ..step.walks import ancestors, users_of
+from ..step.walks import ancestors, dependents, users_of
 from .layout import Layout, Place, is_whole
 
 RESERVED = {
@@ -19,6 +19,7 @@ RESERVED = {
     "dtype", "forward", "list", "backward", "range", "len", "map", "zip", "slice", "Y", "grads", "new_cache",
     "of_forward", "of_backward", "dot", *UFUNCS,
 }  # fmt: skip
+MADE = {"rows", "weights", "dweights", "joined", "columns", "sums"}  # labels that passes give
 LETTERS = "hcsuvw"  # for states without a name
 WORDS = {"add": "plus", "subtract": "minus", "multiply": "times", "divide": "over"}
 
@@ -31,6 +32,7 @@ class Names:
         self.xs = ["X" if count == 1 else f"X{i}" for i in range(count)]
         self.taken = RESERVED | set(self.xs)
         self.owners: dict[str, Value] = {}
+        self.free: set[str] = set()  # names in the equations whose quantities the passes have replaced
         self.states = [self._state(body, j) for j in range(len(body.states))]
         self.first_states = [self.new(f"{n}_0" if n[-1].isdigit() else f"{n}0") for n in self.states]
         outputs = [f"dY{i}" for i in range(len(body.outputs))] if len(body.outputs) > 1 else ["dY"]
@@ -41,6 +43,7 @@ class Names:
         for x in body.xs:
             self._own(x, x.label if x.label not in ("", "X", "inputs") else "x")
         self._name_values(body)
+        self.shown = set(self.owners)  # in the equations
 
     def new(self, wish: str) -> str:
         """An identifier like `wish`."""
@@ -57,13 +60,19 @@ class Names:
 
     def of(self, v: Value, otherwise: str) -> str:
         """The name of a quantity of the step, or a new one for what a pass has made."""
+        if v.label in self.free and v.label not in MADE:
+            self.free.remove(v.label)
+            self.owners[v.label] = v
         return v.label if self.owners.get(v.label) is v else self.new(v.label or otherwise)
 
     def keep(self, alive: set[Value]) -> None:
         """Let what the passes have made take the names of what they have replaced."""
         for name in [n for n, owner in self.owners.items() if owner not in alive]:
             del self.owners[name]
-            self.taken -= {name, f"all_{name}"}
+            if name in self.shown:  # only for what is the same
+                self.free.add(name)
+            else:
+                self.taken -= {name, f"all_{name}"}
 
     def describe(self, body: Body) -> None:
         """Name what has no name in the step after the op that computes it."""
@@ -146,6 +155,8 @@ class Naming:
         self.members: dict[Value, list[Value]] = {}  # what each buffer holds, one after the other
         self.roots: dict[Value, Value] = {}
         self.gradients = self._gradients()
+        self.given: dict[Value, str] = {}
+        self.weights_of = self._weights_of()
         made = [u for u in layout.forward_set if elementwise(u) and len(u.args) == 1]
         self.activations = {u.label for u in made if u.label}
         for v in layout.order:
@@ -157,6 +168,13 @@ class Naming:
 
     def of(self, v: Value) -> str:
         """A name for what a buffer holds in the end, in the region that computes a value."""
+        weights = self.weights_of.get(v)
+        self.given[v] = self.names.new(f"d{self.given[weights]}") if weights else self._of(v)
+        return self.given[v]
+
+    def _of(self, v: Value) -> str:
+        if v.op == "fold":
+            return self.names.new(f"{self._source_of(v.args[0])}_folded")
         if v.op == "carry":
             apart = any(u.label == v.label and self.layout.memory(u) is not v for u in self.layout.backward)
             return self.names.new(f"{v.label or 'carry'}_next" if apart else v.label or "carry")
@@ -176,6 +194,13 @@ class Naming:
             named, self._parts(here[-1]) or description(named) or gradient or self._term(here[-1]) or "tmp"
         )
 
+    def _source_of(self, v: Value) -> str:
+        """The name of a weight, or of that of which it is a part, with the number of the part."""
+        if v.op == "getitem" and not v.label:
+            number = v.attrs["index"]
+            return "_".join([self._source_of(v.args[0]), *[str(number)] * isinstance(number, int)])
+        return self.given.get(v) or v.label or "weights"
+
     def _gradients(self) -> dict[Value, str]:
         """Names for what is returned, or is added up to it."""
         program = self.layout.program
@@ -185,6 +210,26 @@ class Naming:
         # what a pass made up has no name
         for name, parts in zip(self.names.constants, program.adjoint.constants, strict=False):
             found |= dict.fromkeys(parts, f"d{name}" if len(parts) == 1 else f"d{name}_part")
+        return found
+
+    def _weights_of(self) -> dict[Value, Value]:
+        """Of which stacked weights a sum is the gradient: of those that are made of what it is cut into."""
+        program, found = self.layout.program, {}
+        constants, gradients = program.body.constants, program.adjoint.constants
+        made_of = {
+            v: ancestors([v]).intersection(constants)
+            for v in self.layout.forward
+            if (v.op, v.label) == ("concatenate", "weights")
+        }
+        for v in self.layout.backward:
+            if (v.op, v.label) == ("time_sum", "dweights"):
+                parts = dependents(self.layout.backward, [v])
+                of = {c for c, sent in zip(constants, gradients, strict=False) if not parts.isdisjoint(sent)}
+                fit = [w for w, those in made_of.items() if those <= of]
+                if len(fit) == 1:
+                    found[v] = fit[0]
+                else:
+                    v.label = "sums"
         return found
 
     def _afterwards(self, label: str, v: Value) -> str:

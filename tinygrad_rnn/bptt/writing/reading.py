@@ -14,13 +14,13 @@ from .memory import WIDTH
 NOTATION = (  # what has to be explained: a pattern that finds it, the term and its meaning, with what was found
     (r"\ball_(\w+)", "all_{1}", "{1} at all T steps; {1}[t] is one of them; a state has T + 1 of them"),
     (
-        r"\brows\b",
-        "rows[t]",
+        r"\b(rows(?:_\d+)?)\b",
+        "{1}[t]",
         "side by side for one product: states before step t, 1 for the bias, inputs of step t, as far as it takes them",
     ),
     (
-        r"\bweights\b",
-        "weights",
+        r"\b(weights(?:_\d+)?)\b",
+        "{1}",
         "what belongs to rows, below each other: weights of states, bias, weights of inputs",
     ),
     (
@@ -39,8 +39,8 @@ NOTATION = (  # what has to be explained: a pattern that finds it, the term and 
         "ends a sigmoid, 1 / (1 + exp(−a)); the −1 is in what was folded",
     ),
     (
-        r"\bjoined\b",
-        "joined[t]",
+        r"\b(joined(?:_\d+)?)\b",
+        "{1}[t]",
         "(batch, gates, units): what lies gate by gate in stack, put together example by example",
     ),
     (r"\b(\w+)_spread\b", "{0}", "{1} once for each example: NumPy is faster with two matrices"),
@@ -56,7 +56,11 @@ NOTATION = (  # what has to be explained: a pattern that finds it, the term and 
         "{1} less the mean of each row, which normalization would take out of the product",
     ),
     (r"\b(?:all_)?((\w+?)_blocks)\b", "{1}", "{2} seen gate by gate: (gates, batch, units)"),
-    (r"\bcolumns\b", "columns", "(units, batch): a product with the weight in front, which is faster here"),
+    (
+        r"\b(columns(?:_\d+)?)\b",
+        "{1}",
+        "(units, batch): a product with the weight in front, which is faster here",
+    ),
     (r"= np\.ones\(", "np.ones(…) @", "adds up over steps and examples: the sum that BLAS makes fastest"),
     (r"out=", "out=", "where a result goes, often over what has just been read"),
     (r"\b(?:all_)?d(pre_(\w+?))(?:_by_d\w+)?\b", "{1}", "what {2} is the activation of"),
@@ -105,16 +109,19 @@ def _shortened(numbers: str) -> str:
 def _notation(introduction: str, functions: str) -> list[str]:
     """What has to be explained of the statements of `forward` and `backward`."""
     statements = _HEAD.sub("", functions.partition("\ndef new_cache(")[0])
+    arguments = functions.partition("def forward(")[2].partition(":\n")[0]
+    users = set(re.findall(r"\b[A-Za-z_]\w*\b(?!\()", f"{introduction}({arguments}"))
+    users |= {f"d{name}" for name in users}
     words = {word.removeprefix("all_") for word in re.findall(r"\w+", introduction + statements)}
     words |= {f"d{word}" for word in words}
     entries: dict[str, str] = {}
     for pattern, term, meaning in NOTATION:
         for found in re.finditer(pattern, statements):
             parts = (found[0], *found.groups())
-            if words.issuperset(
-                [p for p in parts[2:] if p.isidentifier()]
-            ):  # `dpre_f_dn` is two side by side
-                entries[term.format(*parts)] = meaning.format(*parts)
+            name, of = term.format(*parts), [p for p in parts[2:] if p.isidentifier()]
+            # what a user has named so is something else, and `dpre_f_dn` is two side by side
+            if name.removesuffix("[t]") not in users and words.issuperset(of):
+                entries[name] = meaning.format(*parts)
                 break
     column = max([15, *(len(term) for term in entries if len(term) <= LONGEST_TERM)])
     lines: list[str] = []
