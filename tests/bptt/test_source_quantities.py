@@ -93,3 +93,22 @@ def test_words_of_the_notation_are_the_users_where_a_user_has_them() -> None:
     assert "np.concatenate((U, W), axis=0, out=weights_2)" in text and '"dW": dweights_2[' in text
     assert re.search(r"dot\(rows_2\[t\], weights_2_folded, out=weights\[t\]\)", text)
     assert re.search(r"multiply\(dh, drows_by_dh\[t\], out=drows\[t\]\)", text)
+
+
+def copies(text: str) -> list[str]:
+    """The copies in the backward loop."""
+    return [line for line in loop_of(text, "backward") if " = " in line]
+
+
+def test_gradients_that_move_from_state_to_state_are_copied_once() -> None:
+    def delayed(x: Any, states: Any, constants: Any) -> Any:
+        a, b, c = states
+        return c, [ops.tanh(x[:, :1] + a), a, b]
+
+    def turned(x: Any, states: Any, constants: Any) -> Any:
+        a, b, c = states
+        return c, [b, c, a * 0.5]
+
+    assert copies(source(delayed, (H,), (H,), (H,)))[-2:] == ["db[...] = dc", "dc[...] = dy[t]"]
+    found = copies(source(turned, (H,), (H,), (H,)))
+    assert len(found) == 4 and found[0].startswith("kept[...] = ")

@@ -88,30 +88,22 @@ class Sections(Statements):
         for c, name in zip(adjoint.cotangents, arguments, strict=False):
             if c is not None:
                 start.append(f"{self.place(c).whole}[...] = {name}.swapaxes(0, 1)")
-        ends, hold = [], []
+        moves: dict[Value, Value | None] = {}  # into each carry what is not in its memory
         for j, (carries, parts) in enumerate(zip(adjoint.carries, adjoint.states, strict=True)):
             if not body.states[j].active:
                 continue
             for k, carry in enumerate(carries):
-                place = self.place(carry)
+                place, part = self.place(carry), parts[k] if k < len(parts) else None
                 start.append(f"{place.name}[...] = {arguments[len(adjoint.cotangents) + j] if k == 0 else 0}")
-                if k >= len(parts):
-                    ends.append(f"{place.name}[...] = 0")
-                elif self.place(parts[k]).name != place.name:
-                    source = self.step(parts[k])
-                    if self._in_carry(parts[k]):
-                        kept = self.names.new("kept")
-                        self.memory.made[kept] = self.empty(carry)
-                        hold.append(f"{kept}[...] = {source}")
-                        source = kept
-                    ends.append(f"{place.name}[...] = {source}")
+                if part is None or self.place(part).name != place.name:
+                    moves[carry] = part
         self._find_new()
         whole = self._pieced()
         lines = self._sections(
             self.program.backward,
             "for t in range(T - 1, -1, -1):",
             _BACKWARD,
-            [*hold, *ends],
+            self._moved(moves),
             [f"{gradient} = np.zeros_like({weight})" for weight, gradient in whole.items()],
         )
         inputs = zip(self.names.xs, adjoint.xs, strict=True)
@@ -189,9 +181,30 @@ class Sections(Statements):
                 names.append(name)
         return names
 
-    def _in_carry(self, v: Value) -> bool:
-        memory = self.layout.memory(v)
-        return memory.op == "carry" or memory in self.layout.carry_of
+    def _moved(self, moves: dict[Value, Value | None]) -> list[str]:
+        """Copies at the end of the loop: none writes over what a later one reads; only in a circle one is kept."""
+        texts = {carry: "0" if part is None else self.step(part) for carry, part in moves.items()}
+        read = {carry: self._carry_under(part) for carry, part in moves.items()}
+        lines: list[str] = []
+        while texts:
+            to = next(
+                (c for c in texts if all(read[other] is not c for other in texts if other is not c)), None
+            )
+            if to is not None:
+                lines.append(f"{self.place(to).name}[...] = {texts.pop(to)}")
+                continue
+            overwritten = next(iter(texts))
+            reader = next(c for c in texts if read[c] is overwritten)
+            kept = self.names.new("kept")
+            self.memory.made[kept] = self.empty(reader)
+            lines.append(f"{kept}[...] = {texts[reader]}")
+            texts[reader], read[reader] = kept, None
+        return lines
+
+    def _carry_under(self, v: Value | None) -> Value | None:
+        """The carry in whose memory a value lies."""
+        memory = v and self.layout.memory(v)
+        return self.layout.carry_of.get(memory, memory) if memory else None
 
 
 def _inside(statements: list[str], columns: int = 4) -> list[str]:
