@@ -112,3 +112,46 @@ def test_gradients_that_move_from_state_to_state_are_copied_once() -> None:
     assert copies(source(delayed, (H,), (H,), (H,)))[-2:] == ["db[...] = dc", "dc[...] = dy[t]"]
     found = copies(source(turned, (H,), (H,), (H,)))
     assert len(found) == 4 and found[0].startswith("kept[...] = ")
+
+
+def test_the_gradient_of_a_state_is_that_of_its_new_value() -> None:
+    """`dh` is what has arrived at `h`, whatever the step calls the state before; what goes back is a part of it."""
+    W, U = weight("W", F, H), weight("U", H, H)
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        h_prev, m = states
+        h = ops.tanh(x @ W + h_prev @ U)
+        return h, [h, 0.9 * m + h_prev]
+
+    text = source(step, (H,), (H,))
+    found = loop_of(text, "backward")
+    assert found[:2] == ["add(dy[t], dh, out=dh)", "multiply(dh, dpre_h_by_dh[t], out=dpre_h[t])"]
+    assert not re.search(r"\bdh_prev\b", text)
+    assert any(re.match(r"dot\(dpre_h\[t\], U_T, out=dh(_part|_before)?\)", line) for line in found)
+    assert not any(line.startswith("dot(") and "out=dm" in line for line in found)
+
+
+def test_gradients_of_several_outputs_have_their_numbers() -> None:
+    W = weight("W", F, H)
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        h = ops.tanh(x @ W + states[0])
+        return (h * 2.0, h @ ops.transpose(W), x + 1.0), [h]
+
+    text = source(step)
+    assert re.findall(r"all_(\w+)\[\.\.\.\] = (\w+)\.swapaxes", text)[-3:] == [
+        (f"dy{i}", f"dY{i}") for i in range(3)
+    ]
+    assert [line.partition(" = ")[0] for line in equations(text).values()] == ["h", "y0", "y1", "y2"]
+
+
+def test_the_gradient_of_the_output_is_not_called_after_something_else() -> None:
+    W, V = weight("W", F, H), weight("V", H, 2)
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        h = ops.tanh(x @ W + states[0])
+        y = h @ V
+        return ops.softmax(y), [h]
+
+    text = source(step)
+    assert "all_dout[...] = dY.swapaxes(0, 1)" in text and "np.matmul(all_dy.reshape(T * N, 2), V.T," in text

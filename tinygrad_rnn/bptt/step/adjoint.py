@@ -136,10 +136,16 @@ class _Walk:
     def _input(self, kind: str, of: Value, index: int, k: int) -> Value:
         """A placeholder for a gradient that arrives."""
         data = np.array(self.body.tensors[of]._data)
-        label = "dy" if kind == "cotangent" else f"d{of.label}" if of.label else ""
+        label = self.body.output_name(index) if kind == "cotangent" else self._state(index)
         return self.tracer.bind(
-            data, Value(kind, (), {"index": index, "k": k}, of.shape, of.dtype, True, label)
+            data, Value(kind, (), {"index": index, "k": k}, of.shape, of.dtype, True, label and f"d{label}")
         )
+
+    def _state(self, j: int) -> str:
+        """The name that a state is given, not the one by which the next step takes it: `h`, not `h_prev`."""
+        old, new = self.body.states[j], self.body.new_states[j]
+        own = new in self.body.values and self.body.new_states.count(new) == 1
+        return own and new.label or old.label
 
     def _total(self, value: Value) -> Value:
         """The sum of what has arrived, in the order of arrival."""

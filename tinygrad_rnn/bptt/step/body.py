@@ -131,6 +131,11 @@ class Body:
         """What leaves the step: outputs and new states."""
         return [*self.outputs, *self.new_states]
 
+    def output_name(self, i: int) -> str:
+        """A name for an output: `y`, if that is nothing else in the step."""
+        others = {v.label for v in (*self.inputs, *self.values) if v not in self.outputs}
+        return ("out" if "y" in others else "y") + str(i) * (len(self.outputs) > 1)
+
     def sort_constants(self, first: Sequence[Tensor]) -> None:
         """Put these in front, in their order, the others behind them in that of their first use."""
         rank = {id(t._data): k for k, t in enumerate(first)}

@@ -105,8 +105,8 @@ class Names:
                 v.label = f"pre_{v.label}" if v.op == "part" else ""
             if v.op in ("getitem", "part") and v.label and v.inputs[0].label in (v.label, f"pre_{v.label}"):
                 v.label = ""
-        for v in body.outputs:
-            v.label = v.label or ("y" if v in body.values else "")
+        for i, v in enumerate(body.outputs):
+            v.label = v.label or (body.output_name(i) if v in body.values else "")
         after = {v for v in body.new_states if v.label in self.states}
         groups: dict[str, list[Value]] = {}
         for v in body.values:
@@ -154,6 +154,7 @@ class Naming:
         self.layout, self.names = layout, names
         self.members: dict[Value, list[Value]] = {}  # what each buffer holds, one after the other
         self.roots: dict[Value, Value] = {}
+        self.sent: dict[Value, str] = {}  # what goes back to the step before, as what
         self.gradients = self._gradients()
         self.given: dict[Value, str] = {}
         self.weights_of = self._weights_of()
@@ -204,9 +205,9 @@ class Naming:
     def _gradients(self) -> dict[Value, str]:
         """Names for what is returned, or is added up to it."""
         program = self.layout.program
-        found: dict[Value, str] = {}
-        for state, parts in zip(program.body.states, program.adjoint.states, strict=True):
-            found |= dict.fromkeys(parts, f"d{state.label}_before")
+        for carries, parts in zip(program.adjoint.carries, program.adjoint.states, strict=True):
+            self.sent |= {part: carry.label for part in parts for carry in carries[:1]}
+        found = {part: f"{label}_before" for part, label in self.sent.items()}
         # what a pass made up has no name
         for name, parts in zip(self.names.constants, program.adjoint.constants, strict=False):
             found |= dict.fromkeys(parts, f"d{name}" if len(parts) == 1 else f"d{name}_part")
@@ -276,9 +277,9 @@ class Naming:
         return label and (f"{label}_by_{base}" if base else f"{label}_part")
 
     def _shown(self, v: Value) -> str:
-        """The label of a value, or of the carry in whose memory it lies."""
-        buffer = self.layout._buffer(v)
-        return v.label or self.layout.carry_of.get(buffer, buffer).label
+        """The label of a value, or of the gradient that the step before gets, or the step after has sent a part of."""
+        arrived = [a.label for a in v.inputs if (v.op, a.op) == ("add", "carry")]
+        return v.label or self.sent.get(v, "") or (arrived[0] if arrived else "")
 
     def _only_user(self, v: Value) -> Value | None:
         users = self.layout.users.get(v, [])
