@@ -155,3 +155,20 @@ def test_the_gradient_of_the_output_is_not_called_after_something_else() -> None
 
     text = source(step)
     assert "all_dout[...] = dY.swapaxes(0, 1)" in text and "np.matmul(all_dy.reshape(T * N, 2), V.T," in text
+
+
+def test_names_that_are_taken_get_an_underscore_as_pythons_do() -> None:
+    W = weight("class", F, H)
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        T, m = states
+        lambda_ = ops.sigmoid(x @ W)
+        cache = ops.tanh(lambda_ * m)
+        return cache, [T * cache, m * 0.5]
+
+    text = source(step, (H,), (H,))
+    assert list(equations(text).values())[:2] == [
+        "lambda_ = sigmoid(x @ class_)",
+        "cache_ = tanh(lambda_ · m)",
+    ]
+    assert "def forward(X, T_0, m0, class_, cache=None):" in text and "__" not in text

@@ -47,10 +47,12 @@ class Names:
 
     def new(self, wish: str) -> str:
         """An identifier like `wish`."""
-        wish = re.sub(r"\W", "_", wish).strip("_") or "v"
+        wish = re.sub(r"[\W_]+", "_", wish).strip("_") or "v"
+        if keyword.iskeyword(wish) or wish in RESERVED:
+            wish += "_"
         if re.fullmatch(r"view_\d+|.*_at(_next)?", wish):  # which `tight` gives to what a loop walks over
             wish += "_"
-        if not wish.isidentifier() or not wish.isascii() or keyword.iskeyword(wish):
+        if not wish.isidentifier() or not wish.isascii():
             wish = "v_" + re.sub(r"[^A-Za-z0-9_]", "_", wish)
         name, k = wish, 2
         while name in self.taken or f"all_{name}" in self.taken:
