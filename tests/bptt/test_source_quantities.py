@@ -172,3 +172,12 @@ def test_names_that_are_taken_get_an_underscore_as_pythons_do() -> None:
         "cache_ = tanh(lambda_ · m)",
     ]
     assert "def forward(X, T_0, m0, class_, cache=None):" in text and "__" not in text
+
+
+def test_activations_of_the_package_name_nothing() -> None:
+    """`dy` is the gradient of the output, not that of the `y` in `relu`, and `x` the input, not the `x` of `gelu`."""
+    for activation in ("relu", "gelu", "hard_sigmoid"):
+        layer = tg.layers.LSTM(H, activation=activation)
+        layer(np.zeros((N, 2, F)))
+        names = " ".join(equations(str(layer.bptt_source())).values())
+        assert not re.search(r"\b[xy]_\d|\by\b", names), names

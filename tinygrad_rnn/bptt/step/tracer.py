@@ -19,8 +19,11 @@ from ...core.tensor import Tensor, Variable
 from ...core.trace import ENGINE, USER, where
 from .body import Body, Underivable, Value
 
-LAYERS = Path(__file__).parents[2] / "layers"
-HELPERS = [str(LAYERS / part) for part in ("layer.py", "symbolic.py", "rnn.py")]  # have no names to give
+PACKAGE = Path(__file__).parents[2]
+HELPERS = [  # have no names to give
+    str(PACKAGE / part)
+    for part in ("activations.py", "layers/layer.py", "layers/symbolic.py", "layers/rnn.py")
+]
 
 
 class Tracer(Monitor):
