@@ -452,3 +452,17 @@ def test_share_computes_once_what_is_written_twice() -> None:
         found.append((y.numpy(), h.grad))
     for derived, unrolled in zip(*found, strict=True):
         np.testing.assert_allclose(derived, unrolled, rtol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("statement", "calls"),
+    [
+        ("np.matmul(M[t].reshape(N * 2 * 3, 4), U, out=y.reshape(N * 2 * 3, 4))", 1),
+        ("top = np.maximum.reduce(y, axis=1, keepdims=True, initial=-np.inf)", 1),
+        ("divide(y, np.add.reduce(y, axis=1), out=y)", 2),
+        ("y[t][...] = -x[t] * np.exp(x[t] + b).reshape(N * 2, 3)", 5),
+    ],
+)
+def test_only_what_numpy_does_is_counted(statement: str, calls: int) -> None:
+    """Not sizes, numbers and names."""
+    assert calls_in_loops(f"def forward():\n    for t in range(T):\n        {statement}") == (calls, 0)
