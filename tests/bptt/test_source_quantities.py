@@ -181,3 +181,29 @@ def test_activations_of_the_package_name_nothing() -> None:
         layer(np.zeros((N, 2, F)))
         names = " ".join(equations(str(layer.bptt_source())).values())
         assert not re.search(r"\b[xy]_\d|\by\b", names), names
+
+
+def test_lines_are_short_however_long_the_names_are() -> None:
+    n = "the_weights_of_a_quite_long_name_of_number"
+    W, U, V = weight(f"{n}_1", F, H), weight(f"{n}_2", H, H), weight(f"{n}_3", H, H)
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        the_activation_of_the_first_recurrent_layer, the_activation_of_the_second_recurrent_layer = states
+        the_activation_of_the_first_recurrent_layer = ops.tanh(
+            x @ W + the_activation_of_the_first_recurrent_layer @ U
+        )
+        the_activation_of_the_second_recurrent_layer = ops.tanh(
+            the_activation_of_the_first_recurrent_layer @ V + the_activation_of_the_second_recurrent_layer
+        )
+        new = [the_activation_of_the_first_recurrent_layer, the_activation_of_the_second_recurrent_layer]
+        return the_activation_of_the_second_recurrent_layer, new
+
+    text = source(step, (H,), (H,))
+    assert max(map(len, text.splitlines())) <= 120
+    module: dict[str, Any] = {}
+    exec(text, module)
+    given = np.ones((N, 3, F)), np.zeros((N, H)), np.ones((N, H)), *(w.numpy() for w in (W, U, V))
+    *results, cache = module["forward"](*given)
+    found = module["backward"](*given, *[np.ones_like(r) for r in results], cache)
+    assert [g.shape for g in found.values()] == [a.shape for a in given]
+    assert re.search(r"np\.matmul\(\n        all_.*\.T,\n        all_.*\)  # ∂\(2\)\n", text)

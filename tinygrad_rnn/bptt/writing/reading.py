@@ -85,9 +85,41 @@ def laid_out(text: str) -> str:
     text = numbered.sub(lambda m: f"{m[1]:<{COMMENTS - 2}}  # {_shortened(m[2])}", text)
     text = re.sub(rf"^( *)(?=.{{{LONGEST + 1},}}$)(.*), (out=\S+\).*)$", r"\1\2,\n\1    \3", text, flags=re.M)
     equations = re.compile(rf"^    \(\d+\) .{{{WIDTH - 8},}}$", re.M)
-    return equations.sub(
+    text = equations.sub(
         lambda m: fill(m[0], WIDTH, subsequent_indent=" " * 12, break_long_words=False), text
     )
+    return re.sub(rf"^( +)(\S.{{{LONGEST - 12},}})$", _short, text, flags=re.M)
+
+
+def _short(line: re.Match[str]) -> str:
+    """A statement that is too long for a line over several: broken in its outermost brackets, if that will do."""
+    indent, statement = line.groups()
+    if len(line[0]) <= LONGEST:
+        return line[0]
+    code, mark, comment = statement.partition("  # ")
+    if not re.search(r"[(\[].*, ", code):
+        name, _, value = code.partition(" = ")
+        return f"{indent}{name} = (\n{indent}    {value}\n{indent}){mark}{comment}"
+    lines, inner = [indent], f"{indent}    "
+    for word in _words(code, LONGEST - len(inner)):
+        if len(lines[-1] + word.rstrip()) > LONGEST and lines[-1].strip():
+            lines[-1] = lines[-1].rstrip()
+            lines.append(inner)
+        lines[-1] += word
+    return "\n".join(lines) + mark + comment
+
+
+def _words(code: str, width: int) -> list[str]:
+    """Pieces of a statement that end at commas in its outermost brackets, and where they open; or further inside."""
+    depth, words = 0, [""]
+    for before, c in zip(f" {code}", code, strict=False):
+        words[-1] += c
+        depth += (c in "([") - (c in ")]")
+        if depth == 1 and (c == "(" or (before, c) == (",", " ")):
+            words.append("")
+    if len(words) == 1:
+        return words
+    return [w for word in words for w in (_words(word, width) if len(word) > width else [word])]
 
 
 def _shortened(numbers: str) -> str:

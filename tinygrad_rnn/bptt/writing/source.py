@@ -97,8 +97,9 @@ class _Writer(Sections):
             "",
             "    Arguments: those of forward, and",
             *(
-                f"        {n}: the gradient of {what}, an array of its shape"
+                line
                 for n, what in zip(self.names.cotangents, of, strict=True)
+                for line in _wrapped(f"{n}: the gradient of {what}, an array of its shape", " " * 8)
             ),
             "        cache: the last result of forward",
             "",
@@ -125,7 +126,7 @@ def _wrapped(text: str, indent: str = "") -> list[str]:
         return [indent + text]
     lines, line = [], indent
     for word in text.split(", "):
-        if len(line) + len(word) + 2 > WIDTH:
+        if len(line) + len(word) + 2 > WIDTH and line.strip():
             lines.append(line.rstrip())
             line = indent + ("    " if text.startswith("def") else "")
         line += word + ", "
