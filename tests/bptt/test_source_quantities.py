@@ -207,3 +207,19 @@ def test_lines_are_short_however_long_the_names_are() -> None:
     found = module["backward"](*given, *[np.ones_like(r) for r in results], cache)
     assert [g.shape for g in found.values()] == [a.shape for a in given]
     assert re.search(r"np\.matmul\(\n        all_.*\.T,\n        all_.*\)  # ∂\(2\)\n", text)
+
+
+def test_what_is_activated_has_one_name_forwards_and_backwards() -> None:
+    W, U = weight("W", F, 2 * H), weight("U", H, 2 * H)
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        a = x @ W + states[0] @ U
+        i, g = ops.sigmoid(a[:, :H]), ops.tanh(a[:, H:])
+        h = ops.tanh(i * g + states[0])
+        return h, [h]
+
+    text = source(step)
+    forwards, backwards = (" ".join(loop_of(text, name)) for name in ("forward", "backward"))
+    assert "tanh(pre_h, out=h[t + 1])" in forwards and "multiply(pre_i[t], " in forwards
+    assert "dpre_h_by_dh[t]" in backwards and "out=dpre_i" in backwards
+    assert "what i is the activation of" in meaning(text).values()

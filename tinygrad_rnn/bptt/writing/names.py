@@ -8,6 +8,7 @@ from __future__ import annotations
 import keyword
 import re
 
+from ...core.op import OPS
 from ...core.tensor import Variable
 from ..step.body import Body, Value
 from ..step.text import KIN, UFUNCS, elementwise
@@ -194,7 +195,21 @@ class Naming:
             return self.names.new(self._afterwards(named.label, here[-1]))
         gradient = next((self.gradients[u] for u in here if u in self.gradients), "")
         return self.names.of(
-            named, self._parts(here[-1]) or description(named) or gradient or self._term(here[-1]) or "tmp"
+            named,
+            self._parts(here[-1])
+            or description(named)
+            or gradient
+            or self._term(here[-1])
+            or self._before_activation(here[-1])
+            or "tmp",
+        )
+
+    def _before_activation(self, v: Value) -> str:
+        """A name for what nothing but an activation with a name reads, as its gradient has: `pre_h`."""
+        user = self._only_user(v)
+        reads = user is not None and user.label and elementwise(user) and len(user.args) == 1
+        return (
+            f"pre_{user.label}" if user and reads and v in self.layout.forward_set and user.op in OPS else ""
         )
 
     def _source_of(self, v: Value) -> str:
@@ -249,7 +264,8 @@ class Naming:
         held = [u for u in self.members.get(v, [v]) if u.label]
         if v.op == "transpose" and v.label and v.label in [a.label for a in v.args[0].inputs]:
             return self.names.new(f"{v.label}_blocks")
-        return self.names.of(held[-1] if held else v, f"{base.name}_{'T' if v.op == 'transpose' else 'view'}")
+        seen = f"{base.name}_{'T' if v.op == 'transpose' else 'view'}"
+        return self.names.of(held[-1] if held else v, self._before_activation(v) or seen)
 
     def _parts(self, v: Value) -> str:
         """The names of the parts into which a value is split, or of which it is made, if they are short."""

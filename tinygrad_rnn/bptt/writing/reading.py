@@ -63,7 +63,7 @@ NOTATION = (  # what has to be explained: a pattern that finds it, the term and 
     ),
     (r"= np\.ones\(", "np.ones(…) @", "adds up over steps and examples: the sum that BLAS makes fastest"),
     (r"out=", "out=", "where a result goes, often over what has just been read"),
-    (r"\b(?:all_)?d(pre_(\w+?))(?:_by_d\w+)?\b", "{1}", "what {2} is the activation of"),
+    (r"\b(?:all_)?d?(pre_(\w+?))(?:_by_d\w+)?\b", "{1}", "what {2} is the activation of"),
     (r"\b(?:all_)?((d\w+?)_by_(?!\2\b)(d\w+))\b", "{1}", "the factor of {3} in {2}"),
     (r"\b(?:all_)?((d\w+?)_by_\2)\b", "{1}", "the factor of {2} of step t in {2} of step t − 1"),
     (r"\b(?:all_)?((d\w+?)_part)\b", "{1}", "one of the terms of {2}, or a piece of it"),
