@@ -223,3 +223,17 @@ def test_what_is_activated_has_one_name_forwards_and_backwards() -> None:
     assert "tanh(pre_h, out=h[t + 1])" in forwards and "multiply(pre_i[t], " in forwards
     assert "dpre_h_by_dh[t]" in backwards and "out=dpre_i" in backwards
     assert "what i is the activation of" in meaning(text).values()
+
+
+def test_gates_of_a_dict_have_its_name_and_their_keys() -> None:
+    W = {g: weight(f"W{g}", F, H) for g in "fn"}
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        (h,) = states
+        gate = {g: ops.sigmoid(x @ W[g] + h) for g in "fn"}
+        n = gate["n"]
+        h = gate["f"] * h + n
+        return h, [h]
+
+    names = [line.partition(" = ")[0] for line in equations(source(step)).values()]
+    assert names == ["gate_f", "n", "h"]

@@ -208,12 +208,15 @@ class Tracer(Monitor):
         parameters = code.co_varnames[: code.co_argcount]
         for name, item in list(frame.f_locals.items()):
             found = [(name, item)]
+            if type(item) is dict:  # of gates, for instance
+                found = [(f"{name}_{k}", v) for k, v in item.items() if isinstance(k, str)]
             if name == "self":
                 found = [(k, v) for k, v in getattr(item, "__dict__", {}).items() if isinstance(v, Tensor)]
             for label, tensor in found:
                 value = self.known.get(id(tensor))  # of an array
                 if isinstance(tensor, Tensor) or (value is not None and value.op == "constant"):
-                    weak = int(label in parameters or label.startswith("_") or label in ("inputs", "z"))
+                    inner = label in parameters or label.startswith("_") or label in ("inputs", "z")
+                    weak = int(inner or type(item) is dict)
                     number = id(getattr(tensor, "_data", tensor))
                     if self.names.get(number, (2, ""))[0] > weak:
                         self.names[number] = (weak, label)
