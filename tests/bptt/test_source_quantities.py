@@ -237,3 +237,17 @@ def test_gates_of_a_dict_have_its_name_and_their_keys() -> None:
 
     names = [line.partition(" = ")[0] for line in equations(source(step)).values()]
     assert names == ["gate_f", "n", "h"]
+
+
+def test_a_reshape_of_what_lies_in_one_piece_is_no_copy() -> None:
+    """Gradients of an attention's weights and scores, `(batch, places)`, that are made as `(batch, places, 1)`."""
+    W, memory = weight("W", H, F), np.random.default_rng(0).normal(size=(1, 5, F))
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        (h,) = states
+        places = ops.softmax(ops.sum(constants[0] * (h @ W)[:, None, :], axis=-1))
+        read = ops.sum(places[:, :, None] * constants[0], axis=1)
+        h = ops.tanh(read @ ops.transpose(W) + x[:, :1])
+        return h, [h]
+
+    assert not copies(source(step, constants=[tg.tensor(memory)]))

@@ -11,7 +11,7 @@ from ...core.op import OPS
 from ..passes.rows import columns
 from ..step.body import Underivable, Value
 from ..step.schedule import Program
-from ..step.text import is_view, number, shape_text, view_text
+from ..step.text import is_view, number, shape_text, takes_all, view_text
 from .layout import Layout, Place, is_whole
 from .memory import Memory
 from .names import Names, Naming
@@ -170,7 +170,10 @@ class Places:
         name = text
         if base.kind != "once":
             name = self.memory.view(lambda: self.naming.of_view(v, base), text, "all_" * stacked)
-        return replace(base, name=name, contiguous=stacked and v.op == "reshape" and base.contiguous)
+        whole = v.op == "reshape" or (v.op == "getitem" and not stacked and takes_all(v))
+        return replace(
+            base, name=name, contiguous=whole and base.kind in ("stack", "temp") and base.contiguous
+        )
 
     def strips(self, product: Value) -> str:
         """The text, inside the loop, of a product that is written strip by strip of its columns."""
