@@ -79,7 +79,7 @@ def test_the_loop_has_fewer_calls(name: str, fewer: int) -> None:
 def test_without_copies_and_with_one_product_for_all_gradients() -> None:
     forward, _, backward = source(problem("row")).partition("def backward(")
     lines = [v.partition("  #")[0].strip() for v in forward.partition("range(T):\n")[2].splitlines()[:2]]
-    assert lines == ["dot(rows[t], weights, out=tmp)", "tanh(tmp, out=h[t + 1])"]
+    assert lines == ["dot(rows[t], weights, out=pre_h)", "tanh(pre_h, out=h[t + 1])"]
     assert not any("[...] =" in line for line in loop_of(backward))
     after = backward.partition("# after the loop")[2]
     assert after.count("np.matmul(") == 2 and "reduce" not in after  # all weights, and x

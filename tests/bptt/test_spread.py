@@ -43,7 +43,7 @@ def test_how_the_source_reads() -> None:
     assert "multiply(u_spread, h[t], out=tmp_2)" in forward
     assert "maximum(tmp_2, zeros, out=h[t + 1])" in forward
     assert "u_spread  " in found.partition("import")[0]  # how to read it
-    assert "spread" not in before and "maximum(tmp_2, zero, out=h[t + 1])" in before
+    assert "spread" not in before and "maximum(pre_h, zero, out=h[t + 1])" in before
 
 
 def test_large_results_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,7 +157,7 @@ class _Walk:
         found: Value = self.tracer.lookup(total)
         label = value.label or self.activated.get(value, "")
         if label and (not found.label or value.label and found.label.startswith("dpre_")):
-            found.label = f"d{label}"  # the user's name, if there is one
+            found.label = f"d{label.removesuffix('_without_bias')}"  # the user's name, if there is one
         return found
 
     def _through(self, value: Value, g: Any) -> None:
