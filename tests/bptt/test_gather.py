@@ -13,6 +13,7 @@ from bptt.test_passes import loop_of
 from bptt.test_rows import source
 
 from tinygrad_rnn.bptt.explain import calls_in_loops
+from tinygrad_rnn.bptt.passes import gather
 
 every_gate = pytest.mark.parametrize("name", [f.__name__ for f in CELLS])
 FOUND = (236, 246, 252, 333)  # sums of parts of a matrix larger than what is kept for all steps
@@ -83,3 +84,16 @@ def test_random_gates_agree_with_unrolled() -> None:
     """Weights used twice, sums read in several ways, biases here and there."""
     found = [problem for seed in (*range(50), *FOUND) if (problem := problem_of(seed))]
     assert not found, "\n".join(found[:12])
+
+
+def test_only_small_weights_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands side by side already has no limit."""
+    for limit in ("PRODUCT", "WEIGHTS"):
+        with monkeypatch.context() as here:
+            here.setattr(
+                gather, limit, 4 * 16 - 1
+            )  # H times four gates, of one example or for all of a state
+            assert "Wi_Wf" not in problem("gates_apart", 4).composed()
+            slices, lstm = (problem(name, 4).composed() for name in ("gates_by_slices", "lstm"))
+            assert calls_in_loops(slices) == calls_in_loops(lstm)
+    assert "Wi_Wf_Wg_Wo" in problem("gates_apart", 4).composed()
