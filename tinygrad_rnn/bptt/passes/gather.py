@@ -43,9 +43,8 @@ class _Gather(Rewriting):
         super().__init__(tracer)
         self.products = Products(self)
         self.rank: dict[Value, int] = {}  # of the weights, in the order of the step
-        self.names: dict[
-            tuple[Value, Columns], tuple[str, bool]
-        ] = {}  # of products; and whether that has a bias
+        # of products; and whether that is their name with a bias
+        self.names: dict[tuple[Value, Columns], tuple[str, bool]] = {}
         self.cuts: dict[Value, set[int]] = {}  # of weights and biases
         self.pieces: dict[Value, dict[tuple[int, int], Value]] = {}  # what they are cut into
         self.eq = ""
@@ -61,20 +60,20 @@ class _Gather(Rewriting):
             return
         found = self._write(groups, shared, labels)
         views = self.products.view_of.keys() & {gate.total for gate in gates}
-        finals = {gate.total for gate, value in found if value.op == "part" or value in gate.rest}
-        if self._cost(set(self.made), finals) >= self._cost(visited, views):
+        parts = {gate.total for gate, value in found if value.op == "part"}
+        if self._cost(self.made, parts) >= self._cost(visited, views):
             return
         for gate, value in found:
             gate.total.become(value.op, *value.args, **value.attrs)
             gate.total.label = labels[gate.total]
         self.body.values = in_order(needed([*self.body.values, *self.made], self.body.ends))
 
-    def _cost(self, values: set[Value], shown: Iterable[Value]) -> tuple[int, int]:
+    def _cost(self, values: list[Value], shown: Iterable[Value]) -> tuple[int, int]:
         """How many ops the loop has of them, and how much these write.
 
         Columns by an index cost something in the gradient, and those that are `shown` and leave the step are copied.
         """
-        carried = dependents(in_order([*values]), [*self.carried])
+        carried = dependents(in_order(values), [*self.carried])
         inside = [v for v in values if v in carried]
         cut = [v for v in inside if v in self.products.view_of and not _is_part_of_split(v)]
         copied = [v for v in shown if v in self.body.ends]

@@ -97,7 +97,7 @@ class Products:
         ranges = sorted((c.start, c.stop) for c in found.values())
         return {} if any(a[1] > b[0] for a, b in pairwise(ranges)) else found
 
-    def gates(self) -> tuple[list[Gate], set[Value]]:
+    def gates(self) -> tuple[list[Gate], list[Value]]:
         """The sums that are needed inside the loop, and all those that share something with them; and their terms."""
         inside = ancestors(self.step.body.new_states)
         gates: dict[Value, Gate] = {}
@@ -115,7 +115,8 @@ class Products:
             if v not in found:
                 found.add(v)
                 waiting += [owner for u in reached[v] for owner in owners[u]]
-        return [gates[v] for v in gates if v in found], {u for v in found for u in reached[v]}
+        kept = [v for v in gates if v in found]
+        return [gates[v] for v in kept], list(dict.fromkeys([u for v in kept for u in reached[v]]))
 
     def written_out(self, total: Value) -> tuple[Gate, list[Value]]:
         """Of what a value is the sum; and all values on the way."""
