@@ -36,8 +36,5 @@ def clear_session(free_memory: bool = True) -> None:
 
 def _give_back() -> None:
     """Let the C library return what is free: of large arrays, too, it keeps all that lies below one in use."""
-    trim = (
-        getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    )  # glibc has it
-    if trim is not None:
-        trim(0)
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):  # glibc has it
+        library.malloc_trim(0)

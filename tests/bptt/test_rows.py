@@ -137,6 +137,15 @@ def test_only_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "all_rows" in source(problem("row_without_input", batch))
 
 
+def test_inputs_of_few_examples_do_not_stand_in_a_row_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "FEATURES", 0)
+    monkeypatch.setattr(rows, "PER_EXAMPLE", 1)
+    for batch, kept in ((2, False), (3, True)):  # there are three features
+        text = problem("row", batch).composed()
+        assert ("np.concatenate((b[None], Wx), axis=0, out=weights)" in text) is kept
+        assert ("all_rows" in text) is kept
+
+
 def test_the_gradient_of_a_bias_has_its_type() -> None:
     rng = np.random.default_rng(0)
     W, U = (tg.tensor(rng.standard_normal((4, 4))) for _ in range(2))

@@ -168,9 +168,8 @@ def _calls(node: ast.AST) -> int:
         return _calls(node.value)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in VIEWS:
         return _calls(node.func.value)  # the sizes that it is given are Python's numbers
-    number = isinstance(node, ast.UnaryOp) and isinstance(
-        node.operand, (ast.Constant, ast.Attribute)
-    )  # -np.inf
+    numbers = (ast.Constant, ast.Attribute)  # np.inf
+    number = isinstance(node, ast.UnaryOp) and isinstance(node.operand, numbers)
     name = isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)  # for a result, not a copy
     own = isinstance(node, (ast.Call, ast.BinOp, ast.UnaryOp, ast.Assign, ast.AugAssign))
     return int(own and not number and not name) + sum(map(_calls, ast.iter_child_nodes(node)))

@@ -158,10 +158,8 @@ class Layer(Tracked, Configured):
     def add_loss(self, loss: Any) -> None:
         """Add a scalar to the loss of the model for this call."""
         call = mode().call
-        if (
-            call is not None and _with_losses.get(self, call) is not call
-        ):  # the caller does not have this layer
-            self._losses.clear()
+        if call is not None and _with_losses.get(self, call) is not call:
+            self._losses.clear()  # of an earlier call: who made this one does not have this layer
         self._losses.append(loss)
         _with_losses[self] = call
 

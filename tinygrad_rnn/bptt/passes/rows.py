@@ -26,7 +26,9 @@ FEATURES = 10_000
 FEW = 4
 
 # Features of inputs for each example up to which these stand in a row with 1 where the states do not: so many rows of
-# weights are copied at every call, and one addition per example less is needed at every step.
+# weights are copied at every call, and one addition per example less is needed at every step. An LSTM of 256 inputs and
+# units took, in parts of its time without, with 50 steps 0.94 to 0.98 for 2 to 32 examples; with 10 steps 1.05 for 4
+# (over the limit), 0.96 for 16 (over it, too), 1.00 for 32.
 PER_EXAMPLE = 8
 
 
@@ -35,7 +37,8 @@ def rows(body: Body, adjoint: Adjoint) -> None:
 
     One buffer holds the rows of all steps; states and inputs are columns of it, so nothing is copied. Inside the loop
     one product is left of products and additions, and after it all weights get their gradients from one:
-    `[dU; db; dW] = Σ_t [h_t | 1 | x_t]ᵀ dz_t`.
+    `[dU; db; dW] = Σ_t [h_t | 1 | x_t]ᵀ dz_t`. Where that is too large, only 1 and inputs stand in a row, for one
+    product before the loop.
     """
     users = users_in(body, adjoint)
     varying = dependents(body.values, [*body.xs, *body.states])

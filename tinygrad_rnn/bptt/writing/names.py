@@ -207,10 +207,10 @@ class Naming:
     def _before_activation(self, v: Value) -> str:
         """A name for what nothing but an activation with a name reads, as its gradient has: `pre_h`."""
         user = self._only_user(v)
-        reads = user is not None and user.label and elementwise(user) and len(user.args) == 1
-        return (
-            f"pre_{user.label}" if user and reads and v in self.layout.forward_set and user.op in OPS else ""
-        )
+        if user is None or not user.label or v not in self.layout.forward_set:
+            return ""
+        activates = user.op in OPS and elementwise(user) and len(user.args) == 1
+        return f"pre_{user.label}" if activates else ""
 
     def _source_of(self, v: Value) -> str:
         """The name of a weight, or of that of which it is a part, with the number of the part."""

@@ -171,9 +171,8 @@ class Places:
         if base.kind != "once":
             name = self.memory.view(lambda: self.naming.of_view(v, base), text, "all_" * stacked)
         whole = v.op == "reshape" or (v.op == "getitem" and not stacked and takes_all(v))
-        return replace(
-            base, name=name, contiguous=whole and base.kind in ("stack", "temp") and base.contiguous
-        )
+        contiguous = whole and base.kind in ("stack", "temp") and base.contiguous
+        return replace(base, name=name, contiguous=contiguous)
 
     def strips(self, product: Value) -> str:
         """The text, inside the loop, of a product that is written strip by strip of its columns."""
