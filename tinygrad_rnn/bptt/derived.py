@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,20 +61,39 @@ _plans: OrderedDict[Any, Plan | str] = OrderedDict()
 _lock = new_lock()
 
 
-def _traced(recurrence: Recurrence, recording: bool, again: Unrolled) -> tuple[Plan, list[Any], Known | None]:
-    """The plan for a step, the Tensors and arrays from outside that it uses, and what both depend on, if known.
+class Found(NamedTuple):
+    """What is known about a step: its plan, and which state each output is that the plan does not give."""
 
-    A step is traced again if anything that it refers to was replaced, or cannot be watched.
+    plan: Plan
+    states: list[int | None]
+
+
+def _traced(
+    recurrence: Recurrence, recording: bool, again: Unrolled, final: bool
+) -> tuple[Found, list[Any], Known | None]:
+    """What is known about a step, the Tensors and arrays from outside that it uses, and what all depends on, if known.
+
+    A step is traced again if anything that it refers to was replaced, or cannot be watched. If `final`, only the last
+    outputs are read: those that are states come with the last states.
     """
     inputs = recurrence.inputs(recording)
-    memory = Memory(recurrence, inputs, recording)
+    memory = Memory(recurrence, inputs, (recording, final))
     if (known := memory.recall()) is not None:
         return known.found, known.bound(memory.given), known
     tracer = examine(recurrence.step, inputs, recurrence.constants, recurrence.several)
     # of the step alone, before anything is derived
     bound, has_read = list(tracer.body.bound), tracer.has_read
-    plan = _plan(tracer, bound, inputs, recording, again, recurrence.sequences)
-    return plan, bound, memory.keep(plan, bound, has_read)
+    states: list[int | None] = [None] * len(tracer.body.outputs)
+    if final:
+        states = tracer.body.leave_to_states()
+
+    def remaining(xs: list[Tensor], first: list[Tensor]) -> Any:
+        outputs, last = again(xs, first)
+        several = outputs if isinstance(outputs, tuple) else (outputs,)
+        return tuple([o for o, j in zip(several, states, strict=True) if j is None]), last
+
+    found = Found(_plan(tracer, bound, inputs, recording, remaining, recurrence.sequences), states)
+    return found, bound, memory.keep(found, bound, has_read)
 
 
 def outputs_of(recurrence: Recurrence) -> list[tuple[Any, Any, list[int]]]:
@@ -145,11 +164,12 @@ def run(
     """Outputs, last states and whether the outputs are several; raises `Underivable`.
 
     `again(sequences, states)` runs the same unrolled.
-    `order` says that the sequences run from the last time step to the first, and that only the last output is read.
+    `order` says that the sequences run from the last time step to the first, and that only the last output is wanted.
     With `checkpoint` only the states between segments are kept, and the backward pass runs each segment again.
     """
     sequences, states = recurrence.sequences, recurrence.states
-    plan, bound, known = _traced(recurrence, mode().grad, again)
+    found, bound, known = _traced(recurrence, mode().grad, again, order[1])
+    plan = found.plan
     saving = bool(plan.built.gradients)
     arrays = [t._data for t in (*sequences, *states)]
     arrays += [b._data if isinstance(b, Tensor) else copy_unless_frozen(b) for b in bound] + plan.built.static
@@ -164,7 +184,7 @@ def run(
     nodes = tuple([t._node for t in tensors])
     call: Call | None = None
     if checkpoint and saving:
-        keeping_none = _traced(recurrence, False, again)[0]
+        keeping_none = _traced(recurrence, False, again, order[1])[0].plan
         call = Segments(plan, arrays, (len(sequences), len(states)), nodes, order, keeping_none)
     try:
         with np.errstate(all="ignore"):
@@ -185,4 +205,8 @@ def run(
         monitor.ran(Rerun(plan, order, nodes if saving else None), tensors, results, node)
     ports = [node and Port(node, i, r) if plan.built.recorded[i] else None for i, r in enumerate(results)]
     made = [Tensor(r, port) for r, port in zip(results, ports, strict=True)]
-    return tuple(made[: plan.built.outputs]), made[plan.built.outputs :], plan.built.several_out
+    given, last = iter(made[: plan.built.outputs]), made[plan.built.outputs :]
+    outputs = [next(given) if j is None else last[j] for j in found.states]
+    if order[1]:
+        outputs = [y[:, -1] if j is None else y for y, j in zip(outputs, found.states, strict=True)]
+    return tuple(outputs), last, plan.built.several_out

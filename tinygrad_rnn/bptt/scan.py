@@ -164,8 +164,6 @@ def _derived(
         outputs, last, several_out = without()
     except Large:  # for the weighted means of pass `lerp`
         outputs, last, several_out = without("lerp")
-    if not return_sequences:
-        outputs = tuple(y[:, -1] for y in outputs)
     return (outputs if several_out else outputs[0]), last[:count]
 
 

@@ -223,6 +223,8 @@ class RNN(Recurrent):
         notes = ["This is the layer without a mask, and without dropout."]
         if self.go_backwards:
             notes.append("It goes backwards: give X[:, ::-1]; Y and dX come in that order, too.")
+        if not self.return_sequences:
+            notes.append("In a model it runs without Y and dY if its last output is a state.")
         return notes
 
     def derivable_step(self, x: Any, states: Any, caller: str) -> tuple[Any, Any, list[Any], Any]:

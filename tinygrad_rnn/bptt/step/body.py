@@ -136,6 +136,13 @@ class Body:
         others = {v.label for v in (*self.inputs, *self.values) if v not in self.outputs}
         return ("out" if "y" in others else "y") + str(i) * (len(self.outputs) > 1)
 
+    def leave_to_states(self) -> list[int | None]:
+        """Give up the outputs that are new states; which one each of the outputs was (None: it stays)."""
+        places = {v: j for j, v in enumerate(self.new_states)}
+        found = [places.get(v) for v in self.outputs]
+        self.outputs = [v for v in self.outputs if v not in places]
+        return found
+
     def sort_constants(self, first: Sequence[Tensor]) -> None:
         """Put these in front, in their order, the others behind them in that of their first use."""
         rank = {id(t._data): k for k, t in enumerate(first)}

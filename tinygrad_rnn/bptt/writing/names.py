@@ -36,7 +36,8 @@ class Names:
         self.free: set[str] = set()  # names in the equations whose quantities the passes have replaced
         self.states = [self._state(body, j) for j in range(len(body.states))]
         self.first_states = [self.new(f"{n}_0" if n[-1].isdigit() else f"{n}0") for n in self.states]
-        outputs = [f"dY{i}" for i in range(len(body.outputs))] if len(body.outputs) > 1 else ["dY"]
+        count = len(body.outputs)
+        outputs = ["dY"] if count == 1 else [f"dY{i}" for i in range(count)]
         last_states = [f"d{n[0].upper() + n[1:]}" for n in self.states]
         self.cotangents = [self.new(wish) for wish in (*outputs, *last_states)]
         weights = [_weight(c, body) for c in body.constants]
