@@ -191,8 +191,9 @@ LSTM = Cell(
             [r"f inside tanh\((?!c\[)"],
             "The same."),
         Row(["c ="],
-            [r"f inside multiply\(f\[t\], c\[t\]", r"f inside multiply\(i\[t\], candidate", r"f inside add\(c"],
-            "The same: `c[t]` is c_prev, `c[t + 1]` is c, into which the first product is written."),
+            [r"f inside multiply\(i_f\[t\], candidate_c", r"f inside add\(i_candidate"],
+            "Both products in one call: i and f are neighbours in memory, and `c[t]`, which is c_prev, stands behind "
+            "the candidate. `c[t + 1]` is c."),
         Row(["tanh_c =", "h ="],
             [r"f inside tanh\(c\[", r"f inside multiply\(o\[t\]"],
             "h is written straight into the stacked states, which are the output."),

@@ -46,6 +46,7 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     resolve(adjoint)
     apply("rows", body, adjoint)
     apply("merge", body, adjoint, "fold" not in off)
+    apply("pairs", body, adjoint)
     apply("joins", adjoint)
     apply("fronted", adjoint)
     program = schedule.program(body, adjoint, "hoist" not in off, "defer" not in off)

@@ -96,7 +96,7 @@ def merge(body: Body, adjoint: Adjoint, folded: bool) -> None:
     made: list[Value] = []
     for value in body.values:
         if value.op == "split" and value in carried and _equal_parts(value):
-            made += _Gates(value, folding, exact).run()
+            made += _Gates(value, body, folding, exact).run()
         elif value.op == "sigmoid" and value in carried and value not in made:
             made += [*_negated(value, folding, exact), value]
         elif value not in made:
@@ -133,8 +133,9 @@ def _equal_parts(value: Value) -> bool:
 class _Gates:
     """The parts of one split, and the functions that activate them."""
 
-    def __init__(self, split: Value, folding: Folding, exact: set[Value]) -> None:
+    def __init__(self, split: Value, body: Body, folding: Folding, exact: set[Value]) -> None:
         self.split, self.folding = split, folding
+        self.forward, self.states = {*body.values}, body.states
         self.users, self.varying = folding.users, folding.varying
         self.count, (self.batch, self.width) = len(split.shape), split.shape[0]
         self.parts: list[Value | None] = [None] * self.count
@@ -165,7 +166,7 @@ class _Gates:
         moved = folding.possible(source, self.split, self.width)
         if moved:
             first = [self.kinds.index(k) if k else i for i, k in enumerate(self.kinds)]
-            order.sort(key=lambda i: (self.half and self.kinds[i] != "sigmoid", first[i]))
+            order.sort(key=lambda i: (self.half and self.kinds[i] != "sigmoid", first[i], self._rank(i)))
         if moved or folding.possible(source, self.split, self.width, False):
             scales = [(0.5 if self.half else -1.0) if self.kinds[i] == "sigmoid" else 1.0 for i in order]
             if order != sorted(order) or any(s != 1.0 for s in scales):
@@ -174,6 +175,22 @@ class _Gates:
         blocks = source.op in ("add", "matmul") and all(self.kinds)
         self._activate(self._gate_by_gate(source) if blocks else source, blocks, order)
         return self.made
+
+    def _rank(self, i: int) -> int:
+        """The place of a gate among those of its kind, so that pass `pairs` finds `[i | f | …]` and `[… | g]`."""
+        gate, gates = self._gate(i), [self._gate(k) for k in range(self.count)]
+        for user in self.users.get(gate, []) if gate is not None else ():
+            total = only_user(user, self.users) if user in self.forward and user.op == "multiply" else None
+            if total is not None and total.op == "add":
+                others = [a for a in user.inputs if a is not gate]
+                by_gate, by_state = (any(a in of for a in others) for of in (gates, self.states))
+                return int(by_gate) if self.kinds[i] == "tanh" else 0 if by_gate else 1 if by_state else 2
+        return 0 if self.kinds[i] == "tanh" else 2
+
+    def _gate(self, i: int) -> Value | None:
+        """What a part is after its activation, if it has one."""
+        part = self.parts[i]
+        return self.users[part][0] if part is not None and self.kinds[i] else part
 
     def _opens(self, source: Value) -> bool:
         """Gates that were activated together before they were split: only the sum is written in blocks."""

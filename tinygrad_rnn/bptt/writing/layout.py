@@ -72,11 +72,12 @@ class Layout:
 
     def _joins(self) -> None:
         for joined in self.order:
-            if joined.op not in ("concatenate", "stack") or joined in self.program.once:
+            if joined.op not in ("concatenate", "stack", "beside") or joined in self.program.once:
                 continue
             for k, a in enumerate(joined.args):
                 if (
                     isinstance(a, Value)
+                    and a.op != "state"
                     and self.region.get(a) == self.region[joined]
                     and not is_view(a)
                     and all(self.order[u] >= self.order[joined] for u in self._readers(a) if u is not _NEVER)
@@ -158,7 +159,9 @@ class Layout:
                 if parent.op not in OPS and parent.op != "part":
                     return False
                 root = self._buffer(parent)
-                if parent in self.ends or root in self.born or root in self.state_of:
+                if parent in self.ends or root in self.state_of:
+                    return False
+                if root in self.born and self.born[root][0].op != "beside":
                     return False
                 parts = [u for piece in self._pieces_of(parent) for u in self._users_of(piece)]
                 others = [u for o in self.users.get(parent, []) if o is not child for u in self._through(o)]

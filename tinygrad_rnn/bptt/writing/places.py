@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...core.op import OPS
+from ..passes.pairs import blocks_of
 from ..passes.rows import columns
 from ..step.body import Underivable, Value
 from ..step.schedule import Program
@@ -33,7 +34,7 @@ class Places:
         self.added: dict[Value, str] = {}
         self.new: set[Value] = set()  # gradients of all steps whose statement makes a new array
         self.scalars: set[str] = set()  # buffers whose steps have no axes
-        self.in_rows: dict[Value, str] = {}  # states and inputs that are columns of a buffer of rows
+        self.within: dict[Value, str] = {}  # states and inputs that are part of a larger buffer
         self.dtype = self.body.states[0].dtype if self.body.states else self.body.xs[0].dtype
         self.naming = Naming(self.layout, self.names)
         self._name_inputs()
@@ -46,9 +47,11 @@ class Places:
         for v in self.layout.forward:
             if v.op == "rows":
                 self._rows(v)
+            elif v.op == "beside":
+                self._beside(v)
         for x in body.xs:
-            self.places[x] = Place(x.label, "stack", contiguous=x not in self.in_rows)
-            self.memory.made[self.places[x].whole] = self.in_rows.get(x) or self.empty(x, "T")
+            self.places[x] = Place(x.label, "stack", contiguous=x not in self.within)
+            self.memory.made[self.places[x].whole] = self.within.get(x) or self.empty(x, "T")
         # those of the backward pass, too
         self.names.constants = [self.names.of(c, "w") for c in body.constants]
         for c, name in zip(body.constants, self.names.constants, strict=True):
@@ -69,14 +72,21 @@ class Places:
                 self.memory.filled.append(f"{whole}[:, :, {start}] = {part}")
             else:
                 steps = ":-1" if long and part.op == "x" else ":"
-                self.in_rows[part] = f"{whole}[{steps}, :, {start}:{stop}]"
+                self.within[part] = f"{whole}[{steps}, :, {start}:{stop}]"
+
+    def _beside(self, v: Value) -> None:
+        """The buffer in which a state stands beside the gates of a step."""
+        self.places[v] = Place(self.names.new(v.label or "beside"), "stack", long=True)
+        whole = self.places[v].whole
+        self.memory.made[whole] = self.empty(v, "T + 1")
+        self.within |= {a: f"{whole}[:, {start}]" for a, start, _ in blocks_of(v.args) if a.op == "state"}
 
     def _state_buffer(self, state: Value) -> None:
         """The buffer of a state: for all steps and what comes after the last, or for two steps by turns."""
         name = state.label
-        if state in self.in_rows:
+        if state in self.within:
             self.places[state] = Place(name, "stack", contiguous=False, long=True)
-            self.memory.made[f"all_{name}"] = self.in_rows[state]
+            self.memory.made[f"all_{name}"] = self.within[state]
         elif self._is_kept(state):
             self.places[state] = Place(name, "stack", long=True)
             self.memory.made[f"all_{name}"] = self.empty(state, "T + 1")
@@ -192,6 +202,11 @@ class Places:
         """The place of part k of a concatenation."""
         outer = self.place(joined)
         stacked = outer.kind == "stack"
+        if joined.op == "beside":
+            _, start, stop = blocks_of(joined.args)[k]
+            place = Place(self.naming.of(v), "stack", contiguous=False)
+            self.memory.made[place.whole] = f"{outer.whole}[:-1, {start}:{stop}]"
+            return place
         rest = "" if v.shape or stacked else "..., "  # an array without axes, not a number
         index = rest + index_in(joined, k, stacked)
         place, ring = replace(outer, name=self.naming.of(v), contiguous=False), outer.kind == "ring"

@@ -43,6 +43,11 @@ NOTATION = (  # what has to be explained: a pattern that finds it, the term and 
         "{1}[t]",
         "(batch, gates, units): what lies gate by gate in stack, put together example by example",
     ),
+    (
+        r"\bmultiply\((\w+)\[t\], (\w+)\[t\], out=(products(?:_\d+)?)\)",
+        "{3}",
+        "{1} times {2}: two products in one call, whose factors stand side by side; their sum follows",
+    ),
     (r"\b(\w+)_spread\b", "{0}", "{1} once for each example: NumPy is faster with two matrices"),
     (
         r"\b(\w*strips)\[\.\.\.\] = (.*)\.reshape\(\(\d+, (\d+), (\d+)\)\)",

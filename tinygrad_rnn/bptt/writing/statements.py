@@ -29,7 +29,7 @@ class Statements(Places):
         if v.op == "time_sum":
             return self._time_sum(v, inside)
         self.place(v)
-        if v.op in ("zeros", "rows") or (is_view(v) and self._is_aliased(v)):
+        if v.op in ("zeros", "rows", "beside") or (is_view(v) and self._is_aliased(v)):
             return []
         once = v in self.program.once
         lead = 0 if inside or once else 1
