@@ -60,7 +60,9 @@ def run(outputs: tuple[str, ...], derive: bool, steps: int = 5, **options: Any) 
 
 
 @pytest.mark.parametrize("options", [{}, {"go_backwards": True}, {"mask": MASK}, {"checkpoint": "sqrt"}])
-@pytest.mark.parametrize("outputs", [("h",), ("c",), ("y",), ("before",), ("c", "h"), ("y", "c"), ("h", "h", "y")])
+@pytest.mark.parametrize(
+    "outputs", [("h",), ("c",), ("y",), ("before",), ("c", "h"), ("y", "c"), ("h", "h", "y")]
+)
 def test_it_agrees_with_the_recorded_steps(outputs: tuple[str, ...], options: dict[str, Any]) -> None:
     plain = {k: v for k, v in options.items() if k != "checkpoint"}
     equal(run(outputs, True, **options), run(outputs, False, **plain))
