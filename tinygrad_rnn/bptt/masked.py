@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -79,19 +80,15 @@ class Masked:
         previous = states[len(states) - len(self.first_outputs()) :]
         own = states[: len(states) - len(previous)]
         output, new = self.step(tuple(inputs) if self.several_in else inputs[0], own, constants)
-        several_out = isinstance(output, tuple)
-        outputs = output if several_out else (output,)
-        new = new if isinstance(new, (list, tuple)) else [new]
-        new = [selected(valid, n, s) for n, s in zip(new, own, strict=True)]
-        remaining = iter(previous)
-        kept = [
-            selected(valid, o, next(remaining)) if j is None else new[j]
-            for o, j in zip(outputs, self.repeated, strict=True)
-        ]
-        last = [o for o, j in zip(kept, self.repeated, strict=True) if j is None]
-        return (tuple(kept) if several_out else kept[0]), [*new, *last]
+        outputs = output if isinstance(output, tuple) else (output,)
+        new = selected(valid, new if isinstance(new, (list, tuple)) else [new], own)
+        apart = [o for o, j in zip(outputs, self.repeated, strict=True) if j is None]
+        last = selected(valid, apart, previous)
+        remaining = iter(last)
+        kept = tuple([next(remaining) if j is None else new[j] for j in self.repeated])
+        return (kept if isinstance(output, tuple) else kept[0]), [*new, *last]
 
 
-def selected(valid: Any, new: Any, old: Any) -> Any:
-    """`new` in the valid rows of the batch, `old` in the others."""
-    return where(valid[(slice(None), *(None,) * (new.ndim - 1))], new, old)
+def selected(valid: Any, new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
+    """The new tensors in the valid rows of the batch, the old ones in the others."""
+    return [where(valid[(slice(None), *(None,) * (n.ndim - 1))], n, o) for n, o in zip(new, old, strict=True)]

@@ -124,9 +124,8 @@ def unrolled(
             if keep is not None:
                 _of_examples("output", output, len(keep), f"{_place(here)}, step {t}")
                 valid = keep[:, t]
-                new = [selected(valid, n, s) for n, s in zip(new, current, strict=True)]
                 previous = outputs[-1] if outputs else [zeros_like(o) for o in output]
-                output = tuple(selected(valid, o, p) for o, p in zip(output, previous, strict=True))
+                new, output = selected(valid, new, current), tuple(selected(valid, output, previous))
         current = new
         outputs.append(output)
     joined = tuple(
