@@ -71,6 +71,12 @@ def gates_of_which_one_has_a_bias(w, x, s, c):
     return _lstm([i, f + w.bf, g, o + 1.0], s[1])
 
 
+def gates_of_states_of_their_own(w, x, s, c):
+    """As with recurrent dropout: each gate has the state with other elements left out."""
+    of_h = [(s[0] * mask) @ w.Wh[:, k * H : (k + 1) * H] for k, mask in enumerate(c)]
+    return _lstm(ops.split(x @ w.Wx + w.b + ops.concatenate(of_h, axis=-1), 4, axis=-1), s[1])
+
+
 def gates_of_different_widths(w, x, s, c):
     z = ops.sigmoid(x @ w.wx + s[0] @ w.wh)  # one for all units
     n = ops.tanh(x @ w.Wx + s[0] @ w.Wh + w.b)
@@ -170,6 +176,7 @@ CELLS = {
     gates_apart_of_joined_inputs: Cell(ROWS, states=TWO),
     gates_apart_with_peepholes: Cell({**APART, **PEEPHOLES}, states=TWO),
     gates_of_which_one_has_a_bias: Cell(APART, states=TWO),
+    gates_of_states_of_their_own: Cell(GATED4, states=TWO, constants=((H,),) * 4),
     gates_of_different_widths: Cell({"Wx": (F, H), "Wh": (H, H), "wx": (F, 1), "wh": (H, 1), **B}),
     gru_apart: Cell({**APART, **SECOND, **RECURRENT}),
     gru_by_slices: Cell({**GATED3, "bh": (3 * H,)}),

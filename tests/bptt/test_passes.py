@@ -154,6 +154,16 @@ def loop_of(text: str) -> list[str]:
     return [line.partition("  #")[0].strip() for line in inside.splitlines()]
 
 
+def test_gates_of_products_of_their_own_are_activated_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinygrad_rnn.bptt.passes.gates._has_fast_tanh", lambda: True)
+    p = problem("gates_of_states_of_their_own", 2, 3, "float32")
+    loop = loop_of(p.composed())
+    assert [line.partition("(")[0] for line in loop if "tanh(" in line] == [
+        "tanh"
+    ] * 2  # of all gates, and of c
+    assert len(loop_of(p.composed("fold"))) >= len(loop) + 4
+
+
 def test_terms_leave_one_carry_and_one_product_for_a_state_that_comes_in_several() -> None:
     loop, before = loop_of(backward_of("peephole")), loop_of(backward_of("peephole", "terms"))
     onto = [line for line in loop if line.endswith("out=dcell)")]

@@ -60,7 +60,7 @@ def _finite_padding(x: Any, mask: Any) -> Array:
 
 
 class Masked:
-    """A step that keeps states and output where the last of its inputs is False.
+    """A step that keeps states and output where the last of its inputs, which says what is padding, is True.
 
     The previous outputs are states of it, unless an output is a state that starts from zeros anyway.
     """
@@ -75,20 +75,22 @@ class Masked:
         return [o for o, j in zip(self.outputs, self.repeated, strict=True) if j is None]
 
     def __call__(self, x_t: Any, states: list[Any], constants: Any) -> tuple[Any, list[Any]]:
-        """One step; where it is not valid, nothing changes."""
-        *inputs, valid = x_t
+        """One step; where it is padding, nothing changes."""
+        *inputs, padding = x_t
         previous = states[len(states) - len(self.first_outputs()) :]
         own = states[: len(states) - len(previous)]
         output, new = self.step(tuple(inputs) if self.several_in else inputs[0], own, constants)
         outputs = output if isinstance(output, tuple) else (output,)
-        new = selected(valid, new if isinstance(new, (list, tuple)) else [new], own)
+        # the old ones are copied over the new, which are where they have to be
+        new = selected(padding, own, new if isinstance(new, (list, tuple)) else [new])
         apart = [o for o, j in zip(outputs, self.repeated, strict=True) if j is None]
-        last = selected(valid, apart, previous)
+        last = selected(padding, previous, apart)
         remaining = iter(last)
         kept = tuple([next(remaining) if j is None else new[j] for j in self.repeated])
         return (kept if isinstance(output, tuple) else kept[0]), [*new, *last]
 
 
-def selected(valid: Any, new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
-    """The new tensors in the valid rows of the batch, the old ones in the others."""
-    return [where(valid[(slice(None), *(None,) * (n.ndim - 1))], n, o) for n, o in zip(new, old, strict=True)]
+def selected(first: Any, ones: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+    """The first tensors in the rows of the batch where `first` is True, the others elsewhere."""
+    chosen = zip(ones, others, strict=True)
+    return [where(first[(slice(None), *(None,) * (a.ndim - 1))], a, b) for a, b in chosen]

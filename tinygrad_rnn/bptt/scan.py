@@ -15,6 +15,7 @@ from ..config import Mode, Scope, mode, switched
 from ..core.arrays import freeze
 from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor, zeros_like
+from ..ops.elementwise import logical_not
 from ..ops.shape import flip, stack, unstack
 from ..warn import warn
 from .derived import outputs_of, run
@@ -148,8 +149,8 @@ def _derived(
     if go_backwards:
         ordered = ordered._replace(sequences=[flip(x, 1) for x in ordered.sequences])
     if keep is not None:
-        valid = keep if isinstance(keep, Tensor) else Tensor(freeze(keep), None)
-        ordered = _masked(ordered, flip(valid, 1) if go_backwards else valid)
+        padding = logical_not(keep if isinstance(keep, Tensor) else Tensor(freeze(keep), None))
+        ordered = _masked(ordered, flip(padding, 1) if go_backwards else padding)
     given = not isinstance(constants, (list, tuple, dict)) or bool(constants)
     # among the constants, weights in a memory would cost as much as some steps
     left_out = {"regroup"} if given and ordered.sequences[0].shape[1] < regroup.STEPS else set()
@@ -166,7 +167,7 @@ def _derived(
     return (outputs if several_out else outputs[0]), last[:count]
 
 
-def _masked(recurrence: Recurrence, valid: Tensor) -> Recurrence:
+def _masked(recurrence: Recurrence, padding: Tensor) -> Recurrence:
     """The step that repeats its outputs: those that are no states, starting from zeros, become states."""
     step, sequences, states, constants, several_in = recurrence
     zero = [s._node is None and not np.any(np.asarray(s)) for s in states]
@@ -174,11 +175,11 @@ def _masked(recurrence: Recurrence, valid: Tensor) -> Recurrence:
     for shape, dtype, places in outputs_of(recurrence):
         found = [j for j in places if zero[j]]
         repeated.append(found[0] if found else None)
-        if shape[:1] != valid.shape[:1]:
+        if shape[:1] != padding.shape[:1]:
             raise Underivable(f"an output of shape {shape} has no axis of the examples, which a mask needs")
         outputs.append(Tensor(np.zeros(shape, dtype), None))
     masked = Masked(step, several_in, outputs, repeated)
-    return Recurrence(masked, [*sequences, valid], [*states, *masked.first_outputs()], constants, True)
+    return Recurrence(masked, [*sequences, padding], [*states, *masked.first_outputs()], constants, True)
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

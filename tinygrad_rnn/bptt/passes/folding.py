@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..step.body import Value
-from ..step.walks import is_product
+from ..step.walks import is_product, joins_columns
 
 
 class Folding:
@@ -44,6 +44,9 @@ class Folding:
             whole, at_last = split.args[0], split.attrs["axis"] == len(value.shape) - 1
             fits = at_last and _first_column(value) % width == whole.shape[-1] % width == 0
             return fits and self.possible(whole, split, width, moved)
+        if joins_columns(value):  # gate by gate, which can be moved as they are
+            gates = all(a.shape[1] == width for a in value.inputs)
+            return gates and all(self.possible(a, value, width, False) for a in value.args)
         if value.op == "multiply":
             return not moved and self._gain(value) is not None
         return is_product(value, self.varying)
@@ -78,6 +81,14 @@ class Folding:
             whole = self.fold(whole, order, [1.0] * a + scales + [1.0] * (n - b), width, new)
             split.args, self.users[whole] = (whole,), [split]
             return value
+        if value.op == "concatenate":
+            moved = zip([value.args[i] for i in order], scales, strict=True)
+            gates = tuple(
+                [self.fold(a, [0], [scale], width, new) if scale != 1.0 else a for a, scale in moved]
+            )
+            made = new("concatenate", gates, value.attrs, value.shape, value.label)
+            self.users.update({a: [made] for a in gates})
+            return made
         changed = {"add": (0, 1), "matmul": (1,), "multiply": (self._gain(value),)}[value.op]
         args = tuple(
             [self.fold(a, order, scales, width, new) if i in changed else a for i, a in enumerate(value.args)]

@@ -24,11 +24,15 @@ def lerp(tracer: Tracer) -> None:
     state is, if it begins with small values (`body.small`) and is such a mean itself.
     """
     step, body = Rewriting(tracer), tracer.body
+    ends = {
+        *body.new_states,
+        *[a for v in body.new_states if v.op == "where" for a in _chosen(v, step.users)],
+    }
     bounded = inductive(body, _stays_small)  # if states begin so
     for value in body.values:
         found = _weighted_mean(value, step.carried, step.users)
         # a state: others may be read where rounding shows, by a logarithm or a test
-        if found and found[2] in bounded and value in body.new_states:
+        if found and found[2] in bounded and value in ends:
             a, x, y = found
             if y.op not in BOUNDED:  # it is, or is a part of, a state: of one that others keep bounded, maybe
                 body.small |= {j for j, state in enumerate(body.states) if state in bounded}
@@ -61,10 +65,17 @@ def _mean(value: Value, fits: Callable[[Value, Value], bool] = lambda rest, othe
     return None
 
 
+def _chosen(where: Value, users: dict[Value, list[Any]]) -> list[Value]:
+    """The values from which a choice takes its elements, if nothing else reads them."""
+    return [a for a in where.args[1:] if isinstance(a, Value) and users[a] == [where]]
+
+
 def _stays_small(v: Value, found: set[Value]) -> bool:
     """Whether a value has no elements beyond ±1, if those found have none."""
     if v.op in BOUNDED or v.op in PARTS and v.inputs and found.issuperset(v.inputs):
         return True
+    if v.op == "where":
+        return all(a in found if isinstance(a, Value) else abs(a) <= 1 for a in v.args[1:])
     mean = _mean(v)
     return bool(mean and mean[0].op == "sigmoid" and found.issuperset(mean[1:]))
 

@@ -90,7 +90,7 @@ class Layout:
                     self.pieces.setdefault(joined, []).append(a)
 
     def _overwrites(self) -> None:
-        for v in self.order:
+        for v in sorted(self.order, key=lambda v: v.op != "where"):  # these copy what is not there already
             if not elementwise(v) or v.attrs.get("own") or self._in_rows(v):
                 continue
             here = self.region[v]
@@ -98,7 +98,7 @@ class Layout:
                 v.inputs, key=lambda a: (a.op != "carry") + (a.op != "carry" and self.region.get(a) != here)
             )
             # what the step before needs: rather in the buffer of its carry than over what came before the loop
-            if v in self.program.adjoint.sent and here == "b-loop" and not self.users.get(v):
+            if here == "b-loop" and self._leads_back(v):
                 near = [a for a in near if a.op == "carry" or self.region.get(a) == here]
             for a in v.inputs if self._needs_all(v) else near:
                 if v not in self.same and self._may_overwrite(a, v):
@@ -109,9 +109,18 @@ class Layout:
                     self.same[v] = a
                     break
 
+    def _leads_back(self, v: Value) -> bool:
+        """Whether a value is what the step before gets, or is computed for that alone, element by element."""
+        sent, users = self.program.adjoint.sent, self.users.get(v, [])
+        if v in sent or len(users) != 1:
+            return v in sent and not users
+        (user,) = users
+        return user in sent and elementwise(user) and not self.users.get(user)
+
     def _in_rows(self, v: Value) -> bool:
         """Whether a value goes into columns of rows: only what has to; ops on one piece of memory are faster."""
-        return v in self.state_of and self.program.body.states[self.state_of[v]] in self.in_rows
+        in_rows = v in self.state_of and self.program.body.states[self.state_of[v]] in self.in_rows
+        return in_rows and v.op != "where"
 
     def fixed(self, v: Value) -> bool:
         """Whether the place of a value is given already."""
