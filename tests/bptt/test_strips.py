@@ -66,7 +66,8 @@ def test_a_product_that_is_kept_for_all_steps_and_one_that_is_a_state(everywhere
     ("rows", "inner", "columns", "wide"),
     [
         (16, 194, 512, 64), (2, 1024, 512, 64), (20, 230, 400, 80), (8, 300, 500, 100),
-        (1, 2048, 1024, 0), (21, 194, 512, 0), (16, 122, 512, 0), (16, 1024, 512, 0), (8, 300, 510, 0),
+        (16, 1024, 512, 32), (64, 73, 256, 64), (1, 2048, 1024, 0), (21, 194, 512, 0), (16, 122, 512, 0),
+        (20, 2048, 512, 0), (8, 300, 510, 0),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("fast", [True, False])
@@ -80,9 +81,9 @@ def test_the_sizes_for_which_it_is_done(
 
 def test_one_thread_has_strips_for_more_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strips, "takes_small_matrices_as_they_are", lambda: True)
-    for threads, wide in ((1, 64), (2, 0)):
+    for threads, widths in ((1, [64, 64, 64, 32, 0]), (2, [64, 0, 0, 0, 0])):
         monkeypatch.setattr(strips, "threads", lambda n=threads: n)
-        assert [strips.width(rows, 257, 256) for rows in (20, 21, 32, 33)] == [64, wide, wide, 0]
+        assert [strips.width(rows, 257, 512) for rows in (20, 21, 60, 64, 81)] == widths
 
 
 def test_the_number_of_threads_is_that_of_now() -> None:

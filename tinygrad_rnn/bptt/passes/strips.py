@@ -7,14 +7,17 @@ from ..step.body import Value
 from ..step.schedule import Program, Regions, copy_before
 
 # With AVX-512, OpenBLAS multiplies matrices of up to 100³ multiplications as they lie in memory. Larger ones it packs
-# first, the weight at every step again, for which a few rows do not pay. Strips of 64 columns took, in parts of the
-# time of one product, by (rows, inner, columns) with one thread and with two: (4, 300, 1024) 0.27; (8, 385, 512) 0.37,
-# 0.60; (8, 1024, 256) 0.34, 0.66; (16, 128, 512) 0.58, 0.71; (16, 194, 512) 0.64, 0.77; (16, 512, 256) 0.57, 0.71;
-# (20, 194, 512) 0.81, 0.79; (20, 385, 1024) 0.67; of 100 columns (8, 300, 600) 0.69, (16, 230, 500) 0.88. Outside:
-# (16, 1024, 1024) 0.96; (32, 257, 256) 0.81, 1.06; (32, 385, 1024) 0.78, 1.18. With AVX2 nothing is gained.
-FEW, FEW_FOR_ONE_THREAD = 20, 32  # rows
+# first, the weight at every step again. Strips of 64 columns took, in parts of the time of one product, by (rows, inner,
+# columns) with one thread: (4, 300, 1024) 0.27; (8, 385, 512) 0.37; (16, 194, 512) 0.64; (32, 385, 1024) 0.6 to 0.8;
+# (64, 73, 256) 0.74; (64, 129, 256) 0.85 to 0.96; (64, 194, 512) 1.02; (96, 141, 512) 0.78 to 0.91; (128, 65, 192)
+# 0.76; (192, 64, 256) 0.73; (256, 40, 128) 0.68. Of 32 columns, where wider ones are over the limit: (8, 768, 256)
+# 0.45; (16, 768, 256) 0.77; (32, 768, 256) 0.75; (64, 256, 256) 0.84; (64, 385, 1024) 0.9; (96, 257, 512) 1.04. Two
+# threads share a large product: (16, 194, 512) 0.66; (16, 385, 1024) 0.91; (64, 73, 256) 0.55; (128, 64, 256) 0.65;
+# but (24, 194, 512) 1.06, (64, 141, 512) 1.01. Of 16 columns (64, 512, 2048) 1.17. With AVX2 nothing is gained.
+FEW = 20  # rows, for any number of threads
 MOST = 100**3
-WIDTHS = 64, 80, 100
+SHARED = 2 * MOST  # multiplications above which two threads gain by sharing a product of more rows
+ROWS = {64: 256, 80: 256, 100: 256, 32: 80}  # by the columns of a strip: for how many it pays
 
 
 def strips(program: Program) -> None:
@@ -24,11 +27,13 @@ def strips(program: Program) -> None:
 
 def width(rows: int, inner: int, columns: int) -> int:
     """How many columns a strip has; 0 if the product is better made at once."""
-    if not 1 < rows <= FEW_FOR_ONE_THREAD or rows * inner * columns <= MOST:
+    size = rows * inner * columns
+    if rows < 2 or size <= MOST or not takes_small_matrices_as_they_are():
         return 0
-    if not takes_small_matrices_as_they_are() or (rows > FEW and threads() > 1):
+    if rows > FEW and size > SHARED and threads() > 1:
         return 0
-    return next((w for w in WIDTHS if columns % w == 0 and rows * inner * w <= MOST), 0)
+    fits = (w for w, most in ROWS.items() if rows <= most and columns % w == 0 and rows * inner * w <= MOST)
+    return next(fits, 0)
 
 
 def _strips(regions: Regions, once: set[Value]) -> list[Value]:
