@@ -29,11 +29,8 @@ Array = np.ndarray[Any, Any]
 add, sub, mul, div, tanh, exp = np.add, np.subtract, np.multiply, np.divide, np.tanh, np.exp
 IN_CACHE = 2**14  # elements of one state over a block of steps
 TURNED = 3 * 2**12  # elements of a weight up to which it is turned round once for one example
-FEW, SMALL, STRIP = (
-    20,
-    100**3,
-    64,
-)  # rows; multiplications up to which BLAS takes matrices as they are; columns
+SMALL = 100**3  # multiplications up to which BLAS takes matrices as they are
+FEW, STRIPS = 20, {64: 256, 32: 80}  # rows; columns of a strip, and for how many rows it pays with one thread
 
 
 class Problem(NamedTuple):
@@ -52,16 +49,12 @@ def blocks(rows: Array, n: int) -> Array:
 def in_strips(rows: int, W: Array, out: Array) -> tuple[Any, Array, Array]:
     """What multiplies, a weight and where its product goes: the last two strip by strip of their columns if it pays."""
     inner, columns = W.shape
-    packed = rows * inner * STRIP <= SMALL < rows * W.size and columns % STRIP == 0
-    if not (packed and 1 < rows <= few()):
+    fits = [w for w, most in STRIPS.items() if rows <= most and columns % w == 0 and rows * inner * w <= SMALL]
+    few = rows <= FEW or threads() == 1
+    if not (fits and 1 < rows and few and SMALL < rows * W.size and takes_small_matrices_as_they_are()):
         return np.ndarray.dot, W, out
-    strips = np.ascontiguousarray(W.reshape(inner, -1, STRIP).swapaxes(0, 1))
-    return np.matmul, strips, out.reshape(rows, -1, STRIP).swapaxes(0, 1)
-
-
-def few() -> int:
-    """Up to how many rows strips pay: more if BLAS has one thread."""
-    return 0 if not takes_small_matrices_as_they_are() else 32 if threads() == 1 else 20
+    strips = np.ascontiguousarray(W.reshape(inner, -1, fits[0]).swapaxes(0, 1))
+    return np.matmul, strips, out.reshape(rows, -1, fits[0]).swapaxes(0, 1)
 
 
 class Step:
