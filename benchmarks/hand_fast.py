@@ -49,7 +49,9 @@ def blocks(rows: Array, n: int) -> Array:
 def in_strips(rows: int, W: Array, out: Array) -> tuple[Any, Array, Array]:
     """What multiplies, a weight and where its product goes: the last two strip by strip of their columns if it pays."""
     inner, columns = W.shape
-    fits = [w for w, most in STRIPS.items() if rows <= most and columns % w == 0 and rows * inner * w <= SMALL]
+    fits = [
+        w for w, most in STRIPS.items() if rows <= most and columns % w == 0 and rows * inner * w <= SMALL
+    ]
     few = rows <= FEW or threads() == 1
     if not (fits and 1 < rows and few and SMALL < rows * W.size and takes_small_matrices_as_they_are()):
         return np.ndarray.dot, W, out

@@ -8,12 +8,12 @@ from ..step.schedule import Program, Regions, copy_before
 
 # With AVX-512, OpenBLAS multiplies matrices of up to 100³ multiplications as they lie in memory. Larger ones it packs
 # first, the weight at every step again. Strips of 64 columns took, in parts of the time of one product, by (rows,
-# inner, columns) with one thread: (4, 300, 1024) 0.27; (8, 385, 512) 0.37; (16, 194, 512) 0.64; (32, 385, 1024) 0.6 to 0.8;
-# (64, 73, 256) 0.74; (64, 129, 256) 0.85 to 0.96; (64, 194, 512) 1.02; (96, 141, 512) 0.78 to 0.91; (128, 65, 192)
-# 0.76; (192, 64, 256) 0.73; (256, 40, 128) 0.68. Of 32 columns, where wider ones are over the limit: (8, 768, 256)
-# 0.45; (16, 768, 256) 0.77; (32, 768, 256) 0.75; (64, 256, 256) 0.84; (64, 385, 1024) 0.9; (96, 257, 512) 1.04. Two
-# threads share a large product: (16, 194, 512) 0.66; (16, 385, 1024) 0.91; (64, 73, 256) 0.55; (128, 64, 256) 0.65;
-# but (24, 194, 512) 1.06, (64, 141, 512) 1.01. Of 16 columns (64, 512, 2048) 1.17. With AVX2 nothing is gained.
+# inner, columns) with one thread: (4, 300, 1024) 0.27; (8, 385, 512) 0.37; (16, 194, 512) 0.64; (32, 385, 1024) 0.6
+# to 0.8; (64, 73, 256) 0.74; (64, 129, 256) 0.85 to 0.96; (64, 194, 512) 1.02; (96, 141, 512) 0.78 to 0.91; (128, 65,
+# 192) 0.76; (192, 64, 256) 0.73; (256, 40, 128) 0.68. Of 32 columns, where wider ones are over the limit: (8, 768,
+# 256) 0.45; (16, 768, 256) 0.77; (32, 768, 256) 0.75; (64, 256, 256) 0.84; (64, 385, 1024) 0.9; (96, 257, 512) 1.04.
+# Two threads share a large product: (16, 194, 512) 0.66; (16, 385, 1024) 0.91; (64, 73, 256) 0.55; (128, 64, 256)
+# 0.65; but (24, 194, 512) 1.06, (64, 141, 512) 1.01. Of 16 columns (64, 512, 2048) 1.17. With AVX2 nothing is gained.
 FEW = 20  # rows, for any number of threads
 MOST = 100**3
 SHARED = 2 * MOST  # multiplications above which two threads gain by sharing a product of more rows
