@@ -26,8 +26,10 @@ def new_memory_is_full_of_nan(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def spoilt(*args: Any, **options: Any) -> Any:
         array = empty(*args, **options)
-        if array.dtype.kind == "f" and array.size < 1e6:
-            array.fill(np.nan)
+        if array.dtype in ("f", "d", "u1") and array.size < 1e6:
+            array.fill(
+                255 if array.dtype == np.uint8 else np.nan
+            )  # of bytes that are numbers later it is NaN
         return array
 
     monkeypatch.setattr(np, "empty", spoilt)

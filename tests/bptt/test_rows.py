@@ -53,7 +53,7 @@ def source(p: Problem, *off: str) -> str:
 def test_what_stands_in_a_row(name: str) -> None:
     widths, gradients = WIDTHS[name]
     text = problem(name).composed()
-    found = re.findall(r"all_rows\w* = np.empty\(\(T \+ 1, 2, (\d+)\)", text)
+    found = re.findall(r"all_rows\w* = empty\(\(T \+ 1, 2, (\d+)\)", text)
     assert [int(n) for n in found] == widths
     assert len(re.findall(r"dweights\w* = np.matmul\(all_rows", text)) == gradients
     assert "rows" not in source(problem(name), "rows")
@@ -133,7 +133,7 @@ def test_only_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "FEATURES", 12 / 20**0.5)
     for batch, kept in ((2, False), (20, True)):
         text = problem("row", batch).composed()
-        assert ("all_rows = np.empty((T + 1, " in text) is kept and "all_rows" in text
+        assert ("all_rows = empty((T + 1, " in text) is kept and "all_rows" in text
         assert "all_rows" in source(problem("row_without_input", batch))
 
 

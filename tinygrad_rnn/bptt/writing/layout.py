@@ -90,7 +90,8 @@ class Layout:
                     self.pieces.setdefault(joined, []).append(a)
 
     def _overwrites(self) -> None:
-        for v in sorted(self.order, key=lambda v: v.op != "where"):  # these copy what is not there already
+        # a choice of states first: it copies what is not there already
+        for v in sorted(self.order, key=lambda v: v.op != "where" or v not in self.state_of):
             if not elementwise(v) or v.attrs.get("own") or self._in_rows(v):
                 continue
             here = self.region[v]

@@ -8,6 +8,17 @@ from textwrap import wrap
 
 WIDTH = 110
 
+# Arrays of NumPy begin at multiples of 16 bytes, and large ones never at one of 64. Training steps took, in parts of the
+# time with these, by shape: RNN, LSTM, GRU of the smallest benchmark 0.96, 1.00, 0.96, of the second 0.94, 0.87, 0.89,
+# of the third 0.94, 0.92, 0.88 (AVX-512, one thread).
+EMPTY = '''
+def empty(shape, dtype):
+    """An array that begins at a multiple of 64 bytes, where processors read several numbers at once fastest."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(dtype).reshape(shape)'''
+
 
 class Memory:
     """What `new_cache` makes, and what of it the other functions read."""
@@ -34,9 +45,9 @@ class Memory:
 
     def function(self, arguments: str, sizes: str, groups: dict[str, list[str]]) -> list[str]:
         """The text of `new_cache`, which returns groups of names; those that stand in no group serve for views only."""
-        arrays = {n: e for n, e in self.made.items() if e.startswith(("np.empty", "np.zeros"))}
+        arrays = {n: e for n, e in self.made.items() if e.startswith(("empty(", "np.zeros("))}
         lists = {n: e for n, e in self.made.items() if e.startswith("list(")}
-        turns = {n: e for n, e in self.made.items() if e.startswith("[np.empty")}
+        turns = {n: e for n, e in self.made.items() if e.startswith("[empty(")}
         views = {n: e for n, e in self.made.items() if not any(n in of for of in (arrays, lists, turns))}
         of_all_steps = {n: e for n, e in arrays.items() if "((T" in e}
         of_one = {n: e for n, e in arrays.items() if n not in of_all_steps}

@@ -18,7 +18,7 @@ from .layout import Layout, Place, is_whole
 RESERVED = {
     "N", "T", "X", "t", "np", "math", "one", "minus_one", "zero", "half", "top", "near", "above", "below", "cache",
     "dtype", "forward", "list", "backward", "range", "len", "map", "zip", "slice", "Y", "grads", "new_cache",
-    "of_forward", "of_backward", "dot", *UFUNCS,
+    "of_forward", "of_backward", "dot", "empty", *UFUNCS,
 }  # fmt: skip
 MADE = {"rows", "weights", "dweights", "joined", "columns", "sums"}  # labels that passes give
 LETTERS = "hcsuvw"  # for states without a name

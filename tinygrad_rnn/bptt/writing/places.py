@@ -112,7 +112,7 @@ class Places:
     def empty(self, v: Value, steps: str = "") -> str:
         """The expression that makes a buffer."""
         shape = (steps, *v.shape) if steps else v.shape
-        return f"np.{'zeros' if v.op == 'zeros' else 'empty'}({shape_text(shape)}, {self._type(v)})"
+        return f"{'np.zeros' if v.op == 'zeros' else 'empty'}({shape_text(shape)}, {self._type(v)})"
 
     # --- places -----------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import re
 
 from ..step.schedule import Program
 from ..step.text import UFUNCS, shape_text
-from .memory import WIDTH, listed
+from .memory import EMPTY, WIDTH, listed
 from .names import Names
 from .sections import Sections
 
@@ -56,7 +56,7 @@ class _Writer(Sections):
             more = [*self.names.cotangents, "cache"]
             found.append(self._function("backward", more, self._doc_of_backward(), statements))
         sizes = f"T, dtype = {x}.shape[1], {models[-1]}.dtype"
-        return [*found, self.memory.function(", ".join(models), sizes, groups)]
+        return [*found, self.memory.function(", ".join(models), sizes, groups), EMPTY.split("\n")[1:]]
 
     def _function(self, name: str, more: list[str], doc: list[str], statements: list[str]) -> list[str]:
         """One that takes inputs, first states, weights and `more`."""
