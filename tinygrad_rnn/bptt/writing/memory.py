@@ -8,9 +8,9 @@ from textwrap import wrap
 
 WIDTH = 110
 
-# Arrays of NumPy begin at multiples of 16 bytes, and large ones never at one of 64. Training steps took, in parts of the
-# time with these, by shape: RNN, LSTM, GRU of the smallest benchmark 0.96, 1.00, 0.96, of the second 0.94, 0.87, 0.89,
-# of the third 0.94, 0.92, 0.88 (AVX-512, one thread).
+# Arrays of NumPy begin at multiples of 16 bytes, and large ones never at one of 64. In parts of the time with them,
+# training steps of RNN, LSTM and GRU took, by (batch, steps, inputs, units): (1, 100, 65, 64) 0.96, 1.00, 0.96;
+# (16, 50, 65, 128) 0.94, 0.87, 0.89; (32, 64, 128, 256) 0.94, 0.92, 0.88 (AVX-512, one thread).
 EMPTY = '''
 def empty(shape, dtype):
     """An array that begins at a multiple of 64 bytes, where processors read several numbers at once fastest."""
