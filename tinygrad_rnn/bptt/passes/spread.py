@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..step.body import Value
-from ..step.schedule import Program, Regions, copy_before
+from ..step.schedule import Program, copy_before
 
 # Elements of a result up to which a vector is spread over it: that reads more memory, but in one loop in C in place of
 # one for each example. A product of a matrix with a vector took, in parts of the time with the vector as it is, by
@@ -26,12 +26,11 @@ def spread(program: Program) -> None:
     copy_before(program, _spread)
 
 
-def _spread(regions: Regions, once: set[Value]) -> list[Value]:
-    """Let ops in a loop read copies; these are returned."""
-    copies: dict[Any, Value] = {}
+def _spread(value: Value, once: set[Value], copies: dict[Any, Value]) -> None:
+    """Let an op read copies of what is smaller than its result."""
 
-    def full(a: Any, value: Value) -> Any:
-        """An argument of `value`, in its shape."""
+    def full(a: Any) -> Any:
+        """An argument, in the shape of the result."""
         if isinstance(a, Value):
             fits = a not in once or a.shape == value.shape or math.prod(a.shape) == 1 and value.op not in SLOW
         else:
@@ -43,13 +42,11 @@ def _spread(regions: Regions, once: set[Value]) -> list[Value]:
             copies[key] = _copy(a, value)
         return copies[key]
 
-    for value in regions.loop:
-        if value.op == "relu":
-            value.op, value.args = "maximum", (*value.args, 0.0 if value.dtype.kind == "f" else 0)
-        if value.elementwise and len(value.args) == 2 and math.prod(value.shape) <= LIMIT:
-            if any(isinstance(a, Value) and a not in once and a.shape == value.shape for a in value.args):
-                value.args = tuple([full(a, value) for a in value.args])
-    return list(copies.values())
+    if value.op == "relu":
+        value.op, value.args = "maximum", (*value.args, 0.0 if value.dtype.kind == "f" else 0)
+    if value.elementwise and len(value.args) == 2 and math.prod(value.shape) <= LIMIT:
+        if any(isinstance(a, Value) and a not in once and a.shape == value.shape for a in value.args):
+            value.args = tuple([full(a) for a in value.args])
 
 
 def _copy(a: Any, value: Value) -> Value:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ...blas import takes_small_matrices_as_they_are, threads
 from ..step.body import Value
-from ..step.schedule import Program, Regions, copy_before
+from ..step.schedule import Program, copy_before
 
 # With AVX-512, OpenBLAS multiplies matrices of up to 100³ multiplications as they lie in memory. Larger ones it packs
 # first, the weight at every step again. Strips of 64 columns took, in parts of the time of one product, by (rows,
@@ -36,19 +38,16 @@ def width(rows: int, inner: int, columns: int) -> int:
     return next(fits, 0)
 
 
-def _strips(regions: Regions, once: set[Value]) -> list[Value]:
-    """Let products in a loop read strips; these are returned."""
-    cut: dict[Value, Value] = {}
-    for product in regions.loop:
-        if product.op != "matmul" or product.dtype.kind != "f":
-            continue
-        left, weight = product.args
-        if weight in once and left not in once and len(left.shape) == len(weight.shape) == 2:
-            if weight not in cut and (columns := width(left.shape[0], *weight.shape)):
-                cut[weight] = _cut(weight, columns, product.eq)
-            if weight in cut:
-                product.become("matmul", left, cut[weight], strips=True)
-    return list(cut.values())
+def _strips(product: Value, once: set[Value], cut: dict[Any, Value]) -> None:
+    """Let a product read strips, if that is faster."""
+    if product.op != "matmul" or product.dtype.kind != "f":
+        return
+    left, weight = product.args
+    if weight in once and left not in once and len(left.shape) == len(weight.shape) == 2:
+        if weight not in cut and (columns := width(left.shape[0], *weight.shape)):
+            cut[weight] = _cut(weight, columns, product.eq)
+        if weight in cut:
+            product.become("matmul", left, cut[weight], strips=True)
 
 
 def _cut(weight: Value, columns: int, eq: str) -> Value:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ..step.body import Value
-from ..step.schedule import Program, Regions, copy_before
+from ..step.schedule import Program, copy_before
 
 # Elements up to which it is done for a single example. A product took, in parts of the time with the weight as it is,
 # by (batch, units, gates) on one core with AVX2, and with AVX-512: (16, 64, 1) 0.75, 0.53; (16, 128, 4) 0.77, 0.46;
@@ -16,31 +17,20 @@ FOR_ONE = 3 * 2**12
 
 def turned(program: Program) -> None:
     """Copy what is read in columns, `dz Uᵀ` with `Uᵀ` in one piece: BLAS need not turn it round at every step."""
-    copy_before(program, _copies)
+    copy_before(program, _copied)
 
 
-def _copies(regions: Regions, once: set[Value]) -> list[Value]:
-    """Let products in a loop read copies; these are returned."""
-    copies: dict[Value, Value] = {}
-    for product in regions.loop:
-        if product.op == "matmul" and product.dtype.kind == "f" and _pays(product, once):
-            left, weight = product.args
-            if weight not in copies:
-                name = weight.args[0].label
-                label = f"{name}_T" if name else ""
-                copies[weight] = Value(
-                    "copy", (weight,), {}, weight.shape, weight.dtype, False, label, product.eq
-                )
-            product.args = left, copies[weight]
-    return list(copies.values())
-
-
-def _pays(product: Value, once: set[Value]) -> bool:
-    """Whether a value is the product of a few rows with a weight that was turned round."""
-    left, right = product.args
-    if not (
-        isinstance(left, Value) and isinstance(right, Value) and right in once and right.op == "transpose"
-    ):
-        return False
-    matrices = len(left.shape) == len(right.shape) == 2 and left not in once
-    return matrices and (left.shape[0] > 1 or math.prod(right.shape) <= FOR_ONE)
+def _copied(product: Value, once: set[Value], copies: dict[Any, Value]) -> None:
+    """Let a product of a few rows with a weight that was turned round read a copy of that."""
+    if product.op != "matmul" or product.dtype.kind != "f":
+        return
+    left, weight = product.args
+    if left in once or weight not in once or weight.op != "transpose":
+        return
+    pays = left.shape[0] > 1 or math.prod(weight.shape) <= FOR_ONE
+    if pays and len(left.shape) == len(weight.shape) == 2:
+        if weight not in copies:
+            label = f"{weight.args[0].label}_T" if weight.args[0].label else ""
+            attrs = weight.shape, weight.dtype, False, label, product.eq
+            copies[weight] = Value("copy", (weight,), {}, *attrs)
+        product.args = left, copies[weight]

@@ -229,14 +229,19 @@ def _contracts(product: Value, axis: tuple[int, ...], once: set[Value]) -> bool:
     )
 
 
-def copy_before(program: Program, copies_of: Callable[[Regions, set[Value]], list[Value]]) -> None:
-    """Run copies of what is the same at every step before each loop; `copies_of` lets the loop read them."""
+def copy_before(program: Program, let_read: Callable[[Value, set[Value], dict[Any, Value]], None]) -> None:
+    """Run copies of what is the same at every step before each loop.
+
+    `let_read(op, once, copies)` lets an op of the loop read copies, and makes those that are not there yet.
+    """
     directions = (program.forward, program.body.values), (program.backward, program.adjoint.values)
     for regions, values in directions:
-        copies = copies_of(regions, program.once)
-        values[:] = in_order([*copies, *values])
-        regions.before += copies
-        program.once.update(copies)
+        copies: dict[Any, Value] = {}
+        for op in regions.loop:
+            let_read(op, program.once, copies)
+        values[:] = in_order([*copies.values(), *values])
+        regions.before += copies.values()
+        program.once.update(copies.values())
 
 
 def order_carries(program: Program) -> None:
