@@ -6,7 +6,7 @@ from typing import Any
 
 from ..step.body import Value, equations
 from ..step.tracer import Tracer
-from ..step.walks import is_product, needed
+from ..step.walks import is_product
 from .rewriting import Rewriting
 
 
@@ -15,7 +15,8 @@ def center(tracer: Tracer) -> None:
 
     Neither the mean nor its gradient is left inside the loop. The products are rounded otherwise.
     """
-    _Center(tracer).run()
+    step = _Center(tracer)
+    step.each(step.write)
 
 
 class _Center(Rewriting):
@@ -23,17 +24,12 @@ class _Center(Rewriting):
         super().__init__(tracer)
         self.centred: dict[Value, Value] = {}
 
-    def run(self) -> None:
-        for value in self.body.values:
-            z = self._with_mean(value)
-            if z is not None and self._possible(z, self.users[z]):
-                first = len(self.made)
-                value.eq = equations(value.eq, *[v.eq for v in self._terms_of(z)])
-                value.become(z.op, *self._without(z))
-                for new in self.made[first:]:
-                    new.eq = value.eq
-            self.made.append(value)
-        self.body.values = needed(self.made, self.body.ends)
+    def write(self, value: Value) -> None:
+        """Write a difference from a mean without it, if that can be."""
+        z = self._with_mean(value)
+        if z is not None and self._possible(z, self.users[z]):
+            value.eq = equations(value.eq, *[v.eq for v in self._terms_of(z)])
+            value.become(z.op, *self._without(z))
 
     def _with_mean(self, value: Value) -> Value | None:
         """`z` of `z − mean(z)`, over the last axis, where nothing else needs it."""

@@ -14,21 +14,17 @@ def einsum(tracer: Tracer) -> None:
 
     Products can be computed for all steps at once, and NumPy takes longer to plan an `einsum` than for a small one.
     """
-    _Einsum(tracer).run()
+    step = _Einsum(tracer)
+    step.each(step.write)
 
 
 class _Einsum(Rewriting):
-    def run(self) -> None:
-        for value in self.body.values:
-            first = len(self.made)
-            if value.op == "einsum" and _is_product(value):
-                self._write(value, *_letters(value))
-                for new in self.made[first:]:
-                    new.eq = value.eq
-                last = self.made.pop()
-                value.become(last.op, *last.args, **last.attrs)
-            self.made.append(value)
-        self.body.values = self.made
+    def write(self, value: Value) -> None:
+        """Write a value as a product, if it is one."""
+        if value.op == "einsum" and _is_product(value):
+            self._write(value, *_letters(value))
+            last = self.made.pop()
+            value.become(last.op, *last.args, **last.attrs)
 
     def _write(self, value: Value, a: str, b: str, result: str) -> None:
         """Make the values of which the last one is the result."""

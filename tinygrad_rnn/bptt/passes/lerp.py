@@ -7,7 +7,7 @@ from typing import Any
 
 from ..step.body import Value
 from ..step.tracer import Tracer
-from ..step.walks import inductive, needed
+from ..step.walks import inductive
 from .rewriting import Rewriting
 
 BOUNDED = frozenset(
@@ -29,7 +29,8 @@ def lerp(tracer: Tracer) -> None:
         *[a for v in body.new_states if v.op == "where" for a in _chosen(v, step.users)],
     }
     bounded = inductive(body, _stays_small)  # if states begin so
-    for value in body.values:
+
+    def write(value: Value) -> None:
         found = _weighted_mean(value, step.carried, step.users)
         # a state: others may be read where rounding shows, by a logarithm or a test
         if found and found[2] in bounded and value in ends:
@@ -37,11 +38,9 @@ def lerp(tracer: Tracer) -> None:
             if y.op not in BOUNDED:  # it is, or is a part of, a state: of one that others keep bounded, maybe
                 body.small |= {j for j, state in enumerate(body.states) if state in bounded}
             difference = step.computed("subtract", x, y)
-            towards = step.computed("multiply", a, difference)
-            difference.eq = towards.eq = value.eq
-            value.args = (y, towards)
-        step.made.append(value)
-    body.values = needed(step.made, body.ends)
+            value.args = (y, step.computed("multiply", a, difference))
+
+    step.each(write)
 
 
 def _weighted_mean(value: Value, carried: set[Value], users: dict[Value, list[Any]]) -> Any:

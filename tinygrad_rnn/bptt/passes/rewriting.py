@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ...core.op import OPS
 from ...core.record import apply
 from ..step.body import Value, parts_of
 from ..step.tracer import Tracer
-from ..step.walks import dependents, users_of
+from ..step.walks import dependents, needed, users_of
 
 
 class Rewriting:
@@ -20,6 +21,16 @@ class Rewriting:
         self.varying = dependents(self.body.values, [*self.body.xs, *self.body.states])
         self.users = users_of(self.body.values, self.body.ends)
         self.made: list[Value] = []
+
+    def each(self, write: Callable[[Value], None]) -> None:
+        """Write down every value behind the new ones that `write` makes for it; these belong to its equation."""
+        for value in self.body.values:
+            first = len(self.made)
+            write(value)
+            for new in self.made[first:]:
+                new.eq = value.eq
+            self.made.append(value)
+        self.body.values = needed(self.made, self.body.ends)
 
     def computed(self, name: str, *args: Any, **attrs: Any) -> Value:
         """A new value, computed like a traced one."""

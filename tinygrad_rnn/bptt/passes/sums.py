@@ -19,7 +19,8 @@ def sums(tracer: Tracer) -> None:
     with joined inputs is taken apart for the same reason: `[h, x] W = h W₁ + x W₂`. What is left inside the loop is
     what needs the state.
     """
-    _unjoin(Rewriting(tracer))
+    step = Rewriting(tracer)
+    step.each(partial(_unjoin, step=step))
     step = Rewriting(tracer)
     carried, users = step.carried, step.users
 
@@ -47,20 +48,14 @@ def _same_first(terms: list[Any], users: dict[Value, list[Any]], varying: set[Va
     return [*same, *others] if len(same) > 1 else terms
 
 
-def _unjoin(step: Rewriting) -> None:
-    for value in step.body.values:
-        if is_product(value, step.carried) and _joins_inputs(value.args[0], step.carried):
-            left, right = value.args
-            cuts = tuple(accumulate([a.shape[1] for a in left.args[:-1]]))
-            first = len(step.made)
-            blocks = step.several("split", right, at=cuts, axis=0)
-            products = [step.computed("matmul", a, w) for a, w in zip(left.args, blocks, strict=True)]
-            products.sort(key=lambda p: p.args[0] in step.carried)
-            add_up(value, products, partial(step.computed, "add"))
-            for v in step.made[first:]:
-                v.eq = value.eq
-        step.made.append(value)
-    step.body.values = step.made
+def _unjoin(value: Value, step: Rewriting) -> None:
+    if is_product(value, step.carried) and _joins_inputs(value.args[0], step.carried):
+        left, right = value.args
+        cuts = tuple(accumulate([a.shape[1] for a in left.args[:-1]]))
+        blocks = step.several("split", right, at=cuts, axis=0)
+        products = [step.computed("matmul", a, w) for a, w in zip(left.args, blocks, strict=True)]
+        products.sort(key=lambda p: p.args[0] in step.carried)
+        add_up(value, products, partial(step.computed, "add"))
 
 
 def _joins_inputs(row: Value, carried: set[Value]) -> bool:
