@@ -11,7 +11,7 @@ import numpy as np
 
 from ..step.adjoint import Adjoint, users_in
 from ..step.body import Body, Made, Value, equations
-from ..step.walks import dependents, in_order, inductive, only_user
+from ..step.walks import activation_of, dependents, in_order, inductive
 from .folding import Folding
 from .lerp import BOUNDED
 
@@ -150,10 +150,8 @@ class _Gates:
 
     def _activation(self, part: Value | None) -> str:
         """The elementwise function that alone uses a part; empty if there is none."""
-        user = only_user(part, self.users) if part is not None else None
-        if part is None or user is None or len(user.args) != 1:
-            return ""
-        return user.op if user.elementwise and user.dtype == part.dtype else ""
+        user = activation_of(part, self.users) if part is not None else None
+        return user.op if part is not None and user is not None and user.dtype == part.dtype else ""
 
     def run(self) -> list[Value]:
         """The ops that replace the split, its parts and their activations."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..step.body import Value, equations
 from ..step.tracer import Tracer
-from ..step.walks import dependents, in_order, needed, only_user
+from ..step.walks import activation_of, dependents, in_order, needed
 from .products import Columns, Gate, Product, Products, runs_of, width_of
 from .rewriting import Rewriting
 from .rows import FEW
@@ -84,10 +84,8 @@ class _Gather(Rewriting):
 
     def _label_of(self, total: Value) -> str:
         """The name of a sum; without one of its own, it is what its activation is computed from."""
-        user = only_user(total, self.users)
-        if total.label or user is None or not user.elementwise or len(user.args) != 1 or not user.label:
-            return total.label
-        return f"pre_{user.label}"
+        user = activation_of(total, self.users)
+        return f"pre_{user.label}" if user and user.label and not total.label else total.label
 
     def _learn(self, v: Value, label: str) -> None:
         """Remember how a product is called."""

@@ -20,7 +20,7 @@ from ...core.record import apply
 from ...core.tensor import Tensor
 from .body import Body, Underivable, Value
 from .tracer import Tracer
-from .walks import dependents, needed, only_user, users_of
+from .walks import activation_of, dependents, needed, users_of
 
 
 @dataclass
@@ -229,11 +229,9 @@ def _activated(values: list[Value]) -> dict[Value, str]:
     found: dict[Value, str] = {}
     users = users_of(values, [])
     for v in reversed(values):
-        user = only_user(v, users)
-        if v.label or user is None or v.op == "part":
-            continue
-        label = user.label or found.get(user, "")
-        if label and user.elementwise and len(user.args) == 1:
+        user = activation_of(v, users)
+        label = user and (user.label or found.get(user))
+        if label and not v.label and v.op != "part":
             found[v] = f"pre_{label.removeprefix('pre_')}"
     return found
 

@@ -114,6 +114,12 @@ def only_user(value: Value, users: dict[Value, list[Any]]) -> Value | None:
     return found[0] if len(found) == 1 and isinstance(found[0], Value) else None
 
 
+def activation_of(value: Value, users: dict[Value, list[Any]]) -> Value | None:
+    """The function of single elements that alone uses a value, if there is one."""
+    user = only_user(value, users)
+    return user if user is not None and user.elementwise and len(user.args) == 1 else None
+
+
 def is_term(value: Value, users: dict[Value, list[Any]]) -> bool:
     """Whether a value is an addition and only a term of another one, of its shape and type."""
     only = only_user(value, users)
