@@ -10,7 +10,7 @@ from weakref import ref
 
 from ...core.tensor import Tensor
 from .kinds import library
-from .reached import content, foreign, in_modules, names_in
+from .reached import foreign, globals_of, held_by, in_modules
 
 DEPTH = 3  # attributes of attributes, and functions of functions
 BARE = {int, float, complex, bytes, list, tuple, dict, set, frozenset}  # of which the type is enough
@@ -36,11 +36,11 @@ class _Kinds:
         function = value.__func__ if kind is MethodType else value
         if type(function) is FunctionType:
             held = [value.__self__] if kind is MethodType else []
-            held += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
-            held += [content(c) for c in function.__closure__ or ()]
+            held += [v for _, v in held_by(function)]
             if depth and function not in self.seen:
                 self.seen.add(function)
-                held += _named(function)
+                if not library(function.__globals__.get("__name__")):
+                    held += [v for _, v in globals_of(function) + in_modules(function)]
             code = function.__code__  # equal to that of another cell of a notebook
             return (code, code.co_filename, tuple([self.of(v, depth - 1) for v in held]) if depth else ())
         if kind is partial:  # it costs no depth: what it calls is the step
@@ -67,15 +67,6 @@ class _Kinds:
             if not foreign(one.__module__):
                 found += [self.of(f, DEPTH - 1) for v in list(vars(one).values()) for f in _functions(v)]
         return tuple(found)
-
-
-def _named(function: FunctionType) -> list[Any]:
-    """The globals that a user's function names, and what it can take out of the user's modules."""
-    module = function.__globals__
-    if library(module.get("__name__")):
-        return []
-    own = [module[name] for name in names_in(function.__code__)[0] if name in module]
-    return own + [value for _, value in in_modules(function)]
 
 
 def _functions(member: Any) -> Iterator[FunctionType]:

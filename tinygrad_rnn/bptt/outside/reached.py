@@ -62,19 +62,24 @@ def _own(module: ModuleType) -> bool:
     return not foreign(module.__name__) and "site-packages" not in str(vars(module).get("__file__"))
 
 
-def named(function: Any) -> list[tuple[str, Any]]:
-    """The closure of a function, its defaults, and the globals that it names."""
-    module = function.__globals__
+def held_by(function: Any) -> list[tuple[str, Any]]:
+    """The closure of a function, and its defaults."""
     found = [("a default argument", value) for value in function.__defaults__ or ()]
     found += (function.__kwdefaults__ or {}).items()
-    found += [(name, content(cell)) for name, cell in cells_of(function)]
-    return found + [(name, module[name]) for name in names_in(function.__code__)[0] if name in module]
+    return found + [(name, content(cell)) for name, cell in cells_of(function)]
+
+
+def globals_of(function: Any) -> list[tuple[str, Any]]:
+    """The globals that a function names."""
+    module = function.__globals__
+    return [(name, module[name]) for name in names_in(function.__code__)[0] if name in module]
 
 
 def modules(function: Any) -> list[ModuleType]:
     """The user's modules that a function can use: it names them, or could take them out of these."""
     found: list[ModuleType] = []
-    names, waiting = names_in(function.__code__)[0], [value for _, value in named(function)]
+    names = names_in(function.__code__)[0]
+    waiting = [value for _, value in held_by(function) + globals_of(function)]
     for value in waiting:
         if issubclass(type(value), ModuleType) and value not in found and _own(value):
             found.append(value)
@@ -108,7 +113,7 @@ def reached(step: Any, functions: list[Any]) -> Iterator[tuple[str, Any]]:
     functions.append(function)
     yield from (getattr(step, "keywords", None) or {}).items()  # of a partial
     yield from ((f"argument {i}", value) for i, value in enumerate(getattr(step, "args", ())))
-    for name, value in named(function) + in_modules(function):
+    for name, value in held_by(function) + globals_of(function) + in_modules(function):
         if type(value) is FunctionType:
             yield from reached(value, functions)
         else:
