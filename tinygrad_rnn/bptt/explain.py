@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import FunctionType, MethodType
 from typing import Any
 
 from ..config import mode, switched
-from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor
 from .examine import examine
 from .passes import NEED_HOIST, PASSES
@@ -102,10 +101,7 @@ def _written(step: Any, x: Any, states: Any, constants: Any, caller: str, tried:
     if any(v.shape[:1] == (0,) for v in xs):
         raise ValueError(f"{caller}: expected at least one example, received x of shape {xs[0].shape}")
 
-    def pairs(tensors: Iterable[Tensor]) -> list[Any]:
-        return [(t._data, True) for t in tensors]  # all gradients are written out
-
-    inputs = [pairs(xs), pairs(given)]
+    inputs = [[(t._data, True) for t in tensors] for tensors in (xs, given)]  # all gradients are written out
     try:
         with switched(grad=True, monitor=None):
             examine(step, inputs, constants, several)
@@ -124,19 +120,14 @@ def explain(
     The arguments are those of `bptt_source`. Passes can be switched off with `without`.
     """
     off = [name for name in PASSES if name not in mode().passes]
-    rows = []
-    before = None
+    counts = []
     for k in range(len(off) + 1):
         with switched(passes=frozenset(off[k:]) | mode().passes):
             text = _written(step_or_cell, x, states, constants, "explain", tried=False)
-        count = calls_in_loops(text)
-        if before is not None:
-            rows.append((off[k - 1], before, count))
-        else:
-            rows.append(("(the step as it is)", count, count))
-        before = count
+        counts.append(calls_in_loops(text))
     lines = [f"{'pass':<20} {'forward':>16} {'backward':>16}   calls inside the loop"]
-    for name, (f0, b0), (f1, b1) in rows:
+    names = "(the step as it is)", *off
+    for name, (f0, b0), (f1, b1) in zip(names, [counts[0], *counts], counts, strict=False):
         lines.append(
             f"{name:<20} {f'{f0} -> {f1}':>16} {f'{b0} -> {b1}':>16}   {_sentence(PASSES.get(name))}".rstrip()
         )

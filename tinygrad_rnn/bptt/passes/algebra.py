@@ -178,7 +178,6 @@ class _Factors:
             if key not in self.known:
                 attrs = {"axis": len(a.shape) - 1}
                 self.known[key] = Value("concatenate", wholes, attrs, a.shape, a.dtype, True, a.label)
-                self.linear.add(self.known[key])
                 self.made.append(self.known[key])
             return self.known[key]
         if not isinstance(a, Value) or a not in self.form:
@@ -195,7 +194,6 @@ class _Factors:
         whole.label = whole.label or label
         if label and isinstance(factor, Value) and not factor.label and base.label:
             factor.label = f"{label}_by_{base.label}"
-        self.linear.add(whole)
         return whole
 
     def _op(self, name: str, *args: Any) -> Any:
@@ -221,7 +219,7 @@ class _Factors:
     def _make(self, name: str, *args: Any) -> Value:
         if name == "add":  # −n + h = h − n
             for minus, other in (args, args[::-1]):
-                negative = isinstance(minus, Value) and minus.op == "negative" and minus not in self.linear
+                negative = isinstance(minus, Value) and minus.op == "negative"
                 if negative and minus.args[0].dtype == minus.dtype:
                     name, args = "subtract", (other, minus.args[0])
                     break

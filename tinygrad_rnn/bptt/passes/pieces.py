@@ -7,10 +7,9 @@ from typing import Any
 
 from ..step.adjoint import Adjoint
 from ..step.body import Value
+from ..step.schedule import OVER_EXAMPLES
 from ..step.walks import add_up, ancestors, in_order, joins_columns
 from .tidy import resolve
-
-PLAIN = {"axis": (0,), "keepdims": False}  # of a sum over steps and examples
 
 
 def pieces(adjoint: Adjoint) -> None:
@@ -45,7 +44,7 @@ def _sum_once(adjoint: Adjoint, homes: dict[Value, tuple[Value, int]], new: _Mak
     """Let sums over steps and examples of several columns of a matrix be columns of one sum."""
     found: dict[Value, list[Value]] = {}
     for value in adjoint.values:
-        if value.op == "time_sum" and value.attrs == PLAIN:
+        if value.op == "time_sum" and value.attrs == OVER_EXAMPLES:
             (term,) = value.args
             found.setdefault(homes[term][0] if term in homes else term, []).append(value)
     for home, sums in found.items():
@@ -112,7 +111,7 @@ def _separable(user: Value, matrix: Value) -> bool:
         return False
     if user.op == "matmul":
         return user.args[0] is matrix and len(user.args[1].shape) == 2
-    sums = user.attrs.get("product") or user.attrs == PLAIN
+    sums = user.attrs.get("product") or user.attrs == OVER_EXAMPLES
     return user.op == "time_sum" and bool(sums) and user.args[-1] is matrix
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..step.adjoint import Adjoint, users_in
 from ..step.body import Body, Made, Value, equations
+from ..step.schedule import OVER_EXAMPLES
 from ..step.walks import add_up, dependents, is_term
 
 ONE = 1.0  # in a row: what the bias is multiplied with
@@ -170,7 +171,7 @@ def _gradients(row: Value, values: list[Value]) -> None:
         if value.op != "time_sum":
             continue
         part, dz = value.args if value.attrs.get("product") else (None, value.args[0])
-        if value.attrs == {"axis": (0,), "keepdims": False} and dz.shape[:-1] == row.shape[:1]:
+        if value.attrs == OVER_EXAMPLES and dz.shape[:-1] == row.shape[:1]:
             part = ONE
         if part in row.args:
             sums.setdefault(dz, {}).setdefault(part, []).append(value)

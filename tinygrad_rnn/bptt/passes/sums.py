@@ -60,9 +60,4 @@ def _unjoin(value: Value, step: Rewriting) -> None:
 
 def _joins_inputs(row: Value, carried: set[Value]) -> bool:
     """Whether a value is several matrices side by side, and not all of them come from states."""
-    return (
-        joins_columns(row)
-        and len(row.args) > 1
-        and any(isinstance(a, Value) and a not in carried for a in row.args)
-        and all(isinstance(a, Value) and a.shape[0] == row.shape[0] for a in row.args)
-    )
+    return joins_columns(row) and len(row.args) > 1 and not carried.issuperset(row.args)

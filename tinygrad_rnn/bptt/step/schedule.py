@@ -18,6 +18,7 @@ from .text import batchable, is_view
 from .walks import ancestors, dependents, in_order
 
 IN_CACHE = 2**13  # elements of a step from which on its factors are computed in the loop
+OVER_EXAMPLES = {"axis": (0,), "keepdims": False}  # of a sum over steps and examples
 LARGE = 8  # a value this many times larger than inputs, outputs and kept states is not kept for all steps
 
 
