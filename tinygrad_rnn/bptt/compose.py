@@ -34,9 +34,9 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
         apply(name, tracer)
     fixed = {*body.constants, *set(body.values) - dependents(body.values, [*body.xs, *body.states])}
     once = set(body.constants) if "hoist" in off else fixed
-    masked = saving and any(v.op == "where" for v in body.values)
-    adjoint = derive(tracer, once, masked and "guards" in off) if saving else nothing(body)
-    guarded = masked or any(v.op == "where" for v in adjoint.values)  # those of relu, clip or maximum
+    chooses = saving and any(v.op == "where" for v in body.values)
+    adjoint = derive(tracer, once, chooses and "guards" in off) if saving else nothing(body)
+    guarded = chooses or any(v.op == "where" for v in adjoint.values)  # those of relu, clip or maximum
     apply("guards", adjoint)
     apply("factors", body, adjoint)
     apply("terms", adjoint)

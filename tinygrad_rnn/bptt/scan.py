@@ -150,24 +150,24 @@ def _derived(
         ordered = ordered._replace(sequences=[flip(x, 1) for x in ordered.sequences])
     if keep is not None:
         padding = logical_not(keep if isinstance(keep, Tensor) else Tensor(freeze(keep), None))
-        ordered = _masked(ordered, flip(padding, 1) if go_backwards else padding)
+        ordered = _with_mask(ordered, flip(padding, 1) if go_backwards else padding)
     given = not isinstance(constants, (list, tuple, dict)) or bool(constants)
     # among the constants, weights in a memory would cost as much as some steps
     left_out = {"regroup"} if given and ordered.sequences[0].shape[1] < regroup.STEPS else set()
     order = go_backwards, not return_sequences
 
-    def without(*passes: str) -> tuple[tuple[Tensor, ...], list[Tensor], bool]:
+    def run_without(*passes: str) -> tuple[tuple[Tensor, ...], list[Tensor], bool]:
         with switched(passes=mode().passes.union(left_out, passes)):
             return run(ordered, again, checkpoint is not None, order)
 
     try:
-        outputs, last, several_out = without()
+        outputs, last, several_out = run_without()
     except Large:  # for the weighted means of pass `lerp`
-        outputs, last, several_out = without("lerp")
+        outputs, last, several_out = run_without("lerp")
     return (outputs if several_out else outputs[0]), last[:count]
 
 
-def _masked(recurrence: Recurrence, padding: Tensor) -> Recurrence:
+def _with_mask(recurrence: Recurrence, padding: Tensor) -> Recurrence:
     """The step that repeats its outputs: those that are no states, starting from zeros, become states."""
     step, sequences, states, constants, several_in = recurrence
     zero = [s._node is None and not np.any(np.asarray(s)) for s in states]

@@ -59,7 +59,7 @@ class Traces(dict[Any, Any]):
 
 
 _CONTENT: Any = CellType.cell_contents  # of a variable that a function closes over
-PLAIN = (type(None), bool, int, float, complex, str, bytes, Traces)  # hold nothing that could change
+HOLD_NOTHING = (type(None), bool, int, float, complex, str, bytes, Traces)  # hold nothing that could change
 
 
 class Surroundings:
@@ -114,7 +114,7 @@ class Surroundings:
 
     def _enter(self, name: str, value: Any, depth: int) -> None:
         kind = type(value)
-        if kind in PLAIN or id(value) in self.seen or depth > 4:
+        if kind in HOLD_NOTHING or id(value) in self.seen or depth > 4:
             return
         self.seen.add(id(value))
         try:

@@ -28,7 +28,7 @@ UFUNCS = (
 ).split()
 
 
-def _plain(name: str) -> Callable[..., Lines]:
+def _with_out(name: str) -> Callable[..., Lines]:
     """A NumPy function with `out=`."""
     return lambda y, a, attrs, lead: [f"{name}({', '.join(a)}, out={y})"]
 
@@ -129,7 +129,7 @@ KIN = dict.fromkeys(("sigmoid_of_negative", "half_plus_half", "sigmoid_by_tanh")
 _TOP = "top = np.maximum.reduce({0}, axis={axis}, keepdims=True, initial=-np.inf)"
 _SUM = "np.add.reduce({y}, axis={axis}, keepdims=True)"
 STATEMENTS: dict[str, Callable[..., Lines]] = {  # of the ops that `Statements` does not write itself
-    **{name: _plain(name) for name in UFUNCS},
+    **{name: _with_out(name) for name in UFUNCS},
     # NumPy 2.4's negative is wrong for columns of a matrix with four (float64: eight) columns into columns
     "negative": _written("multiply({0}, minus_one, out={y})"),
     "zero_minus": _written("subtract(zero, {0}, out={y})"),  # of unsigned integers
@@ -185,7 +185,7 @@ STATEMENTS: dict[str, Callable[..., Lines]] = {  # of the ops that `Statements` 
 }  # fmt: skip
 
 
-def elementwise(v: Value) -> bool:
+def row_by_row(v: Value) -> bool:
     """Whether an op makes each element of the one in its place, or of those in its row."""
     op = OPS.get(KIN.get(v.op, v.op))
     return op is not None and op.broadcasts or v.op in ("softmax", "log_softmax")

@@ -42,14 +42,14 @@ def number_equations(body: Body, names: Names) -> list[str]:
         if v in targets:
             number = f"({len(lines) + 1})"
             _mark(v, number, targets)
-            lines.append(f"{number} {targets[v]} = {_Writer(targets).whole(v)}")
+            lines.append(f"{number} {targets[v]} = {_Expressions(targets).whole(v)}")
             if v in before:
                 targets[before[v]] = f"{v.label}[t]"
     names.describe(body)
-    return lines + _handed_on(body, _Writer(targets))
+    return lines + _handed_on(body, _Expressions(targets))
 
 
-def _handed_on(body: Body, writer: _Writer) -> list[str]:
+def _handed_on(body: Body, writer: _Expressions) -> list[str]:
     """Which states begin the next step as something else than the value of their name."""
     pairs = zip(body.states, body.new_states, strict=True)
     moved = [(old, new) for old, new in pairs if old is not new and old.label != new.label]
@@ -66,7 +66,7 @@ def _mark(v: Value, number: str, targets: dict[Value, str]) -> None:
             _mark(a, number, targets)
 
 
-class _Writer:
+class _Expressions:
     """Writes expressions, each once: a step without names may use one of them very often."""
 
     def __init__(self, targets: dict[Value, str]) -> None:
@@ -91,9 +91,9 @@ class _Writer:
             return f"{self.text(v.args[0], 9)}[{index_text(v.attrs['index'], 0)}]"
         sign = _SIGNS.get(v.op)
         if sign is None or len(v.args) != 2:
-            shown = [f"{name}={_plain(v.attrs[name])}" for name in _SHOWN.get(v.op, ()) if _tells(v)]
+            shown = [f"{name}={_alone(v.attrs[name])}" for name in _SHOWN.get(v.op, ()) if _tells(v)]
             if v.op in (*_OVER_ALL, *_OVER_LAST) and not _expected(v):
-                shown.append(f"axis={_plain(v.attrs['axis'])}")
+                shown.append(f"axis={_alone(v.attrs['axis'])}")
             first = [f'"{v.attrs["subscripts"]}"'] if v.op == "einsum" else []
             inner = f"{v.op}({', '.join([*first, *[self.text(a) for a in v.args], *shown])})"
             return inner if len(inner) <= LONGEST else f"{v.op}(…)"
@@ -125,6 +125,6 @@ def _tells(v: Value) -> bool:
     return v.op != "transpose" or len(v.shape) > 2
 
 
-def _plain(value: Any) -> Any:
+def _alone(value: Any) -> Any:
     """An attribute; the only one of a tuple stands alone."""
     return value[0] if isinstance(value, tuple) and len(value) == 1 else value

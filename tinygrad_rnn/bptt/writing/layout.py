@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ...core.op import OPS
 from ..step.body import Value
 from ..step.schedule import Program
-from ..step.text import KIN, elementwise, is_view
+from ..step.text import KIN, is_view, row_by_row
 from ..step.walks import users_of
 
 
@@ -31,7 +31,7 @@ class Place:
         return f"all_{self.name}" if self.kind == "stack" else self.name
 
 
-def is_whole(v: Value) -> bool:
+def is_only_part(v: Value) -> bool:
     """Whether a value is the only part of a split: all of what was split."""
     return v.op == "part" and v.args[0].op == "split" and len(v.args[0].shape) == 1
 
@@ -80,7 +80,7 @@ class Layout:
                     and a.op != "state"
                     and self.region.get(a) == self.region[joined]
                     and not is_view(a)
-                    and all(self.order[u] >= self.order[joined] for u in self._readers(a) if u is not _NEVER)
+                    and all(self.order[u] >= self.order[joined] for u in self.readers(a) if u is not _NEVER)
                     and a not in self.ends
                     and a.dtype == joined.dtype
                     and a not in self.born
@@ -92,7 +92,7 @@ class Layout:
     def _overwrites(self) -> None:
         # a choice of states first: it copies what is not there already
         for v in sorted(self.order, key=lambda v: v.op != "where" or v not in self.state_of):
-            if not elementwise(v) or v.attrs.get("own") or self._in_rows(v):
+            if not row_by_row(v) or v.attrs.get("own") or self._in_rows(v):
                 continue
             here = self.region[v]
             near = sorted(
@@ -116,14 +116,14 @@ class Layout:
         if v in sent or len(users) != 1:
             return v in sent and not users
         (user,) = users
-        return user in sent and elementwise(user) and not self.users.get(user)
+        return user in sent and row_by_row(user) and not self.users.get(user)
 
     def _in_rows(self, v: Value) -> bool:
         """Whether a value goes into columns of rows: only what has to; ops on one piece of memory are faster."""
         in_rows = v in self.state_of and self.program.body.states[self.state_of[v]] in self.in_rows
         return in_rows and v.op != "where"
 
-    def fixed(self, v: Value) -> bool:
+    def placed(self, v: Value) -> bool:
         """Whether the place of a value is given already."""
         return v in self.state_of or v in self.born or is_view(v) or v in self.same or v in self.carry_of
 
@@ -136,12 +136,13 @@ class Layout:
             return False
         if a.op == "part" and a.args[0].attrs["axis"] > 0:
             return False  # columns of a matrix: what is computed from them is better kept in one piece
-        if self.fixed(v):  # then the argument has to be free to go there
-            if a.op == "carry" or self.fixed(a) or self.region.get(a) != self.region.get(v):
+        if self.placed(v):  # then the argument has to be free to go there
+            if a.op == "carry" or self.placed(a) or self.region.get(a) != self.region.get(v):
                 return False
         return self._dead_after(a, v)
 
-    def _buffer(self, v: Value) -> Value:
+    def root(self, v: Value) -> Value:
+        """The value in whose place a value is written."""
         while v in self.same:
             v = self.same[v]
         return v
@@ -156,7 +157,7 @@ class Layout:
         """Whether nobody reads the memory of `a` after `v`."""
         if (a in self.forward_set) != (v in self.forward_set):
             return False
-        if a in self.ends or any(not self._before(u, v) for u in self._readers(a) if u is not v):
+        if a in self.ends or any(not self._before(u, v) for u in self.readers(a) if u is not v):
             return False
         child = a
         while is_view(child) or child in self.same:
@@ -168,7 +169,7 @@ class Layout:
                     child, parent = parent, parent.args[0]
                 if parent.op not in OPS and parent.op != "part":
                     return False
-                root = self._buffer(parent)
+                root = self.root(parent)
                 if parent in self.ends or root in self.state_of:
                     return False
                 if root in self.born and self.born[root][0].op != "beside":
@@ -180,12 +181,12 @@ class Layout:
             child = parent
         return (child in self.forward_set) == (v in self.forward_set)
 
-    def _readers(self, a: Value) -> list[Value]:
+    def readers(self, a: Value) -> list[Value]:
         """The ops that read the memory of `a`: through views of it, inside a concatenation, or of its parts."""
         found = self._users_of(a)
         for piece in self._pieces_of(a):
             found += [u for u in self._users_of(piece) if u is not a]
-        inside = self._buffer(a)
+        inside = self.root(a)
         while inside in self.born:
             inside = self.born[inside][0]
             found += [*self._users_of(inside), *[_NEVER] * (inside in self.ends)]
@@ -201,7 +202,7 @@ class Layout:
 
     def _through(self, u: Value) -> list[Value]:
         """The op itself; of a view, those that read its memory."""
-        return [*self._readers(u), *[_NEVER] * (u in self.ends)] if is_view(u) else [u]
+        return [*self.readers(u), *[_NEVER] * (u in self.ends)] if is_view(u) else [u]
 
     def _before(self, u: Value, v: Value) -> bool:
         return u is not _NEVER and self.order[u] < self.order[v]
@@ -218,15 +219,15 @@ class Layout:
                 if carry in passed and self.memory(v) is not carry:  # another state is given it as it is
                     continue
                 if v in self.same:
-                    root = self._buffer(v)
-                    if root.op == "carry" or self.fixed(root) or self.region.get(root) != "b-loop":
+                    root = self.root(v)
+                    if root.op == "carry" or self.placed(root) or self.region.get(root) != "b-loop":
                         continue
                     v = root
                 if v in self.pieces:  # its parts are written earlier, while the old carry may still be read
                     continue
                 in_carry = [u for u in self.order if u is not v and self.memory(u) is carry]
-                readers = self._readers(carry) + [r for u in in_carry for r in self._readers(u)]
-                members = [u for u in self.order if self._buffer(u) is v]
+                readers = self.readers(carry) + [r for u in in_carry for r in self.readers(u)]
+                members = [u for u in self.order if self.root(u) is v]
                 if all(self.order[r] <= self.order[v] for r in readers if r is not _NEVER) and not (
                     v.op not in ("multiply", "add") and any(r is v for r in readers)
                 ):
@@ -248,9 +249,9 @@ class Layout:
 
     def _may_reuse(self, v: Value) -> bool:
         """Whether a value of the backward pass has memory for all steps to itself, all of which it writes."""
-        if v not in self.stacked or self.region[v] == "b-after" or self.fixed(v):
+        if v not in self.stacked or self.region[v] == "b-after" or self.placed(v):
             return False
-        return v.op == "concatenate" or elementwise(v) and not v.attrs.get("own")
+        return v.op == "concatenate" or row_by_row(v) and not v.attrs.get("own")
 
     def _only_forwards(self, a: Value, inside: list[Value]) -> bool:
         """Whether memory for all steps is read by ops of the forward pass alone."""
@@ -258,7 +259,7 @@ class Layout:
         return (
             self.region.get(a) == "f-before"
             and a.op in OPS
-            and not (a in self.program.once or a in self.pieces or self.fixed(a))
+            and not (a in self.program.once or a in self.pieces or self.placed(a))
             and self.ends.isdisjoint(inside)
             and self.forward_set.issuperset(users)
         )
@@ -270,7 +271,7 @@ class Layout:
         here = self.region.get(v, "")
         if not here.endswith("loop") or v in self.program.body.outputs or v in self.program.adjoint.xs:
             return True
-        users = [*self.users.get(v, []), *self._readers(v)]
+        users = [*self.users.get(v, []), *self.readers(v)]
         return any(u is _NEVER or self.region[u] != here for u in users)
 
     def _stacked(self) -> set[Value]:

@@ -11,9 +11,9 @@ import re
 from ...core.op import OPS
 from ...core.tensor import Variable
 from ..step.body import Body, Value
-from ..step.text import KIN, UFUNCS, elementwise
-from ..step.walks import ancestors, dependents, users_of
-from .layout import Layout, Place, is_whole
+from ..step.text import KIN, UFUNCS, row_by_row
+from ..step.walks import ancestors, dependents, only_user, users_of
+from .layout import Layout, Place, is_only_part
 
 RESERVED = {
     "N", "T", "X", "t", "np", "math", "one", "minus_one", "zero", "half", "top", "near", "above", "below", "cache",
@@ -104,7 +104,7 @@ class Names:
     def _name_values(self, body: Body) -> None:
         users = users_of(body.values, [])
         for v in body.values:  # what is assigned again and only read for it
-            (user,) = users.get(v, []) if len(users.get(v, [])) == 1 else (None,)
+            user = only_user(v, users)
             if user is not None and v.label and v.label == user.label and v not in body.ends:
                 v.label = f"pre_{v.label}" if v.op == "part" else ""
             if v.op in ("getitem", "part") and v.label and v.inputs[0].label in (v.label, f"pre_{v.label}"):
@@ -146,7 +146,7 @@ def description(v: Value) -> str:
     op, of = KIN.get(v.op, v.op), [a.label if isinstance(a, Value) else {1.0: "one"}.get(a) for a in v.args]
     if op == "subtract" and all(of):
         return f"{of[0]}_minus_{of[1]}" if len(f"{of[0]}{of[1]}") <= 12 else ""
-    if not elementwise(v) or len(of) != 1:
+    if not row_by_row(v) or len(of) != 1:
         return ""
     return f"{op}_{of[0]}" if of[0] else "" if op in UFUNCS else op
 
@@ -162,12 +162,12 @@ class Naming:
         self.gradients = self._gradients()
         self.given: dict[Value, str] = {}
         self.weights_of = self._weights_of()
-        made = [u for u in layout.forward_set if elementwise(u) and len(u.args) == 1]
+        made = [u for u in layout.forward_set if row_by_row(u) and len(u.args) == 1]
         self.activations = {u.label for u in made if u.label}
         for v in layout.order:
-            root = layout._buffer(v)
-            while is_whole(root):
-                root = layout._buffer(root.args[0].args[0])
+            root = layout.root(v)
+            while is_only_part(root):
+                root = layout.root(root.args[0].args[0])
             self.roots[v] = root
             self.members.setdefault(root, []).append(v)
 
@@ -207,10 +207,10 @@ class Naming:
 
     def _before_activation(self, v: Value) -> str:
         """A name for what nothing but an activation with a name reads, as its gradient has: `pre_h`."""
-        user = self._only_user(v)
+        user = only_user(v, self.layout.users)
         if user is None or not user.label or v not in self.layout.forward_set:
             return ""
-        activates = user.op in OPS and elementwise(user) and len(user.args) == 1
+        activates = user.op in OPS and row_by_row(user) and len(user.args) == 1
         return f"pre_{user.label}" if activates else ""
 
     def _source_of(self, v: Value) -> str:
@@ -281,12 +281,12 @@ class Naming:
 
     def _term(self, v: Value) -> str:
         """The name of one of two terms of a gradient, or of its factor: `dh_part`, `dc_by_dh`."""
-        total, base = self._only_user(v), ""
+        total, base = only_user(v, self.layout.users), ""
         if total is not None and total.op == "multiply" and not total.label:
             base = "".join(self._shown(a) for a in total.inputs if a is not v)
-            total = self._only_user(total) if base else None
+            total = only_user(total, self.layout.users) if base else None
         while total is not None and total.op == "add" and not total.label:
-            outer = self._only_user(total)
+            outer = only_user(total, self.layout.users)
             if outer is None or outer.op != "add":
                 break
             total = outer
@@ -299,10 +299,6 @@ class Naming:
         """The label of a value, or of the gradient that the step before gets, or the step after has sent a part of."""
         arrived = [a.label for a in v.inputs if (v.op, a.op) == ("add", "carry")]
         return v.label or self.sent.get(v, "") or (arrived[0] if arrived else "")
-
-    def _only_user(self, v: Value) -> Value | None:
-        users = self.layout.users.get(v, [])
-        return users[0] if len(users) == 1 else None
 
     def _name_in_step(self, v: Value) -> str:
         labels = [u.label for u in self.members.get(v, [v]) if u.label]

@@ -13,7 +13,7 @@ from ..passes.rows import columns
 from ..step.body import Underivable, Value
 from ..step.schedule import Program
 from ..step.text import is_view, number, shape_text, takes_all, view_text
-from .layout import Layout, Place, is_whole
+from .layout import Layout, Place, is_only_part
 from .memory import Memory
 from .names import Names, Naming
 
@@ -97,8 +97,8 @@ class Places:
     def _is_kept(self, state: Value) -> bool:
         """Whether a state is read outside of the forward loop."""
         members = [v for v, k in self.layout.state_of.items() if self.body.states[k] is state]
-        group = [u for u in self.layout.order if self.layout._buffer(u) in members] + members
-        outside = [u for v in (state, *group) for u in self.layout._readers(v)]
+        group = [u for u in self.layout.order if self.layout.root(u) in members] + members
+        outside = [u for v in (state, *group) for u in self.layout.readers(v)]
         loops = {self.layout.region[u] for u in outside if u.op != "never"}
         views = [u for u in self.layout.users.get(state, []) if is_view(u)]
         read = loops - {"f-loop"} or not self.layout.stacked.isdisjoint(group)
@@ -168,7 +168,7 @@ class Places:
 
     def _view(self, v: Value, base_value: Value) -> Place:
         base = self.place(base_value)
-        if v.op == "stop" or is_whole(v):
+        if v.op == "stop" or is_only_part(v):
             return base
         stacked = base.kind == "stack"
         if stacked:

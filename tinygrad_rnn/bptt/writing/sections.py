@@ -66,7 +66,7 @@ class Sections(Statements):
             start.append(f"{place.whole}[0]{'[...]' * (place.kind == 'ring')} = {name}")
         ends = []
         for j, (state, new) in enumerate(zip(body.states, body.new_states, strict=True)):
-            if new is not state and self.layout.state_of.get(self.layout._buffer(new)) == j:
+            if new is not state and self.layout.state_of.get(self.layout.root(new)) == j:
                 continue
             place = self.place(state)
             ends.append(f"{self.step_of(Place(place.name, place.kind, 1))}[...] = {self.step(new)}")
@@ -133,7 +133,7 @@ class Sections(Statements):
 
     def _alone(self, v: Value) -> bool:
         """Whether a value has memory to itself, and is one result."""
-        shared = self.layout.fixed(v) or v in self.program.once or self.layout.users.get(v)
+        shared = self.layout.placed(v) or v in self.program.once or self.layout.users.get(v)
         return not shared and self.adjoint.ends.count(v) == 1
 
     def _pieced(self) -> dict[str, str]:

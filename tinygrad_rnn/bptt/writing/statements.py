@@ -8,7 +8,7 @@ from typing import Any
 
 from ...core.op import OPS
 from ..step.body import Underivable, Value
-from ..step.text import STATEMENTS, elementwise, is_view, number, shape_text, view_text
+from ..step.text import STATEMENTS, is_view, number, row_by_row, shape_text, view_text
 from .places import NUMBERS, Places, cuts_rows, index_in
 
 # Elements from which on einsum multiplies columns with rows in 0.5 to 0.8 of the time: it takes one row at a time.
@@ -40,7 +40,7 @@ class Statements(Places):
         if v.op in ("concatenate", "stack"):
             return self._join(v, ref, lead)
         y = ref(v)
-        if inside and not self._plain_type(v):  # numbers as they are, not as arrays of the main type
+        if inside and not self._of_main_type(v):  # numbers as they are, not as arrays of the main type
             ref = self._number_or_step
         if v.op == "matmul":
             return self._matmul(v, y, [ref(a) for a in v.args], lead, inside)
@@ -59,7 +59,7 @@ class Statements(Places):
         for value, name in NUMBERS.items():
             if re.search(rf"\b{name}\b", text):
                 self.literal(value)
-        if not self._plain_type(v) or not inside:
+        if not self._of_main_type(v) or not inside:
             lines = [_spelled(line, v.dtype.kind in "iu") for line in lines]
         return lines
 
@@ -77,7 +77,7 @@ class Statements(Places):
         first = [] if over else [f"np.copyto({y}, {texts[2]})"]
         return [*first, f"np.copyto({y}, {texts[1]}, where={texts[0]})"]
 
-    def _plain_type(self, v: Value) -> bool:
+    def _of_main_type(self, v: Value) -> bool:
         """Whether a value and all that it is computed from have the type of the first state, one of floats."""
         return (
             self.dtype.kind == "f" and v.dtype == self.dtype and all(a.dtype == self.dtype for a in v.inputs)
@@ -105,7 +105,7 @@ class Statements(Places):
             return [f"{pieces}, out={ref(v)})"]
         lines = []
         for k, a in enumerate(v.args):
-            if self.layout.born.get(self.layout._buffer(a) if isinstance(a, Value) else a) == (v, k):
+            if self.layout.born.get(self.layout.root(a) if isinstance(a, Value) else a) == (v, k):
                 self.place(a)
                 continue
             outer = self.place(v)
@@ -216,7 +216,7 @@ def _spelled(line: str, whole: bool) -> str:
 def _makes_floats(v: Value) -> bool:
     """Whether an op that takes floats makes some of integers or flags alone."""
     return (
-        (elementwise(v) and v.op not in ("where", "cast") or v.op == "logsumexp")
+        (row_by_row(v) and v.op not in ("where", "cast") or v.op == "logsumexp")
         and v.dtype.kind == "f"
         and all(a.dtype.kind in "iub" for a in v.inputs)
     )
