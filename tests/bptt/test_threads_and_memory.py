@@ -19,6 +19,7 @@ from bptt.steps import H, N, equal, inputs, lstm_run, lstm_step, start, weight
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
 from tinygrad_rnn.bptt import derived, examine, idle
+from tinygrad_rnn.bptt.plan import LENGTHS_KEPT
 
 
 @pytest.fixture
@@ -115,6 +116,25 @@ def test_lengths_share_a_plan_and_few_sets_of_buffers(plans: Any) -> None:
     (plan,) = plans.values()
     assert len(plan.idle.sets) <= idle.OF_A_PLAN
     equal(lstm_run(0, True, 17), lstm_run(0, False, 17), 1e-10)
+
+
+class _Forgetful(dict[Any, Any]):
+    """What another thread empties as soon as something new is in it."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.clear()
+
+
+@pytest.mark.parametrize("kind", [dict, _Forgetful])
+def test_a_thread_may_forget_which_gradients_a_length_has_while_another_asks(plans: Any, kind: Any) -> None:
+    """Nor do two that are over the limit together keep all from then on."""
+    lstm_run(0, True)
+    (plan,) = plans.values()
+    plan.reached = kind(dict.fromkeys(range(LENGTHS_KEPT + 1)))
+    for steps in (7, 8):
+        equal(lstm_run(0, True, steps), lstm_run(0, False, steps))
+    assert len(plan.reached) <= LENGTHS_KEPT
 
 
 def test_all_batch_sizes_together_keep_little_memory(plans: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,8 +48,8 @@ def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
         if structure not in known or surroundings.changed(tracer):
             _check_pure(step, inputs, constants, several_in, tracer, surroundings)
             known[structure] = None
-            while len(known) > STRUCTURES_KEPT:
-                known.pop(next(iter(known)), None)
+            for oldest in list(known)[:-STRUCTURES_KEPT]:
+                known.pop(oldest, None)
     except Exception as error:
         if not surroundings.built() and not isinstance(error, Elsewhere):  # weights that were made stay
             surroundings.undo()

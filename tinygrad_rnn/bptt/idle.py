@@ -52,7 +52,7 @@ class Idle:
 
     def _size(self, length: int, buffers: Any) -> int:
         if length not in self.sizes:
-            if len(self.sizes) == LENGTHS:
+            if len(self.sizes) >= LENGTHS:
                 self.sizes.clear()
             self.sizes[length] = size_of(buffers)
         return self.sizes.get(length, 0)

@@ -57,14 +57,15 @@ class Plan:
         """
         unread = tuple(map(is_nothing, cotangents))
         key = call.length, call.final, unread
-        if key not in self.reached:
+        known = self.reached.get(key)  # another thread may let go of all
+        if known is None:
             tape = self.built.tape
             found = leading(tape, unread, call.length, call.final)
             guarded = self.built.guarded or uneven(tape, unread, call.final)
-            if len(self.reached) == LENGTHS_KEPT:
+            if len(self.reached) >= LENGTHS_KEPT:
                 self.reached.clear()
-            self.reached[key] = guarded, [i in found for i in self.inputs_of_gradients]
-        guarded, reached = self.reached[key]
+            self.reached[key] = known = guarded, [i in found for i in self.inputs_of_gradients]
+        guarded, reached = known
         if (guarded or call.guarded) and not all(np.isfinite(np.sum(g)) for g in gradients):
             return call.unrolled(cotangents, False)
         return (
