@@ -158,6 +158,18 @@ def some_columns(w, x, s, c):
     return h, [h, s[1] * 0.5 + z.shape[0] * 0.0 + h]
 
 
+def gates_of_inputs_alone(w, x, s, c):
+    """Sums with two biases and with one."""
+    i, f = ops.sigmoid(x @ w.Wi + w.bi + w.bo), ops.sigmoid(x @ w.Wf + w.bf)
+    h = i * s[0] + f * ops.tanh(x @ w.Wg + w.bg)
+    return h, [h]
+
+
+def gates_of_half_a_sum(w, x, s, c):
+    """All their gradients are multiplied by a number."""
+    return _lstm(ops.split(0.5 * (x @ w.Wx + s[0] @ w.Wh + w.b), 4, axis=1), s[1])
+
+
 APART = {
     **{f"W{k}": (F, H) for k in "ifgo"},
     **{f"U{k}": (H, H) for k in "ifgo"},
@@ -189,4 +201,6 @@ CELLS = {
     columns_read_twice: Cell(GATED4, states=TWO),
     columns_that_overlap: Cell(GATED4, states=TWO),
     some_columns: Cell(GATED4, states=TWO),
+    gates_of_inputs_alone: Cell(APART),
+    gates_of_half_a_sum: Cell(GATED4, states=TWO),
 }

@@ -41,6 +41,11 @@ def two_conditions(w, x, s, c):
     return h, [h]
 
 
+def sum_of_multiples(w, x, s, c):
+    h = ops.tanh(x @ w.Wx + s[0] @ w.Wh) - 0.3 * ops.sum(2.0 * s[0], axis=1, keepdims=True)
+    return h, [ops.tanh(h)]
+
+
 def clipped(w, x, s, c):
     h = ops.clip(x @ w.Wx + s[0] @ w.Wh, -0.5, 0.8)
     return h, [h]
@@ -292,6 +297,7 @@ CELLS = {
     kinks: Cell(WX),
     traced_condition: Cell(RNN),
     two_conditions: Cell(RNN),
+    sum_of_multiples: Cell(RNN),
     clipped: Cell(RNN),
     clipped_by_integers: Cell(WX),
     sliced: Cell(RNN),
