@@ -44,8 +44,6 @@ class _Regroup(Rewriting):
 
     def _ask(self, scores: Value) -> None:
         """`M (h Q)`: one entry of the memory after the other is multiplied with a query."""
-        if len(scores.args) != 2 or not all(isinstance(a, Value) for a in scores.args):
-            return
         memory, column = scores.args
         query = self._seen(column, scores)
         asks = query is not None and column.shape == (*query.shape, 1) and self._is_weighted(query, column)
@@ -70,12 +68,12 @@ class _Regroup(Rewriting):
             self.users[product] = [found]
             found.become("reshape", product, shape=found.shape)
 
-    def _pays(self, memory: Any, weight: Value, axis: int) -> bool:
+    def _pays(self, memory: Value, weight: Value, axis: int) -> bool:
         """Whether it is a stack of few entries for each example, the same at every step, and a step saves something.
 
         `axis` is that of the weight which remains.
         """
-        if not isinstance(memory, Value) or memory in self.varying or len(memory.shape) != 3:
+        if memory in self.varying or len(memory.shape) != 3:
             return False
         (_, entries, units), other = memory.shape, weight.shape[axis]
         saves = entries * other < units * (entries + other)
