@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ...core.op import OPS
 from ..passes.pairs import blocks_of
 from ..passes.rows import columns
 from ..step.body import Underivable, Value
@@ -136,8 +135,6 @@ class Places:
             return replace(self.place(self.body.states[lay.state_of[v]]), shift=1)
         if v.op in ("split", "unstack"):
             return self.place(v.args[0])
-        if v.op == "part":
-            return self._view(v, v.args[0].args[0])
         if is_view(v):
             base = self.place(v.args[0])
             if v.op != "reshape" or base.contiguous or cuts_rows(v):
@@ -259,9 +256,8 @@ class Places:
 
 
 def cuts_rows(v: Value) -> bool:
-    """Whether a reshape cuts the columns of a matrix, or of some columns of one: then it is a view of these too."""
-    a = v.args[0]
-    return bool(v.attrs.get("rows")) and len(a.shape) == 2 and (a.op == "part" or a.op not in OPS)
+    """Whether a reshape cuts some columns of a matrix into gates: then it is a view of these, contiguous or not."""
+    return "rows" in v.attrs and v.args[0].op == "part"
 
 
 def index_in(joined: Value, k: int, lead: int) -> str:
