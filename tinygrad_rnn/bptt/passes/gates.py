@@ -11,7 +11,7 @@ import numpy as np
 
 from ..step.adjoint import Adjoint, users_in
 from ..step.body import Body, Made, Value, equations
-from ..step.walks import activation_of, dependents, in_order, inductive
+from ..step.walks import activation_of, dependents, in_order, inductive, only_user
 from .folding import Folding
 from .lerp import BOUNDED
 
