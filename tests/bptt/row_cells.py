@@ -32,6 +32,22 @@ def row_with_two_biases(w, x, s, c):
     return h, [h]
 
 
+def row_of_a_sigmoid(w, x, s, c):
+    h = ops.sigmoid(x @ w.Wx + s[0] @ w.Wh + w.b)
+    return h, [h]
+
+
+def row_of_a_softmax(w, x, s, c):
+    h = ops.softmax(x @ w.Wx + s[0] @ w.Wh + w.b)
+    return 2.0 * h, [h]
+
+
+def row_of_a_sigmoid_and_its_argument(w, x, s, c):
+    z = x @ w.Wx + s[0] @ w.Wh + w.b
+    h = ops.sigmoid(z)
+    return h * z, [h]
+
+
 def row_of_two_states_and_inputs(w, xs, s, c):
     a, b = s
     z = a @ w.Wh + xs[0] @ w.Wx + w.b + b @ w.Ub + xs[1] @ w.Wy
@@ -89,6 +105,9 @@ CELLS = {
     row_without_input: Cell({**RNN, **B}),
     row_of_a_sum: Cell({**RNN, **B}),
     row_with_two_biases: Cell({**RNN, **B, **D}),
+    row_of_a_sigmoid: Cell({**RNN, **B}),
+    row_of_a_softmax: Cell({**RNN, **B}),
+    row_of_a_sigmoid_and_its_argument: Cell({**RNN, **B}),
     row_of_two_states_and_inputs: Cell({**RNN, **B, **UB, "Wy": (2, H)}, xs=((F,), (2,)), states=TWO),
     rows_of_layers: Cell({**RNN, **B, **UB, **WY, **D}, states=TWO),
     row_of_several_gates: Cell({**WX, **WH, **B, **UB, **D, "Wz": (F, H)}),

@@ -90,6 +90,17 @@ def test_without_copies_and_with_one_product_for_all_gradients() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [("row_of_a_sigmoid", 1), ("row_of_a_softmax", 1), ("row_of_a_sigmoid_and_its_argument", 4)],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_only_the_last_statement_writes_into_columns_of_rows(name: str, written: int, dtype: str) -> None:
+    """Each call takes longer there; the argument is memory in one piece, if nothing reads it afterwards."""
+    loop = source(problem(name, dtype=dtype)).partition("for t in range(T):")[2].partition("\n\n")[0]
+    assert loop.count("out=h[t + 1])") == written
+
+
 @every_row
 @pytest.mark.parametrize("batch", [1, 3])
 def test_equal_to_unrolled(name: str, batch: int) -> None:

@@ -123,6 +123,14 @@ class Layout:
         in_rows = v in self.state_of and self.program.body.states[self.state_of[v]] in self.in_rows
         return in_rows and v.op != "where"
 
+    def works_in_argument(self, v: Value) -> bool:
+        """Whether all statements of an op but the last write over its argument: columns of rows are slow."""
+        if not self._in_rows(v) or KIN.get(v.op, v.op) not in ("sigmoid", "softmax"):
+            return False
+        (a,) = v.inputs
+        alike = (a.shape, a.dtype, self.region.get(a)) == (v.shape, v.dtype, "f-loop")
+        return alike and not is_view(a) and self._dead_after(a, v)
+
     def placed(self, v: Value) -> bool:
         """Whether the place of a value is given already."""
         return v in self.state_of or v in self.born or is_view(v) or v in self.same or v in self.carry_of

@@ -54,7 +54,9 @@ class Statements(Places):
                 f"{a}.astype('{v.dtype}')" if isinstance(w, Value) else a
                 for w, a in zip(v.args, args, strict=True)
             ]
-        lines = STATEMENTS[_form(v)](y, args, v.attrs, lead)
+        work = args[0] if self.layout.works_in_argument(v) else y
+        *lines, last = STATEMENTS[_form(v)](work, args, v.attrs, lead)
+        lines.append(last if work == y else last.replace(f"out={work})", f"out={y})"))
         text = "\n".join(lines)
         for value, name in NUMBERS.items():
             if re.search(rf"\b{name}\b", text):
