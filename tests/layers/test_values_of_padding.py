@@ -1,4 +1,4 @@
-"""What stands at masked steps counts for nothing, not even if it is NaN or infinite: `0 · NaN` is not 0."""
+"""What masked steps hold counts for nothing, not even if it is, or becomes, NaN or infinity: `0 · NaN` is not 0."""
 
 from __future__ import annotations
 
@@ -62,6 +62,46 @@ def test_padding_leaves_no_trace_in_a_scan(derive: bool) -> None:
 
     for a, b in zip(run(0.0), run(np.nan), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def normed(x: Any) -> Any:
+    return x / ops.norm(x, axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("function", [normed, ops.log, ops.reciprocal])
+@pytest.mark.parametrize("derive", [True, False])
+def test_what_a_step_makes_of_padding_leaves_no_trace(function: Any, derive: bool) -> None:
+    """Of zeros, a norm to divide by and a logarithm make NaN and infinity."""
+    w = tg.Variable(RNG.standard_normal((3, 3)).astype("float32"))
+    x = np.abs(X) + 1
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        h = ops.tanh(function(x) @ w + states[0])
+        return h, [h]
+
+    def run(value: float) -> list[Any]:
+        y, _ = tg.scan(step, padded(value, x=x), [np.zeros((4, 3), "float32")], derive=derive, mask=MASK)
+        return [y, *tg.grad((y * y).sum(), [w])]
+
+    for _ in range(3):
+        for a, b in zip(run(2.0), run(0.0), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_model_learns_from_padded_data_that_its_cell_divides_by() -> None:
+    class Normed(layers.Layer):
+        state_size = 3
+
+        def build(self, input_shape: Any) -> None:
+            self.kernel = self.add_weight((3, 3), name="kernel")
+
+        def call(self, inputs: Any, states: Any) -> Any:
+            h = ops.tanh(normed(inputs) @ self.kernel + states[0])
+            return h, [h]
+
+    model = tg.Sequential([tg.Input((None, 3)), layers.Masking(), layers.RNN(Normed()), layers.Dense(1)])
+    model.compile("adam", "mse")
+    assert np.isfinite(model.fit(padded(0.0), X[:, 0, :1], epochs=3, verbose=0).history["loss"]).all()
 
 
 def test_recorded_batches_look_for_it_each_time() -> None:

@@ -35,28 +35,30 @@ def of_elements(mask: Any, shape: tuple[int, ...]) -> Array:
 
 
 def of_valid_steps(x: Tensor, mask: Any) -> Tensor:
-    """Data with 0 at the steps that a mask `(batch, time)` leaves out, if anything in them is NaN or infinite.
+    """Data in which the steps that a mask `(batch, time)` leaves out repeat the first valid one of their example.
 
-    These steps have gradients that are 0, and a weight's gradient multiplies them: `0 · NaN` is not 0. What was
-    computed stays as it is.
+    These steps have gradients that are 0, and a weight's gradient multiplies what the step makes of the data: `0 · NaN`
+    is not 0, and of zeros a step makes NaN if it divides by their norm. What was computed stays as it is.
 
     >>> of_valid_steps(Tensor(np.array([[[1.0], [np.nan]]]), None), [[1, 0]]).tolist()
-    [[[1.0], [0.0]]]
+    [[[1.0], [1.0]]]
     """
     if x._node is not None or x.dtype.kind not in "fc" or tracing():
         return x
-    found = _finite_padding(x, mask)
+    found = _repeated(x, mask)
     data = found._data if isinstance(found, Tensor) else found
     return x if data is x._data else Tensor(data, None)
 
 
 @followed
-def _finite_padding(x: Any, mask: Any) -> Array:
+def _repeated(x: Any, mask: Any) -> Array:
     array, valid = np.asarray(x), np.asarray(mask).astype(bool)
-    with np.errstate(all="ignore"):
-        if np.isfinite(np.sum(array)) or valid.shape != array.shape[:2]:
-            return array
-    return np.where(valid[(..., *(None,) * (array.ndim - 2))], array, array.dtype.type(0))
+    if valid.shape != array.shape[:2] or valid.all():
+        return array
+    some = valid.any(axis=1)
+    rows = np.where(some, np.arange(len(valid)), np.argmax(some))  # one that has none takes another's
+    first = array[rows, valid.argmax(axis=1)[rows]] if np.any(some) else np.zeros_like(array[:, 0])
+    return np.where(valid[(..., *(None,) * (array.ndim - 2))], array, first[:, None])
 
 
 class Masked:
