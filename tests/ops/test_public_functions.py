@@ -191,3 +191,15 @@ def test_clip_takes_every_kind_of_number() -> None:
     ids = tg.tensor([1, 5])
     assert ops.clip(ids, x_max=3).dtype == ops.clip(ids, 2).dtype == np.int64
     assert ops.clip(ids, x_max=3).tolist() == [1, 3] and ops.clip(ids, 2).tolist() == [2, 5]
+
+
+@pytest.mark.parametrize(
+    ("of", "to"), [(0, -1), ((0, 1), (1, 0)), ([0, 2], [-1, 0]), ((2, 0, 1), (0, 1, 2)), ((), ())]
+)
+def test_moveaxis_moves_several_axes(of: Any, to: Any) -> None:
+    x = np.arange(24.0).reshape(2, 3, 4)
+    np.testing.assert_array_equal(ops.moveaxis(x, of, to), np.moveaxis(x, of, to))
+    with pytest.raises(
+        ValueError, match=r"moveaxis: \(0, 1\) and \(1, 1\) are not as many axes, each named once"
+    ):
+        ops.moveaxis(x, (0, 1), (1, 1))

@@ -122,15 +122,18 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     return transpose_op(x, axes=tuple(order))
 
 
-def moveaxis(x: Any, source: int, destination: int) -> Any:
-    """Move one axis to another place.
+def moveaxis(x: Any, source: Any, destination: Any) -> Any:
+    """Move an axis, or several, to other places; the remaining ones stay in order.
 
-    >>> moveaxis(np.ones((2, 3, 4)), 0, -1).shape
-    (3, 4, 2)
+    >>> moveaxis(np.ones((2, 3, 4)), 0, -1).shape, moveaxis(np.ones((2, 3, 4)), (0, 2), (1, 0)).shape
+    ((3, 4, 2), (4, 2, 3))
     """
-    origin = _axis(source, ndim(x), "moveaxis")
-    order = [a for a in range(ndim(x)) if a != origin]
-    order.insert(_axis(destination, ndim(x), "moveaxis"), origin)
+    origins, places = (_axes(axes, ndim(x), "moveaxis") for axes in (source, destination))
+    if not len(origins) == len(places) == len({*origins}) == len({*places}):
+        raise ValueError(f"moveaxis: {source} and {destination} are not as many axes, each named once")
+    order = [a for a in range(ndim(x)) if a not in origins]
+    for place, origin in sorted(zip(places, origins, strict=True)):
+        order.insert(place, origin)
     return transpose_op(x, axes=tuple(order))
 
 
