@@ -16,6 +16,11 @@ from draws import (
 )
 
 
+def regular(rng: Rng, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Matrices that are far from singular."""
+    return 2.0 * np.eye(shape[-1]) + 0.3 * rng.standard_normal((*shape, shape[-1]))
+
+
 def arrays(rng: Rng, shapes: list[Any], attrs: dict[str, Any] | None = None) -> Sample:
     """Normal numbers for every shape; arrays stay what they are."""
     args = [s if isinstance(s, np.ndarray) else anything(rng, s) for s in shapes]
@@ -263,6 +268,10 @@ OTHERS: dict[str, Callable[[Rng], list[Sample]]] = {
     ],
     "matmul": lambda rng: [arrays(rng, list(shapes)) for shapes in MATMULS],
     "einsum": lambda rng: [arrays(rng, list(shapes), {"subscripts": text}) for text, shapes in EINSUMS],
+    "solve": lambda rng: [
+        arrays(rng, [regular(rng, shape), b])
+        for shape, b in (((2,), (2, 3)), ((3, 2), (3, 2, 1)), ((1, 2), (3, 2, 2)))
+    ],
     "norm": lambda rng: reductions(rng, signed),
     "softmax": along,
     "log_softmax": along,

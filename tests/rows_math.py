@@ -34,6 +34,15 @@ def same(name: str, *inputs: Any, theirs: str | None = None) -> Row:
     return Row(name, getattr(ops, name), lambda torch, *xs: getattr(torch, theirs or name)(*xs), inputs)
 
 
+OF_TORCH = {
+    "celu": "celu", "hard_shrink": "hardshrink", "hard_silu": "hardswish", "hard_swish": "hardswish",
+    "hard_tanh": "hardtanh", "log_sigmoid": "logsigmoid", "relu6": "relu6", "soft_shrink": "softshrink",
+    "tanh_shrink": "tanhshrink",
+}  # fmt: skip
+BESIDE = 1.01 * WIDE  # no kink at −1
+REGULAR = 2.0 * np.eye(3) + 0.3 * rng.standard_normal((2, 3, 3))
+
+
 def prod(torch: Any, x: Any) -> Any:
     return x[..., 0] * x[..., 1] * x[..., 2]
 
@@ -84,6 +93,25 @@ ROWS = [
     Row("gelu", ops.gelu, lambda t, x: nn(t).gelu(x, approximate="tanh"), (WIDE,)),
     Row("hard_sigmoid", ops.hard_sigmoid, lambda t, x: (x / 6 + 0.5).clamp(0, 1), (WIDE,)),
     Row("silu", ops.silu, lambda t, x: nn(t).silu(x), (WIDE,)),
+    *[
+        Row(n, getattr(ops, n), lambda t, x, of=of: getattr(nn(t), of)(x), (BESIDE,))
+        for n, of in OF_TORCH.items()
+    ],
+    Row("glu", ops.glu, lambda t, x: nn(t).glu(x), (C3,)),
+    Row(
+        "threshold",
+        lambda x: ops.threshold(x, 0.5, -1.0),
+        lambda t, x: nn(t).threshold(x, 0.5, -1.0),
+        (WIDE,),
+    ),
+    Row("squareplus", ops.squareplus, lambda t, x: (x + t.sqrt(x * x + 4)) / 2, (WIDE,)),
+    Row(
+        "sparse_plus",
+        ops.sparse_plus,
+        lambda t, x: nn(t).relu(x + 1).clip(max=2) ** 2 / 4 + nn(t).relu(x - 1),
+        (WIDE,),
+    ),
+    Row("sparse_sigmoid", ops.sparse_sigmoid, lambda t, x: ((x + 1) / 2).clip(0, 1), (BESIDE,)),
     Row("swish", ops.swish, lambda t, x: nn(t).silu(x), (WIDE,)),
     Row("softplus", ops.softplus, lambda t, x: t.logaddexp(x, 0 * x), (WIDE,)),
     Row("softsign", ops.softsign, lambda t, x: nn(t).softsign(x), (WIDE,)),
@@ -139,6 +167,16 @@ ROWS = [
     same("matmul", A, B.T),
     same("matmul", C3, V),
     same("outer", V, B[0, :3]),
+    Row("solve", ops.solve, lambda t, a, b: t.linalg.solve(a, b), (REGULAR, C3)),
+    Row("solve", ops.solve, lambda t, a, b: t.linalg.solve(a, b), (REGULAR, C3[..., 0])),
+    Row("inv", ops.inv, lambda t, x: t.linalg.inv(x), (REGULAR,)),
+    same("diag", V),
+    Row("diag", lambda x: ops.diag(x, -2), lambda t, x: t.diag(x, -2), (V,)),
+    Row("diag", lambda x: ops.diag(x, 1), lambda t, x: t.diag(x, 1), (A,)),
+    Row("diagonal", lambda x: ops.diagonal(x, 1, 0, 2), lambda t, x: t.diagonal(x, 1, 0, 2), (C3,)),
+    same("trace", A),
+    same("tril", C3),
+    Row("triu", lambda x: ops.triu(x, 1), lambda t, x: t.triu(x, 1), (A,)),
     Row("dot", ops.dot, lambda t, a, b: a @ b, (A, V)),
     Row(
         "dot", ops.dot, lambda t, a, b: t.tensordot(a, b, ([-1], [-2])), (C3, rng.standard_normal((2, 4, 3)))

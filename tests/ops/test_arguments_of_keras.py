@@ -66,7 +66,9 @@ def test_integers_and_flags_are_activated_as_floats(x: Any) -> None:
 @pytest.mark.parametrize("x", [[1, 3], [0.5, -2.0]], ids=str)
 def test_lists_are_arrays(x: Any) -> None:
     names = (
-        "elu gelu hard_sigmoid leaky_relu log_softmax relu selu sigmoid silu softmax softplus softsign tanh"
+        "elu gelu hard_sigmoid leaky_relu log_softmax relu selu sigmoid silu softmax softplus softsign tanh celu "
+        "glu hard_shrink hard_silu hard_tanh log_sigmoid relu6 soft_shrink sparse_plus sparse_sigmoid squareplus "
+        "tanh_shrink"
     )
     for name in [*names.split(), "logsumexp"]:
         found, want = getattr(ops, name)(x), getattr(ops, name)(np.asarray(x, "float32"))

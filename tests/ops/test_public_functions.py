@@ -49,7 +49,7 @@ PLAIN: dict[str, tuple[Any, ...]] = {
     "ones_like": (SMALL,),
 }
 
-# Each of these has a test of its own below (CTC: in training/test_ctc.py).
+# Each of these has a test of its own below (CTC: in training/test_ctc.py; full_like: in test_matrices.py).
 TESTED_APART = {
     "arange",
     "categorical",
@@ -60,6 +60,7 @@ TESTED_APART = {
     "dropout",
     "eye",
     "full",
+    "full_like",
     "ndim",
     "normal",
     "one_hot",

@@ -14,12 +14,29 @@ import numpy as np
 from ..core.tensor import Tensor
 from ..core.transforms import stop_gradient
 from . import protocols, random, symbols
+from .activations import (
+    celu,
+    glu,
+    hard_shrink,
+    hard_silu,
+    hard_swish,
+    hard_tanh,
+    log_sigmoid,
+    relu6,
+    soft_shrink,
+    sparse_plus,
+    sparse_sigmoid,
+    squareplus,
+    tanh_shrink,
+    threshold,
+)  # fmt: skip
 from .creation import (
     arange,
     convert_to_numpy,
     convert_to_tensor,
     eye,
     full,
+    full_like,
     ones,
     ones_like,
     zeros,
@@ -84,6 +101,7 @@ from .elementwise import (
 )  # fmt: skip
 from .indexing import getitem, one_hot, pad, repeat, scatter, segment_sum, take, take_along_axis
 from .linalg import dot, einsum, matmul, norm, outer, tensordot
+from .matrices import diag, diagonal, inv, solve, trace, tril, triu
 from .nn import (
     binary_crossentropy,
     categorical_crossentropy,
@@ -144,14 +162,14 @@ from .shape import (
 
 # NumPy's function -> ours, where name and leading arguments agree (Tensor.__array_function__).
 _SAME_IN_NUMPY = """
-    all any argmax argmin broadcast_to clip cumsum dot einsum expand_dims flip max mean min moveaxis ndim
+    all any argmax argmin broadcast_to clip cumsum diag diagonal dot einsum expand_dims flip max mean min moveaxis ndim
     ones_like outer pad prod ravel repeat reshape roll round shape size split squeeze stack std sum swapaxes take
-    take_along_axis tensordot tile transpose unstack var where zeros_like
+    take_along_axis tensordot tile trace transpose tril triu unstack var where zeros_like
 """
 for _name in _SAME_IN_NUMPY.split():
     if hasattr(np, _name):
         protocols.FUNCTIONS[getattr(np, _name)] = globals()[_name]
-protocols.FUNCTIONS[np.linalg.norm] = norm
+protocols.FUNCTIONS |= {np.linalg.norm: norm, np.linalg.solve: solve, np.linalg.inv: inv}
 protocols.FUNCTIONS[np.concatenate] = lambda xs, axis=0: concatenate(xs, axis=axis)  # NumPy's default axis
 
 
@@ -220,7 +238,7 @@ __all__ = [
     "categorical_crossentropy", "ceil", "clip", "concatenate", "convert_to_numpy", "convert_to_tensor",
     "ctc_decode", "ctc_loss",
     "cos", "cosh", "cumsum", "divide", "dot", "dropout", "einsum", "elu", "equal", "erf", "exp",
-    "expand_dims", "expm1", "eye", "flip", "floor", "floor_divide", "full", "gelu", "getitem", "greater",
+    "expand_dims", "expm1", "eye", "flip", "floor", "floor_divide", "full", "full_like", "gelu", "getitem", "greater",
     "greater_equal", "hard_sigmoid", "isfinite", "isinf", "isnan", "leaky_relu", "less", "less_equal",
     "log", "log10", "log1p", "log2", "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or",
     "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mod", "moveaxis", "multiply",
@@ -230,6 +248,9 @@ __all__ = [
     "sin", "sinh", "size", "softmax", "softplus", "softsign", "sparse_categorical_crossentropy", "split",
     "sqrt", "square", "squeeze", "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes", "swish",
     "take", "take_along_axis", "tan", "tanh", "tensordot", "tile", "transpose", "true_divide",
+    "celu", "glu", "hard_shrink", "hard_silu", "hard_swish", "hard_tanh", "log_sigmoid", "relu6", "soft_shrink",
+    "sparse_plus", "sparse_sigmoid", "squareplus", "tanh_shrink", "threshold",
+    "diag", "diagonal", "inv", "solve", "trace", "tril", "triu",
     "truncated_normal", "uniform", "unstack", "var", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 

@@ -79,6 +79,16 @@ def ones_like(x: Any, dtype: Any = None) -> Tensor:
     return Tensor(np.ones(array.shape, dtype or array.dtype), None)
 
 
+def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Tensor:
+    """One value in the shape and dtype of `x`.
+
+    >>> full_like(zeros((2,)), 3.0).tolist()
+    [3.0, 3.0]
+    """
+    array = x if isinstance(x, Tensor) else to_array(x)
+    return full(array.shape, fill_value, dtype or array.dtype)
+
+
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Tensor:
     """`N` rows and `M` (default: as many) columns with 1 on diagonal `k`, 0 elsewhere: the identity matrix.
 

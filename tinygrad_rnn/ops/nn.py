@@ -21,7 +21,7 @@ from .shape import _axis, expand_dims, moveaxis, ndim, reshape, shape
 # --- activations ----------------------------------------------------------------------------------
 
 
-def _known(x: Any) -> Any:
+def known(x: Any) -> Any:
     """Lists and numbers as arrays; all else as it is."""
     return x if hasattr(x, "dtype") else as_array(x)
 
@@ -90,7 +90,7 @@ def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
     >>> leaky_relu(np.array([-1.0, 2.0])).tolist()
     [-0.2, 2.0]
     """
-    x = _known(x)
+    x = known(x)
     return where(x > 0, x, negative_slope * x)
 
 
@@ -100,7 +100,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
     >>> elu(np.array([-1.0, 2.0])).round(3).tolist()
     [-0.632, 2.0]
     """
-    x = _known(x)
+    x = known(x)
     above = x > 0
     return where(above, x, alpha * expm1(where(above, 0.0, x)))
 
@@ -120,7 +120,7 @@ def gelu(x: Any, approximate: bool = True) -> Any:
     >>> gelu(np.array([1.0])).round(4).tolist()
     [0.8412]
     """
-    x = _known(x)
+    x = known(x)
     if approximate:
         return 0.5 * x * (1.0 + tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))
     return 0.5 * x * (1.0 + erf(x * math.sqrt(0.5)))
@@ -132,7 +132,7 @@ def hard_sigmoid(x: Any) -> Any:
     >>> hard_sigmoid(np.array([-4.0, 0.0, 4.0])).tolist()
     [0.0, 0.5, 1.0]
     """
-    return clip(_known(x) / 6.0 + 0.5, 0.0, 1.0)
+    return clip(known(x) / 6.0 + 0.5, 0.0, 1.0)
 
 
 # --- softmax --------------------------------------------------------------------------------------

@@ -179,6 +179,7 @@ STATEMENTS: dict[str, Callable[..., Lines]] = {  # of the ops that `Statements` 
     ),
     "norm": _written("{y}[...] = np.sqrt(np.sum({0} * {0}, axis={axis}, keepdims={keepdims}))"),
     "cumsum": _written("np.cumsum({0}, axis={axis}, out={y})"),
+    "solve": _written("{y}[...] = np.linalg.solve({0}, {1})"),
     "einsum": _einsum, "roll": _written("{y}[...] = np.roll({0}, {shift}, {axis})"),
     "pad": _pad, "take": _take, "scatter_add": _scatter_add,
     "put_back": _put_back, "getitem": _written("{y}[...] = {0}[{index}]"),
@@ -288,7 +289,7 @@ def batchable(value: Value, per_step: Callable[[Any], bool]) -> bool:
         return all(per_step(a) for a in value.inputs) and not (
             op == "broadcast_to" and len(value.inputs[0].shape) != len(value.shape)
         )
-    if op in ("matmul", "vecdot"):
+    if op in ("matmul", "vecdot", "solve"):
         left, right = (len(a.shape) for a in value.inputs)
         once = [not per_step(a) for a in value.inputs]
         fits = left == right or (once[0] and left < right) or (once[1] and right < left)
