@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from bptt.steps import H, N, both, equal, inputs, may_unroll, start, weight
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
+from tinygrad_rnn.bptt import UnrolledWarning
 from tinygrad_rnn.config import mode, switched
 
 
@@ -214,6 +216,37 @@ def test_custom_gradients_are_those_that_are_used(custom: Any) -> None:
             )
         found.append([y, *tg.grad((y * 1e6).sum() + last[0].sum(), [w])])
     equal(*found)
+
+
+def test_a_spike_with_a_gradient_of_its_own_is_refused_with_its_line_and_derived_without() -> None:
+    """Neurons that integrate and fire, with the derivative of a sigmoid in place of that of a jump."""
+    w = weight()
+
+    @tg.custom_gradient
+    def spike(v: Any) -> Any:
+        soft = ops.sigmoid(4.0 * v)
+        return ops.cast(v > 0, v.dtype), lambda *args, upstream=None: upstream * 4.0 * soft * (1.0 - soft)
+
+    def own(x: Any, states: Any, constants: Any) -> Any:
+        v = 0.9 * states[0] + x @ w
+        y = spike(v - 0.5)
+        return y, [v - y]
+
+    def written(x: Any, states: Any, constants: Any) -> Any:
+        v = 0.9 * states[0] + x @ w
+        soft = ops.sigmoid(4.0 * (v - 0.5))
+        y = soft + ops.stop_gradient(ops.cast(v > 0.5, v.dtype) - soft)
+        return y, [v - y]
+
+    found = []
+    line = own.__code__.co_firstlineno + 2
+    reason = rf":{line} in own\(\): 'spike' has a gradient of its own, which cannot be read; as s \+ ops.stop_gradient"
+    for step, derive in ((own, True), (written, True), (written, True), (written, False)):
+        with pytest.warns(UnrolledWarning, match=reason) if step is own else nullcontext():
+            y, _ = tg.scan(step, 3.0 * inputs(), start(), derive=derive)
+        found.append([y, *tg.grad((y * inputs()).sum(), [w])])
+    for other in found[1:]:
+        equal(found[0], other)
 
 
 def test_gradients_taken_inside_the_step() -> None:

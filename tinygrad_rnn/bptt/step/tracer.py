@@ -37,6 +37,7 @@ class Tracer(Monitor):
         # Variables by their own identity: what is assigned to them is another array
         self.variables: dict[int, Value] = {}
         self.kept: list[Any] = []  # so that no array's identity is used again
+        self.foreign: dict[Op, str] = {}  # where what is not in the table of ops was called
         self.start = tick()
         self.names: dict[int, tuple[int, str]] = {}
         self.naming = naming
@@ -98,7 +99,8 @@ class Tracer(Monitor):
         if node is not None and node.seq > self.start and node.op is not LEAF:
             if not (known and (node.op is PORT or OPS.get(node.op.name) is node.op)):
                 raise Underivable(
-                    f"{self._here()}: {node.op.name!r} has a gradient of its own, which cannot be read"
+                    f"{self.foreign.get(node.op) or self._here()}: {node.op.name!r} has a gradient of its own, which "
+                    "cannot be read; as s + ops.stop_gradient(y - s), y has the gradient of s"
                 )
         return node
 
@@ -121,6 +123,7 @@ class Tracer(Monitor):
     def forward(self, op: Op, args: Sequence[Any], attrs: dict[str, Any], y: Any, node: Any) -> None:
         """Write down one op; of one that `custom_gradient` made, its inner ops were."""
         if OPS.get(op.name) is not op:
+            self.foreign[op] = self._here()
             return
         found = tuple([self.lookup(a) for a in args])
         active = op.vjps != (None,) and any([isinstance(a, Value) and a.active for a in found])
