@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bptt.steps import H, N, T, both, inputs, may_unroll, start
+from bptt.steps import H, N, T, both, inputs, may_unroll, start, weight
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
@@ -297,3 +297,37 @@ def test_a_good_closure_is_derived_after_a_bad_one_of_the_same_code() -> None:
     with pytest.warns(UnrolledWarning):
         tg.scan(wrapped(lambda x: x * float(x.sum())), inputs(), start(), derive=True)
     tg.scan(wrapped(lambda x: x * 2.0), inputs(), start(), derive=True)  # a warning would be an error
+
+
+def test_the_reason_names_the_first_line_that_is_another_one() -> None:
+    """An op that the second trace does not have, or has with another number; what is returned has no line."""
+    w, calls = weight(), [0]
+
+    def branch(x: Any, s: Any, c: Any) -> Any:
+        calls[0] += 1
+        z = x @ w + s[0]
+        h = ops.tanh(z) if calls[0] % 2 else ops.relu(z)
+        return h, [h]
+
+    def loop(x: Any, s: Any, c: Any) -> Any:
+        calls[0] += 1
+        h = x @ w + s[0]
+        for _ in range(calls[0] % 3):
+            h = ops.tanh(h)
+        return h, [h]
+
+    def number(x: Any, s: Any, c: Any) -> Any:
+        calls[0] += 1
+        h = ops.tanh(x @ w + s[0])
+        h = h * calls[0]
+        return h, [h]
+
+    def result(x: Any, s: Any, c: Any) -> Any:
+        calls[0] += 1
+        h = ops.tanh(x @ w + s[0])
+        return h, [h if calls[0] % 2 else s[0]]
+
+    for step, line in ((branch, 3), (loop, 4), (number, 3), (result, None)):
+        place = f":{step.__code__.co_firstlineno + line} in {step.__name__}\\(\\)" if line else ": the step"
+        with pytest.warns(UnrolledWarning, match=f"{place} does something else when it is called again"):
+            tg.scan(step, inputs(), start(), derive=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections import OrderedDict
+from itertools import zip_longest
 from time import perf_counter, sleep
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..config import mode
 from ..core.op import Array
 from .outside.likeness import kind_of
 from .outside.purity import Surroundings
-from .step.body import Underivable
+from .step.body import Underivable, Value
 from .step.tracer import Tracer, trace
 
 # What was found about steps: the structures that are free of side effects, as keys, or the reason why not.
@@ -72,7 +73,10 @@ def _check_pure(
     other = [[(_other(a, rng), w) for a, w in group] for group in inputs]
     again = trace(step, other[0], other[1], constants, several_in, before=tracer)
     if again.body.key() != tracer.body.key():
-        raise Underivable("the step does something else when it is called again, or with other values")
+        site = _first_difference(tracer.body.values, again.body.values)
+        raise Underivable(
+            f"{site or 'the step'} does something else when it is called again, or with other values"
+        )
     for value, a, b in zip(tracer.body.constants, tracer.body.bound, again.body.bound, strict=True):
         if a is not b and not np.array_equal(
             np.asarray(a), np.asarray(b), equal_nan=np.asarray(a).dtype.kind in "fc"
@@ -101,6 +105,16 @@ def _check_pure(
     computed = [(site, weakref.ref(a)) for site, a in arrays if isinstance(a, np.ndarray)]
     del again, arrays, made
     _check_forgotten(computed)
+
+
+def _first_difference(values: list[Value], again: list[Value]) -> str:
+    """The line of the first op that is another one in a second trace, or of another number."""
+
+    def seen(v: Value | None) -> Any:
+        numbers = [repr(a) for a in v.args if not isinstance(a, Value)] if v else []
+        return v and (v.op, v.shape, v.dtype, v.site, numbers)
+
+    return next(((b or a).site for a, b in zip_longest(values, again) if seen(a) != seen(b)), "")
 
 
 def _check_forgotten(computed: list[tuple[str, weakref.ref[Array]]]) -> None:
