@@ -335,6 +335,23 @@ class WithMemory(tg.Layer):
         return h, [h, 0.5 * memory + 0.1 * h[:, None]]
 
 
+class WithoutStart(WithMemory):
+    """Its memory does not say that it is a matrix."""
+
+    get_initial_state = property()  # which the class above has
+
+
+@pytest.mark.parametrize("mode", [tg.derived, tg.unrolled])
+def test_an_error_in_a_cell_with_a_shape_among_its_sizes_says_what_makes_a_matrix(mode):
+    layer = layers.RNN(WithoutStart([4, (2, 4)]))
+    for _ in range(2):
+        with mode(), pytest.raises(Exception) as caught:
+            layer(X)
+        (note,) = caught.value.__notes__
+        assert "a tuple in state_size, [4, (2, 4)], stands for several states" in note
+        assert "get_initial_state(self, batch_size)" in note
+
+
 @pytest.mark.parametrize("sizes", [[4, (2, 4)], (4, [2, 4]), [4, 8]])
 def test_a_size_may_be_the_shape_of_a_state(sizes):
     layer = layers.RNN(WithMemory(sizes), return_sequences=True)

@@ -230,6 +230,14 @@ def step_of(cell: Any, z: Any, states: Any, constants: Any) -> tuple[Any, Any]:
     outer = _held_masks.set({**_held_masks.get(), id(cell): constants})
     try:
         made = cell._keeping_weights(cell.call, z, states, **training)
+    except Exception as error:
+        sizes = _listed(cell.state_size)
+        if not hasattr(cell, "get_initial_state") and any(isinstance(size, tuple) for size in sizes):
+            error.add_note(
+                f"{cell.name}: a tuple in state_size, {sizes}, stands for several states, which call gets nested "
+                "alike; states with more axes are made by a method get_initial_state(self, batch_size) of the cell"
+            )
+        raise
     finally:
         _held_masks.reset(outer)
     if not isinstance(made, (tuple, list)) or len(made) != 2:

@@ -34,6 +34,9 @@ class RNN(Recurrent):
     `zero_output_for_mask` and `return_sequences`): `mask_semantics` says which. `unroll` has no effect on
     the numbers; `tg.unrolled()` and `tg.derived()` choose how the recurrence runs.
 
+    A cell has a `state_size`, or several, of states `(batch, size)` that start from zeros; it makes other first states,
+    such as matrices, in a method `get_initial_state(batch_size)`.
+
     `step(x_t)` runs one step and keeps the state in the layer. `dropout_masks` are those of the last call:
     per cell (inputs, previous outputs), each (1 or gates, batch, size), or None.
 
