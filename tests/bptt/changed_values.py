@@ -21,6 +21,13 @@ from tinygrad_rnn import ops
 
 
 @remembered
+def a_matrix_of_some_hundred_rows() -> Case:
+    """As the fixed weights of a reservoir are."""
+    held = np.full((350, 350), 2.0)
+    return lambda: held.sum(axis=0)[7], lambda: held[:, 7].fill(3.0)
+
+
+@remembered
 def a_list() -> Case:
     held: list[Any] = [1.0, [2.0]]
     return lambda: held[1][0], lambda: held[1].__setitem__(0, 3.0)

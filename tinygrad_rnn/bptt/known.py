@@ -12,9 +12,10 @@ from ..config import epsilon, floatx, mode
 from ..core.tensor import Tensor, Variable
 from ..locks import new_lock
 from .masked import Masked
-from .outside.dependencies import LARGEST, Dependencies, Unsure
+from .outside.dependencies import Dependencies, Unsure
 from .outside.purity import Traces
 
+LARGEST_CONSTANT = 100_000  # bytes of an array whose values are kept with every trace
 TRACES_KEPT = 512  # shapes for which it is kept with a step what was found out about it
 FAILURES = 3  # what a step depends on changed so many times in a row: it is traced at every call
 REST = 100  # calls after which it is looked at again
@@ -177,7 +178,7 @@ def _structure(value: Any, given: list[Any], first: dict[int, int]) -> Any:
         given.append(value)
         data = value._data
         return data.shape, data.dtype, kind, value._node is None, first.setdefault(id(data), len(given))
-    if kind is np.ndarray and value.nbytes <= LARGEST and not value.dtype.hasobject:
+    if kind is np.ndarray and value.nbytes <= LARGEST_CONSTANT and not value.dtype.hasobject:
         given.append(value)
         return value.shape, value.dtype, value.tobytes(), first.setdefault(id(value), len(given))
     if kind in (tuple, list):

@@ -31,7 +31,9 @@ from .kinds import BY_NAME, HIDDEN, OF_CALLS, constant, fixed, hides, is_layer, 
 from .purity import Traces
 from .reached import MISSING, content
 
-LARGEST = 100_000  # bytes of an array whose values are compared
+# Bytes of an array whose values are compared: a matrix of 500 × 500 in float32, as of a fixed reservoir, takes 0.1 ms,
+# where tracing the step again takes 0.7 ms at least.
+LARGEST = 1_000_000
 MOST = 2000  # objects that are looked at
 # Methods that no call of a built layer runs: looked at where code has their names, or a layer may be made in it.
 ASIDE = frozenset(("build", "get_config", "from_config", "compute_output_shape"))
