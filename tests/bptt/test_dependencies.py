@@ -166,6 +166,33 @@ def test_a_large_array_among_the_constants(traced: list[Any]) -> None:
     assert len(traced) == 3
 
 
+def test_a_part_of_an_array_among_the_constants_is_that_of_the_array_given(traced: list[Any]) -> None:
+    """The values that it was traced with come again, when the array from which it had them holds others."""
+    first, second = np.full((2, H), 2.0), np.full((2, H), 2.0)
+
+    def step(x: Any, s: Any, c: Any) -> Any:
+        return x * c[0], [ops.tanh(s[0] + x * c[1:].sum(axis=0))]
+
+    for _ in range(3):
+        want = right(step, first)
+    first[...] = 3.0
+    right(step, first)
+    np.testing.assert_array_equal(right(step, second), want)
+
+
+def test_an_array_outside_of_what_is_watched(traced: list[Any]) -> None:
+    """The step refers to one row, and takes another one out of the array of which that is a part."""
+    whole = np.full((2, H), 2.0)
+    row = whole[0]
+
+    def step(x: Any, s: Any, c: Any) -> Any:
+        return x * row + ops.exp(row.base[1]), [ops.tanh(s[0] + x)]
+
+    for value in (2.0, 2.0, 2.0, 3.0, 3.0, 2.0):
+        whole[1] = value
+        np.testing.assert_allclose(right(step), inputs() * 2.0 + np.exp(value))
+
+
 def with_first(x: Any, s: Any, c: Any) -> Any:
     return x * c[0], [ops.tanh(s[0] + x)]
 

@@ -63,7 +63,7 @@ class Dependencies:
         self.strings: set[str] = set()  # that could be the names of attributes
         self.modules: list[tuple[ModuleType, set[str]]] = []  # with the names that were looked for
         self.constructors: dict[int, list[Any]] = {}  # of classes of which only instances were met
-        self.aside: dict[str, list[Any]] = {}  # methods by name
+        self.aside: dict[str, list[Any]] = {}  # methods by name, and of what arrays are a part
         self.left_out: set[str] = set()
         self.waiting: list[Any] = []
         if isinstance(step, MethodType):
@@ -213,6 +213,8 @@ class Dependencies:
         if array.nbytes > LARGEST or array.dtype.hasobject:
             raise Unsure("a large array that could be written into")
         self.arrays.append((array, _values(array)))
+        if array.base is not None:
+            self.aside.setdefault("base", []).append(array.base)
 
     def _builtin(self, value: Any) -> None:
         self.names.add(f"{value.__name__}()")
