@@ -21,6 +21,18 @@ from tinygrad_rnn import ops
 
 
 @remembered
+def a_part_of_an_array() -> Case:
+    held = np.full((2, H), 2.0)
+    return lambda: ops.exp(held[0]) + held[1] * ops.tanh(held.T[:, 1]), lambda: held[1].fill(3.0)
+
+
+@remembered
+def an_array_and_its_transpose() -> Case:
+    held = np.arange(1.0, H * H + 1).reshape(H, H)
+    return lambda: ops.sum(held @ ops.exp(-held.T), axis=0), lambda: held[1].fill(3.0)
+
+
+@remembered
 def a_matrix_of_some_hundred_rows() -> Case:
     """As the fixed weights of a reservoir are."""
     held = np.full((350, 350), 2.0)

@@ -7,6 +7,7 @@ from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from ..config import epsilon, floatx, mode
 from ..core.tensor import Tensor, Variable
@@ -132,10 +133,27 @@ class Known:
         return [b if i is None else given[i] for i, b in zip(self.places, self.others, strict=True)]
 
     def aliased(self, given: list[Any]) -> bool:
-        """Whether two of what it depends on hold the same memory now, such as `w` and `w.detach()`."""
-        seen = (*self.dependencies.seen.values(), *given, *self.others)
-        known = {id(v): v for v in seen if isinstance(v, (Tensor, np.ndarray))}
-        return len({id(_owner(v)) for v in known.values()}) < len(known)
+        """Whether two of what it depends on hold the same memory now, such as `w` and `w.detach()`.
+
+        A part of an array whose values are compared, such as its transpose, may: it changes with it, or not at all.
+        """
+        seen = self.dependencies.seen
+        known = {
+            id(v): v for v in (*seen.values(), *given, *self.others) if isinstance(v, (Tensor, np.ndarray))
+        }
+        watched = [a for a in seen.values() if isinstance(a, np.ndarray)]
+        others = {id(b) for b in self.others} - {id(g) for g in given}
+        apart = [v for i, v in known.items() if i not in others or i in seen or not _is_part(v, watched)]
+        return len({id(_owner(v)) for v in apart}) < len(apart)
+
+
+def _is_part(value: Any, arrays: list[Any]) -> bool:
+    """Whether an array shows memory of one of some arrays alone, all of which that has."""
+    if not isinstance(value, np.ndarray):
+        return False
+    start, end = byte_bounds(value)
+    bounds = [byte_bounds(a) for a in arrays if a.flags.forc]
+    return any(a <= start and end <= b for a, b in bounds)
 
 
 def _owner(value: Any) -> Any:
