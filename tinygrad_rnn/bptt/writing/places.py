@@ -251,7 +251,8 @@ class Places:
             return number(value)
         key, numbers = repr(float(value)), self.memory.numbers
         if key not in numbers:
-            numbers[key] = NUMBERS.get(float(value)) or self.names.new(f"c{value!r}")
+            wish = f"c{value!r}" if value >= 0 else f"minus_{-value!r}"
+            numbers[key] = NUMBERS.get(float(value)) or self.names.new(wish)
         return numbers[key]
 
 
