@@ -118,10 +118,13 @@ def sampled(sequences: Sequence[Tensor]) -> list[Array]:
 
 
 def _near(array: Array, rng: np.random.Generator, scale: float) -> Array:
-    """Values in the neighbourhood: of the same sign, as a logarithm may be taken of them. A mask is true and false."""
+    """Values in the neighbourhood: of the same sign, as a logarithm may be taken of them. A mask is true and false.
+
+    Whole numbers stay, as they may be ids.
+    """
     if array.dtype.kind == "b":
         return rng.random(array.shape) < 0.5
-    if array.dtype.kind != "f":
+    if array.dtype.kind != "f" or scale == 1.0 and np.any(array) and np.array_equal(array, np.floor(array)):
         return array
     moved = (
         array * (1 + 0.1 * rng.standard_normal(array.shape))

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..core.record import followed
-from ..ops.indexing import check_ids, take
+from ..ops.elementwise import where
+from ..ops.indexing import check_ids, is_traced, take
 from ..warn import warn
 from .arguments import keep_options, weight_options
 from .core import refuse
@@ -69,6 +70,8 @@ class Embedding(Layer):
 
     def call(self, inputs: Any) -> Any:
         """Look the rows up."""
+        if is_traced(inputs):  # in a cell: NumPy will find those out of range, and take a negative one for it
+            return take(self.embeddings, where(inputs < 0, self.input_dim, inputs), axis=0)
         return take(self.embeddings, check_ids(inputs, self.input_dim, f"{self.name}: id"), axis=0)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
