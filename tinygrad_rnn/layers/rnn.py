@@ -178,9 +178,9 @@ class RNN(Recurrent):
         if mask is None and not self._looked_for_padding:
             self._look_for_padding(sequences)
         masks = self.dropout_masks = prepare(self.cell, batch, features)
-        if mask is not None:
-            sequences = of_valid_steps(sequences, mask)
         whole = mode().derive or "hoist" in mode().passes  # the step projects its own inputs
+        if mask is not None and not whole:  # else `scan` does it
+            sequences = of_valid_steps(sequences, mask)
         constants = masks if whole else share(self.cell, masks)
         outputs, last = scan(
             self._whole_step if whole else self._one_step,
