@@ -8,6 +8,7 @@ import numpy as np
 from bptt.problems import Result, close, every_cell, problem, zeros_for_none
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.core.op import tick
 
 
 @every_cell
@@ -65,3 +66,28 @@ def test_second_derivatives(name: str) -> None:
             second = tg.grad(inner, leaves)
         found.append([*first, *zeros_for_none(second, leaves)])
     close(*found)
+
+
+def test_a_recorded_gradient_is_that_of_what_was_asked_for() -> None:
+    """The graph of a gradient of inputs has no products for weights, which nobody asked for."""
+    W = tg.Variable(np.eye(3), dtype="float64")
+    x = tg.tensor(np.random.default_rng(0).standard_normal((2, 6, 3)), requires_grad=True)
+
+    def step(x_t: Any, states: Any, constants: Any) -> Any:
+        h = tg.ops.tanh(x_t + states[0] @ W)
+        return h, [h]
+
+    def ops_and_second(asked: list[Any], derive: bool) -> tuple[int, list[Any]]:
+        outputs, _ = tg.scan(step, x, [np.ones((2, 3))], derive=derive)
+        loss = (outputs * outputs).sum()
+        before = tick()
+        first = tg.grad(loss, asked, create_graph=True)
+        ops = tick() - before
+        return ops, tg.grad([(g * g).sum() for g in first], [W, x])
+
+    counts = []
+    for asked in ([x], [W], [W, x]):
+        ops, second = ops_and_second(asked, derive=True)
+        close(second, ops_and_second(asked, derive=False)[1])
+        counts.append(ops)
+    assert counts[0] < counts[2] - 6 and counts[1] < counts[2]

@@ -30,11 +30,11 @@ BLOCK = 31 * 2**20  # bytes; glibc raises the size from which it returns memory 
 PLANS_KEPT = 512  # structures whose source is kept: 0.1 MB each, and 20 ms to make one again
 
 
-def _scan_vjps(g: Sequence[Any], call: Any, *inputs: Any) -> list[Any]:
+def _scan_vjps(g: Sequence[Any], call: Any, *inputs: Any, active: Any = None) -> list[Any]:
     recorded = isinstance(call, Tensor)  # the gradient is recorded in turn
     owner: Any = call._data if recorded else call
     if recorded or any([isinstance(p, Tensor) for p in g]):
-        found = owner.unrolled([p if isinstance(p, Tensor) else Tensor(p, None) for p in g], True)
+        found = owner.unrolled([p if isinstance(p, Tensor) else Tensor(p, None) for p in g], True, active)
     else:
         found = owner.backward(g)
     parts: list[Any] = [None] * len(inputs)

@@ -133,8 +133,8 @@ class Call:
         with enable_grad(), switched(derive=False):
             return replay(recorded, xs, states, constants, self.turned, final)
 
-    def unrolled(self, cotangents: Sequence[Any], create_graph: bool) -> list[Any]:
-        """The gradients from the recorded steps.
+    def unrolled(self, cotangents: Sequence[Any], create_graph: bool, active: Any = None) -> list[Any]:
+        """The gradients from the recorded steps: those of `active` nodes, if these are given.
 
         Each for itself: that one input was computed from another, or is the same, is seen by the walk outside.
         """
@@ -146,11 +146,10 @@ class Call:
             if read and result._node is not None:
                 roots.append((result._node, g[:, -1:] if self.final and i < self.plan.built.outputs else g))
         wanted = [leaves[i]._node for _, i in self.plan.built.gradients]
-        targets = {node for node in wanted if node is not None}
+        ends = {node for node in wanted if node is not None}
+        targets = ends if active is None else ends & active
         with enable_grad(), switched(derive=False):
-            found = propagate(
-                collect(roots, targets), roots, targets, create_graph, self.guarded, through=False
-            )
+            found = propagate(collect(roots, ends), roots, targets, create_graph, self.guarded, through=False)
         return [None if node is None else found.pop(node, None) for node in wanted]
 
 

@@ -322,7 +322,8 @@ def _all_vjps(node: Node, g: Any, saved: Any, active: set[Node] | None) -> Seque
     if op.outputs != 1:
         g = [nothing(s, node.dtype) if p is None else p for p, s in zip(g, node.shape, strict=True)]
     if op.vjp_all is not None:
-        parts: Sequence[Any] = op.vjp_all(g, *saved, **node.attrs)
+        asked = {"active": active} if op.inner else node.attrs
+        parts: Sequence[Any] = op.vjp_all(g, *saved, **asked)
         return parts
     wanted = [p is not None and (active is None or p in active) for p in inputs]
     pairs = zip(op.vjps, wanted, strict=True)
