@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import threading
+import warnings
 import weakref
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from bptt.steps import H, N, inputs, weight
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import layers, ops
-from tinygrad_rnn.bptt import derived, known
+from tinygrad_rnn.bptt import derived, examine, known
 from tinygrad_rnn.bptt.outside.dependencies import Dependencies, Unsure
 
 
@@ -40,6 +42,41 @@ def test_changes_at_every_call_end_the_snapshots(snapshots: list[Any], traced: l
         right(step)
     assert len(traced) == 10 and len(snapshots) == known.FAILURES
     assert not step.__traces__  # and nothing is kept
+
+
+def test_a_number_that_is_another_one_at_every_call_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs a derivation each time; the warning names the line that uses it."""
+    monkeypatch.setattr(examine, "RESTLESS", 4)
+    monkeypatch.setattr(examine, "_examined", OrderedDict())
+    one = Plain()
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        h = ops.tanh(x + states[0] * one.scale)
+        return h, [h]
+
+    def run() -> None:
+        tg.scan(step, np.ones((2, 3, 4)), [np.ones((2, 4))], derive=True)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for k in range(12):
+            one.scale = 1.0 + k
+            run()
+    line = step.__code__.co_firstlineno + 1
+    assert [str(w.message).split(": ")[0] for w in caught] == [f"{__file__}:{line} in step()"]
+
+
+def test_numbers_that_stay_for_some_calls_and_variables_are_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examine, "RESTLESS", 4)
+    monkeypatch.setattr(examine, "_examined", OrderedDict())
+    one, number = Plain(), tg.Variable(1.0, trainable=False)
+    held = stepping(lambda: number)
+    for k in range(8):
+        one.scale = 1.0 + k
+        number.assign(1.0 + k)
+        right(held)
+        for _ in range(2):
+            right(stepping(lambda: one.scale))
 
 
 def test_after_a_while_it_is_looked_at_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from collections import OrderedDict
 from itertools import zip_longest
@@ -13,16 +14,42 @@ import numpy as np
 
 from ..config import mode
 from ..core.op import Array
+from ..warn import warn
 from .outside.likeness import kind_of
 from .outside.purity import Surroundings
-from .step.body import Underivable, Value
+from .step.body import Body, Underivable, Value
 from .step.tracer import Tracer, trace
 
-# What was found about steps: the structures that are free of side effects, as keys, or the reason why not.
+# What was found about steps: the structures that are free of side effects, or the reason why not.
 _examined: OrderedDict[Any, Any] = OrderedDict()
 EXAMINED_KEPT = 512
 STRUCTURES_KEPT = 64  # of one kind of step: a number may be another one at every call
+RESTLESS = 16  # calls in a row, each with a structure of its own: it is time to say so
 LOOKS = 3  # what has changed every time was changed by the step, and not by another thread
+
+
+class Structures(dict[Any, None]):
+    """The structures of one kind of step, as keys; a warning, once, if a number in them never stays."""
+
+    last: Any = None
+    fresh = 0  # calls in a row with other numbers than ever before
+
+    def count(self, structure: Any, body: Body) -> None:
+        """Add the structure of a call."""
+        ops = [*zip(body.values, self.last[3], structure[3], strict=False)] if self.last else []
+        alike = bool(ops) and all(before[0] == now[0] for _, before, now in ops)
+        self.fresh = self.fresh + 1 if alike and structure not in self else min(self.fresh, 0)
+        if self.fresh == RESTLESS:
+            self.fresh = -sys.maxsize
+            site = next((value.site for value, before, now in ops if before != now), "")
+            warn(
+                f"{site or 'the step'}: another number than before, {RESTLESS} calls in a row; each time the step is "
+                "derived anew, which may take longer than it saves. A number that changes costs nothing as a "
+                "tg.Variable(..., trainable=False) to which its values are assigned"
+            )
+        self[structure], self.last = None, structure
+        for oldest in list(self)[:-STRUCTURES_KEPT]:  # no iterator, which another thread could make stale
+            self.pop(oldest, None)
 
 
 class Elsewhere(Underivable):
@@ -36,7 +63,7 @@ def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
     """
     shapes = tuple([(a.shape, a.dtype) for group in inputs for a, _ in group])
     key = (kind_of(step), shapes, mode().training)
-    known = _examined.setdefault(key, {})
+    known = _examined.setdefault(key, Structures())
     if isinstance(known, str):
         raise Underivable(known)
     surroundings = Surroundings(step, constants)
@@ -48,9 +75,6 @@ def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
         # the same ops may come about in another way: a chance that was 0 is none now
         if structure not in known or surroundings.changed(tracer):
             _check_pure(step, inputs, constants, several_in, tracer, surroundings)
-            known[structure] = None
-            for oldest in list(known)[:-STRUCTURES_KEPT]:
-                known.pop(oldest, None)
     except Exception as error:
         if not surroundings.built() and not isinstance(error, Elsewhere):  # weights that were made stay
             surroundings.undo()
@@ -59,6 +83,8 @@ def examine(step: Any, inputs: Any, constants: Any, several_in: bool) -> Tracer:
             raise Underivable(f"the step raised {type(error).__name__}: {error}") from error
         _examined[key] = str(error)
         raise
+    else:
+        known.count(structure, tracer.body)
     finally:
         while len(_examined) > EXAMINED_KEPT:
             _examined.popitem(last=False)
