@@ -35,6 +35,25 @@ def test_value_and_grad() -> None:
         tg.value_and_grad(lambda x: x * x)(a)
 
 
+@pytest.mark.parametrize(
+    "weights", [{"a": np.ones(2)}, [np.ones(2), np.ones(3)], (tg.Variable([1.0]), tg.Variable([1.0]))]
+)
+def test_value_and_grad_names_arguments_that_hold_several_tensors(weights: Any) -> None:
+    kind = type(weights).__name__
+    with pytest.raises(
+        TypeError, match=f"argument 1 is a {kind} of tensors; give each as an argument of its"
+    ):
+        tg.value_and_grad(lambda x, w: x.sum(), argnums=-1)(np.ones(2), weights)
+
+
+def test_value_and_grad_names_arguments_that_are_not_there() -> None:
+    for argnums, given in ((3, (np.ones(2),)), (-2, (np.ones(2),)), (0, ())):
+        with pytest.raises(TypeError, match=f"argnums has {argnums}, received {len(given)} arguments"):
+            tg.value_and_grad(lambda x: x.sum(), argnums=argnums)(*given)
+    rows = [np.array([1.0, 2.0]), np.array([3.0, 4.0])]  # are a matrix
+    close(tg.value_and_grad(lambda x: (x * x).sum())(rows)[1], 2 * np.array(rows))
+
+
 def network(xp: Any, x: Any) -> Any:
     """The same text for tinygrad_rnn and torch."""
     return xp.tanh(x @ x) * xp.exp(0.3 * x[0]) + xp.sin(x).sum(-1)

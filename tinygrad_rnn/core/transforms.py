@@ -27,7 +27,7 @@ def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> C
     """Return a function that gives `(f(*args), gradient)`; with several `argnums`, a tuple of gradients.
 
     The arguments become Tensors; `f` must return a scalar. A gradient is zero where `f` does not depend
-    on the argument.
+    on the argument. Raises `TypeError` for an argument that is not there, or holds several tensors.
 
     >>> value, g = value_and_grad(lambda x: (x * x).sum())(np.array([1.0, 2.0]))
     >>> value.item(), g.tolist()
@@ -36,7 +36,7 @@ def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> C
     picks = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        leaves = {i % len(args): _leaf(args[i]) for i in picks}
+        leaves = dict([_argument(args, i) for i in picks])
         with enable_grad():
             value = f(*[leaves.get(i, a) for i, a in enumerate(args)], **kwargs)
         grads = _grad_or_zeros(value, list(leaves.values()))
@@ -85,6 +85,21 @@ def hvp(f: Callable[[Any], Any], x: Any, v: Any) -> Tensor:
             return Tensor(np.zeros(leaf.shape, leaf.dtype), None)
         inner = (first * np.asarray(v, leaf.dtype)).sum()
     return _grad_or_zeros(inner, [leaf])[0]
+
+
+def _argument(args: tuple[Any, ...], i: int) -> tuple[int, Tensor]:
+    """The place of an argument of `value_and_grad`, counted from the end if negative, and its Tensor."""
+    if not -len(args) <= i < len(args):
+        raise TypeError(f"value_and_grad: argnums has {i}, received {len(args)} arguments (by position)")
+    place, value = i % len(args), args[i]
+    items = value if isinstance(value, (list, tuple)) else ()
+    shapes = {item.shape for item in items if isinstance(item, np.ndarray)}
+    if isinstance(value, dict) or len(shapes) > 1 or any(isinstance(item, Tensor) for item in items):
+        raise TypeError(
+            f"value_and_grad: argument {place} is a {type(value).__name__} of tensors; give each as an argument of its "
+            "own, with argnums=(0, 1, ...), or make them Variables and use tg.grad(loss, variables)"
+        )
+    return place, _leaf(value)
 
 
 def _leaf(x: Any) -> Tensor:
