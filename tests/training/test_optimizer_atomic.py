@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from optimizer_cases import COMMON, RULES, gradients, run, weights
 
-from tinygrad_rnn import Variable, optimizers
+from tinygrad_rnn import Variable, optimizers, tensor
 from tinygrad_rnn.optimizers.gradients import norms
 
 
@@ -133,6 +133,15 @@ def test_a_variable_that_is_named_twice_takes_both_gradients() -> None:
     for expected in (1 - 0.5 - 1.25, 1 - 1.75 - 1.125 - 1.5625):
         sgd.apply([np.array([1.0]), np.array([2.0])], [w, w])
         assert w.tolist() == [expected]
+
+
+def test_pairs_the_wrong_way_round_and_tensors_are_named() -> None:
+    w, g = Variable([1.0]), tensor([2.0], requires_grad=True)
+    for pair in ((w, g), (g.numpy(), g)):
+        with pytest.raises(
+            TypeError, match=r"expected a Variable .* received a Tensor; pairs are \(gradient, "
+        ):
+            optimizers.Adam().apply_gradients([pair])
 
 
 # --- norms ----------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def as_arrays(
 ) -> tuple[list[Array], list[Variable], list[str]]:
     """The gradients that are there, in the types of their variables; these; and the paths of those without one.
 
-    Raises `ValueError` for a gradient of another shape than its variable's.
+    Raises `TypeError` for what is no variable, `ValueError` for a gradient of another shape than its variable's.
 
     >>> w, b = Variable([1.0], name="w"), Variable([2.0], name="b")
     >>> as_arrays([[3.0], None], [w, b], "sgd")[::2]
@@ -37,6 +37,11 @@ def as_arrays(
     """
     arrays, targets, missing = [], [], []
     for g, v in zip(grads, variables, strict=True):
+        if not isinstance(v, Variable):
+            raise TypeError(
+                f"{name}: expected a Variable for each gradient, which can be assigned to, received a "
+                f"{type(v).__name__}; pairs are (gradient, variable)"
+            )
         if g is None:
             missing.append(v.path)
             continue
