@@ -108,3 +108,41 @@ def test_functions_of_real_numbers_take_integers() -> None:
     for f in (ops.softmax, ops.log_softmax, ops.logsumexp, ops.sigmoid, ops.silu, ops.tanh, ops.erf):
         assert f(i).dtype == np.float32, f
         np.testing.assert_allclose(f(i), f(i.astype("float32")), rtol=1e-6)
+
+
+BINARY = [
+    name for name in ops.__all__ if (op := getattr(getattr(ops, name), "op", None)) and len(op.vjps) == 2
+]
+
+
+class Foreign:
+    """An array of another library."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.asarray(self.values, dtype)
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_what_is_no_array_is_refused_by_functions_of_two_arguments(name: str) -> None:
+    """An operator returns NotImplemented, so that the other side may know; a function has nobody to ask."""
+    function, t = getattr(ops, name), tg.tensor(np.eye(2))
+    for other in (None, "a", object()):
+        for pair in ((t, other), (other, t)):
+            with pytest.raises(TypeError, match="expected tensors, arrays or numbers, received "):
+                function(*pair)
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_arrays_of_other_libraries_are_taken_on_either_side(name: str) -> None:
+    function, t, a = getattr(ops, name), tg.tensor(np.eye(2) + 1), np.full((2, 2), 2.0)
+    np.testing.assert_array_equal(function(t, Foreign(a)), function(t, a))
+    np.testing.assert_array_equal(function(Foreign(a), t), function(a, t))
+
+
+def test_a_symbol_beside_a_tensor_makes_a_layer() -> None:
+    x = tg.Input((2,))
+    model = tg.Model(x, ops.add(tg.tensor([1.0, 2.0]), x))
+    assert model(np.ones((1, 2), "float32")).tolist() == [[2.0, 3.0]]
