@@ -30,7 +30,14 @@ class Own(tg.Layer):
         self.add_weight(*args, **options)
 
 
+class Sparse:
+    """Has a shape, and multiplies, but is no array to NumPy."""
+
+    shape, dtype = (2, 4), np.dtype("float64")
+
+
 BAD: list[tuple[Any, str]] = [
+    (lambda: layers.Dense(3, name="d")(Sparse()), r"d: expected a tensor.*received a Sparse.*\.toarray\(\)"),
     (lambda: layers.Dense(3, name="d")(np.ones(4)), r"d: expected inputs \(batch, ..., features\).*\(4,\)"),
     (lambda: layers.Dense(0), "units must be a positive integer, received 0"),
     (lambda: layers.Dense(3, lora_rank=2), "Dense: lora_rank is not supported, received 2"),

@@ -315,3 +315,28 @@ def test_masks_reach_a_recurrent_layer() -> None:
     direct = lstm(x, mask=MASK)
     np.testing.assert_array_equal(lstm(layers.Masking()(x)), direct)
     assert not np.allclose(lstm(x), direct)
+
+
+class Foreign:
+    """An array of another library, which NumPy can read."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+        self.shape, self.dtype = values.shape, "a type of its own"
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.asarray(self.values, dtype)
+
+
+def test_arrays_of_other_libraries_are_taken_as_fit_does() -> None:
+    x = SEQUENCE.astype("float32")
+    lstm, dense, both = layers.LSTM(3), layers.Dense(2), layers.Concatenate()
+    states = [np.ones((len(x), 3), "float32")] * 2
+    given = [Foreign(s) for s in states]
+    np.testing.assert_array_equal(
+        lstm(Foreign(x), initial_state=given, mask=Foreign(MASK)), lstm(x, initial_state=states, mask=MASK)
+    )
+    np.testing.assert_array_equal(dense(Foreign(x)), dense(x))
+    np.testing.assert_array_equal(both([Foreign(x), x]), both([x, x]))
+    model = tg.Sequential([lstm, layers.Dense(2)])
+    np.testing.assert_array_equal(model(Foreign(x)), model(x))

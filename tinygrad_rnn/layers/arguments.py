@@ -63,11 +63,19 @@ SEVERAL = "; take one of them, y, *states = layer(x), or leave out return_state=
 
 
 def check_one(layer: Any, args: tuple[Any, ...]) -> None:
-    """Raise `ValueError` for a list in place of one tensor, if the layer has `one_input`."""
+    """Raise `ValueError` for a list or sparse matrix in place of one tensor, if the layer has `one_input`.
+
+    With a sparse matrix, that would compute the product with a weight, whose gradient would be lost.
+    """
     inputs = args[0] if layer.one_input and args else None
+    kind = type(inputs).__name__
+    if hasattr(inputs, "shape") and not hasattr(inputs, "__array__"):
+        raise ValueError(
+            f"{layer.name}: expected a tensor or an array, received a {kind}, which NumPy does not read; convert it "
+            "first, e.g. with .toarray()"
+        )
     if not isinstance(inputs, (list, tuple)):
         return
-    kind = type(inputs).__name__
     if any(hasattr(item, "shape") for item in inputs):
         raise ValueError(f"{layer.name}: expected one tensor, received a {kind} of {len(inputs)}{SEVERAL}")
     raise ValueError(

@@ -214,7 +214,9 @@ class Layer(Tracked, Configured):
                 self.add_loss(self.activity_regularizer(out) / float(max(out.shape[0], 1)))
 
     def _cast(self, value: Any) -> Any:
-        """Arrays become Tensors; floats get the layer's type."""
+        """Arrays, also those of other libraries, become Tensors; floats get the layer's type."""
+        if not isinstance(value, (Tensor, np.ndarray, np.generic)) and hasattr(value, "__array__"):
+            value = np.asarray(value)
         if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fciub":
             value = Tensor(np.array(value), None)
         if (
