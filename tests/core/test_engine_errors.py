@@ -142,3 +142,14 @@ def test_scopes_are_stamped_and_inherited_by_recorded_gradients() -> None:
         seen.add(node.scope if node.op.name != "leaf" else Scope("lstm", 3))
         stack += [p for p in node.inputs if p is not None]
     assert Scope("lstm", 3) in seen
+
+
+def test_a_frozen_variable_is_named() -> None:
+    lstm = tg.layers.LSTM(2)
+    lstm(np.ones((1, 3, 2)))
+    kernel, loss = lstm.weights[0], lstm(np.ones((1, 3, 2))).sum()
+    lstm.trainable = False
+    with pytest.raises(ValueError, match=rf"grad: '{kernel.path}' is frozen; set trainable = True"):
+        tg.grad(loss, kernel)
+    lstm.trainable = True
+    assert tg.grad(lstm(np.ones((1, 3, 2))).sum(), kernel).shape == kernel.shape

@@ -16,7 +16,7 @@ from ..config import mode, switched
 from .arrays import choose, nothing
 from .op import LEAF, OPS, PORT, Leaf, Node, Op
 from .record import apply, tracing
-from .tensor import Tensor
+from .tensor import Tensor, Variable
 
 _by_sequence = attrgetter("seq")
 MOST_USES = 32  # uses of one weight that are gathered: more would only hold memory
@@ -91,6 +91,8 @@ def _target(x: Any) -> Node:
     if not isinstance(x, Tensor):
         raise TypeError(f"grad: xs must be Tensors, received {type(x).__name__}")
     why = f"the tensor of shape {x.shape} is not recorded; make it with requires_grad=True, outside no_grad()"
+    if isinstance(x, Variable):
+        why = f"{x.path!r} is frozen; set trainable = True, of it and its layer, before the loss is computed"
     node = _recorded(x, "grad", why)
     if isinstance(node, Leaf):
         _check_end(node)
