@@ -144,6 +144,13 @@ def test_pairs_the_wrong_way_round_and_tensors_are_named() -> None:
             optimizers.Adam().apply_gradients([pair])
 
 
+def test_the_old_name_of_the_rate_is_refused() -> None:
+    adam = optimizers.Adam(0.5)
+    with pytest.raises(AttributeError, match="adam: 'lr' is no more; instead: learning_rate"):
+        adam.lr = 0.1
+    assert not hasattr(adam, "lr") and adam.learning_rate == 0.5
+
+
 # --- norms ----------------------------------------------------------------------------------------
 
 

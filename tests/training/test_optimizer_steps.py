@@ -137,7 +137,7 @@ def test_learning_rate_is_a_number_or_a_schedule() -> None:
         scheduled.learning_rate = 0.1
     with pytest.raises(ValueError, match="has no config"):
         scheduled.get_config()
-    for wrong in (-0.1, np.nan, np.inf, None, True, "fast"):
+    for wrong in (-0.1, np.nan, np.inf, None, True, "fast", [w]):
         with pytest.raises(ValueError, match="learning_rate: expected"):
             optimizers.SGD(wrong)
     w = Variable([1.0], dtype="float64")

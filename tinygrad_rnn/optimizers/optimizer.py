@@ -89,6 +89,15 @@ class Optimizer(Stored, Serializable):
         self._calls = int(value) * (self.gradient_accumulation_steps or 1)
 
     @property
+    def lr(self) -> float:
+        """What Keras 2 called `learning_rate`: raises `AttributeError`, as setting it would change nothing."""
+        raise AttributeError(f"{self.name}: 'lr' is no more; instead: learning_rate")
+
+    @lr.setter
+    def lr(self, value: Any) -> None:
+        raise AttributeError(f"{self.name}: 'lr' is no more; instead: learning_rate")
+
+    @property
     def calls(self) -> int:
         """Number of steps so far, with those that only accumulated gradients."""
         return self._calls

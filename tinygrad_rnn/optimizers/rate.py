@@ -47,6 +47,11 @@ def checked(value: Any) -> float:
     >>> checked(1)
     1.0
     """
+    if isinstance(value, (list, tuple)):
+        raise ValueError(
+            f"learning_rate: expected a finite number ≥ 0 or a schedule, received a {type(value).__name__}; variables "
+            "are given to apply_gradients"
+        )
     if isinstance(value, (bool, str)) or value is None or not 0 <= float(value) < math.inf:
         raise ValueError(f"learning_rate: expected a finite number ≥ 0 or a schedule, received {value!r}")
     return float(value)
