@@ -95,3 +95,32 @@ def test_what_needs_no_state_leaves_the_loops() -> None:
     with tg.bptt.without("einsum"):
         before = tg.bptt_source(step, tuple(np.ones((2, n)) for n in (3, 4, 3)), [np.ones((2, 3, 4))])
     assert before.count("np.einsum(") == 6
+
+
+@pytest.mark.parametrize("units", [3, 40])
+def test_a_small_einsum_is_not_planned(units: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NumPy takes 0.2 ms to look for an order of three factors; both modes ask for it alike."""
+    asked: list[bool] = []
+
+    def einsum(*args: Any, **options: Any) -> Any:
+        asked.append(options.get("optimize", False))
+        return numpys(*args, **options)
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        h = ops.tanh(ops.einsum("ni,nij,nj->nj", states[0], states[1], x) + ops.einsum("ni,->ni", x, 2.0))
+        return h, [h, states[1]]
+
+    rng = np.random.default_rng(0)
+    x, h = rng.standard_normal((16, 3, units)), rng.standard_normal((16, units))
+    W = tg.tensor(rng.standard_normal((16, units, units)), requires_grad=True)
+    numpys, found = np.einsum, []
+    monkeypatch.setattr(np, "einsum", einsum)
+    for derive in (True, False):
+        with tg.bptt.without():
+            y, _ = tg.scan(step, x, [h, W], derive=derive)
+            found.append([y, tg.grad((y * y).sum(), W)])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any(asked) == (units == 40)
+    text = tg.bptt_source(step, x[:, 0], [h, W.numpy()])
+    assert ("optimize=True" in text) == (units == 40)

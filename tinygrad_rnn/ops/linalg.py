@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -133,10 +134,29 @@ def outer(x1: Any, x2: Any) -> Any:
 # --- einsum -------------------------------------------------------------------------------------
 
 
+SMALL = (
+    2**14
+)  # products of elements; up to here NumPy takes longer to plan an einsum than to run it as it stands
+
+
+@lru_cache
+def planned(subscripts: str, shapes: tuple[tuple[int, ...], ...]) -> bool:
+    """Whether it pays that NumPy looks for an order of products, and for those that BLAS can make.
+
+    >>> planned("ij,jk->ik", ((4, 8), (8, 4))), planned("ij,jk->ik", ((64, 64), (64, 64)))
+    (False, True)
+    """
+    lengths: dict[str, int] = {}
+    for term, shape in zip(subscripts.split("->")[0].split(","), shapes, strict=True):
+        lengths |= {c: max(n, lengths.get(c, 1)) for c, n in zip(term, shape, strict=True)}
+    return len(shapes) > 1 and math.prod(lengths.values()) > SMALL
+
+
 @kernel
 @quiet
 def _einsum(*arrays: Array, subscripts: str) -> Any:
-    result = np.einsum(subscripts, *arrays, optimize=len(arrays) > 1)
+    optimize = planned(subscripts, tuple([a.shape for a in arrays]))
+    result = np.einsum(subscripts, *arrays, optimize=optimize)
     return np.array(result) if len(arrays) == 1 else result  # of one array NumPy may return a view
 
 

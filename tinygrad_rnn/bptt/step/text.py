@@ -76,8 +76,8 @@ def _argument(name: str) -> Callable[..., Lines]:
 
 
 def _einsum(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
-    several = ", optimize=True" if len(a) > 1 else ""
-    return [f'np.einsum("{attrs["subscripts"]}", {", ".join(a)}{several}, out={y})']
+    optimize = ", optimize=True" if attrs["optimize"] else ""
+    return [f'np.einsum("{attrs["subscripts"]}", {", ".join(a)}{optimize}, out={y})']
 
 
 def _pad(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from ...core.op import OPS
+from ...ops.linalg import planned
 from ..step.body import Underivable, Value
 from ..step.text import STATEMENTS, is_view, number, row_by_row, shape_text, view_text
 from .places import NUMBERS, Places, cuts_rows, index_in
@@ -54,8 +55,12 @@ class Statements(Places):
                 f"{a}.astype('{v.dtype}')" if isinstance(w, Value) else a
                 for w, a in zip(v.args, args, strict=True)
             ]
+        attrs = v.attrs
+        if v.op == "einsum":
+            shapes = tuple([getattr(a, "shape", ()) for a in v.args])
+            attrs = attrs | {"optimize": planned(attrs["subscripts"], shapes)}
         work = args[0] if self.layout.works_in_argument(v) else y
-        *lines, last = STATEMENTS[_form(v)](work, args, v.attrs, lead)
+        *lines, last = STATEMENTS[_form(v)](work, args, attrs, lead)
         lines.append(last if work == y else last.replace(f"out={work})", f"out={y})"))
         text = "\n".join(lines)
         for value, name in NUMBERS.items():
