@@ -204,3 +204,15 @@ def test_moveaxis_moves_several_axes(of: Any, to: Any) -> None:
         ValueError, match=r"moveaxis: \(0, 1\) and \(1, 1\) are not as many axes, each named once"
     ):
         ops.moveaxis(x, (0, 1), (1, 1))
+
+
+@pytest.mark.parametrize("left", [(6,), (4, 6), (2, 4, 6)])
+@pytest.mark.parametrize("right", [(6,), (6, 3), (2, 6, 3)])
+def test_dot_is_one_product_if_it_can_be(left: tuple[int, ...], right: tuple[int, ...]) -> None:
+    """`np.dot(h, W)` is how many a step is written; it took 70 µs where `h @ W` takes 3."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal(left), rng.standard_normal(right)
+    y = np.dot(tg.tensor(a, requires_grad=True), tg.tensor(b, requires_grad=True))
+    np.testing.assert_allclose(y, np.dot(a, b), rtol=1e-12)
+    if len(right) < 3:
+        assert tg.graph(y).op.tolist() == ["leaf", "leaf", "matmul"]

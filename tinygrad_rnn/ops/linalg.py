@@ -95,6 +95,8 @@ def dot(x1: Any, x2: Any) -> Any:
     """
     if min(ndim(x1), ndim(x2)) == 0:
         return x1 * x2
+    if ndim(x2) < 3:
+        return matmul(x1, x2)
     return tensordot(x1, x2, axes=((-1,), (-1 if ndim(x2) == 1 else -2,)))
 
 
