@@ -46,15 +46,14 @@ def grad(
     >>> g.item(), grad(g, x).item()
     (27.0, 18.0)
     """
-    ys = list(y) if isinstance(y, (list, tuple)) else [y]
-    seeds = list(grad_outputs) if isinstance(grad_outputs, (list, tuple)) else [grad_outputs] * len(ys)
+    ys = y if isinstance(y, (list, tuple)) else [y]
+    seeds = grad_outputs if isinstance(grad_outputs, (list, tuple)) else [grad_outputs] * len(ys)
     if len(seeds) != len(ys):
         raise ValueError(f"grad: expected {len(ys)} grad_outputs, one for each y, received {len(seeds)}")
     single = isinstance(xs, Tensor)
     targets = [_target(x) for x in ([xs] if single else xs)]
     roots = [_root(out, seed, "grad") for out, seed in zip(ys, seeds, strict=True)]
-    retain = create_graph if retain_graph is None else retain_graph
-    found = _walk(roots, set(targets), create_graph, retain)
+    found = _walk(roots, set(targets), create_graph, create_graph if retain_graph is None else retain_graph)
     result = [as_tensor(found.get(node)) for node in targets]
     return result[0] if single else result
 
@@ -324,9 +323,8 @@ def _all_vjps(node: Node, g: Any, saved: Any, active: set[Node] | None) -> Seque
     if op.outputs != 1:
         g = [nothing(s, node.dtype) if p is None else p for p, s in zip(g, node.shape, strict=True)]
     if op.vjp_all is not None:
-        asked = {"active": active} if op.inner else node.attrs
-        parts: Sequence[Any] = op.vjp_all(g, *saved, **asked)
-        return parts
+        found: Sequence[Any] = op.vjp_all(g, *saved, **({"active": active} if op.inner else node.attrs))
+        return found
     wanted = [p is not None and (active is None or p in active) for p in inputs]
     pairs = zip(op.vjps, wanted, strict=True)
     return [vjp(g, *saved, **node.attrs) if vjp and want else None for vjp, want in pairs]
