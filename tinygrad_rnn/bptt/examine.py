@@ -36,8 +36,11 @@ class Structures(dict[Any, None]):
 
     def count(self, structure: Any, body: Body) -> None:
         """Add the structure of a call."""
-        ops = [*zip(body.values, self.last[3], structure[3], strict=False)] if self.last else []
-        alike = bool(ops) and all(before[0] == now[0] for _, before, now in ops)
+        last = self.last or structure
+        ops = [*zip(body.values, last[3], structure[3], strict=False)]
+        # all is the same but for the ops, and these are but for numbers
+        same = (last[:3], last[4:], len(last[3])) == (structure[:3], structure[4:], len(structure[3]))
+        alike = same and all((a[0], a[3:]) == (b[0], b[3:]) for _, a, b in ops)
         self.fresh = self.fresh + 1 if alike and structure not in self else min(self.fresh, 0)
         if self.fresh == RESTLESS:
             self.fresh = -sys.maxsize

@@ -70,8 +70,8 @@ def bptt_source(
     ...     h = ops.tanh(x + h @ W)
     ...     return h, [h]
     >>> text = bptt_source(step, np.zeros((1, 2)), [np.zeros((1, 2))])
-    >>> [line for line in text.splitlines() if line.startswith("def ")]
-    ['def forward(X, h0, W, cache=None):', 'def backward(X, h0, W, dY, dH, cache):', 'def new_cache(X, h0):']
+    >>> [line for line in text.splitlines() if line.startswith("def ")][:2]
+    ['def forward(X, h0, W, cache=None):', 'def backward(X, h0, W, dY, dH, cache):']
     """
     return Source(laid_out(_written(step_or_cell, x, states, constants, "bptt_source")))
 

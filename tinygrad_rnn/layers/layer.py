@@ -316,7 +316,8 @@ class Layer(Tracked, Configured):
 
 
 def _batch_shape(x: Any) -> tuple[Any, ...]:
-    return (None, *x.shape[1:]) if np.ndim(x) else ()
+    shape = getattr(x, "shape", ())  # NumPy's functions take ten times as long to ask a Tensor
+    return (None, *shape[1:]) if shape else ()
 
 
 def _mask_of(inputs: Any) -> Any:

@@ -154,10 +154,13 @@ def _run(layer: Any, args: Any, kwargs: Any, n: int) -> Any:
         shape = [n if size is None else size for size in x.shape]
         if x.dtype == "string":
             return np.full(shape, " ".join("a" * n), object)  # n words
-        zeros = Tensor(np.zeros(shape, x.dtype), None)
+        zeros = np.zeros(shape, x.dtype)
+        if len(shape) > 1 and shape[-1] == shape[-2] and zeros.dtype.kind == "f":
+            zeros += np.eye(shape[-1], dtype=x.dtype)  # square matrices may have to be inverted
+        stands_in = Tensor(zeros, None)
         if x.mask is not None:
-            zeros._mask = np.ones([n if size is None else size for size in x.mask], bool)
-        return zeros
+            stands_in._mask = np.ones([n if size is None else size for size in x.mask], bool)
+        return stands_in
 
     args, kwargs = map_nested(stand_in, (args, kwargs))
     kept = layer._held_states()
