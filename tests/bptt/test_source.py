@@ -348,3 +348,20 @@ def test_a_border_is_written_around_what_stays(value: float) -> None:
     assert "np.pad(" not in text and "[:, 2:-1] = h" in text
     derived, unrolled = (tg.scan(step, x, [h], derive=d)[0].numpy() for d in (True, False))
     np.testing.assert_allclose(derived, unrolled, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (7,), (5, 1, 130)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128", "int64", "bool"])
+def test_memory_begins_at_multiples_of_64_bytes(shape: tuple[int, ...], dtype: str, rng: Any) -> None:
+    text, _, _ = lstm_source(rng)
+    module: dict[str, Any] = {}
+    exec(compile(text, "<memory>", "exec"), module)
+    made = [module["empty"](shape, np.dtype(dtype)) for _ in range(5)]
+    assert all((a.shape, a.dtype) == (shape, dtype) for a in made)
+    assert all(a.ctypes.data % 64 == 0 for a in made if a.size)
+    for k, array in enumerate(made):
+        array[...] = k
+    assert [np.all(a == made[0].dtype.type(k)) for k, a in enumerate(made)] == [True] * 5  # apart from each other
+    cache = module["new_cache"](np.zeros((N, T, F)), np.zeros((N, H)))
+    owners = {id(a.base): a.base for a in cache[0] if isinstance(a, np.ndarray) and a.base is not None}
+    assert len(owners) > 3 and all(a.dtype == np.uint8 for a in owners.values())
