@@ -361,7 +361,9 @@ def test_memory_begins_at_multiples_of_64_bytes(shape: tuple[int, ...], dtype: s
     assert all(a.ctypes.data % 64 == 0 for a in made if a.size)
     for k, array in enumerate(made):
         array[...] = k
-    assert [np.all(a == made[0].dtype.type(k)) for k, a in enumerate(made)] == [True] * 5  # apart from each other
+    assert [np.all(a == made[0].dtype.type(k)) for k, a in enumerate(made)] == [
+        True
+    ] * 5  # apart from each other
     cache = module["new_cache"](np.zeros((N, T, F)), np.zeros((N, H)))
     owners = {id(a.base): a.base for a in cache[0] if isinstance(a, np.ndarray) and a.base is not None}
     assert len(owners) > 3 and all(a.dtype == np.uint8 for a in owners.values())
