@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import pytest
-from bptt.problems import Result, every_cell, problem
-from bptt.steps import equal
+from bptt.problems import every_cell, problem, same_bits_without
 from bptt.test_passes import loop_of
 from bptt.test_rows import source
 
-import tinygrad_rnn as tg
 from tinygrad_rnn.bptt import derived
 from tinygrad_rnn.bptt.passes import joins
 
@@ -24,16 +22,7 @@ def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @every_cell
 def test_the_bits_are_those_without_it(name: str) -> None:
-    batch = 1 + 2 * (len(name) % 2)  # both sizes, over all cells
-    p = problem(name, batch, 4)
-    if p.composed() == p.composed("joins"):
-        return  # it has nothing to do here
-    joined = Result(p, derive=True)
-    results = [joined.everything(), Result(problem(name, batch, 4), derive=True).everything()]
-    with tg.bptt.without("joins"):
-        as_columns = Result(problem(name, batch, 4), derive=True).everything()
-    for result in results:  # the second one in the memory of the first
-        equal(result, as_columns)
+    same_bits_without(name, "joins", 1 + 2 * (len(name) % 2))  # both sizes, over all cells
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru_after", "coupled"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bptt.problems import Result, every_cell, problem
+from bptt.problems import every_cell, problem, same_bits_without
 from bptt.steps import equal
 from bptt.test_passes import loop_of
 from bptt.test_rows import source
@@ -29,31 +29,26 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @every_cell
 def test_the_bits_are_those_without_it(name: str) -> None:
-    batch = 1 + 2 * (len(name) % 2)  # both sizes, over all cells
-    p = problem(name, batch, 4)
-    if p.composed() == p.composed("pairs"):
-        return  # it has nothing to do here
-    paired = Result(p, derive=True)
-    results = [paired.everything(), Result(problem(name, batch, 4), derive=True).everything()]
-    with tg.bptt.without("pairs"):
-        apart = Result(problem(name, batch, 4), derive=True).everything()
-    for result in results:  # the second one in the memory of the first
-        equal(result, apart)
+    same_bits_without(name, "pairs", 1 + 2 * (len(name) % 2))  # both sizes, over all cells
 
 
 def usual(i: Any, f: Any, g: Any, c: Any) -> Any:
     return i * g + f * c
 
 
-def lstm(order: str, cell: Any = usual) -> tuple[Any, list[Any], list[Any]]:
-    """An LSTM with its gates in any order, its first states and its weights; `cell` may give one more output."""
+def lstm(order: str, cell: Any = usual, full: bool = False) -> tuple[Any, list[Any], list[Any]]:
+    """An LSTM with its gates in any order, its first states and its weights; `cell` may give one more output.
+
+    With `full` the gates see the cell state through a matrix.
+    """
     rng, units = np.random.default_rng(0), 4
-    shapes = (3, 4 * units), (units, 4 * units), (4 * units,)
+    shapes = (3, 4 * units), (units, 4 * units), (4 * units,), *[(units, 4 * units)] * full
     weights = [tg.tensor(0.5 * rng.standard_normal(s), requires_grad=True) for s in shapes]
 
     def step(x: Any, states: Any, constants: Any) -> Any:
         h, c = states
-        parts = ops.split(x @ weights[0] + h @ weights[1] + weights[2], 4, axis=-1)
+        z = x @ weights[0] + h @ weights[1] + weights[2]
+        parts = ops.split(z + c @ weights[3] if full else z, 4, axis=-1)
         gate = dict(zip(order, parts, strict=True))
         i, f, o = (ops.sigmoid(gate[k]) for k in "ifo")
         g = ops.tanh(gate["g"])
@@ -114,18 +109,17 @@ def test_products_that_are_read_elsewhere_stay() -> None:
     assert not any("products" in line for line in inside(step, states))
 
 
-def test_a_state_stands_in_one_buffer() -> None:
-    """One that is multiplied with a matrix stands in a row, side by side with the other."""
-    w = tg.tensor(0.3 * np.ones((4, 4)), requires_grad=True)
-    step, states, _ = lstm("ifgo")
-
-    def reads_c(x: Any, states: Any, constants: Any) -> Any:
-        h, c = states
-        y, new = step(x, [h + c @ w, c], constants)
-        return y, new
-
-    plain = tg.scan(reads_c, np.ones((2, 5, 3)), states, derive=False)[0]
-    equal([tg.scan(reads_c, np.ones((2, 5, 3)), states, derive=True)[0]], [plain], rtol=1e-7)
+def test_a_state_that_stands_in_a_row_stays_there() -> None:
+    step, states, weights = lstm("ifgo", full=True)
+    text = str(tg.bptt_source(step, np.ones((2, 3)), states))
+    assert "all_c = all_rows[" in text and "products" not in text
+    with tg.bptt.without("rows"):
+        assert any("products" in line for line in inside(step, states))
+    found = []
+    for derive in (True, False):
+        y, last = tg.scan(step, np.ones((2, 5, 3)), states, derive=derive)
+        found.append([y, *last, *tg.grad((y * y).sum(), [*states, *weights])])
+    equal(*found, rtol=1e-7)
 
 
 def test_where_no_states_are_kept_and_where_they_are_large(monkeypatch: pytest.MonkeyPatch) -> None:

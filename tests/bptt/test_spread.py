@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bptt.problems import Result, every_cell, problem
+from bptt.problems import every_cell, problem, same_bits_without
 from bptt.steps import equal
 from bptt.test_passes import loop_of
 from bptt.test_rows import source
@@ -27,13 +27,7 @@ def anew(monkeypatch: pytest.MonkeyPatch) -> None:
 @every_cell
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_bits_are_those_without_it(name: str, batch: int) -> None:
-    p = problem(name, batch, 3)
-    if p.composed() == p.composed("spread"):
-        return  # it has nothing to do here
-    spread_out = Result(p, derive=True).everything()
-    with tg.bptt.without("spread"):
-        as_it_is = Result(problem(name, batch, 3), derive=True).everything()
-    equal(spread_out, as_it_is)
+    same_bits_without(name, "spread", batch)
 
 
 def test_how_the_source_reads() -> None:
