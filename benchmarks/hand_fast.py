@@ -12,7 +12,7 @@ parameters. Weights have Keras's shapes and order of gates. What pays, and is us
 - sigmoid(x) = (1 + tanh(x/2)) / 2, the inner 1/2 folded into the weights: one tanh for all gates;
 - what the backward loop needs but does not change is computed for a block of steps that stays in cache;
 - the recurrent kernel is turned round once, before the backward loop, not by BLAS at every step;
-- with AVX-512, few examples are multiplied strip by strip of a large weight, which BLAS would pack at every step;
+- with AVX-512, examples are multiplied strip by strip of a large weight, which BLAS would pack at every step;
 - `a.dot(b, out)` and positional `out`, which cost half of what `np.matmul(a, b, out=out)` costs at batch 1.
 
 Run this file to check all gradients against PyTorch in float64.

@@ -7,7 +7,7 @@ is kept by the structure of its ops and their shapes, so that a new length costs
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -205,8 +205,9 @@ def run(
         monitor.ran(Rerun(plan, order, nodes if saving else None), tensors, results, node)
     ports = [node and Port(node, i, r) if plan.built.recorded[i] else None for i, r in enumerate(results)]
     made = [Tensor(r, port) for r, port in zip(results, ports, strict=True)]
-    given, last = iter(made[: plan.built.outputs]), made[plan.built.outputs :]
-    outputs = [next(given) if j is None else last[j] for j in found.states]
-    if order[1]:
-        outputs = [y[:, -1] if j is None else y for y, j in zip(outputs, found.states, strict=True)]
-    return tuple(outputs), last, plan.built.several_out
+    given: Iterator[Tensor] = iter(made[: plan.built.outputs])
+    last = made[plan.built.outputs :]
+    if order[1]:  # a view of each that is given for all steps
+        given = (y[:, -1] for y in given)
+    outputs = tuple([next(given) if j is None else last[j] for j in found.states])
+    return outputs, last, plan.built.several_out

@@ -136,9 +136,7 @@ def outer(x1: Any, x2: Any) -> Any:
 # --- einsum -------------------------------------------------------------------------------------
 
 
-SMALL = (
-    2**14
-)  # products of elements; up to here NumPy takes longer to plan an einsum than to run it as it stands
+SMALL = 2**14  # products of elements up to which NumPy takes longer to plan an einsum than to run it
 
 
 @lru_cache

@@ -214,10 +214,8 @@ class _Factors:
         return left if number == 1.0 else self._times(left, number)
 
     def _times(self, value: Value, factor: Any) -> Value:
-        if (
-            type(factor) is float and value.dtype == np.float32
-        ):  # as it is written: 0.1134, not 0.11340000000000001
-            factor = float(str(np.float32(factor)))
+        if type(factor) is float and value.dtype == np.float32:
+            factor = float(str(np.float32(factor)))  # 0.1134, not 0.11340000000000001
         return self._make("negative", value) if factor == -1.0 else self._make("multiply", value, factor)
 
     def _make(self, name: str, *args: Any) -> Value:

@@ -73,8 +73,8 @@ def _moderate(body: Body) -> set[Value]:
     def stays(v: Value, found: set[Value]) -> bool:
         if v.op in _SQUASH or v.op == "rsqrt" and _has_floor(v):
             return True
-        of = v.inputs[v.op == "where" :]  # the test of which is no part of the result
-        return v.op in _KEEP_SMALL and (found | weights).issuperset(of)
+        args = v.args[1:] if v.op == "where" else v.args  # a test is no part of the result
+        return v.op in _KEEP_SMALL and (found | weights).issuperset(a for a in args if isinstance(a, Value))
 
     found = inductive(body, stays) | weights
     for v in body.values:  # a product with weights, but not again and again

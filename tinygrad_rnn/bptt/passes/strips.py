@@ -1,4 +1,4 @@
-"""The pass over products of a few rows with a large weight: strip by strip of its columns, where that is faster."""
+"""The pass over products of rows with a large weight: strip by strip of its columns, where that is faster."""
 
 from __future__ import annotations
 
