@@ -12,7 +12,8 @@ parameters. Weights have Keras's shapes and order of gates. What pays, and is us
 - sigmoid(x) = (1 + tanh(x/2)) / 2, the inner 1/2 folded into the weights: one tanh for all gates;
 - what the backward loop needs but does not change is computed for a block of steps that stays in cache;
 - the recurrent kernel is turned round once, before the backward loop, not by BLAS at every step;
-- with AVX-512, examples are multiplied strip by strip of a large weight, which BLAS would pack at every step;
+- with AVX-512, examples are multiplied strip by strip of a large weight, which BLAS would pack at every step, some
+  examples at a time, where the derived source does so;
 - `a.dot(b, out)` and positional `out`, which cost half of what `np.matmul(a, b, out=out)` costs at batch 1.
 
 Run this file to check all gradients against PyTorch in float64.
@@ -24,14 +25,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from tinygrad_rnn.blas import takes_small_matrices_as_they_are, threads
+from tinygrad_rnn.bptt.passes.strips import tiles
 
 Array = np.ndarray[Any, Any]
 add, sub, mul, div, tanh, exp = np.add, np.subtract, np.multiply, np.divide, np.tanh, np.exp
 IN_CACHE = 2**14  # elements of one state over a block of steps
 TURNED = 3 * 2**12  # elements of a weight up to which it is turned round once for one example
-SMALL = 100**3  # multiplications up to which BLAS takes matrices as they are
-FEW, STRIPS = 20, {64: 256, 32: 80}  # rows; columns of a strip, and for how many rows it pays with one thread
 
 
 class Problem(NamedTuple):
@@ -58,15 +57,26 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
 def in_strips(rows: int, W: Array, out: Array) -> tuple[Any, Array, Array]:
     """What multiplies, a weight and where its product goes: the last two strip by strip of their columns if it pays."""
     inner, columns = W.shape
-    fits = [
-        w for w, most in STRIPS.items() if rows <= most and columns % w == 0 and rows * inner * w <= SMALL
-    ]
-    few = rows <= FEW or threads() == 1
-    if not (fits and 1 < rows and few and SMALL < rows * W.size and takes_small_matrices_as_they_are()):
+    cut = tiles(rows, inner, columns)
+    if cut is None:
         return np.ndarray.dot, W, out
-    strips = empty((columns // fits[0], inner, fits[0]), W.dtype)
-    strips[...] = W.reshape(inner, -1, fits[0]).swapaxes(0, 1)
-    return np.matmul, strips, out.reshape(rows, -1, fits[0]).swapaxes(0, 1)
+    parts, blocks, width = cut
+    strips = empty((parts, 1, columns // width, inner // parts, width), W.dtype)
+    strips[...] = W.reshape(parts, 1, inner // parts, -1, width).swapaxes(2, 3)
+    if parts == blocks == 1:
+        return np.matmul, strips[0, 0], out.reshape(rows, -1, width).swapaxes(0, 1)
+    if parts == 1:
+        to = out.reshape(blocks, -1, columns // width, width).swapaxes(1, 2)
+        return lambda x, W, out: np.matmul(x.reshape(blocks, 1, -1, inner), W, out), strips[0], to
+    pieces = empty((parts, rows, columns), W.dtype)
+    to = pieces.reshape(parts, blocks, -1, columns // width, width).swapaxes(2, 3)
+
+    def product(x: Array, W: Array, to: Array) -> None:
+        x = x.reshape(blocks, -1, parts, 1, inner // parts)
+        np.matmul(x.transpose(2, 0, 3, 1, 4), W, to)
+        add.reduce(pieces, 0, None, out)
+
+    return product, strips, to
 
 
 class Step:
@@ -359,7 +369,7 @@ def check() -> None:
     from peers_torch import composed
 
     for cell, step in CELLS.items():
-        for shape in ((1, 7, 3, 4, 5), (6, 9, 3, 4, 5), (16, 43, 5, 128, 6)):
+        for shape in ((1, 7, 3, 4, 5), (6, 9, 3, 4, 5), (16, 43, 5, 128, 6), (32, 4, 9, 512, 6)):
             problem = random_problem(cell, *shape, dtype=np.float64)
             loss, gradients = composed(cell, problem)()
             ours = step(*shape, dtype=np.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..step.adjoint import Adjoint
 from ..step.body import Made, Value
 from ..step.walks import ancestors, dependents, preceded
-from .strips import width
+from .strips import tiles
 
 # For how many examples, and for a weight of how many rows, and columns per row. The product, the copy that turns it
 # back and an addition took, in parts of the time with the gradient in front, by (batch, units, gates) on one and on two
@@ -28,7 +28,7 @@ def _pays(product: Value) -> bool:
     batch, units = product.shape
     inner = product.args[0].shape
     fits = len(inner) == 2 and EXAMPLES[0] <= batch <= EXAMPLES[1] and units >= UNITS
-    return fits and inner[1] >= GATES * units and not width(batch, inner[1], units)
+    return fits and inner[1] >= GATES * units and tiles(batch, inner[1], units) is None
 
 
 def _turned(product: Value) -> list[Value]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...blas import takes_small_matrices_as_they_are, threads
 from ..step.body import Value
@@ -11,15 +11,32 @@ from ..step.schedule import Program, copy_before
 # With AVX-512, OpenBLAS multiplies matrices of up to 100³ multiplications as they lie in memory. Larger ones it packs
 # first, the weight at every step again. Strips of 64 columns took, in parts of the time of one product, by (rows,
 # inner, columns) with one thread: (4, 300, 1024) 0.27; (8, 385, 512) 0.37; (16, 194, 512) 0.64; (32, 385, 1024) 0.6
-# to 0.8; (64, 73, 256) 0.74; (64, 129, 256) 0.85 to 0.96; (64, 194, 512) 1.02; (96, 141, 512) 0.78 to 0.91; (128, 65,
-# 192) 0.76; (192, 64, 256) 0.73; (256, 40, 128) 0.68. Of 32 columns, where wider ones are over the limit: (8, 768,
-# 256) 0.45; (16, 768, 256) 0.77; (32, 768, 256) 0.75; (64, 256, 256) 0.84; (64, 385, 1024) 0.9; (96, 257, 512) 1.04.
+# to 0.8; (64, 73, 256) 0.74; (64, 129, 256) 0.85 to 0.96; (96, 141, 512) 0.78 to 0.91; (128, 65, 192) 0.76; (192, 64,
+# 256) 0.73; (256, 40, 128) 0.68. With some of the rows at a time: 16 at once (64, 256, 1024) 0.76, (64, 512, 512) 0.78
+# to 0.82, (128, 256, 1024) 0.82, (128, 512, 512) 0.83, (256, 256, 256) 0.87; 8 at once (32, 1024, 256) 0.61, (128,
+# 1024, 256) 0.78. As a sum of products with 2 to 4 parts of the weight, below each other: (64, 1024, 512) 0.8, (64,
+# 2048, 512) 0.84, (24, 2048, 512) 0.71. Of 32 columns: (32, 512, 2048) 0.75, (64, 512, 2048) 0.92 to 1.01.
 # Two threads share a large product: (16, 194, 512) 0.66; (16, 385, 1024) 0.91; (64, 73, 256) 0.55; (128, 64, 256)
 # 0.65; but (24, 194, 512) 1.06, (64, 141, 512) 1.01. Of 16 columns (64, 512, 2048) 1.17. With AVX2 nothing is gained.
 FEW = 20  # rows, for any number of threads
 MOST = 100**3
 SHARED = 2 * MOST  # multiplications above which two threads gain by sharing a product of more rows
-ROWS = {64: 256, 80: 256, 100: 256, 32: 80}  # by the columns of a strip: for how many it pays
+ROWS = 256  # for how many it pays with one thread
+WIDTHS = {64: 1, 80: 1, 100: 1, 32: 32}  # columns of a strip: for how many rows at once, if there are so many
+# By the elements that a weight, or a part of it, has at most: how many rows at once, and how often it is read.
+AGAIN = {2**18: (8, 16), 2**19: (16, 16), 2**20: (32, 2)}
+PARTS, INNER = (
+    8,
+    256,
+)  # how many parts a weight has at most, and how many rows each, which has no more columns
+
+
+class Tiles(NamedTuple):
+    """How a product is cut: into the sum of `parts`, for each so many `blocks` of rows, strips of `width` columns."""
+
+    parts: int
+    blocks: int
+    width: int
 
 
 def strips(program: Program) -> None:
@@ -27,15 +44,29 @@ def strips(program: Program) -> None:
     copy_before(program, _strips)
 
 
-def width(rows: int, inner: int, columns: int) -> int:
-    """How many columns a strip has; 0 if the product is better made at once."""
+def tiles(rows: int, inner: int, columns: int) -> Tiles | None:
+    """How a product of rows with a weight is cut; None if it is better made at once."""
     size = rows * inner * columns
-    if rows < 2 or size <= MOST or not takes_small_matrices_as_they_are():
-        return 0
+    if not 2 <= rows <= ROWS or size <= MOST or not takes_small_matrices_as_they_are():
+        return None
     if rows > FEW and size > SHARED and threads() > 1:
-        return 0
-    fits = (w for w, most in ROWS.items() if rows <= most and columns % w == 0 and rows * inner * w <= MOST)
-    return next(fits, 0)
+        return None
+    for parts in range(1, PARTS + 1):
+        if inner % parts or parts > 1 and inner < parts * max(INNER, columns):
+            continue
+        for width, at_least in WIDTHS.items():
+            few = max(at_least, _rows_at_once(rows, inner // parts * columns))
+            most = MOST // (inner // parts * width)
+            at_once = next((n for n in range(min(rows, most), 0, -1) if rows % n == 0), 0)
+            if columns % width == 0 and at_once >= min(rows, few):
+                return Tiles(parts, rows // at_once, width)
+    return None
+
+
+def _rows_at_once(rows: int, elements: int) -> int:
+    """How many rows a weight must be read for, or all: the larger it is, the more it costs to read it again."""
+    few, often = next((of for most, of in AGAIN.items() if elements <= most), (rows, 1))
+    return max(few, rows // often)
 
 
 def _strips(product: Value, once: set[Value], cut: dict[Any, Value]) -> None:
@@ -44,16 +75,18 @@ def _strips(product: Value, once: set[Value], cut: dict[Any, Value]) -> None:
         return
     left, weight = product.args
     if weight in once and left not in once and len(left.shape) == len(weight.shape) == 2:
-        if weight not in cut and (columns := width(left.shape[0], *weight.shape)):
-            cut[weight] = _cut(weight, columns, product.eq)
-        if weight in cut:
-            product.become("matmul", left, cut[weight], strips=True)
+        if (found := tiles(left.shape[0], *weight.shape)) is not None:
+            key = weight, found
+            if key not in cut:
+                cut[key] = _cut(weight, found, product.eq)
+            product.become("matmul", left, cut[key], tiles=found)
 
 
-def _cut(weight: Value, columns: int, eq: str) -> Value:
+def _cut(weight: Value, found: Tiles, eq: str) -> Value:
     """The op that copies a weight, strip by strip."""
-    inner, count = weight.shape[0], weight.shape[1] // columns
+    inner, count = weight.shape[0] // found.parts, weight.shape[1] // found.width
     turned = weight.op == "transpose" and weight.args[0].label
     label = f"{turned}_T_strips" if turned else f"{weight.label}_strips" if weight.label else "strips"
-    attrs, shape = {"cut": (inner, count, columns)}, (count, inner, columns)
+    parts = (found.parts, 1) if found.parts > 1 else ()
+    attrs, shape = {"cut": (*parts, inner, count, found.width)}, (*parts, count, inner, found.width)
     return Value("strips", (weight,), attrs, shape, weight.dtype, False, label, eq)

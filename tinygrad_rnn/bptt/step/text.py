@@ -120,7 +120,8 @@ def _fold(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
 
 def _strips(y: str, a: list[str], attrs: dict[str, Any], lead: int) -> Lines:
     """The columns of a weight in strips, each in one piece."""
-    return [f"{y}[...] = {a[0]}.reshape({shape_text(attrs['cut'])}).swapaxes(0, 1)"]
+    shape, axis = attrs["cut"], len(attrs["cut"]) - 3
+    return [f"{y}[...] = {a[0]}.reshape({shape_text(shape)}).swapaxes({axis}, {axis + 1})"]
 
 
 # Other forms of an op.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -181,18 +182,36 @@ class Places:
         contiguous = whole and base.kind in ("stack", "temp") and base.contiguous
         return replace(base, name=name, contiguous=contiguous)
 
-    def strips(self, product: Value) -> str:
-        """The text, inside the loop, of a product that is written strip by strip of its columns."""
-        place, (count, _, width) = self.place(product), product.args[1].shape
+    def tiles(self, product: Value) -> tuple[str, str, str]:
+        """What a product that is cut reads and writes inside the loop: rows, strips, and pieces of its sum, if any."""
+        parts, blocks, width = product.attrs["tiles"]
+        left, place = product.args[0], self.place(product)
+        (rows, columns), inner = product.shape, left.shape[1] // parts
+        at, strips = self.place(left), (columns // width, width)
+        if parts > 1:
+            pieces = self.names.new(f"{place.name}_pieces")
+            self.memory.made[pieces] = self.empty(
+                Value("pieces", (), {}, (parts, rows, columns), product.dtype)
+            )
+            read = self._seen(at, "tiles", (blocks, -1, parts, 1, inner), (2, 0, 3, 1, 4))
+            written = Place(pieces, "temp")
+            return read, self._seen(written, "strips", (parts, blocks, -1, *strips), (0, 1, 3, 2, 4)), pieces
+        if blocks > 1:
+            read = self._seen(at, "tiles", (blocks, 1, -1, inner))
+            return read, self._seen(place, "strips", (blocks, -1, *strips), (0, 2, 1, 3)), ""
+        return self.step_of(at), self._seen(place, "strips", (rows, *strips), (1, 0, 2)), ""
+
+    def _seen(self, place: Place, wish: str, shape: Sequence[int], axes: Sequence[int] = ()) -> str:
+        """The text, inside the loop, of a place whose array is reshaped, and its axes put into another order."""
         steps = ["T + 1" if place.long else "T"] * (place.kind == "stack")
-        shape = shape_text((*steps, product.shape[0], count, width))
-        axes = "0, 2, 1, 3" if steps else "1, 0, 2"
+        order = ", ".join(map(str, (*range(len(steps)), *[axis + len(steps) for axis in axes])))
 
-        def cut(array: str) -> str:
-            return f"{array}.reshape({shape}).transpose({axes})"
+        def seen(array: str) -> str:
+            reshaped = f"{array}.reshape({shape_text((*steps, *shape))})"
+            return f"{reshaped}.transpose({order})" if axes else reshaped
 
-        text = f"[{cut('s')} for s in {place.name}]" if place.kind == "ring" else cut(place.whole)
-        name = self.memory.view(lambda: self.names.new(f"{place.name}_strips"), text, "all_" * len(steps))
+        text = f"[{seen('s')} for s in {place.name}]" if place.kind == "ring" else seen(place.whole)
+        name = self.memory.view(lambda: self.names.new(f"{place.name}_{wish}"), text, "all_" * len(steps))
         return self.step_of(replace(place, name=name))
 
     def inside(self, v: Value, joined: Value, k: int) -> Place:

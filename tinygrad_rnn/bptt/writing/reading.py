@@ -54,6 +54,14 @@ NOTATION = (  # what has to be explained: a pattern that finds it, the term and 
         "{1}",
         "{2} in {3} strips of {4} columns: BLAS takes small matrices as they lie in memory",
     ),
+    (
+        r"\b(\w*strips)\[\.\.\.\] = (.*)\.reshape\(\((\d+), 1, \d+, (\d+), (\d+)\)\)",
+        "{1}",
+        "{2} in {3} parts below each other, each in {4} strips of {5} columns: BLAS takes small matrices as they lie "
+        "in memory",
+    ),
+    (r"\b((\w+)_tiles)\b", "{1}", "{2}, a part of its rows and columns at a time"),
+    (r"\b((\w+)_pieces)\b", "{1}", "the products with the parts of a weight, whose sum is {2}"),
     (r"\b((\w+)_T)\[\.\.\.\] = \2\.T", "{1}", "{2}.T in one piece: BLAS is faster with it, at every step"),
     (
         r"\b(\w+)_centred\b",

@@ -125,8 +125,10 @@ class Statements(Places):
         return lines
 
     def _matmul(self, v: Value, y: str, a: list[str], lead: int, inside: bool) -> list[str]:
-        if v.attrs.get("strips"):
-            return [f"np.matmul({a[0]}, {a[1]}, out={self.strips(v)})"]
+        if "tiles" in v.attrs:
+            rows, out, pieces = self.tiles(v)
+            total = [f"np.add.reduce({pieces}, axis=0, out={y})"] if pieces else []
+            return [f"np.matmul({rows}, {a[1]}, out={out})", *total]
         left, right = v.inputs
         contiguous = self.place(v).contiguous
         if contiguous and self._of_all_rows(v, lead):
