@@ -171,10 +171,10 @@ def measure(shape: str, cell: str, threads: int, rounds: int) -> Measured:
 
 
 def rest(threads: int) -> None:
-    """Wait until the threads of the program before, which look for work in a busy loop, have gone to sleep."""
+    """Wait until the threads of the program before have gone to sleep: OpenBLAS's look for work for 0.13 s."""
     from threadpoolctl import threadpool_limits
 
-    end = perf_counter() + 0.05
+    end = perf_counter() + 0.15
     threadpool_limits(limits=threads, user_api="blas")
     while perf_counter() < end:
         pass
