@@ -16,11 +16,13 @@ from ..step.schedule import Program, copy_before
 # to 0.82, (128, 256, 1024) 0.82, (128, 512, 512) 0.83, (256, 256, 256) 0.87; 8 at once (32, 1024, 256) 0.61, (128,
 # 1024, 256) 0.78. As a sum of products with 2 to 4 parts of the weight, below each other: (64, 1024, 512) 0.8, (64,
 # 2048, 512) 0.84, (24, 2048, 512) 0.71. Of 32 columns: (32, 512, 2048) 0.75, (64, 512, 2048) 0.92 to 1.01.
-# Two threads share a large product: (16, 194, 512) 0.66; (16, 385, 1024) 0.91; (64, 73, 256) 0.55; (128, 64, 256)
-# 0.65; but (24, 194, 512) 1.06, (64, 141, 512) 1.01. Of 16 columns (64, 512, 2048) 1.17. With AVX2 nothing is gained.
-FEW = 20  # rows, for any number of threads
+# Two threads share a large product: (16, 194, 512) 0.66; (16, 385, 1024) 0.91; (24, 385, 1024) 0.56; (24, 512, 2048)
+# 1.01; (32, 194, 512) 0.96; (48, 128, 512) 0.72; (64, 128, 512) 0.77; (96, 194, 128) 0.69; but (48, 256, 256) 1.12,
+# (32, 1024, 256) 1.15, (32, 385, 1024) 1.23, (64, 512, 2048) 1.35. Of 16 columns, with one thread, (64, 512, 2048)
+# 1.17. With AVX2 nothing is gained.
+FEW = 24  # rows, for any number of threads
 MOST = 100**3
-SHARED = 2 * MOST  # multiplications above which two threads gain by sharing a product of more rows
+SHARED = 4 * MOST  # multiplications above which two threads gain by sharing a product of more rows
 ROWS = 256  # for how many it pays with one thread
 WIDTHS = {64: 1, 80: 1, 100: 1, 32: 32}  # columns of a strip: for how many rows at once, if there are so many
 # By the elements that a weight, or a part of it, has at most: how many rows at once, and how often it is read.
