@@ -68,6 +68,34 @@ def test_every_op(name: str, number: int) -> None:
     check(function, [cotangents, [c / 3 for c in cotangents]], [args[i] for i in which])
 
 
+@every_differentiable
+def test_every_op_with_a_constant_cotangent(name: str, number: int) -> None:
+    """What the vjps do not read of changing values is no reason to run them again; what they read is."""
+    op, sample = OPS[name], samples(name)[number]
+    which = differentiable(op, sample)
+    args: list[Any] = [tg.Variable(a) if i in which else a for i, a in enumerate(sample.args)]
+    cotangents = weights(run(name, list(sample.args), sample.attrs), 5)
+
+    def function() -> Any:
+        results = run(name, args, sample.attrs)
+        return [sum((ops.sum(r * c) for r, c in zip(results, cotangents, strict=True)), start=0.0), *results]
+
+    check(function, [[], []], [args[i] for i in which])
+
+
+def test_gradients_that_are_constant_are_new_arrays_at_every_run() -> None:
+    w, b = tg.Variable(np.ones((2, 3))), tg.Variable(np.ones(3))
+    scale = np.array([1.0, 2.0, 3.0])
+    recording = recorded(lambda x: [ops.mean(w * scale + b) + ops.sum(x)], [np.zeros(2)], [w, b])
+    assert recording
+    for _ in range(3):
+        _, found = recording([np.zeros(2)])
+        assert same(found[w._node], np.tile(scale / 6, (2, 1)))
+        assert same(found[b._node], np.full(3, 2 / 6))
+        for g in found.values():
+            g *= 7  # as users do who clip
+
+
 W = RNG.standard_normal((3, 3))
 BATCHES = [[RNG.standard_normal((2, 3)), RNG.standard_normal((2, 3))] for _ in range(2)]
 

@@ -51,7 +51,7 @@ def _text(value: Any, names: dict[str, Any]) -> str:
     """An argument as it is written; constants get names."""
     if type(value) is At:
         return f"v{value}"
-    if next(_places(value), None) is None:
+    if next(places(value), None) is None:
         return _named(value, names)
     inner = ", ".join([_text(v, names) for v in value])
     return f"[{inner}]" if isinstance(value, list) else f"({inner},)"
@@ -63,12 +63,13 @@ def _named(value: Any, names: dict[str, Any]) -> str:
     return name
 
 
-def _places(value: Any) -> Iterator[int]:
+def places(value: Any) -> Iterator[int]:
+    """The places in an argument."""
     if type(value) is At:
         yield value
     elif isinstance(value, (list, tuple)):
         for v in value:
-            yield from _places(v)
+            yield from places(v)
 
 
 def _made(step: Step) -> range:
@@ -82,7 +83,7 @@ def _last_uses(steps: Sequence[Step], results: Sequence[int]) -> list[list[int]]
     later = set(results)
     found = []
     for step in reversed(steps):
-        read = {*_places([*step.args, *step.attrs.values()])}
+        read = {*places([*step.args, *step.attrs.values()])}
         found.append(sorted(((read & made) | {*_made(step)}) - later))
         later |= read
     return found[::-1]

@@ -6,6 +6,7 @@ the same bits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from operator import add, iadd, methodcaller
 from typing import Any
@@ -14,9 +15,25 @@ import numpy as np
 
 from ...core.arrays import nothing
 from ...core.autodiff import MOST_USES, collect, masked, sum_to
-from ...core.op import LEAF, PORT, Node, Op
+from ...core.op import LEAF, PORT, Node, Op, Spec
 from ...core.tensor import Tensor
-from .program import At
+from .program import At, places
+
+SMALL = 2**16  # elements of a constant that is kept: making a larger one again is little beside what reads it
+
+
+class Unseen(Spec):
+    """In place of an array that must not be read: it has a shape and a type, and raises when anything else is asked."""
+
+    __array_ufunc__ = None
+
+    def __init__(self, array: Any) -> None:
+        super().__init__(array.shape, array.dtype)
+
+    def _raise(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("this value must not be read")
+
+    __array__ = __bool__ = __eq__ = _raise
 
 
 class Pullback:
@@ -26,7 +43,7 @@ class Pullback:
         assert loss._node is not None
         self.recorder, self.run = recorder, recorder.run
         seed = recorder.constant(np.ones(loss.shape, loss.dtype))
-        self.cotangents: dict[Node, Any] = {loss._node: self.run(methodcaller("copy"), [seed])}
+        self.cotangents: dict[Node, Any] = {loss._node: seed}
         self.owned: set[Node] = set()  # sums that are added to in place
         self.deferred: dict[Node, list[tuple[Op, tuple[Any, ...]]]] = {}
         self.found: dict[Node, At] = {}  # the gradients of leaves
@@ -42,7 +59,7 @@ class Pullback:
         if g is None:
             return
         if op is LEAF:
-            self.found[node] = g
+            self.found[node] = self._own(g)
             return
         if op is PORT:
             port: Any = node
@@ -61,10 +78,38 @@ class Pullback:
                 self._defer(inputs[-1], op, (g, *saved))
                 inputs = inputs[:-1]
             pairs = zip(op.vjps, inputs)  # noqa: B905 - one less where the last is gathered
-            parts = [None if p is None else self.run(vjp, [g, *saved], attrs) for vjp, p in pairs]
+            parts = [None if p is None else self._once(vjp, [g, *saved], attrs) for vjp, p in pairs]
         for part, parent in zip(parts, inputs):  # noqa: B905
             if parent is not None and part is not None:
                 self._arrive(node, g, part, parent)
+
+    def _once(self, function: Any, args: Sequence[Any], attrs: dict[str, Any] | None = None) -> At:
+        """As `run`, but what depends on constants and shapes alone is computed now, and is a constant."""
+        recorder = self.recorder
+        made: At = self.run(function, args, attrs)
+        if recorder.values[made].size <= SMALL and self._is_constant(function, args, attrs or {}):
+            recorder.steps.pop()
+            recorder.constants[made] = recorder.values[made]
+        return made
+
+    def _is_constant(self, function: Any, args: Sequence[Any], attrs: dict[str, Any]) -> bool:
+        """Whether a function gives the same at every run: it must do without seeing what is not constant."""
+        recorder, constants = self.recorder, self.recorder.constants
+        if args[0] not in constants or not all([place in constants for place in places([*attrs.values()])]):
+            return False
+        try:
+            hidden = [type(a) is At and a not in constants for a in args]
+            seen = [Unseen(v) if hide else v for v, hide in zip(recorder.filled(args), hidden, strict=True)]
+            function(*seen, **{name: recorder.filled(value) for name, value in attrs.items()})
+        except Exception:  # it looked
+            return False
+        return True
+
+    def _own(self, g: At) -> At:
+        """A gradient in memory of its own at every run, as users may change it."""
+        value, constants = self.recorder.values[g], self.recorder.constants.values()
+        shared = any([np.may_share_memory(value, c) for c in constants if isinstance(c, np.ndarray)])
+        return self.run(methodcaller("copy"), [g]) if shared else g
 
     def _all(self, node: Node, g: Any, saved: list[At], attrs: dict[str, Any]) -> list[At | None]:
         """The gradients of all inputs at once; None where there is none."""
@@ -74,12 +119,12 @@ class Pullback:
                 for p, s in zip(g, node.shape, strict=True)
             ]
         made = self.run(node.op.vjp_all, [g, *saved], attrs, parts=len(node.inputs or ()))
-        places = [At(made + 1 + i) for i in range(len(node.inputs or ()))]
-        return [None if self.recorder.values[place] is None else place for place in places]
+        parts = [At(made + 1 + i) for i in range(len(node.inputs or ()))]
+        return [None if self.recorder.values[part] is None else part for part in parts]
 
     def _arrive(self, node: Node, g: Any, part: At, parent: Node) -> None:
         """Add what a node gives to the gradient of one of its inputs."""
-        run = self.run
+        run = self._once
         if self.guarded and node.op.broadcasts:
             part = run(masked, [g, part])
         if node.op.broadcasts and node.shape != parent.shape:
@@ -88,7 +133,7 @@ class Pullback:
             part = run(methodcaller("astype", parent.dtype), [part])
         total = self.cotangents.get(parent)
         if parent in self.owned:
-            self.cotangents[parent] = run(iadd, [total, part])
+            self.cotangents[parent] = self.run(iadd, [total, part])
         else:
             self.cotangents[parent] = self._plus(total, part)
             if total is not None:

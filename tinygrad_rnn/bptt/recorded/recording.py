@@ -140,8 +140,8 @@ class Recorder(Monitor):
     ) -> At:
         """Run a function on values that are known, and write it down; it returns `parts` results, or (0) one."""
         attrs = attrs or {}
-        filled = {name: self._filled(value) for name, value in attrs.items()}
-        y = function(*[self._filled(a) for a in args], **filled)
+        filled = {name: self.filled(value) for name, value in attrs.items()}
+        y = function(*[self.filled(a) for a in args], **filled)
         return self._step(function, args, attrs, tuple(y) if parts else y)
 
     def _step(self, function: Any, args: Sequence[Any], attrs: dict[str, Any], y: Any) -> At:
@@ -158,10 +158,10 @@ class Recorder(Monitor):
             return type(value)([self._template(v) for v in value])
         return self.place(value) if isinstance(value, np.ndarray) else value
 
-    def _filled(self, template: Any) -> Any:
+    def filled(self, template: Any) -> Any:
         """The value of an argument or attribute."""
         if isinstance(template, (tuple, list)):
-            return type(template)([self._filled(t) for t in template])
+            return type(template)([self.filled(t) for t in template])
         return self.values[template] if type(template) is At else template
 
     def finish(self, loss: Tensor, results: Sequence[Tensor]) -> Recording:
