@@ -201,6 +201,16 @@ def test_cross_entropies_of_small_and_large_logits(
         np.testing.assert_allclose(g.numpy(), slope, rtol=0, atol=8 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("few", [0, nn.FEW])
+def test_moderate_logits_are_told_from_large_ones(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nn, "FEW", few)
+    for value in (40.0, -40.0, 0.0):
+        assert nn._are_moderate(np.array([[1.0, value]], np.float32))
+    for value in (40.1, -40.1, np.inf, -np.inf, np.nan):
+        assert not nn._are_moderate(np.array([[1.0, value]], np.float32))
+    assert nn._are_moderate(np.zeros((0, 3))) and not nn._are_moderate(np.zeros((2, 3), np.float16))
+
+
 def test_reductions_over_nothing() -> None:
     empty = tg.tensor(np.ones((0, 3)), requires_grad=True)
     assert ops.mean(empty).item() == 0.0 and ops.sum(empty).item() == 0.0 and ops.prod(empty).item() == 1.0

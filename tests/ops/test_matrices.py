@@ -9,6 +9,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
+from tinygrad_rnn.ops.linalg import _product
 
 RNG = np.random.default_rng(0)
 STACK = RNG.standard_normal((2, 3, 4))
@@ -131,3 +132,17 @@ def test_a_kalman_filter_is_derived(gain: str, batch: int, recwarn: pytest.Warni
         for a, b in zip(run(True), run(False), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_have_the_bits_of_matmul_however_matrices_lie(dtype: str) -> None:
+    """A recorded batch is given arrays that calling the model would copy together first."""
+    rng = np.random.default_rng(0)
+    for m, k, n in [*rng.choice([1, 2, 3, 5, 8, 16, 31, 64, 65, 129], (100, 3)), (300, 257, 512)]:
+        a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+        want = a @ b
+        rows, columns = np.repeat(a, 2, axis=0)[::2], np.repeat(a, 2, axis=1)[:, ::2]
+        for left in (a, np.asfortranarray(a), np.hstack([a, a])[:, :k], rows, columns):
+            for right in (b, np.asfortranarray(b), np.hstack([b, b])[:, :n]):
+                assert np.array_equal(_product(left, right), np.matmul(left, right))
+        assert np.array_equal(_product(a, b), want)
