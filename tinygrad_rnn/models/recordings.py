@@ -175,9 +175,10 @@ class Recorded:
         before = stream_states(self.watched.streams) if self.draws else None
         try:
             arrays = data if all([type(a) is np.ndarray for a in data]) else [*flatten(data)]
-            (loss, *values), found = self.recording([*arrays, *kept_arrays(self.stateful)])
             if self.plain:
-                return Tensor(loss, None), Tensor(values[0], None), found
+                (loss, output), found = self.recording(arrays)
+                return Tensor(loss, None), Tensor(output, None), found
+            (loss, *values), found = self.recording([*arrays, *kept_arrays(self.stateful)])
         except BaseException:
             if before is not None:
                 set_stream_states(self.watched.streams, before)
@@ -240,14 +241,14 @@ def _key(data: tuple[Any, ...]) -> Any:
 
 
 def _shape(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        inner: Any = tuple([(v.shape, v.dtype) if type(v) is np.ndarray else _shape(v) for v in value])
+        return None if None in inner else inner
     if isinstance(value, np.ndarray):
         return value.shape, value.dtype
     if isinstance(value, Mapping):
-        inner: Any = {name: _shape(v) for name, v in value.items()}
+        inner = {name: _shape(v) for name, v in value.items()}
         return None if None in inner.values() else tuple(inner.items())
-    if isinstance(value, (list, tuple)):
-        inner = tuple([(v.shape, v.dtype) if type(v) is np.ndarray else _shape(v) for v in value])
-        return None if None in inner else inner
     return None
 
 
