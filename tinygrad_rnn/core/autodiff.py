@@ -89,10 +89,12 @@ Tensor.backward = backward  # type: ignore[assignment, method-assign]
 def _target(x: Any) -> Node:
     if not isinstance(x, Tensor):
         raise TypeError(f"grad: xs must be Tensors, received {type(x).__name__}")
-    why = f"the tensor of shape {x.shape} is not recorded; make it with requires_grad=True, outside no_grad()"
-    if isinstance(x, Variable):
-        why = f"{x.path!r} is frozen; set trainable = True, of it and its layer, before the loss is computed"
-    node = _recorded(x, "grad", why)
+    node = x._node
+    if node is None:
+        why = f"the tensor of shape {x.shape} is not recorded; make it with requires_grad=True, outside no_grad()"
+        if isinstance(x, Variable):
+            why = f"{x.path!r} is frozen; set trainable = True, of it and its layer, before the loss is computed"
+        raise _without_gradient(x, "grad", why)
     if isinstance(node, Leaf):
         _check_end(node)
     return node
@@ -102,8 +104,10 @@ def _root(y: Any, seed: Any, caller: str) -> tuple[Node, Any]:
     """Check one output and its cotangent."""
     if not isinstance(y, Tensor):
         raise TypeError(f"{caller}: expected a Tensor to differentiate, received {type(y).__name__}")
-    why = f"this tensor of shape {y.shape} depends on nothing that requires a gradient"
-    node = _recorded(y, caller, f"{why} (or it was computed under no_grad())")
+    node = y._node
+    if node is None:
+        why = f"this tensor of shape {y.shape} depends on nothing that requires a gradient"
+        raise _without_gradient(y, caller, f"{why} (or it was computed under no_grad())")
     if seed is None:
         if y.size != 1:
             raise ValueError(
@@ -117,13 +121,11 @@ def _root(y: Any, seed: Any, caller: str) -> tuple[Node, Any]:
     return node, seed if isinstance(seed, Tensor) else np.array(seed, dtype=y.dtype)
 
 
-def _recorded(x: Tensor, caller: str, why: str) -> Node:
-    """The node of a tensor; an error with the reason `why` if it has none."""
-    if x._node is not None:
-        return x._node
+def _without_gradient(x: Tensor, caller: str, why: str) -> Exception:
+    """The error for a tensor that was not recorded, for the reason `why`."""
     if x.dtype.kind not in "fc":
-        raise TypeError(f"{caller}: a tensor of {x.dtype} has no gradient; cast it to floats first")
-    raise ValueError(f"{caller}: {why}")
+        return TypeError(f"{caller}: a tensor of {x.dtype} has no gradient; cast it to floats first")
+    return ValueError(f"{caller}: {why}")
 
 
 def as_tensor(value: Any) -> Tensor | None:
