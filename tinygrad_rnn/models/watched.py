@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from itertools import chain, compress
 from operator import is_
@@ -134,7 +134,7 @@ class Watched:
 
     def __init__(self, model: Any) -> None:
         self.held: list[tuple[dict[str, Any], list[bool], list[str], list[Any]]] = []
-        self.lists: list[list[Any]] = []
+        self.lists: list[Collection[Any]] = []  # and the values of objects and dicts
         self.dicts: list[dict[str, Any]] = []
         self.variables = [(v, v._data) for v in model.weights]
         self.settings = [(v, v.trainable, v.regularizer) for v, _ in self.variables]
@@ -149,6 +149,9 @@ class Watched:
         self.held += [(d, [True] * len(d), list(d), list(d.values())) for d in self.dicts]
         inner = [(key, value) for cell in cells for key, value in vars(cell).items()]
         self.lists += [value for key, value in inner if type(value) is list and key not in OF_CALLS]
+        self.lists += [one[0].values() for one in self.held[self.layers :]]
+        self.empty = [one for one in self.lists if not one]
+        self.lists = [one for one in self.lists if one]
         self.lengths, self.items = list(map(len, self.lists)), list(chain.from_iterable(self.lists))
         self.streams = streams(model)
         self.states = stream_states(self.streams)
@@ -167,23 +170,19 @@ class Watched:
 
     def unchanged(self) -> bool:
         """Whether all is as it was."""
-        return self._same(self.held[: self.layers]) and self.settings_hold()
+        for inner, watched, _, values in self.held[: self.layers]:
+            if len(inner) != len(watched) or not all(map(is_, compress(inner.values(), watched), values)):
+                return False
+        return self.settings_hold()
 
     def settings_hold(self) -> bool:
         """Whether what has no layer's attributes is as it was: losses, penalties, variables, layers in lists."""
         return (
-            list(map(len, self.lists)) == self.lengths
+            not any(self.empty)
+            and list(map(len, self.lists)) == self.lengths
             and all(map(is_, chain.from_iterable(self.lists), self.items))
-            and self._same(self.held[self.layers :])
             and all([v._trainable is t and v.regularizer is r for v, t, r in self.settings])
         )
-
-    @staticmethod
-    def _same(held: list[tuple[dict[str, Any], list[bool], list[str], list[Any]]]) -> bool:
-        for inner, watched, _, values in held:
-            if len(inner) != len(watched) or not all(map(is_, compress(inner.values(), watched), values)):
-                return False
-        return True
 
     def restore(self) -> None:
         """Put back what a call changed, and let the values of the weights go."""
