@@ -9,7 +9,7 @@ from __future__ import annotations
 import dis
 import functools
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import repeat
 from operator import attrgetter, is_
 from types import (
@@ -54,7 +54,7 @@ class Dependencies:
 
     def __init__(self, step: Any) -> None:
         self.reads: dict[Callable[[Any], Any], tuple[list[Any], list[Any]]] = {}  # of objects, their values
-        self.contents: list[tuple[Callable[[Any], Iterable[Any]], Any, list[Any]]] = []
+        self.contents: list[tuple[Callable[[Any], Collection[Any]], Any, Collection[Any]]] = []
         self.entries: dict[int, tuple[Mapping[Any, Any], list[Any], list[Any]]] = {}  # some of a dict's
         self.counts: tuple[list[Any], list[int]] = [], []  # how many there are
         self.arrays: list[tuple[np.ndarray[Any, Any], Any]] = []
@@ -82,7 +82,7 @@ class Dependencies:
                 if not all(map(is_, map(inner.get, keys, repeat(MISSING)), values)):
                     return False
             for look, owner, before in self.contents:
-                now = list(look(owner))
+                now = look(owner)
                 if len(now) != len(before) or not all(map(is_, now, before)):
                     return False
             if list(map(len, self.counts[0])) != self.counts[1]:
@@ -109,9 +109,9 @@ class Dependencies:
         self.waiting.append(self._watch(read, owner))
         return self.waiting[-1]
 
-    def _all(self, look: Callable[[Any], Iterable[Any]], owner: Any) -> list[Any]:
+    def _all(self, look: Callable[[Any], Collection[Any]], owner: Any) -> Collection[Any]:
         """Everything in an object that holds others."""
-        self.contents.append((look, owner, list(look(owner))))
+        self.contents.append((look, owner, look(owner)))
         return self.contents[-1][2]
 
     def _some(self, inner: Mapping[Any, Any], names: Iterable[Any]) -> None:
