@@ -75,7 +75,9 @@ def _matmul_right(g: Any, y: Any, a: Any, b: Any) -> Any:
 
 def _matmul_gather(uses: list[Any]) -> Any:
     """∂b from all products with the same b: the sum of aᵀ @ g over time is one product of the stacked a and g."""
-    if len(uses) == 1 or uses[0][3].ndim != 2:
+    if len(uses) == 1:
+        return _matmul_right(*uses[0])
+    if uses[0][3].ndim != 2:
         return sum([_matmul_right(*use) for use in uses[1:]], _matmul_right(*uses[0]))
     a = np.concatenate([_rows(a) for _, _, a, _ in uses])
     return a.T @ np.concatenate([_rows(g) for g, *_ in uses])
@@ -83,6 +85,9 @@ def _matmul_gather(uses: list[Any]) -> Any:
 
 def _rows(x: Any) -> Any:
     """All axes but the last in one."""
+    if x.ndim == 3:  # as nearly always
+        first, second, last = x.shape
+        return x.reshape(first * second, last)
     return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
