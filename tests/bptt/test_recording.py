@@ -241,6 +241,14 @@ def test_values_go_after_their_last_use() -> None:
     assert Value.alive == 0
 
 
+def test_only_constants_that_are_read_are_kept() -> None:
+    x = np.ones((3, 100))
+    recording = recorded(lambda x: [ops.sum(ops.mean(w * x, axis=1) * 2.0)], [x], [w := tg.Variable(x)])
+    assert recording
+    constants = [v for name, v in recording.program.__globals__.items() if name[0] == "v" and np.ndim(v)]
+    assert len(constants) == 1 and same(np.array(constants[0]), x / 50)
+
+
 def test_a_slope_recorded_at_moderate_logits_holds_for_large_ones() -> None:
     """A penalty on the gradient of a cross-entropy, whose ops depend on the size of the logits."""
     scale, ids = tg.Variable(np.ones(3)), np.array([0, 2])

@@ -32,7 +32,8 @@ def program(
     >>> program([double], [0], [2], {1: 2})(21)
     (42,)
     """
-    names: dict[str, Any] = {f"v{place}": value for place, value in constants.items()}
+    read = {*results, *[place for step in steps for place in _read(step)]}
+    names: dict[str, Any] = {f"v{place}": value for place, value in constants.items() if place in read}
     lines = [f"def run({', '.join([f'v{place}' for place in inputs])}):"]
     for step, unused in zip(steps, _last_uses(steps, results), strict=True):
         arguments = [_text(value, names) for value in step.args]
@@ -72,6 +73,11 @@ def places(value: Any) -> Iterator[int]:
             yield from places(v)
 
 
+def _read(step: Step) -> Iterator[int]:
+    """The places of its arguments."""
+    return places([*step.args, *step.attrs.values()])
+
+
 def _made(step: Step) -> range:
     """The places of its results."""
     return range(step.result, step.result + 1 + step.parts)
@@ -83,7 +89,7 @@ def _last_uses(steps: Sequence[Step], results: Sequence[int]) -> list[list[int]]
     later = set(results)
     found = []
     for step in reversed(steps):
-        read = {*places([*step.args, *step.attrs.values()])}
+        read = {*_read(step)}
         found.append(sorted(((read & made) | {*_made(step)}) - later))
         later |= read
     return found[::-1]

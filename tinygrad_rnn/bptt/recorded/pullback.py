@@ -19,7 +19,7 @@ from ...core.op import LEAF, PORT, Node, Op, Spec
 from ...core.tensor import Tensor
 from .program import At, places
 
-SMALL = 2**16  # elements of a constant that is kept: making a larger one again is little beside what reads it
+SMALL = 2**14  # elements of a constant that is kept: making a larger one again is little beside what reads it
 
 
 class Unseen(Spec):
