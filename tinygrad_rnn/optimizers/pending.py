@@ -51,12 +51,13 @@ class Pending:
     def copy_slots(self, variable: Variable, names: Iterable[str], spare: Slots) -> dict[str, Array]:
         """The slots of these names as arrays to change: copied into those of `spare`, if it has them."""
         key = id(variable)
-        old = {name: self.slots[key][name] for name in names}
+        kept = self.slots[key]
+        old = {name: kept[name] for name in names}
         new = spare.get(key, {})
         if new.keys() != old.keys():
             new = {name: np.empty_like(array) for name, array in old.items()}
         for name, array in new.items():
-            np.copyto(array, old[name])
-        self.slots[key] = self.slots[key] | new
+            array[...] = old[name]  # `copyto` takes longer to begin
+        self.slots[key] = kept | new
         self.replaced.setdefault(key, old)
         return new
