@@ -502,11 +502,11 @@ def test_a_model_that_cannot_be_recorded_is_tried_once_for_each_shape(
     assert tried == [1, 2]
 
 
-@pytest.mark.parametrize(("seconds", "recorded"), [(0.05, 2), (0.25, 7), (1.5, None)])
+@pytest.mark.parametrize(("seconds", "recorded"), [(0.05, 2), (0.25, 10), (1.5, None)])
 def test_a_long_batch_is_recorded_when_it_pays(
     seconds: float, recorded: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A recording costs two batches, which the second one of many seconds would take longer."""
+    """A recording costs three batches, which the second one of many seconds would take longer."""
     clock = itertools.count(0.0, seconds)
     monkeypatch.setattr(steps, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     monkeypatch.setattr(recordings, "SAVED", 0.09)

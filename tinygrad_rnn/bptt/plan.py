@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from .build import Built
 from .idle import Idle
 from .step.body import Underivable
 from .step.replay import leading, replay, uneven
+from .writing.sections import COPIED
 from .writing.tight import tighten
 
 LENGTHS_KEPT = 64  # for which it is known which gradients there are
@@ -38,9 +40,15 @@ class Plan:
         self.reached: dict[tuple[Any, ...], tuple[bool, list[bool]]] = {}
         self.idle = Idle()
 
-    def forward(self, arrays: Sequence[Array]) -> tuple[list[Array], Any]:
+    @cached_property
+    def lending(self) -> Any:
+        """A `forward` that gives outputs as views of its memory, which hold until `idle` gets that back."""
+        return compiled(tighten(self.built.text.replace(COPIED, COPIED.removeprefix(".copy()"))))["forward"]
+
+    def forward(self, arrays: Sequence[Array], lends: bool = False) -> tuple[list[Array], Any]:
         """Outputs and last states, and the memory with what the backward pass needs, which `idle` is to get back."""
-        *results, cache = self.functions["forward"](*arrays, cache=self.idle.take(arrays[0].shape[1]))
+        run = self.lending if lends else self.functions["forward"]
+        *results, cache = run(*arrays, cache=self.idle.take(arrays[0].shape[1]))
         return results, cache
 
     def forward_only(self, arrays: Sequence[Array]) -> list[Array]:
@@ -164,6 +172,7 @@ class Rerun:
     def __init__(self, plan: Plan, order: tuple[bool, bool], nodes: Sequence[Node | None] | None) -> None:
         self.plan, self.order = plan, order
         self.ends = nodes and _leaves(nodes)
+        self.lends = False  # outputs are views of memory: if they are let go before the call that is returned
 
     def __call__(self, *inputs: Array) -> list[Any]:
         """Outputs and last states and, if nodes were given, the call that the backward pass needs."""
@@ -171,5 +180,5 @@ class Rerun:
         self.plan.look(arrays)
         if self.ends is None:
             return self.plan.forward_only(arrays)
-        results, cache = self.plan.forward(arrays)
+        results, cache = self.plan.forward(arrays, self.lends)
         return [*results, Call(self.plan, arrays, cache, self.ends, self.order)]

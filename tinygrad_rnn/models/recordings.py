@@ -37,7 +37,7 @@ IN_USE = 1000  # batches after which one that did not run gives way to another, 
 WORTH = 3  # batches, which a recording has to run for
 FUTILE = 3  # changes of the model in a row that came sooner: then nothing is recorded for `IN_USE` batches
 SEEN = 64  # shapes that are remembered: the second batch of a shape is recorded
-COST = 2  # batches that making a recording takes, beside the one that is recorded
+COST = 3  # batches that making a recording takes, beside the one that is recorded
 SHORT = 0.1  # seconds; of batches that take longer not the second is recorded, but one when that pays
 SAVED = 0.002  # seconds that a recorded batch saves, more or less
 LONG = 1.0  # seconds; of a batch that takes longer, that is nothing
@@ -223,6 +223,8 @@ class Recorded:
                 )
 
             same = agrees()
+            if same and recorded.recording.lend(True) and not agrees():
+                recorded.recording.lend(False)
         except Exception:  # whatever another batch of this shape meets
             return None
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 
@@ -25,8 +25,11 @@ def program(
     inputs: Sequence[int],
     results: Sequence[int],
     constants: dict[int, Any],
+    kept: Collection[int] = (),
 ) -> Any:
     """The function of the values at `inputs` that runs the steps and returns the values at `results`.
+
+    Those at `kept` are not let go before the end.
 
     >>> double = Step(lambda a, factor: factor * a, [At(0)], {"factor": At(1)}, 2, 0)
     >>> program([double], [0], [2], {1: 2})(21)
@@ -35,7 +38,7 @@ def program(
     read = {*results, *[place for step in steps for place in _read(step)]}
     names: dict[str, Any] = {f"v{place}": value for place, value in constants.items() if place in read}
     lines = [f"def run({', '.join([f'v{place}' for place in inputs])}):"]
-    for step, unused in zip(steps, _last_uses(steps, results), strict=True):
+    for step, unused in zip(steps, _last_uses(steps, [*results, *kept]), strict=True):
         arguments = [_text(value, names) for value in step.args]
         arguments += [f"{name}={_text(value, names)}" for name, value in step.attrs.items()]
         call = f"{_named(step.function, names)}({', '.join(arguments)})"

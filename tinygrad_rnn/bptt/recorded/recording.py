@@ -39,6 +39,7 @@ class Recorder(Monitor):
         self.steps: list[Step] = []
         self.saved: dict[Node, tuple[list[At], dict[str, Any]]] = {}  # what vjps get after the cotangent
         self.dependencies: list[Any] = []
+        self.recurrences: list[tuple[Any, At]] = []  # with where their results are
         self.updates: dict[int, tuple[Variable, At]] = {}
         self.inside = False  # a function of arrays is running: it may read them
         self.inputs = [self.enter(array) for array in inputs]
@@ -114,6 +115,7 @@ class Recorder(Monitor):
         places = [self.place(a) for a in args]
         kept = () if node is None else node.saved[:1]
         result = self._step(function, places, {}, (*y, *kept))
+        self.recurrences.append((function, result))
         if node is not None:
             none = self.constant(None)
             self.saved[node] = [At(result + 1 + len(y)), *[none] * len(places)], {}
@@ -184,6 +186,24 @@ def _without_graph(value: Any) -> Any:
     return Spec(value.shape, value.dtype) if isinstance(value, Node) else value
 
 
+def _lenders(recorder: Recorder, results: Sequence[At]) -> dict[Any, At]:
+    """The recurrences of whose outputs no result is a view, and where the call is that holds their memory."""
+    given = {id(_owner(recorder.values[place])) for place in results}
+    found = {}
+    for recurrence, first in recorder.recurrences:
+        *arrays, _ = recorder.values[first]
+        if recurrence.ends is not None and given.isdisjoint([id(_owner(a)) for a in arrays]):
+            found[recurrence] = At(first + len(arrays) + 1)
+    return found
+
+
+def _owner(array: Any) -> Any:
+    """The array that has the memory of another."""
+    while isinstance(array, np.ndarray) and array.base is not None:
+        array = array.base
+    return array
+
+
 class Recording:
     """What a `Recorder` wrote down, as one function."""
 
@@ -197,12 +217,21 @@ class Recording:
         self.trained = [v for v, _ in gradients]
         self.updated = [v for v, _ in recorder.updates.values()]
         self.dependencies, self.count = recorder.dependencies, len(places)
+        results = [*places, *[place for _, place in (*recorder.updates.values(), *gradients)]]
+        self.lenders = _lenders(recorder, results)
         self.program = program(
             recorder.steps,
             [*recorder.inputs, *[place for place, _ in recorder.variables]],
-            [*places, *[place for _, place in (*recorder.updates.values(), *gradients)]],
+            results,
             recorder.constants,
+            kept=self.lenders.values(),
         )
+
+    def lend(self, lends: bool) -> bool:
+        """Let recurrences give outputs that do not leave the recording as views of their memory, or copies again."""
+        for recurrence in self.lenders:
+            recurrence.lends = lends
+        return bool(self.lenders)
 
     def unchanged(self) -> bool:
         """Whether the steps of recurrences are what they were."""
