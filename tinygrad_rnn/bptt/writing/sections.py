@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ _BACKWARD = (
     "what the step before needs",
     "gradients that add up over the steps",
 )
+
+AS_GIVEN = 2**11  # elements of a step from which on a list of views is made in less time than a copy
 
 COPIED = ".copy().swapaxes(0, 1)"  # a result for all steps, which nobody else holds
 
@@ -85,9 +88,9 @@ class Sections(Statements):
         """What `backward` does with its memory, and what it returns."""
         adjoint, body = self.adjoint, self.body
         arguments, start = self.names.cotangents, []
-        for c, name in zip(adjoint.cotangents, arguments, strict=False):
-            if c is not None:
-                start.append(f"{self.place(c).whole}[...] = {name}.swapaxes(0, 1)")
+        outputs = [(c, name) for c, name in zip(adjoint.cotangents, arguments, strict=False) if c is not None]
+        for c, _ in outputs:
+            self.place(c)
         moves: dict[Value, Value | None] = {}  # into each carry what is not in its memory
         for j, (carries, parts) in enumerate(zip(adjoint.carries, adjoint.states, strict=True)):
             if not body.states[j].active:
@@ -122,7 +125,19 @@ class Sections(Statements):
                 copied = len(names) == 1 and (total in given or not words.isdisjoint(self.memory.made))
                 given.add(total)
                 results.append(f'"d{n}": {total}{".copy()" * copied},')
+        start = [line for c, name in outputs for line in self._arriving(c, name)] + start
         return [*_inside(start), *lines, "    return {", *_inside(results, 8), "    }"]
+
+    def _arriving(self, c: Value, name: str) -> list[str]:
+        """How the gradient of an output gets in: as it is, if it is large and nothing is written over it."""
+        place, made = self.place(c), self.memory.made
+        others = [e for n, e in made.items() if n != place.name and re.search(rf"\b{place.whole}\b", e)]
+        inside = [v for v in self.layout.order if v is not c and self.layout.memory(v) is c]
+        if math.prod(c.shape) < AS_GIVEN or others or inside or place.whole not in made:
+            return [f"{place.whole}[...] = {name}.swapaxes(0, 1)"]
+        del made[place.whole]
+        steps = [f"{place.name} = list({place.whole})"] if made.pop(place.name, "") else []
+        return [f"{place.whole} = {name}.swapaxes(0, 1)", *steps]
 
     def _find_new(self) -> None:
         """Let the gradients of inputs that a product after the loop gives, to nobody else, be no memory."""
