@@ -50,15 +50,32 @@ class Times:
         return median(a / b for a, b in zip(self.seconds[ours], self.seconds[peer], strict=True))
 
 
-def interleave(programs: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 3) -> Times:
-    """Run every program once per round; a round in which one waited for the processor is repeated."""
+def rest(_: str) -> None:
+    """Wait until the threads of the program before have gone to sleep: OpenBLAS's look for work for 0.13 s."""
+    end = time.perf_counter() + 0.15
+    while time.perf_counter() < end:
+        pass
+
+
+def interleave(
+    programs: Mapping[str, Callable[[], object]],
+    rounds: int,
+    warm_up: int = 3,
+    before: Callable[[str], None] | None = None,
+) -> Times:
+    """Run every program once per round, after `before(its name)`.
+
+    A round in which one waited for the processor is repeated.
+    """
     times = Times({name: [] for name in programs})
     for _ in range(warm_up):
         for program in programs.values():
             program()
     while len(next(iter(times.seconds.values()))) < rounds:
         one_round, waited = [], False
-        for program in programs.values():
+        for name, program in programs.items():
+            if before is not None:
+                before(name)
             wall, processor = time.perf_counter(), time.process_time()
             program()
             processor, wall = time.process_time() - processor, time.perf_counter() - wall

@@ -12,12 +12,11 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Mapping
-from functools import partial
 from statistics import median
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from _timing import Times, arguments, import_torch, interleave, table, versions
+from _timing import Times, arguments, import_torch, interleave, rest, table, versions
 
 SHAPES = {  # batch, steps, features, units, classes
     "seed": (1, 100, 65, 64, 65),
@@ -145,6 +144,8 @@ class Measured(NamedTuple):
 
 def measure(shape: str, cell: str, threads: int, rounds: int) -> Measured:
     """Check, then run in turns. Our BLAS has as many threads as `fit` would give it, the others have all."""
+    from threadpoolctl import threadpool_limits
+
     from tinygrad_rnn.utils.threads import blas_threads_for
 
     found, weights = programs(shape, cell, threads)
@@ -160,24 +161,15 @@ def measure(shape: str, cell: str, threads: int, rounds: int) -> Measured:
     with blas_threads_for(weights):
         first = check(found)
         ours_get = min(library["num_threads"] for library in blas_libraries())
-    turns: dict[str, Callable[[], None]] = {}
-    for name, program in found.items():
-        if threads > 1:
-            turns[f"rest before {name}"] = partial(rest, ours_get if name == OURS else threads)
-        turns[name] = turn(program)
-    times = interleave(turns, rounds)
+
+    def before(name: str) -> None:
+        threadpool_limits(ours_get if name == OURS else threads, "blas")
+        rest(name)
+
+    turns = {name: turn(program) for name, program in found.items()}
+    times = interleave(turns, rounds, before=before if threads > 1 else None)
     times.seconds = {name: [s / calls for s in times.seconds[name]] for name in found}
     return Measured(times, {name: first[name] - median(s) for name, s in times.seconds.items()})
-
-
-def rest(threads: int) -> None:
-    """Wait until the threads of the program before have gone to sleep: OpenBLAS's look for work for 0.13 s."""
-    from threadpoolctl import threadpool_limits
-
-    end = perf_counter() + 0.15
-    threadpool_limits(limits=threads, user_api="blas")
-    while perf_counter() < end:
-        pass
 
 
 def check(found: Mapping[str, Callable[[], Any]]) -> dict[str, float]:

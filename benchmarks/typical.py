@@ -6,7 +6,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any, NamedTuple
 
-from _timing import arguments, import_torch, interleave, table, versions
+from _timing import arguments, import_torch, interleave, rest, table, versions
 
 
 class Case(NamedTuple):
@@ -152,7 +152,7 @@ def main() -> None:
         for name, case in CASES.items():
             row = [f"{name}: {case.about}, {case.inputs[0]} examples"]
             for pair in programs(case, torch):
-                times = interleave(pair, options.rounds)
+                times = interleave(pair, options.rounds, before=rest if options.threads > 1 else None)
                 found = {peer: f"{1e3 * median(seconds):.2f}" for peer, seconds in times.seconds.items()}
                 ratio = f"{times.ratio('ours', 'PyTorch'):.2f}" if "PyTorch" in found else ""
                 row += [found["ours"], found.get("PyTorch", ""), ratio]
