@@ -29,8 +29,6 @@ def divides(number: int, *divisors: int) -> int:
 
 CUTS = {
     "strips": lambda rows, inner, columns: Tiles(1, 1, divides(columns, 2)),
-    "blocks": lambda rows, inner, columns: Tiles(1, divides(rows, 2, 3), divides(columns, 2)),
-    "parts": lambda rows, inner, columns: Tiles(divides(inner, 2, 3), 1, divides(columns, 2)),
     "blocks and parts": lambda rows, inner, columns: Tiles(
         divides(inner, 4, 3, 2), divides(rows, 2, 3), divides(columns, 3, 2)
     ),
