@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from .adjoint import Adjoint
 from .body import Body, Value
 from .text import batchable, is_view
@@ -159,6 +161,7 @@ def _regions(
     for v in reversed(values):
         if not (v in ready or v in sums or v in inside or (together(v) and not heavy(v))):
             inside |= ancestors([v])
+    inside |= _at_hand(values, inside - {*carries}, {*given, *ready, *once, *carries, *inside}, sums | ready)
     if not deferred:
         inside |= ancestors([v for v in values if v.op == "time_sum"])
     once |= sums
@@ -171,6 +174,25 @@ def _regions(
         else:
             (result.before if v in ready else result.loop if v in inside else result.after).append(v)
     return result
+
+
+def _at_hand(
+    values: Sequence[Value], inside: set[Value], known: set[Value], others: set[Value]
+) -> set[Value]:
+    """What is computed, row by row, from what the loop has just made: of large steps it is still in cache then."""
+    found: set[Value] = set()
+    for v in values:
+        rows = v.elementwise or is_view(v) or v.op in ("vecdot", "sum")
+        if rows and v not in others and not (inside | found).isdisjoint(v.inputs):
+            if (known | found).issuperset(v.inputs) and v not in inside:
+                found.add(v)
+    large = [v for v in found if not is_view(v) and max(_size(a) for a in (v, *v.inputs)) >= IN_CACHE]
+    return found & ancestors(large)
+
+
+def _size(v: Value) -> int:
+    """The elements of a step, if they are floats."""
+    return math.prod(v.shape) if isinstance(v.dtype, np.dtype) and v.dtype.kind == "f" else 0
 
 
 def defer(adjoint: Adjoint, once: set[Value], limit: int) -> None:
