@@ -15,15 +15,17 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import ops
 from tinygrad_rnn.bptt import derived
 from tinygrad_rnn.bptt.step import schedule
+from tinygrad_rnn.bptt.writing import sections
 
 RNG = np.random.default_rng(0)
 
 
 @pytest.fixture
 def all_large(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every step counts as large."""
+    """Every step counts as large, also for `sections`, which reads gradients of outputs where they are."""
     monkeypatch.setattr(derived, "_plans", OrderedDict())
     monkeypatch.setattr(schedule, "IN_CACHE", 1)
+    monkeypatch.setattr(sections, "AS_GIVEN", 0)
     yield
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bptt.problems import agree, every_cell, problem
+from bptt.problems import problem
 from bptt.test_rows import source
 
 import tinygrad_rnn as tg
@@ -24,12 +24,6 @@ def of_any_size(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(derived, "_plans", OrderedDict())
     monkeypatch.setattr(sections, "AS_GIVEN", 0)
     yield
-
-
-@every_cell
-def test_every_cell(name: str, of_any_size: None) -> None:
-    agree(name, 3, 4)
-    agree(name, 1, 2)
 
 
 def test_how_the_source_reads(of_any_size: None) -> None:
