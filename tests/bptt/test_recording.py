@@ -54,33 +54,22 @@ def check(function: Callable[..., Any], batches: Sequence[Sequence[Any]], variab
     assert all(same(a, b) for a, b in held)  # also those of earlier runs
 
 
+@pytest.mark.parametrize("constant", [False, True])
 @every_differentiable
-def test_every_op(name: str, number: int) -> None:
+def test_every_op(name: str, number: int, constant: bool) -> None:
+    """With `constant` cotangents: what vjps do not read of changing values is no reason to run them again."""
     op, sample = OPS[name], samples(name)[number]
     which = differentiable(op, sample)
     args: list[Any] = [tg.Variable(a) if i in which else a for i, a in enumerate(sample.args)]
     cotangents = weights(run(name, list(sample.args), sample.attrs), 5)
 
-    def function(*w: Any) -> Any:
+    def function(*given: Any) -> Any:
         results = run(name, args, sample.attrs)
-        return [sum((ops.sum(r * c) for r, c in zip(results, w, strict=True)), start=0.0), *results]
+        products = [r * c for r, c in zip(results, given or cotangents, strict=True)]
+        return [sum(map(ops.sum, products), start=0.0), *results]
 
-    check(function, [cotangents, [c / 3 for c in cotangents]], [args[i] for i in which])
-
-
-@every_differentiable
-def test_every_op_with_a_constant_cotangent(name: str, number: int) -> None:
-    """What the vjps do not read of changing values is no reason to run them again; what they read is."""
-    op, sample = OPS[name], samples(name)[number]
-    which = differentiable(op, sample)
-    args: list[Any] = [tg.Variable(a) if i in which else a for i, a in enumerate(sample.args)]
-    cotangents = weights(run(name, list(sample.args), sample.attrs), 5)
-
-    def function() -> Any:
-        results = run(name, args, sample.attrs)
-        return [sum((ops.sum(r * c) for r, c in zip(results, cotangents, strict=True)), start=0.0), *results]
-
-    check(function, [[], []], [args[i] for i in which])
+    batches: list[Any] = [[], []] if constant else [cotangents, [c / 3 for c in cotangents]]
+    check(function, batches, [args[i] for i in which])
 
 
 def test_gradients_that_are_constant_are_new_arrays_at_every_run() -> None:

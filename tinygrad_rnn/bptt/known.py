@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from ..config import epsilon, floatx, mode
+from ..core.arrays import owner
 from ..core.tensor import Tensor, Variable
 from ..locks import new_lock
 from .masked import Masked
@@ -144,7 +145,7 @@ class Known:
         watched = [a for a in seen.values() if isinstance(a, np.ndarray)]
         others = {id(b) for b in self.others} - {id(g) for g in given}
         apart = [v for i, v in known.items() if i not in others or i in seen or not _is_part(v, watched)]
-        return len({id(_owner(v)) for v in apart}) < len(apart)
+        return len({id(owner(getattr(v, "_data", v))) for v in apart}) < len(apart)
 
 
 def _is_part(value: Any, arrays: list[Any]) -> bool:
@@ -154,14 +155,6 @@ def _is_part(value: Any, arrays: list[Any]) -> bool:
     start, end = byte_bounds(value)
     bounds = [byte_bounds(a) for a in arrays if a.flags.forc]
     return any(a <= start and end <= b for a, b in bounds)
-
-
-def _owner(value: Any) -> Any:
-    """The object that has the memory of a Tensor or array."""
-    value = getattr(value, "_data", value)
-    while isinstance(value, np.ndarray) and value.base is not None:
-        value = value.base
-    return value
 
 
 def _traces(step: Any) -> Traces:

@@ -60,6 +60,18 @@ def time_major(x: Any) -> bool:
     return bool(batch < time == batch * x.shape[0])
 
 
+def owner(array: Any) -> Any:
+    """The object that has the memory of an array; anything else itself.
+
+    >>> a = np.zeros((2, 3))
+    >>> owner(a[1:].T) is a
+    True
+    """
+    while isinstance(array, np.ndarray) and array.base is not None:
+        array = array.base
+    return array
+
+
 class ValueAt(ValueError):
     """A wrong value at a position of an array; `text` says so, with `{}` for the position."""
 

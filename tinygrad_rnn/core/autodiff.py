@@ -89,8 +89,7 @@ Tensor.backward = backward  # type: ignore[assignment, method-assign]
 def _target(x: Any) -> Node:
     if not isinstance(x, Tensor):
         raise TypeError(f"grad: xs must be Tensors, received {type(x).__name__}")
-    node = x._node
-    if node is None:
+    if (node := x._node) is None:
         why = f"the tensor of shape {x.shape} is not recorded; make it with requires_grad=True, outside no_grad()"
         if isinstance(x, Variable):
             why = f"{x.path!r} is frozen; set trainable = True, of it and its layer, before the loss is computed"
@@ -104,10 +103,9 @@ def _root(y: Any, seed: Any, caller: str) -> tuple[Node, Any]:
     """Check one output and its cotangent."""
     if not isinstance(y, Tensor):
         raise TypeError(f"{caller}: expected a Tensor to differentiate, received {type(y).__name__}")
-    node = y._node
-    if node is None:
-        why = f"this tensor of shape {y.shape} depends on nothing that requires a gradient"
-        raise _without_gradient(y, caller, f"{why} (or it was computed under no_grad())")
+    if (node := y._node) is None:
+        why = "depends on nothing that requires a gradient (or it was computed under no_grad())"
+        raise _without_gradient(y, caller, f"this tensor of shape {y.shape} {why}")
     if seed is None:
         if y.size != 1:
             raise ValueError(

@@ -33,8 +33,8 @@ from .watched import (
 )
 
 KEPT = 64  # shapes for which a recording is kept
-IN_USE = 1000  # batches after which one that did not run gives way to another, as making it costs three
-WORTH = 3  # batches, which a recording has to run for
+IN_USE = 1000  # batches after which one that did not run gives way to another, as making it costs four
+WORTH = 4  # batches, which a recording has to run for
 FUTILE = 3  # changes of the model in a row that came sooner: then nothing is recorded for `IN_USE` batches
 SEEN = 64  # shapes that are remembered: the second batch of a shape is recorded
 COST = 3  # batches that making a recording takes, beside the one that is recorded

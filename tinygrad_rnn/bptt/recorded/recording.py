@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...config import Monitor
+from ...core.arrays import owner
 from ...core.op import Array, Leaf, Node, Op, Spec
 from ...core.tensor import Tensor, Variable
 from .program import At, Step, program
@@ -188,20 +189,13 @@ def _without_graph(value: Any) -> Any:
 
 def _lenders(recorder: Recorder, results: Sequence[At]) -> dict[Any, At]:
     """The recurrences of whose outputs no result is a view, and where the call is that holds their memory."""
-    given = {id(_owner(recorder.values[place])) for place in results}
+    given = {id(owner(recorder.values[place])) for place in results}
     found = {}
     for recurrence, first in recorder.recurrences:
         *arrays, _ = recorder.values[first]
-        if recurrence.ends is not None and given.isdisjoint([id(_owner(a)) for a in arrays]):
+        if recurrence.ends is not None and given.isdisjoint([id(owner(a)) for a in arrays]):
             found[recurrence] = At(first + len(arrays) + 1)
     return found
-
-
-def _owner(array: Any) -> Any:
-    """The array that has the memory of another."""
-    while isinstance(array, np.ndarray) and array.base is not None:
-        array = array.base
-    return array
 
 
 class Recording:

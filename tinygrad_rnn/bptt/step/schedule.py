@@ -19,7 +19,9 @@ from .body import Body, Value
 from .text import batchable, is_view
 from .walks import ancestors, dependents, in_order
 
-IN_CACHE = 2**13  # elements of a step from which on its factors are computed in the loop
+IN_CACHE = (
+    2**13
+)  # elements of a step from which on its factors, and what follows from it, are computed in the loop
 OVER_EXAMPLES = {"axis": (0,), "keepdims": False}  # of a sum over steps and examples
 LARGE = 8  # a value this many times larger than inputs, outputs and kept states is not kept for all steps
 
@@ -31,6 +33,7 @@ class Regions:
     before: list[Value] = field(default_factory=list)
     loop: list[Value] = field(default_factory=list)
     after: list[Value] = field(default_factory=list)
+    at_hand: set[Value] = field(default_factory=set)  # those of the loop that no other step needs
 
     def all(self) -> list[Value]:
         """Every op, in the order in which they run."""
@@ -161,7 +164,9 @@ def _regions(
     for v in reversed(values):
         if not (v in ready or v in sums or v in inside or (together(v) and not heavy(v))):
             inside |= ancestors([v])
-    inside |= _at_hand(values, inside - {*carries}, {*given, *ready, *once, *carries, *inside}, sums | ready)
+    known = {*given, *ready, *once, *carries, *inside}
+    result.at_hand = _at_hand(values, inside - {*carries}, known, sums | ready)
+    inside |= result.at_hand
     if not deferred:
         inside |= ancestors([v for v in values if v.op == "time_sum"])
     once |= sums

@@ -16,12 +16,12 @@ from .statements import Statements
 
 _FORWARD = (
     "what does not need the states, for all steps at once",
-    "what the next step needs",
+    "what the next step needs{}",
     "what no later step needs",
 )
 _BACKWARD = (
     "factors made of what was saved, for all steps at once",
-    "what the step before needs",
+    "what the step before needs{}",
     "gradients that add up over the steps",
 )
 
@@ -40,9 +40,15 @@ class Sections(Statements):
         before = [*self._accumulators(regions), *(s for v in regions.before for s in self._marked(v))]
         inner = [s for v in regions.loop for s in self._marked(v, inside=True)] + ends
         after = [*wholes, *(s for v in regions.after for s in self._marked(v))]
+        follows = ", and what follows from it while it is in cache" if regions.at_hand else ""
         return [
             *(("", f"    # before the loop: {reasons[0]}", *_inside(before)) if before else ()),
-            *("", f"    # inside the loop: {reasons[1]}", f"    {loop}", *_inside(inner or ["pass"], 8)),
+            *(
+                "",
+                f"    # inside the loop: {reasons[1].format(follows)}",
+                f"    {loop}",
+                *_inside(inner or ["pass"], 8),
+            ),
             *("", f"    # after the loop: {reasons[2]}", *_inside(after)),
         ]
 
