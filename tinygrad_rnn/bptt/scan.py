@@ -28,6 +28,8 @@ from .step.body import Underivable
 
 Step = Callable[[Any, list[Any], Any], tuple[Any, Any]]
 
+CHECKPOINTS = (None, "sqrt")
+
 
 def scan(
     step: Step,
@@ -81,15 +83,16 @@ def scan(
     if keep is not None:
         _of_examples("state", given, len(keep), _place(mode()))
     recurrence = Recurrence(step, sequences, given, constants, isinstance(xs, tuple))
-    if checkpoint not in (None, "sqrt"):
+    if checkpoint not in CHECKPOINTS:
         raise ValueError(f"{_place(mode())}: checkpoint must be None or 'sqrt', received {checkpoint!r}")
     wanted = mode().derive if derive is None else derive
     monitor = mode().monitor
     watched = monitor is not None and not monitor.recording
-    if watched:  # every op is to be seen, also in a step of another recurrence, which keeps what it needs
+    recorded = watched or mode().wide  # wide: float types are mixed
+    if recorded:  # every op is to be seen, also in a step of another recurrence, which keeps what it needs
         checkpoint = None
     reason = ""
-    if checkpoint or (wanted and not watched and not mode().wide):  # wide: float types are mixed
+    if checkpoint or (wanted and not recorded):
         try:
             return _derived(recurrence, go_backwards, keep, return_sequences, checkpoint)
         except Underivable as error:

@@ -10,6 +10,7 @@ from ..bptt import Source, bptt_source, scan
 from ..bptt.explain import layer_of_cell
 from ..bptt.masked import of_valid_steps, valid_steps
 from ..bptt.outside.purity import Traces
+from ..bptt.scan import CHECKPOINTS
 from ..config import Scope, mode, switched
 from ..core.tensor import Tensor
 from ..ops import where
@@ -32,7 +33,8 @@ class RNN(Recurrent):
     the batch before, through which no gradient flows. Where the mask `(batch, time)` is False, a step
     keeps the states and repeats the output (0 before the first valid step; 0 at all of them with
     `zero_output_for_mask` and `return_sequences`): `mask_semantics` says which. `unroll` has no effect on
-    the numbers; `tg.unrolled()` and `tg.derived()` choose how the recurrence runs.
+    the numbers; `tg.unrolled()` and `tg.derived()` choose how the recurrence runs. With `checkpoint="sqrt"` it runs
+    derived and keeps the states at about √T steps alone, for long sequences (see `scan`); Keras has no such argument.
 
     A cell has a `state_size`, or several, of states `(batch, size)` that start from zeros; it makes other first states,
     such as matrices, in a method `get_initial_state(batch_size)`.
@@ -58,8 +60,13 @@ class RNN(Recurrent):
         stateful: bool = False,
         unroll: bool = False,
         zero_output_for_mask: bool = False,
+        checkpoint: str | None = None,
         **options: Any,
     ) -> None:
+        if checkpoint not in CHECKPOINTS:
+            raise ValueError(
+                f"{type(self).__name__}: checkpoint must be None or 'sqrt', received {checkpoint!r}"
+            )
         refuse_unknown(type(self).__name__, options, parameters(RNN))
         made = as_cell(cell)
         super().__init__(**{"dtype": made.dtype, **options})
@@ -69,6 +76,7 @@ class RNN(Recurrent):
         self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
         self.go_backwards, self.stateful = bool(go_backwards), bool(stateful)
         self.unroll, self.zero_output_for_mask = bool(unroll), bool(zero_output_for_mask)
+        self.checkpoint = checkpoint
         self._features: int | None = None
         self._states: list[Any] | None = None  # flat; of the batch before (stateful), or of step()
         self.dropout_masks: Any = None
@@ -178,7 +186,8 @@ class RNN(Recurrent):
         if mask is None and not self._looked_for_padding:
             self._look_for_padding(sequences)
         masks = self.dropout_masks = prepare(self.cell, batch, features)
-        whole = mode().derive or "hoist" in mode().passes  # the step projects its own inputs
+        derived = mode().derive or self.checkpoint is not None
+        whole = derived or "hoist" in mode().passes  # the step projects its own inputs
         if mask is not None and not whole:  # else `scan` does it
             sequences = of_valid_steps(sequences, mask)
         constants = masks if whole else share(self.cell, masks)
@@ -189,6 +198,7 @@ class RNN(Recurrent):
             constants,
             go_backwards=self.go_backwards,
             mask=mask,
+            checkpoint=self.checkpoint,
             return_sequences=self.return_sequences,
         )
         if self.return_sequences and self.zero_output_for_mask and mask is not None:
