@@ -47,6 +47,10 @@ CASES = {
         lambda t, m: m.chain(t.nn.Embedding(IDS, 64), m.both_ends(t.nn.LSTM, 64, 64), t.nn.Linear(128, 2)),
         (32, 200), (32,), 2,
     ),
+    "a long signal": Case(  # gradients vanish on the way from its last step
+        "LSTM of 128 units over 500 steps of 16 features", lambda L: [L.LSTM(128), L.Dense(1)],
+        lambda t, m: m.chain(m.last(t.nn.LSTM, 16, 128), t.nn.Linear(128, 1)), (64, 500, 16), (64, 1),
+    ),
     "characters": Case(
         "GRU of 256 units over 100 characters",
         lambda L: [L.Embedding(IDS, 64), L.GRU(256, return_sequences=True), L.Dense(IDS)],

@@ -19,7 +19,7 @@ PACKAGE = "tinygrad_rnn"
 
 # From the ground up. A module sees its own floor and those below it; the longest name that fits counts.
 FLOORS = [
-    "absent around blas config files locks warn",
+    "absent around blas config denormals files locks warn",
     "container manual utils.custom_objects utils.registry",
     "core",
     "ops",

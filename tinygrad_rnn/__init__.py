@@ -26,6 +26,7 @@ from .core.autodiff import grad
 from .core.tensor import Tensor, Variable, tensor
 from .core.trace import trace
 from .core.transforms import custom_gradient, hvp, jacobian, stop_gradient, value_and_grad
+from .denormals import set_flush_denormal
 from .ops import random
 
 if TYPE_CHECKING:
@@ -113,6 +114,6 @@ __all__ = [
     "epsilon", "explain", "floatx", "grad", "graph", "hvp", "initializers", "inspect_graph", "jacobian",
     "layers", "losses", "manual", "metrics", "models", "no_grad", "ops", "optimizers", "plot_activations",
     "plot_cost_surface", "plot_gradient_flow", "plot_history", "plot_input_gradients", "preprocessing",
-    "random", "regularizers", "saving", "scan", "set_epsilon", "set_floatx", "step", "stop_gradient",
-    "tensor", "trace", "unrolled", "utils", "value_and_grad", "viz",
+    "random", "regularizers", "saving", "scan", "set_epsilon", "set_floatx", "set_flush_denormal", "step",
+    "stop_gradient", "tensor", "trace", "unrolled", "utils", "value_and_grad", "viz",
 ]  # fmt: skip

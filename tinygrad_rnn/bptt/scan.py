@@ -14,6 +14,7 @@ import numpy as np
 from ..config import Mode, Scope, mode, switched
 from ..core.arrays import freeze
 from ..core.tensor import Tensor
+from ..denormals import flushed
 from ..ops.creation import convert_to_tensor, zeros_like
 from ..ops.elementwise import logical_not
 from ..ops.shape import flip, stack, unstack
@@ -85,6 +86,19 @@ def scan(
     recurrence = Recurrence(step, sequences, given, constants, isinstance(xs, tuple))
     if checkpoint not in CHECKPOINTS:
         raise ValueError(f"{_place(mode())}: checkpoint must be None or 'sqrt', received {checkpoint!r}")
+    with flushed():
+        return _run(recurrence, derive, go_backwards, keep, return_sequences, checkpoint)
+
+
+def _run(
+    recurrence: Recurrence,
+    derive: bool | None,
+    go_backwards: bool,
+    keep: Any,
+    return_sequences: bool,
+    checkpoint: str | None,
+) -> tuple[Any, list[Any]]:
+    """Run derived, if that is wanted and possible, else unrolled."""
     wanted = mode().derive if derive is None else derive
     monitor = mode().monitor
     watched = monitor is not None and not monitor.recording
@@ -100,12 +114,12 @@ def scan(
         if monitor is not None:
             monitor.refuse("a recurrence that runs unrolled: what its step depends on is not watched")
         if checkpoint:  # what is wrong with the step itself, its first step says
-            first = [Tensor(x._data[:, :1], None) for x in sequences]
+            first = [Tensor(x._data[:, :1], None) for x in recurrence.sequences]
             unrolled(recurrence._replace(sequences=first))
             raise ValueError(f"{_place(mode())}: checkpoint needs derived mode, and {reason}")
     result = unrolled(recurrence, go_backwards, keep, return_sequences)
     if reason:
-        _say(f"{_place(mode())}, {_described(step)}: {reason}; the recurrence runs unrolled")
+        _say(f"{_place(mode())}, {_described(recurrence.step)}: {reason}; the recurrence runs unrolled")
     return result
 
 

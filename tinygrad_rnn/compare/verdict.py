@@ -39,9 +39,12 @@ def eps_of(*arrays: Array) -> float:
 
 
 def floor_of(g: Array, runs: Sequence[Array], coarsest: float = EPS) -> float:
-    """How far two right derivations of `g` may differ: as far as changes of one ulp moved it, or 4 ulp."""
+    """How far two right derivations of `g` may differ: as far as changes of one ulp moved it, or 4 ulp.
+
+    Denormal numbers are 0 in autodiff, but not by hand.
+    """
     eps = max(coarsest, eps_of(g))
-    tiny = float(np.finfo(g.dtype if g.dtype.kind == "f" else np.float64).smallest_subnormal)
+    tiny = float(np.finfo(g.dtype if g.dtype.kind == "f" else np.float64).smallest_normal)
     moves = [size_of(np.subtract(run, g)) if run.shape == g.shape else np.inf for run in runs]
     return float(np.max([4 * max(eps * size_of(g), 16 * tiny), *moves]))
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..config import mode, switched
+from ..denormals import flushed
 from .arrays import choose, nothing
 from .op import LEAF, OPS, PORT, Leaf, Node, Op
 from .record import apply, tracing
@@ -209,7 +210,7 @@ def propagate(
     for node, seed in roots:
         seed = as_tensor(seed) if create_graph else getattr(seed, "_data", seed)
         cotangents[node] = cotangents[node] + seed if node in cotangents else seed
-    with np.errstate(all="ignore"), switched(grad=create_graph):
+    with flushed(), np.errstate(all="ignore"), switched(grad=create_graph):
         monitor = mode().monitor
         together = monitor is None and "defer" not in mode().passes  # debug_nans looks at each use
         for node in nodes:
@@ -260,12 +261,10 @@ def propagate(
             if two := parts is None and not attrs and len(saved) == 3:
                 y, a, b = saved
             for vjp, parent in zip(vjps, inputs):  # noqa: B905 - strict= costs time
-                if parent is None or (active is not None and parent not in active):
+                if vjp is None or parent is None or (active is not None and parent not in active):
                     continue
                 if parts is not None:
                     part = vjp  # computed already
-                    if part is None:
-                        continue
                 elif two:
                     part = vjp(g, y, a, b)  # as below, but Python calls it in half the time
                 else:

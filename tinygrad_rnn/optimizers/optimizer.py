@@ -12,6 +12,7 @@ import numpy as np
 
 from ..core.op import Array
 from ..core.tensor import Variable
+from ..denormals import flushed
 from ..utils.registry import Serializable, plain
 from ..warn import warn
 from .arguments import check, refuse_unknown
@@ -177,7 +178,7 @@ class Optimizer(Stored, Serializable):
         ready, lengths, targets = self._checked(grads, targets)
         rate = self.learning_rate
         after = self._pending(targets)
-        with np.errstate(over="ignore", under="ignore"):
+        with flushed(), np.errstate(over="ignore", under="ignore"):
             if self.gradient_accumulation_steps:
                 ready, lengths = self._accumulated(ready, targets, after.slots)
             if ready:

@@ -15,6 +15,7 @@ from ...config import Monitor
 from ...core.arrays import owner
 from ...core.op import Array, Leaf, Node, Op, Spec
 from ...core.tensor import Tensor, Variable
+from ...denormals import flushed
 from .program import At, Step, program
 from .pullback import Pullback
 
@@ -233,7 +234,7 @@ class Recording:
 
     def __call__(self, inputs: Sequence[Array]) -> tuple[Sequence[Any], dict[Node, Any]]:
         """The values asked for, and the gradient for every variable's leaf; variables that follow are moved."""
-        with np.errstate(all="ignore"):
+        with flushed(), np.errstate(all="ignore"):
             values = self.program(*inputs, *[v._data for v in self.variables])
         first = self.count
         for variable in self.updated:
