@@ -93,6 +93,29 @@ def test_training_is_the_same() -> None:
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
 
 
+def test_recorded_batches_flush() -> None:
+    """Seen by the gradients of words, each of which stands at one step."""
+    seen = []
+
+    class Looking(tg.optimizers.Optimizer):
+        def update(self, w: Any, g: Any, lr: float, t: int) -> Any:
+            seen.append(g)
+            return w.copy()
+
+    found = []
+    for flush in (True, False):
+        tg.set_flush_denormal(flush)
+        tg.utils.set_random_seed(1)
+        model = tg.Sequential([layers.Embedding(600, 4), layers.LSTM(4), layers.Dense(1)])
+        model.compile(Looking(), "mse")
+        for _ in range(4):
+            seen.clear()
+            model.train_on_batch(np.arange(600)[None], np.ones((1, 1)))
+        assert next(iter(model._recordings.made.values())).runs > 0
+        found.append(denormal(seen[0]))
+    assert found[0] == 0 < found[1]
+
+
 def test_where_it_is_not_possible_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(denormals, "_functions", lambda: None)
     assert tg.set_flush_denormal(True) is False
