@@ -18,6 +18,8 @@ from ..core.tensor import Tensor
 from .elementwise import cast, logical_or, where
 from .shape import _axis, moveaxis, ndim, ravel, reshape, shape
 
+AT_ONCE = 2**16  # numbers that are added up at once: their places take twice as much memory
+
 
 def is_basic(index: Any) -> bool:
     """Whether an index takes a view: numbers, slices, `...` and None only.
@@ -34,8 +36,11 @@ def _put_back(g: Array, shape: tuple[int, ...], index: Any) -> Array:
     result = np.zeros(shape, g.dtype)
     if is_basic(index):
         result[index] = g
-    else:
-        np.add.at(result, index, g)
+        return result
+    ids = index[0] if isinstance(index, tuple) and len(index) == 1 else index
+    if isinstance(ids, np.ndarray) and ids.dtype.kind in "iu" and g.shape == (*ids.shape, *shape[1:]):
+        return _sums(g.reshape(ids.size, *shape[1:]), ids, shape[0])
+    np.add.at(result, index, g)
     return result
 
 
@@ -80,9 +85,19 @@ def _as_index(part: Any) -> Any:
 def _scatter_add(g: Array, ids: Array, axis: int, length: int) -> Array:
     """Sum the slices of `g` that have the same id; `ids` takes the place of `axis` in `g`."""
     rows = g.reshape(*g.shape[:axis], ids.size, *g.shape[axis + ids.ndim :])
-    result = np.zeros((length, *rows.shape[:axis], *rows.shape[axis + 1 :]), g.dtype)
-    np.add.at(result, ids.reshape(-1), np.moveaxis(rows, axis, 0))
-    return np.moveaxis(result, 0, axis)
+    return np.moveaxis(_sums(np.moveaxis(rows, axis, 0), ids, length), 0, axis)
+
+
+def _sums(rows: Array, ids: Array, length: int) -> Array:
+    """Sum the rows with the same id, in their order: number by number, in a third of the time of row by row."""
+    result = np.zeros((length, *rows.shape[1:]), rows.dtype)
+    width = math.prod(rows.shape[1:])
+    first, along = ids.reshape(-1, 1).astype(np.intp) * width, np.arange(width)
+    some = max(AT_ONCE // max(width, 1), 1)
+    for start in range(0, len(rows), some):
+        chosen = slice(start, start + some)
+        np.add.at(result.reshape(-1), (first[chosen] + along).reshape(-1), rows[chosen].reshape(-1))
+    return result
 
 
 take_op = primitive(
