@@ -126,4 +126,8 @@ def choose(condition: Any, x1: Any, x2: Any) -> Any:
 
 
 def _fits(condition: Array, x: Any) -> bool:
-    return type(x) is np.ndarray and x.shape == condition.shape and x.dtype.char in "fd"
+    """Whether an array of floats has the shape of the condition, or is stretched to it along some axes."""
+    if type(x) is not np.ndarray or x.dtype.char not in "fd":
+        return False
+    pairs = zip(x.shape, condition.shape, strict=False)
+    return x.shape == condition.shape or x.ndim == condition.ndim and all([n in (1, m) for n, m in pairs])
