@@ -1,4 +1,4 @@
-"""Denormal numbers become 0 where this package computes: processors take a hundred times as long with them.
+"""Results that are denormal numbers become 0 where this package computes: processors take a hundred times as long with them.
 
 A gradient that vanishes, going back through hundreds of time steps, falls below 1e-38, where a float32 is stored in
 another form, and stays there: 1e-45, the smallest one, times 0.7 is rounded to itself. Training an LSTM on its last
@@ -15,16 +15,16 @@ from typing import Any
 
 _Environment = ctypes.c_uint32 * 8  # `fenv_t` of Linux on x86-64; the last word is the register MXCSR
 _MXCSR = 7
-_FLUSH = 0x8040  # results that are denormal become 0, and so do arguments
+_FLUSH = 0x8000  # results that are denormal become 0; arguments are what they are (0x40 is for them)
 
 _settings = {"flush": True}
 
 
 def set_flush_denormal(mode: bool) -> bool:
-    """Choose whether denormal numbers become 0 in recurrences, backward passes and updates of weights (at first: yes).
+    """Choose whether denormal results become 0 in recurrences, backward passes and updates of weights (at first: yes).
 
     They are those below 1.2e-38 in float32, 2.2e-308 in float64. What this package does not compute keeps them, in
-    this thread and in others. Returns whether it is possible here: on Linux with x86-64, elsewhere nothing changes.
+    this thread and in others, and so do arguments. Returns whether it is possible here: on Linux with x86-64, elsewhere nothing changes.
     PyTorch's function of this name has an effect on all that a thread computes, and is off at first.
 
     >>> possible = set_flush_denormal(False)
@@ -36,7 +36,7 @@ def set_flush_denormal(mode: bool) -> bool:
 
 
 class flushed:
-    """A block in which denormal numbers become 0, in this thread."""
+    """A block in which denormal results become 0, in this thread."""
 
     __slots__ = ("before",)
 
