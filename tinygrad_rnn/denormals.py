@@ -1,4 +1,4 @@
-"""Results that are denormal numbers become 0 where this package computes: processors take a hundred times as long with them.
+"""Denormal results become 0 where this package computes: processors take a hundred times as long with such numbers.
 
 A gradient that vanishes, going back through hundreds of time steps, falls below 1e-38, where a float32 is stored in
 another form, and stays there: 1e-45, the smallest one, times 0.7 is rounded to itself. Training an LSTM on its last
@@ -21,11 +21,12 @@ _settings = {"flush": True}
 
 
 def set_flush_denormal(mode: bool) -> bool:
-    """Choose whether denormal results become 0 in recurrences, backward passes and updates of weights (at first: yes).
+    """Choose whether denormal results become 0 in recurrences, backward passes and updates (at first they do).
 
     They are those below 1.2e-38 in float32, 2.2e-308 in float64. What this package does not compute keeps them, in
-    this thread and in others, and so do arguments. Returns whether it is possible here: on Linux with x86-64, elsewhere nothing changes.
-    PyTorch's function of this name has an effect on all that a thread computes, and is off at first.
+    this thread and in others, and so do arguments. Returns whether it is possible here: on Linux with x86-64,
+    elsewhere nothing changes. PyTorch's function of this name has an effect on all that a thread computes, and is
+    off at first.
 
     >>> possible = set_flush_denormal(False)
     >>> set_flush_denormal(True) == possible
