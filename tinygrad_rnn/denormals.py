@@ -21,7 +21,7 @@ _settings = {"flush": True}
 
 
 def set_flush_denormal(mode: bool) -> bool:
-    """Choose whether denormal results become 0 in recurrences, backward passes and updates (at first they do).
+    """Choose whether denormal results become 0 in recurrences, backward passes and updates of slots (at first: yes).
 
     They are those below 1.2e-38 in float32, 2.2e-308 in float64. What this package does not compute keeps them, in
     this thread and in others, and so do arguments. Returns whether it is possible here: on Linux with x86-64,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
@@ -178,14 +179,15 @@ class Optimizer(Stored, Serializable):
         ready, lengths, targets = self._checked(grads, targets)
         rate = self.learning_rate
         after = self._pending(targets)
-        with flushed(), np.errstate(over="ignore", under="ignore"):
+        with np.errstate(over="ignore", under="ignore"):
             if self.gradient_accumulation_steps:
                 ready, lengths = self._accumulated(ready, targets, after.slots)
             if ready:
                 ready = clipped(ready, lengths, self.clipnorm, self.clipvalue, self.global_clipnorm)
                 names, t = list(self.slots()), self.iterations + 1
-                for variable, g in zip(targets, ready, strict=True):
-                    self._update(variable, g, rate, t, names, after)
+                with flushed() if names else nullcontext():  # slots decay, and would be denormal for ever
+                    for variable, g in zip(targets, ready, strict=True):
+                        self._update(variable, g, rate, t, names, after)
             if self.use_ema:
                 self._average(after)
         for variable in targets:
