@@ -11,8 +11,10 @@ from bptt.row_cells import CELLS
 from bptt.test_passes import loop_of
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.bptt import derived
 from tinygrad_rnn.bptt.explain import calls_in_loops
 from tinygrad_rnn.bptt.passes import rows
+from tinygrad_rnn.bptt.plan import Plan
 
 every_row = pytest.mark.parametrize(
     "name", [f.__name__ for f in CELLS] + ["vanilla", "lstm", "gru_after", "joined"]
@@ -101,8 +103,16 @@ def test_only_the_last_statement_writes_into_columns_of_rows(name: str, written:
     assert loop.count("out=h[t + 1])") == written
 
 
+def test_a_state_that_a_mask_keeps_stands_in_a_row() -> None:
+    derived.forget()
+    mask = np.random.default_rng(0).random((6, 5)) < 0.6
+    Result(problem("lstm", 6, 5), mask=mask, derive=True)
+    (plan,) = derived._plans.values()
+    assert isinstance(plan, Plan) and "dot(rows[t], weights" in plan.built.text
+
+
 @every_row
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("batch", [1, 6])
 def test_equal_to_unrolled(name: str, batch: int) -> None:
     mask = np.random.default_rng(0).random((batch, 5)) < 0.6
     agree(name, batch, 5)
