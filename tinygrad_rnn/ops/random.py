@@ -109,7 +109,8 @@ def dropout_mask(shape: Any, rate: float, noise_shape: Any, dtype: Any, seed: An
 @repeatable
 def _mask(shape: Any, rate: float, dtype: Any, seed: Any) -> Array:
     keep = generator(seed).random(shape) >= rate
-    return np.asarray(keep / np.maximum(1.0 - rate, np.finfo(np.float64).tiny), dtype)
+    share = 1.0 / (1.0 - rate) if rate < 1 else 0.0
+    return np.asarray(np.multiply(keep, np.asarray(share, dtype)))
 
 
 def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
