@@ -98,3 +98,28 @@ def test_ids_out_of_range_are_errors_in_a_step_too(wrong: int, derive: bool) -> 
             tg.scan(step, ids, [np.zeros((2, UNITS))], derive=derive)
     with pytest.raises((ValueError, IndexError), match="out of range|out of bounds"):
         tg.scan(step, ids, [np.zeros((2, UNITS))], derive=derive)
+
+
+def test_an_id_that_is_a_number(recwarn: Any) -> None:
+    """`take` of one slice: 0 is an id, and no number to compute with in the type of the states."""
+    w = tg.tensor(RNG.standard_normal((UNITS, UNITS)), requires_grad=True)
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        (h,) = states
+        h = ops.tanh(x + ops.take(h @ w, 0, axis=0) * ops.take(h, np.array(1), axis=1)[:, None])
+        return ops.take(h, 0, axis=1), [h]
+
+    same_in_both_modes(step, RNG.standard_normal((BATCH, 5, UNITS)), np.ones((BATCH, UNITS)), w)
+    assert not recwarn.list
+
+
+def same_in_both_modes(step: Any, xs: Any, state: Any, w: Any) -> None:
+    """Values and the gradient of `w`, three times."""
+
+    def run(derive: bool) -> list[Any]:
+        y, (h,) = tg.scan(step, xs, [state], derive=derive)
+        return [y, h, *tg.grad((y * y).sum() + h.sum(), [w])]
+
+    for _ in range(3):
+        for a, b in zip(run(True), run(False), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)

@@ -41,7 +41,7 @@ class Statements(Places):
         if v.op in ("concatenate", "stack"):
             return self._join(v, ref, lead)
         y = ref(v)
-        if inside and not self._of_main_type(v):  # numbers as they are, not as arrays of the main type
+        if inside and not (v.elementwise and self._of_main_type(v)):  # numbers, such as ids, as they are
             ref = self._number_or_step
         if v.op == "matmul":
             return self._matmul(v, y, [ref(a) for a in v.args], lead, inside)
