@@ -113,6 +113,34 @@ def test_an_id_that_is_a_number(recwarn: Any) -> None:
     assert not recwarn.list
 
 
+def test_segments_whose_ids_come_with_the_step(recwarn: Any) -> None:
+    w = tg.tensor(RNG.standard_normal((UNITS, UNITS)), requires_grad=True)
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        rows, ids = x
+        h = ops.tanh(states[0] @ w + ops.segment_sum(rows, ids, 3))
+        return h, [h]
+
+    rows, ids = RNG.standard_normal((BATCH, 5, UNITS)), RNG.integers(0, 3, (BATCH, 5)).astype("int8")
+    same_in_both_modes(step, (rows, ids), np.ones((3, UNITS)), w)
+    assert not recwarn.list
+    for wrong in (-1, 3):
+        ids[7, 3] = wrong
+        with pytest.raises(
+            ValueError, match=rf"segment_sum: value {wrong} at position \(7,\) is out of range"
+        ):
+            tg.scan(step, (rows, ids), [np.ones((3, UNITS))], derive=True)
+
+
+def test_positions_in_rows_of_no_elements(recwarn: Any) -> None:
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        place = ops.cast(x, "int64")
+        return ops.take_along_axis(x, place, axis=1), [ops.tanh(states[0] + 1.0)]
+
+    outputs, _ = tg.scan(step, np.ones((2, 5, 0)), [np.ones((2, 3))], derive=True)
+    assert outputs.shape == (2, 5, 0) and not recwarn.list
+
+
 def same_in_both_modes(step: Any, xs: Any, state: Any, w: Any) -> None:
     """Values and the gradient of `w`, three times."""
 

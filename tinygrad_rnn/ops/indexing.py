@@ -190,9 +190,12 @@ def segment_sum(data: Any, segment_ids: Any, num_segments: int | None = None) ->
     >>> segment_sum(np.array([1.0, 2.0, 4.0]), [0, 1, 0], 3).tolist()
     [5.0, 2.0, 0.0]
     """
+    if shape(segment_ids) != shape(data)[:1]:
+        raise ValueError(f"segment_sum: {shape(segment_ids)} ids for data of shape {shape(data)}")
+    if is_traced(segment_ids) and num_segments is not None:  # NumPy will find those out of range
+        ids, length = cast(segment_ids, np.int64), int(num_segments)
+        return scatter_add_op(data, where(ids < 0, length, ids), axis=0, length=length)
     ids = np.asarray(segment_ids)
-    if ids.shape != shape(data)[:1]:
-        raise ValueError(f"segment_sum: {ids.shape} ids for data of shape {shape(data)}")
     length = int(ids.max(initial=-1)) + 1 if num_segments is None else int(num_segments)
     return scatter_add_op(data, check_ids(ids, length, "segment_sum"), axis=0, length=length)
 
@@ -240,7 +243,7 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
 def _along_last(x: Any, indices: Any) -> Any:
     """`take_along_axis` with positions that are not known yet; NumPy will find those out of range."""
     length, size = shape(x)[-1], math.prod(shape(x))
-    rows = np.arange(0, size, length).reshape(*shape(x)[:-1], 1)
+    rows = (np.arange(math.prod(shape(x)[:-1])) * length).reshape(*shape(x)[:-1], 1)
     ids = cast(indices, np.int64)
     wrong = logical_or(ids < -length, ids >= length)
     return take_op(reshape(x, (-1,)), where(wrong, size, rows + where(ids < 0, ids + length, ids)), axis=0)
