@@ -98,6 +98,13 @@ def picked_along_an_axis(w, xs, s, c):
     return h, [h]
 
 
+def one_element_of_a_vector(w, x, s, c):
+    """A view without axes, made once: of what no later step needs, NumPy would give a number."""
+    n = ops.tanh(ops.mean(x, axis=0)) @ w.Wx
+    h = ops.tanh(0.5 * s[0] @ w.Wh + n[2] - ops.split(n, 4)[1])
+    return h, [h]
+
+
 def names_of_loops(w, x, s, c):
     h = ops.tanh(x @ w.h_at + s[0] @ w.view_0 + w.h_at_next)
     return h, [h]
@@ -136,6 +143,7 @@ CELLS = {
     small_counts_below_zero: Cell(RNN, xs=((F,), "ids")),
     loss_in_the_step: Cell(RNN | {"V": (H, M)}, xs=((F,), "ids")),
     picked_along_an_axis: Cell(RNN, xs=((F,), "ids")),
+    one_element_of_a_vector: Cell(RNN),
     names_of_loops: Cell({"h_at": (F, H), "view_0": (H, H), "h_at_next": (H,)}),
     of_the_example_before: Cell(GATED3),
     same_order_of_axes: Cell(WX | WH),

@@ -267,7 +267,11 @@ def view_text(value: Value, x: str, *steps: str) -> str:
         return f"np.broadcast_to({x}, {shape_text((*steps, *value.shape))})"
     if value.op == "flip":
         return f"np.flip({x}, {_moved(attrs['axis'], lead)})"
-    return f"{x}[{index_text(attrs['index'], lead)}]" if value.op == "getitem" else x
+    if value.op == "getitem":
+        index = index_text(attrs["index"], lead)
+        rest = "" if value.shape or lead or "..." in index else ", ..."  # an array without axes, not a number
+        return f"{x}[{index}{rest}]"
+    return x
 
 
 def is_view(value: Value) -> bool:
