@@ -91,3 +91,19 @@ def test_a_recorded_gradient_is_that_of_what_was_asked_for() -> None:
         close(second, ops_and_second(asked, derive=False)[1])
         counts.append(ops)
     assert counts[0] < counts[2] - 6 and counts[1] < counts[2]
+
+
+def test_what_a_condition_reads_gives_no_gradient() -> None:
+    """An output asks for gradients where it does when the steps are recorded: not for the state in a condition."""
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        (h,) = states
+        chosen = tg.ops.where(h > 0, x, 2.0 * x)
+        return (chosen, chosen * h), [tg.ops.tanh(h + chosen)]
+
+    x, h = np.random.default_rng(0).standard_normal((2, 4, 3)), tg.tensor(np.ones((2, 3)), requires_grad=True)
+    found = []
+    for derive in (True, False):
+        outputs, last = tg.scan(step, x, [h], derive=derive)
+        found.append([v.requires_grad for v in (*outputs, *last)])
+    assert found[0] == found[1] == [False, True, True]

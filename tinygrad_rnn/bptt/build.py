@@ -37,12 +37,11 @@ class Built:
 def build(tracer: Tracer, saving: bool) -> Built:
     """Derive what `examine` traced, and write it for the batch size that it was traced with."""
     body = tracer.body
-    recorded_ops = tape(body)
+    recorded_ops, recorded = tape(body), _recorded(body)
     given = len(body.bound)
     with _deep(len(body.values)):
         text, gradients, guarded = compose(tracer, saving)
     static = body.bound[given:]
-    recorded = _recorded(body)
     small = [len(body.xs) + j for j in sorted(body.small)]
     return Built(
         text, len(body.outputs), body.several_out, recorded, gradients, guarded, static, recorded_ops, small
@@ -64,8 +63,9 @@ def _deep(ops: int) -> Iterator[None]:
 def _recorded(body: Body) -> list[bool]:
     """Which outputs and last states depend on what has a gradient, also through the states of earlier steps."""
     sources = [v for v in body.inputs if v.wanted]
+    active = [v for v in body.values if v.active]  # not the condition of a `where`, for instance
     while True:
-        reached = dependents(body.values, sources)
+        reached = dependents(active, sources)
         more = [
             s
             for s, new in zip(body.states, body.new_states, strict=True)
