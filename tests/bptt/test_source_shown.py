@@ -197,3 +197,18 @@ def test_what_follows_the_gradient_of_a_product_is_not_its_activation() -> None:
     layer.build((None, None, 3))
     text = str(layer.bptt_source())
     assert "dpre_r_h" not in text and "out=dr_h_times_r)" in text
+
+
+@pytest.mark.parametrize("letters", range(1, 40, 3))
+def test_a_number_of_an_equation_makes_no_line_too_long(letters: int) -> None:
+    (w,) = weights_of("W" * letters)
+
+    def added_up(x: Any, s: Any, c: Any) -> Any:
+        (h,) = s
+        z = ops.logsumexp(x @ w, axis=1, keepdims=True)
+        h = ops.tanh(h + z[..., None] @ w[:1])
+        return h, [h]
+
+    text = tg.bptt_source(added_up, np.ones((2, 4, 3)), [np.ones((2, 1, 3, 3))])
+    compile(text, "source", "exec")
+    assert max(map(len, text.splitlines())) <= 120

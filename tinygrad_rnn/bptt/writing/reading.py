@@ -107,19 +107,24 @@ def laid_out(text: str) -> str:
 def _short(line: re.Match[str]) -> str:
     """A statement that is too long for a line over several: broken in its outermost brackets, if that will do."""
     indent, statement = line.groups()
+    inner = f"{indent}    "
     if len(line[0]) <= LONGEST:
         return line[0]
     code, mark, comment = statement.partition("  # ")
     if not re.search(r"[(\[].*, ", code):
-        name, _, value = code.partition(" = ")
-        return f"{indent}{name} = (\n{indent}    {value}\n{indent}){mark}{comment}"
-    lines, inner = [indent], f"{indent}    "
-    for word in _words(code, LONGEST - len(inner)):
+        name, sign, value = code.partition(
+            " = " if " = " in code else ": "
+        )  # a statement, or one of the results
+        end = "," * value.endswith(",")
+        return f"{indent}{name}{sign}(\n{inner}{value.removesuffix(',')}\n{indent}){end}{mark}{comment}"
+    lines = [indent]
+    *words, last = _words(code, LONGEST - len(inner))
+    for word in [*words, last + mark + comment]:
         if len(lines[-1] + word.rstrip()) > LONGEST and lines[-1].strip():
             lines[-1] = lines[-1].rstrip()
             lines.append(inner)
         lines[-1] += word
-    return "\n".join(lines) + mark + comment
+    return "\n".join(lines)
 
 
 def _words(code: str, width: int) -> list[str]:
