@@ -180,16 +180,17 @@ def test_matrix_products_in_products_have_brackets() -> None:
     )
 
 
-def test_arrays_that_a_step_makes_are_no_weights() -> None:
-    (w,) = weights_of("W")
+def test_arrays_from_outside_that_are_no_weights_are_said_to_be_constants() -> None:
+    (w,), eye = weights_of("W"), np.eye(3)
 
     def damped(x: Any, s: Any, c: Any) -> Any:
-        (h,) = s
-        h = ops.tanh(x + h @ (w - 0.01 * np.eye(3)))
+        (h,), (x, ids) = s, x
+        h = ops.tanh(x + h @ (w - eye)) * ids
         return h, [h]
 
-    text = str(tg.bptt_source(damped, np.ones((2, 3)), [np.ones((2, 3))]))
+    text = str(tg.bptt_source(damped, (np.ones((2, 3)), np.ones((2, 3), int)), [np.ones((2, 3))]))
     assert text.count("(3, 3), a constant of the step\n") == 1 and "        W: (3, 3)\n" in text
+    assert "X1: (N, T, 3), int64\n" in text and "All others are of one float type" in text
 
 
 def test_what_follows_the_gradient_of_a_product_is_not_its_activation() -> None:

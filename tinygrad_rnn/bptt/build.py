@@ -31,6 +31,7 @@ class Built:
     guarded: bool  # `0 · ∞` was taken for granted not to happen
     static: list[Any]  # arrays that the backward pass made up
     tape: Tape  # the ops of the step, for second derivatives
+    written: set[int]  # the constants that the source makes itself: they are no arguments
     small: list[int]  # the arguments that must be small: first states that were taken for bounded
 
 
@@ -42,9 +43,19 @@ def build(tracer: Tracer, saving: bool) -> Built:
     with _deep(len(body.values)):
         text, gradients, guarded = compose(tracer, saving)
     static = body.bound[given:]
+    written = {i for i, c in enumerate(body.constants) if c in body.written}
     small = [len(body.xs) + j for j in sorted(body.small)]
     return Built(
-        text, len(body.outputs), body.several_out, recorded, gradients, guarded, static, recorded_ops, small
+        text,
+        len(body.outputs),
+        body.several_out,
+        recorded,
+        gradients,
+        guarded,
+        static,
+        recorded_ops,
+        written,
+        small,
     )
 
 

@@ -16,7 +16,7 @@ from .known import Recurrence
 from .outside.purity import Surroundings
 from .plan import compiled
 from .scan import unrolled
-from .step.body import Underivable
+from .step.body import Body, Underivable
 from .step.tracer import trace
 from .trial import try_out
 
@@ -75,9 +75,16 @@ class _Writing:
         """The source for a batch size, with inputs, constants of the step, and the constants that were given."""
         (xs, states), given = _enlarged(self.inputs, self.constants, size - self.batch)
         tracer = trace(self.step, xs, states, given, self.several_in, naming=True)
+        self._find_outside(tracer.body, trace(self.step, xs, states, given, self.several_in).body)
         tracer.body.sort_constants(self.weights)
         bound = list(tracer.body.bound)
         return build(tracer, True), [xs, states], bound, given
+
+    @staticmethod
+    def _find_outside(body: Body, again: Body) -> None:
+        """The constants that are the same arrays when the step runs again: it makes the others itself."""
+        pairs = zip(body.constants, body.bound, again.bound, strict=True)
+        body.outside = {c for c, a, b in pairs if getattr(a, "_data", a) is getattr(b, "_data", b)}
 
     def _general(self, text: str) -> str:
         """The text with `N` for the batch size; "" if two sizes do not tell where it stands."""

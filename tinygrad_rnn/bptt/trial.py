@@ -77,7 +77,8 @@ def _try_out(
     xs = [_leaf(typed(a)) for a in steps]
     states = [_leaf(typed(_near(a, rng, scale))) for a, _ in inputs[1]]
     arrays = [t._data for t in (*xs, *states)]
-    arrays += [typed(getattr(b, "_data", b)) for b in (*bound, *built.static)]
+    constants = [b for i, b in enumerate((*bound, *built.static)) if i not in built.written]
+    arrays += [typed(getattr(b, "_data", b)) for b in constants]
     with np.errstate(all="ignore"):
         *results, cache = functions["forward"](*arrays)
     with enable_grad(), switched(derive=False, monitor=None, wide=wide or mode().wide):

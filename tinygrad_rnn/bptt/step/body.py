@@ -120,6 +120,9 @@ class Body:
     tensors: dict[Value, Tensor] = field(default_factory=dict)
     equations: list[str] = field(default_factory=list)
     small: set[int] = field(default_factory=set)  # the states that must begin with small values
+    # the constants that are there before the step runs, if the source is to make the others itself; those that it makes
+    outside: set[Value] | None = None
+    written: set[Value] = field(default_factory=set)
 
     @property
     def inputs(self) -> list[Value]:
@@ -130,6 +133,15 @@ class Body:
     def ends(self) -> list[Value]:
         """What leaves the step: outputs and new states."""
         return [*self.outputs, *self.new_states]
+
+    @property
+    def given(self) -> list[Value]:
+        """The constants that are arguments of the source."""
+        return [c for c in self.constants if c not in self.written]
+
+    def is_made(self, constant: Value) -> bool:
+        """Whether the step makes a constant anew whenever it runs, and the source is to make it itself."""
+        return self.outside is not None and constant not in self.outside
 
     def output_name(self, i: int) -> str:
         """A name for an output: `y`, if that is nothing else in the step."""

@@ -25,6 +25,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.made: dict[str, str] = {}  # arrays, views and lists: name -> expression
+        self.fixed: dict[str, str] = {}  # arrays that the step makes: name -> expression
         self.filled: list[str] = []  # statements that write what never changes
         self.numbers: dict[str, str] = {}  # number -> the name of an array that holds it
 
@@ -41,7 +42,7 @@ class Memory:
         """Which names some lines of the source read."""
         text = re.sub(r'  #.*|"[^"]*"', "", "\n".join(lines))
         words = set(re.findall(r"[A-Za-z_]\w*", text))
-        return [n for n in (*self.made, *self.numbers.values()) if n in words]
+        return [n for n in (*self.made, *self.fixed, *self.numbers.values()) if n in words]
 
     def function(self, arguments: str, sizes: str, groups: dict[str, list[str]]) -> list[str]:
         """The text of `new_cache`, which returns groups of names; those that stand in no group serve for views only."""
@@ -59,6 +60,9 @@ class Memory:
             *_section("for all steps", [*_by_shape(of_all_steps), *self.filled]),
             *_section("for one step, or once", _by_shape(of_one)),
             *_section("two arrays by turns: no earlier step is needed", _by_shape(turns)),
+            *_section(
+                "what the step makes itself", [f"{n} = {e}" for n, e in self.fixed.items() if n in read]
+            ),
             *_section("views, and names for what is written over something else", shown),
             *_section("their steps, one by one", self._lists(lists)),
             *_section("numbers, in the form that NumPy takes fastest", numbers),

@@ -122,11 +122,16 @@ class Names:
                 self._own(v, shared and _product(v) or label)
 
 
+def unnamed(c: Value, body: Body) -> str:
+    """The name of a constant that has none."""
+    return "made" if body.is_made(c) else "w"
+
+
 def _weight(c: Value, body: Body) -> str:
     """The name of a weight; with that of its layer where several layers of the step have one of this name."""
     tensor, several = body.tensors.get(c), [other for other in body.constants if other.label == c.label]
     path = tensor.path.split("/") if isinstance(tensor, Variable) else []
-    return "_".join(path[-2:]) if len(several) > 1 and len(path) > 1 else c.label or "w"
+    return "_".join(path[-2:]) if len(several) > 1 and len(path) > 1 else c.label or unnamed(c, body)
 
 
 def _product(v: Value) -> str:

@@ -14,8 +14,9 @@ from ..step.body import Underivable, Value
 from ..step.schedule import Program
 from ..step.text import is_view, number, shape_text, takes_all, view_text
 from .layout import Layout, Place, is_only_part
+from .literals import literal
 from .memory import Memory
-from .names import Names, Naming
+from .names import Names, Naming, unnamed
 
 NUMBERS = {1.0: "one", 0.0: "zero", 0.5: "half", -1.0: "minus_one"}
 
@@ -53,9 +54,12 @@ class Places:
             self.places[x] = Place(x.label, "stack", contiguous=x not in self.within)
             self.memory.made[self.places[x].whole] = self.within.get(x) or self.empty(x, "T")
         # those of the backward pass, too
-        self.names.constants = [self.names.of(c, "w") for c in body.constants]
+        self.names.constants = [self.names.of(c, unnamed(c, body)) for c in body.constants]
         for c, name in zip(body.constants, self.names.constants, strict=True):
             self.places[c] = Place(name, "once")
+            if body.is_made(c) and (text := literal(body.tensors[c]._data, self._type(c))):
+                body.written.add(c)
+                self.memory.fixed[name] = text
         for state in body.states:
             self._state_buffer(state)
             if state.shape == ():

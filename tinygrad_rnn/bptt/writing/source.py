@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from ..step.schedule import Program
 from ..step.text import UFUNCS, shape_text
+from .literals import literal
 from .memory import EMPTY, WIDTH, listed
 from .names import Names
 from .sections import Sections
@@ -37,8 +39,21 @@ class _Writer(Sections):
         """The docstring of the module: the equations."""
         lines = ['"""Back-propagation through time, derived from a traced step.', ""]
         if self.body.equations:
-            lines += ["One step:", *(f"    {e}" for e in self.body.equations), ""]
+            lines += ["One step:", *(f"    {e}" for e in self.body.equations), *self._what_it_makes(), ""]
         return [*lines[:-1], '"""']
+
+    def _what_it_makes(self) -> list[str]:
+        """The arrays in the equations that the step makes itself."""
+        words = set(re.findall(r"\w+", " ".join(self.body.equations)))
+        made = {
+            n: c
+            for n, c in zip(self.names.constants, self.body.constants, strict=True)
+            if c in self.body.written
+        }
+        lines = [
+            f"    with {n} = {literal(self.body.tensors[c]._data)}" for n, c in made.items() if n in words
+        ]
+        return [line for line in lines if len(line) <= WIDTH]
 
     # --- the functions ------------------------------------------------------------------------------
 
@@ -64,27 +79,29 @@ class _Writer(Sections):
         return [*head, *doc, f"    T = {self.names.xs[0]}.shape[1]", *statements]
 
     def _arguments(self) -> list[str]:
-        return [*self.names.xs, *self.names.first_states, *self.names.constants]
+        constants = zip(self.names.constants, self.body.constants, strict=True)
+        given = [name for name, c in constants if c not in self.body.written]
+        return [*self.names.xs, *self.names.first_states, *given]
 
     def _doc(self) -> list[str]:
         body = self.body
         of_steps = [(*x.shape[:1], "T", *x.shape[1:]) for x in body.xs]
-        shapes = [*of_steps, *[v.shape for v in (*body.states, *body.constants)]]
+        arguments, tensors = [*body.xs, *body.states, *body.given], body.tensors
+        shapes = [*of_steps, *[v.shape for v in arguments[len(body.xs) :]]]
+        main = self.dtype if self.dtype.kind == "f" else None
+        types = ["" if v.dtype == main else f", {v.dtype}" for v in arguments]
         results = [*self._outputs(), *(f"last {n}" for n in self.names.states), "cache"]
-        weights = [b is None or getattr(b, "requires_grad", False) for b in body.bound]
-        notes = [""] * (len(shapes) - len(weights)) + [
-            "" if w else ", a constant of the step" for w in weights
-        ]
+        constant = [v.op == "constant" and not tensors[v].requires_grad for v in arguments]
         return [
             '    """Run the recurrence over T time steps.',
             "",
             "    Arguments:",
             *(
-                f"        {n}: {shape_text(s)}{note}"
-                for n, s, note in zip(self._arguments(), shapes, notes, strict=True)
+                f"        {n}: {shape_text(s)}{kind}{', a constant of the step' * fixed}"
+                for n, s, kind, fixed in zip(self._arguments(), shapes, types, constant, strict=True)
             ),
             "        cache: of an earlier call with these shapes, to compute in its memory",
-            "    All are of one float type, and their shapes are not checked.",
+            f"    All {'others ' * any(types)}are of one float type, and their shapes are not checked.",
             "",
             *_wrapped(f"Returns {', '.join(results)}; outputs are (batch, T, ...).", "    "),
             '    """',
@@ -111,7 +128,9 @@ class _Writer(Sections):
         return ["Y"] if len(self.body.outputs) == 1 else [f"Y{i}" for i in range(len(self.body.outputs))]
 
     def _gradient_names(self) -> list[str]:
-        sent = [*self.adjoint.xs, *[s.active for s in self.body.states], *self.adjoint.constants]
+        constants = zip(self.body.constants, self.adjoint.constants, strict=True)
+        sent: list[Any] = [*self.adjoint.xs, *[s.active for s in self.body.states]]
+        sent += [parts for c, parts in constants if c not in self.body.written]
         return [f"d{n}" for n, parts in zip(self._arguments(), sent, strict=True) if parts]
 
 
