@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from tinygrad_rnn.bptt.writing.literals import LARGEST, literal
 
 N, T, H = 3, 4, 3
 RNG = np.random.default_rng(0)
+SHIFT = np.linspace(0.0, 1.0, H)
+TABLE = {"U": tg.tensor(np.eye(H)), "gains": [np.ones(H)]}
+CELL = SimpleNamespace(V=np.eye(H))
 MADE: dict[str, Callable[[Any], Any]] = {
     "zeros": lambda h: ops.concatenate([h, ops.zeros_like(h)], axis=1)[:, :H],
     "identity": lambda h: h @ np.eye(H) - ops.eye(H, H + 1)[:, 1:],
@@ -51,6 +55,18 @@ def test_a_source_takes_inputs_states_and_weights_only(name: str, float64: None)
         got = [ys, h, *(found[k] for k in ("dX", "dh0", "dW"))]
         for a, b in zip(got, wanted, strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+
+
+def test_what_the_module_or_another_function_holds_has_its_name_there() -> None:
+    weights = [tg.tensor(np.eye(H)), np.ones(H)]
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        (h,) = states
+        h = ops.tanh(x @ TABLE["U"] + h @ CELL.V + SHIFT) @ weights[0] * weights[1]
+        return h, [h]
+
+    text = tg.bptt_source(step, np.ones((N, H)), [np.ones((N, H))])
+    assert "def forward(X, h0, TABLE_U, V, SHIFT, weights_0, weights_1, cache=None):" in text
 
 
 def test_the_equations_say_what_is_made() -> None:

@@ -7,8 +7,9 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from itertools import islice
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from ...core.trace import ENGINE, USER, where
 from .body import Body, Underivable, Value
 
 PACKAGE = Path(__file__).parents[2]
+HELD = 100  # by a container whose parts get names
 HELPERS = [  # have no names to give
     str(PACKAGE / part)
     for part in ("activations.py", "layers/layer.py", "layers/symbolic.py", "layers/rnn.py")
@@ -223,10 +225,12 @@ class Tracer(Monitor):
                     number = id(getattr(tensor, "_data", tensor))
                     if self.names.get(number, (2, ""))[0] > weak:
                         self.names[number] = (weak, label)
-        for name in code.co_names:
-            item = frame.f_globals.get(name)
-            if isinstance(item, Tensor):
-                self.names.setdefault(id(item._data), (0, name))
+        places = (code.co_names, frame.f_globals), (code.co_freevars, frame.f_locals)
+        for name, item in [(n, place[n]) for names, place in places for n in names if n in place]:
+            for weak, (label, held) in enumerate([(name, item), *_held_by(name, item)]):
+                number = id(getattr(held, "_data", held))
+                if (value := self.known.get(number)) is not None and value.op == "constant":
+                    self.names.setdefault(number, (min(weak, 1), label))
 
     def watch(self, frame: FrameType, event: str, arg: Any) -> None:
         """For `sys.setprofile`: the names in a function that returns."""
@@ -239,6 +243,19 @@ class Tracer(Monitor):
             weak, name = self.names.get(number, (2, ""))
             if name and not value.label:
                 value.label = _identifier(name)
+
+
+def _held_by(name: str, item: Any) -> list[tuple[str, Any]]:
+    """What a container or an object of the user holds, with names; nothing of a large one."""
+    if type(item) in (list, tuple):
+        found = [(f"{name}_{k}", held) for k, held in enumerate(item[: HELD + 1])]
+    elif type(item) is dict:
+        found = [(f"{name}_{k}", held) for k, held in islice(item.items(), HELD + 1) if isinstance(k, str)]
+    elif isinstance(item, (type, ModuleType, Tensor)):
+        return []
+    else:
+        found = list(islice(getattr(item, "__dict__", {}).items(), HELD + 1))
+    return found if len(found) <= HELD else []
 
 
 def _shortest(args: tuple[Any, ...]) -> tuple[Any, ...]:
