@@ -105,6 +105,13 @@ def one_element_of_a_vector(w, x, s, c):
     return h, [h]
 
 
+def one_column_times_a_number(w, x, s, c):
+    """A product of columns with a vector of one element, and the other way round: neither keeps the axis."""
+    column = ops.expand_dims(s[0], (2, 3)) * x[:, :1, None, None]
+    h = ops.tanh(s[0] + ops.squeeze(column @ w.v + w.u @ ops.sin(column), 2))
+    return h, [h]
+
+
 def names_of_loops(w, x, s, c):
     h = ops.tanh(x @ w.h_at + s[0] @ w.view_0 + w.h_at_next)
     return h, [h]
@@ -144,6 +151,7 @@ CELLS = {
     loss_in_the_step: Cell(RNN | {"V": (H, M)}, xs=((F,), "ids")),
     picked_along_an_axis: Cell(RNN, xs=((F,), "ids")),
     one_element_of_a_vector: Cell(RNN),
+    one_column_times_a_number: Cell({"v": (1,), "u": (1,)}),
     names_of_loops: Cell({"h_at": (F, H), "view_0": (H, H), "h_at_next": (H,)}),
     of_the_example_before: Cell(GATED3),
     same_order_of_axes: Cell(WX | WH),
