@@ -113,6 +113,20 @@ def test_an_id_that_is_a_number(recwarn: Any) -> None:
     assert not recwarn.list
 
 
+def test_the_same_ids_at_every_step_of_what_a_weight_was_added_to(recwarn: Any) -> None:
+    """The gradient of the weight is a sum over steps, and by these ids."""
+    w = tg.tensor(RNG.standard_normal((UNITS, UNITS)), requires_grad=True)
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        (h,) = states
+        return ops.take(h + w, np.array([0, 0, 3]), axis=0) * x + ops.take(h * h + w, 1, axis=0), [
+            ops.tanh(h)
+        ]
+
+    same_in_both_modes(step, RNG.standard_normal((3, 5, UNITS)), np.ones((UNITS, UNITS)), w)
+    assert not recwarn.list
+
+
 def test_segments_whose_ids_come_with_the_step(recwarn: Any) -> None:
     w = tg.tensor(RNG.standard_normal((UNITS, UNITS)), requires_grad=True)
 

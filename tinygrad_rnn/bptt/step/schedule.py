@@ -204,7 +204,8 @@ def defer(adjoint: Adjoint, once: set[Value], limit: int) -> None:
     """One product over all steps in place of one per step: `Σ_t a_tᵀ g_t = [a_1; …; a_T]ᵀ [g_1; …; g_T]`.
 
     Stacks of matrices likewise, `Σ_t a_t g_t = [a_1, …, a_T] [g_1; …; g_T]` for each of the stack. Sums over the
-    batch and over time become one sum, `Σ_t Σ_n a_tn g_tn` one contraction, and reshapes move behind it.
+    batch and over time become one sum, `Σ_t Σ_n a_tn g_tn` one contraction, and reshapes move behind it, as do sums by
+    ids that are the same at every step.
     """
     made: list[Value] = []
     uses = Counter([*[a for v in adjoint.values for a in v.inputs], *adjoint.ends])
@@ -220,11 +221,12 @@ def defer(adjoint: Adjoint, once: set[Value], limit: int) -> None:
 
 def _push(total: Value, made: list[Value], once: set[Value], limit: int, uses: Counter[Value]) -> None:
     term = total.args[0]
-    if term.op in ("reshape", "transpose", "negative"):
+    same = term.op == "scatter_add" and once.issuperset(term.inputs[1:])  # ids at every step
+    if same or term.op in ("reshape", "transpose", "negative"):
         inner = Value("time_sum", (term.args[0],), {}, term.args[0].shape, term.dtype, True)
         _push(inner, made, once, limit, uses)
         made.append(inner)
-        total.become(term.op, inner, **term.attrs)
+        total.become(term.op, inner, *term.args[1:], **term.attrs)
     elif term.op == "matmul" and once.isdisjoint(term.args):
         left, right = term.args
         turned = left.op == "transpose" and tuple(left.attrs["axes"]) == (1, 0)
