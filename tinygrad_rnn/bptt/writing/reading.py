@@ -112,9 +112,7 @@ def _short(line: re.Match[str]) -> str:
         return line[0]
     code, mark, comment = statement.partition("  # ")
     if not re.search(r"[(\[].*, ", code):
-        name, sign, value = code.partition(
-            " = " if " = " in code else ": "
-        )  # a statement, or one of the results
+        name, sign, value = code.partition(" = " if " = " in code else ": ")  # a statement, or a result
         end = "," * value.endswith(",")
         return f"{indent}{name}{sign}(\n{inner}{value.removesuffix(',')}\n{indent}){end}{mark}{comment}"
     lines = [indent]
