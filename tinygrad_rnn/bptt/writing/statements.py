@@ -138,9 +138,7 @@ class Statements(Places):
                 return [f"{y} = {product}).reshape{shape_text(('T', *v.shape))}"]
             return [f"{product}, out={y}.reshape({rows}, {right.shape[1]}))"]
         matrices = min(len(left.shape), len(right.shape)) > 1
-        if (
-            matrices and left.shape[-1] == 1 and len(v.shape) > 2
-        ):  # columns with rows: no call of BLAS for each
+        if matrices and left.shape[-1] == 1 and len(v.shape) > 2:  # columns and rows: not BLAS for each
             if math.prod(v.shape) < MANY:
                 return [f"multiply({a[0]}, {a[1]}, out={y})"]
             return [f'np.einsum("...ij,...jk->...ik", {a[0]}, {a[1]}, out={y})']
