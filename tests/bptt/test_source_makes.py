@@ -57,6 +57,37 @@ def test_a_source_takes_inputs_states_and_weights_only(name: str, float64: None)
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
 
 
+class Cell(tg.Layer):
+    """Of three weights it uses the last and the first; its identity is no weight."""
+
+    state_size = H
+
+    def build(self, input_shape: Any) -> None:
+        self.a, self.unused, self.c = (self.add_weight((H, H), name=n) for n in ("a", "unused", "c"))
+        self.identity = np.eye(H, dtype="float32")
+
+    def call(self, inputs: Any, states: Any) -> Any:
+        (h,) = states
+        h = ops.tanh(inputs @ self.c + h @ (self.a + self.identity))
+        return h, [h]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_the_source_of_a_layer_takes_all_its_weights_in_their_order(wrapped: bool) -> None:
+    one = layer = tg.layers.RNN(Cell(), return_sequences=True)
+    if wrapped:
+        layer = tg.layers.Bidirectional(one, merge_mode=None)
+        one = layer.forward_layer
+    x, h0 = RNG.standard_normal((N, T, H)).astype("float32"), np.zeros((N, H), "float32")
+    y = layer(x)[0] if wrapped else layer(x)
+    module: dict[str, Any] = {}
+    exec(layer.bptt_source(), module)
+    given = (x, h0, *one.get_weights(), one.cell.identity)
+    ys, h, cache = module["forward"](*given)
+    np.testing.assert_allclose(ys, y, rtol=1e-5, atol=1e-6)
+    assert set(module["backward"](*given, ys, h, cache)) == {"dX", "dh0", "da", "dc"}
+
+
 def test_what_the_module_or_another_function_holds_has_its_name_there() -> None:
     weights = [tg.tensor(np.eye(H)), np.ones(H)]
 

@@ -9,6 +9,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from ..config import mode, switched
+from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor
 from .examine import examine
 from .passes import NEED_HOIST, PASSES
@@ -83,8 +84,10 @@ def _written(step: Any, x: Any, states: Any, constants: Any, caller: str, tried:
     if of_a_cell and x is not None:
         step = layer_of_cell[0](step)
     layer, several = step, isinstance(x, tuple)
+    weights: Sequence[Tensor] = ()
     if hasattr(layer, "derivable_step"):
         step, x, states, constants = layer.derivable_step(x, states, caller)
+        weights = step.__self__.weights  # of one direction
     elif (
         not of_a_cell
         and hasattr(layer, "build")
@@ -105,7 +108,7 @@ def _written(step: Any, x: Any, states: Any, constants: Any, caller: str, tried:
     try:
         with switched(grad=True, monitor=None):
             examine(step, inputs, constants, several)
-            text = written(step, inputs, constants, several, getattr(layer, "weights", ()), tried)
+            text = written(step, inputs, constants, several, weights, tried)
     except Underivable as error:
         raise Underivable(f"{caller}: {error}") from error
     first, rest = text.split("\n", 1)

@@ -35,7 +35,7 @@ def written(
 ) -> str:
     """The source, whose functions gave what the recorded steps give; not `tried`, that for this batch size.
 
-    `weights` are the first of its arguments behind inputs and states, in this order.
+    `weights` are the first of its arguments behind inputs and states, all of them in this order.
     """
     surroundings = Surroundings(step, constants)
     try:
@@ -75,7 +75,11 @@ class _Writing:
         """The source for a batch size, with inputs, constants of the step, and the constants that were given."""
         (xs, states), given = _enlarged(self.inputs, self.constants, size - self.batch)
         tracer = trace(self.step, xs, states, given, self.several_in, naming=True)
-        self._find_outside(tracer.body, trace(self.step, xs, states, given, self.several_in).body)
+        again = trace(self.step, xs, states, given, self.several_in)
+        for w in self.weights:  # also those that the step does not use, so that all can be given
+            tracer.lookup(w)
+            again.lookup(w)
+        self._find_outside(tracer.body, again.body)
         tracer.body.sort_constants(self.weights)
         bound = list(tracer.body.bound)
         return build(tracer, True), [xs, states], bound, given
