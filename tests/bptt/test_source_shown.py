@@ -12,6 +12,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import layers, ops
+from tinygrad_rnn.bptt.writing.reading import laid_out
 
 X, STATES = np.zeros((2, 3)), [np.zeros((2, 4)), np.zeros((2, 4))]
 
@@ -213,3 +214,10 @@ def test_a_number_of_an_equation_makes_no_line_too_long(letters: int) -> None:
     text = tg.bptt_source(added_up, np.ones((2, 4, 3)), [np.ones((2, 1, 3, 3))])
     compile(text, "source", "exec")
     assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("length", range(3, 20))
+def test_a_result_on_a_line_of_its_own_is_indented(length: int) -> None:
+    a, b, c = "a" * 45, "b" * 40, "c" * length
+    text = laid_out(f'"""Equations.\n"""\n        multiply({a}, {b}, out={c})  # (1)')
+    assert text.endswith(f"\n        multiply({a}, {b},\n            out={c})  # (1)")

@@ -96,7 +96,9 @@ def laid_out(text: str) -> str:
     text = "\n".join([introduction, *_notation(introduction, functions)]) + end + functions
     numbered = re.compile(r"^(.*\S)  # (∂?\(\d.*)$", re.M)
     text = numbered.sub(lambda m: f"{m[1]:<{COMMENTS - 2}}  # {_shortened(m[2])}", text)
-    text = re.sub(rf"^( *)(?=.{{{LONGEST + 1},}}$)(.*), (out=\S+\).*)$", r"\1\2,\n\1    \3", text, flags=re.M)
+    text = re.sub(
+        rf"^(?=.{{{LONGEST + 1},}}$)( *)(\S.*), (out=\S+\).*)$", r"\1\2,\n\1    \3", text, flags=re.M
+    )
     equations = re.compile(rf"^    \(\d+\) .{{{WIDTH - 8},}}$", re.M)
     text = equations.sub(
         lambda m: fill(m[0], WIDTH, subsequent_indent=" " * 12, break_long_words=False), text
