@@ -128,6 +128,7 @@ def test_many_numbers_without_a_rule_are_an_argument() -> None:
         np.zeros((2, 0)), np.zeros(()), np.full(3, -0.0), np.array([0.0, -0.0]), np.full((1, 2), np.nan),
         np.array([np.inf, -np.inf, np.nan, 1 / 3]), np.eye(2, 3), np.eye(2, dtype=int),
         np.arange(6)[::-1].reshape(2, 3),
+        np.arange(3 * LARGEST, 0, -2), np.arange(0, 90, 9).reshape(5, 1, 2),
         np.array([[3, 5]], np.int8), np.array([5, 3], np.uint8), np.array([True, False]), np.array([[7]]),
         np.float32([0.1, 0.3]), np.array([2, 2, 5]),
     ],

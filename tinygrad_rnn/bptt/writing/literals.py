@@ -13,8 +13,8 @@ LARGEST = 64  # elements that are written one by one
 def literal(array: Array, dtype: str = "") -> str:
     """An expression for an array, of the type that `dtype` is the text of; "" for many elements without a rule.
 
-    >>> literal(np.eye(3), "dtype"), literal(np.array([[4], [7]]), "'int64'"), literal(np.full((2, 3), 0.5))
-    ('np.eye(3, dtype=dtype)', "np.arange(4, 10, 3, 'int64').reshape((2, 1))", 'np.full((2, 3), 0.5)')
+    >>> literal(np.eye(3), "dtype"), literal(np.array([[0], [7]]), "'int64'"), literal(np.array([2, 1]))
+    ('np.eye(3, dtype=dtype)', "np.arange(0, 14, 7, 'int64').reshape((2, 1))", 'np.array([2, 1])')
     """
     end, flat, shape = f", {dtype}" if dtype else "", array.reshape(-1).tolist(), shape_text(array.shape)
     texts = {number(n) for n in flat} or {"0"}
@@ -27,8 +27,9 @@ def literal(array: Array, dtype: str = "") -> str:
         return f"np.eye({array.shape[0]}{columns}{f', dtype={dtype}' * bool(dtype)})"
     if array.dtype.kind in "iu" and flat == [*range(flat[0], *_end_and_step(flat))]:
         stop, step = _end_and_step(flat)
-        made = f"np.arange({flat[0]}, {stop}, {step}{end})"
-        return made if array.ndim == 1 else f"{made}.reshape({shape})"
+        if array.size > LARGEST or flat[0] == 0 < step:  # as ids of examples, which may be more
+            made = f"np.arange({flat[0]}, {stop}, {step}{end})"
+            return made if array.ndim == 1 else f"{made}.reshape({shape})"
     return f"np.array({_listed(array.tolist())}{end})" if array.size <= LARGEST else ""
 
 
