@@ -201,6 +201,28 @@ def test_what_follows_the_gradient_of_a_product_is_not_its_activation() -> None:
     assert "dpre_r_h" not in text and "out=dr_h_times_r)" in text
 
 
+def test_equations_say_where_is_taken_and_put() -> None:
+    def moved(x: Any, s: Any, c: Any) -> Any:
+        (h,) = s
+        first = ops.take(h, 0, axis=1)
+        row = ops.take(h, 1, axis=0)
+        put = ops.scatter([[2], [0]], x, (3, 3))
+        a, b, c = ops.unstack(h, axis=1)
+        upper, lower = ops.split(x, 2, axis=0)
+        h = ops.tanh(h + row + (first + a * b * c)[:, None] + ops.sum(put, axis=0) + upper - lower)
+        return h, [h]
+
+    text = tg.bptt_source(moved, np.ones((2, 3)), [np.ones((2, 3))])
+    for equation in (
+        "first = take(h, 0, axis=1)",
+        "row = take(h, 1)",
+        "put = put_back(x, index=[np.array([2, 0], dtype='int64')])",
+        "a, b, c = unstack(h, axis=1)",
+        "upper, lower = split(x, axis=0)",
+    ):
+        assert f") {equation}\n" in text
+
+
 @pytest.mark.parametrize("letters", range(1, 40, 3))
 def test_a_number_of_an_equation_makes_no_line_too_long(letters: int) -> None:
     (w,) = weights_of("W" * letters)

@@ -15,7 +15,8 @@ _SHOWN = {  # what no shape tells
     "transpose": ("axes",), "pad": ("widths", "value"),
 }  # fmt: skip
 _OVER_ALL = "sum prod max min all any logsumexp norm argmax argmin".split()  # axes, if none is shown
-_OVER_LAST = "cumsum softmax log_softmax concatenate stack".split()
+_OVER_LAST = "cumsum softmax log_softmax concatenate stack split".split()
+_OVER_FIRST = "take scatter_add unstack".split()
 LONGEST = 400
 
 
@@ -92,8 +93,10 @@ class _Expressions:
         sign = _SIGNS.get(v.op)
         if sign is None or len(v.args) != 2:
             shown = [f"{name}={_alone(v.attrs[name])}" for name in _SHOWN.get(v.op, ()) if _tells(v)]
-            if v.op in (*_OVER_ALL, *_OVER_LAST) and not _expected(v):
+            if v.op in (*_OVER_ALL, *_OVER_LAST, *_OVER_FIRST) and not _expected(v):
                 shown.append(f"axis={_alone(v.attrs['axis'])}")
+            if v.op == "put_back":
+                shown.append(f"index=[{index_text(v.attrs['index'], 0)}]")
             first = [f'"{v.attrs["subscripts"]}"'] if v.op == "einsum" else []
             inner = f"{v.op}({', '.join([*first, *[self.text(a) for a in v.args], *shown])})"
             return inner if len(inner) <= LONGEST else f"{v.op}(…)"
@@ -117,6 +120,8 @@ def _expected(v: Value) -> bool:
     axis, n = v.attrs.get("axis"), len(v.shape if v.op == "stack" else v.inputs[0].shape)
     if v.op in _OVER_LAST:
         return axis in (-1, n - 1)
+    if v.op in _OVER_FIRST:
+        return axis in (0, -n)
     return axis is None or axis == tuple(range(n)) or n == 1
 
 
