@@ -15,6 +15,7 @@ from tinygrad_rnn import ops
 from tinygrad_rnn.bptt.explain import calls_in_loops
 from tinygrad_rnn.bptt.passes import PASSES
 from tinygrad_rnn.config import mode
+from tinygrad_rnn.ops import nn
 
 
 @every_cell
@@ -74,6 +75,26 @@ def test_all_passes_off_is_bit_for_bit_the_same_where_there_is_a_formula(name: s
     for a, b in zip(*found, strict=True):
         np.testing.assert_array_equal(a, b)
     assert bool(re.search(shown, text)) is (name != "erf" or dtype != "float64")
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e3])
+def test_a_softmax_of_many_numbers_has_the_bits_of_the_recorded_one(
+    scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which leaves maxima out, if the numbers are moderate."""
+    monkeypatch.setattr(nn, "MANY", 1000)
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        h = ops.softmax(scale * (x + states[0]))
+        return h, [h]
+
+    x, h0 = np.random.default_rng(0).standard_normal((30, 4, 40)), np.zeros((30, 40))
+    with tg.bptt.without():
+        found = [tg.scan(step, x, [h0], derive=derive)[0].numpy() for derive in (True, False)]
+        assert "top = 0.0 if np.abs(" in str(tg.bptt_source(step, x[:, 0], [h0]))
+    assert np.array_equal(*found)
+    monkeypatch.setattr(nn, "MANY", 2000)
+    np.testing.assert_allclose(found[0], tg.scan(step, x, [h0])[0], rtol=1e-12)
 
 
 def test_without_takes_names_of_passes() -> None:

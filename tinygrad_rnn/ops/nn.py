@@ -19,6 +19,10 @@ from .reduce import logsumexp, sum
 from .reduce import max as amax
 from .shape import _axis, expand_dims, moveaxis, ndim, reshape, shape
 
+MODERATE = 40  # of logits: e⁸⁰ times the number of classes is no infinity in float32
+FEW = 2**13  # up to so many, their absolute values cost less than a second search
+MANY = 2**16  # from so many on a softmax of moderate logits leaves their maxima out
+
 # --- activations ----------------------------------------------------------------------------------
 
 
@@ -79,7 +83,7 @@ softsign = elementwise(
     "softsign", kernel(lambda x: x / (1.0 + np.abs(x))), lambda g, y, x: g / (1.0 + abs(x)) ** 2,
     reads="x", analytic=False, doc="y = x / (1 + |x|);  ∂x = g / (1 + |x|)²",
 )  # fmt: skip
-silu = elementwise(
+silu = swish = elementwise(
     "silu", _silu, lambda g, y, x: g * (sigmoid(x) + y * (1.0 - sigmoid(x))),
     reads="xy", doc="y = x · sigmoid x;  ∂x = g (s + y (1 − s)), s = sigmoid x",
 )  # fmt: skip
@@ -142,8 +146,8 @@ def hard_sigmoid(x: Any) -> Any:
 @kernel
 @quiet
 def _softmax(x: Array, axis: int) -> Any:
-    y = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-    np.exp(y, out=y)
+    whole = x.size >= MANY and _are_moderate(x)
+    y = np.exp(x if whole else x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
     y /= np.sum(y, axis=axis, keepdims=True)
     return y
 
@@ -188,10 +192,6 @@ def log_softmax(x: Any, axis: int | tuple[int, ...] = -1) -> Any:
 
 
 # --- cross-entropies ------------------------------------------------------------------------------
-
-
-MODERATE = 40  # of logits: e⁸⁰ times the number of classes is no infinity in float32
-FEW = 2**13  # up to so many, their absolute values cost less than a second search
 
 
 @quiet
@@ -345,6 +345,3 @@ def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> 
 def _same_shape(name: str, target: Any, output: Any) -> None:
     if shape(target) != shape(output):
         raise ValueError(f"{name}: targets of shape {shape(target)} for predictions of shape {shape(output)}")
-
-
-swish = silu

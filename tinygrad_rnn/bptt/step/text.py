@@ -15,6 +15,7 @@ import numpy as np
 from ...core.op import OPS
 from ...ops.indexing import is_basic
 from ...ops.kernels import ERF_ABOVE, ERF_BELOW, ERF_END
+from ...ops.nn import MODERATE
 from .body import Underivable, Value
 
 Lines = list[str]
@@ -129,6 +130,7 @@ KIN = dict.fromkeys(("sigmoid_of_negative", "half_plus_half", "sigmoid_by_tanh")
 # The maximum over some axes, which stay; −∞ of nothing.
 _TOP = "top = np.maximum.reduce({0}, axis={axis}, keepdims=True, initial=-np.inf)"
 _SUM = "np.add.reduce({y}, axis={axis}, keepdims=True)"
+_SOFTMAX = "subtract({0}, top, out={y})", "exp({y}, out={y})", f"divide({{y}}, {_SUM}, out={{y}})"
 STATEMENTS: dict[str, Callable[..., Lines]] = {  # of the ops that `Statements` does not write itself
     **{name: _with_out(name) for name in UFUNCS},
     # NumPy 2.4's negative is wrong for columns of a matrix with four (float64: eight) columns into columns
@@ -169,7 +171,10 @@ STATEMENTS: dict[str, Callable[..., Lines]] = {  # of the ops that `Statements` 
     "max": _reduction("np.maximum.reduce"), "min": _reduction("np.minimum.reduce"),
     "all": _reduction("np.all"), "any": _reduction("np.any"),
     "argmax": _argument("argmax"), "argmin": _argument("argmin"),
-    "softmax": _written(_TOP, "subtract({0}, top, out={y})", "exp({y}, out={y})", "divide({y}, " + _SUM + ", out={y})"),
+    "softmax": _written(_TOP, *_SOFTMAX),
+    "softmax_of_many": _written(  # as the engine has it
+        f"top = 0.0 if np.abs({{0}}).max() <= {MODERATE} else " + _TOP.removeprefix("top = "), *_SOFTMAX
+    ),
     "log_softmax": _written(
         _TOP, "subtract({0}, top, out={y})",
         "subtract({y}, np.log(np.add.reduce(np.exp({y}), axis={axis}, keepdims=True)), out={y})",

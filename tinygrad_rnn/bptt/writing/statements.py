@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from ...core.op import OPS
+from ...ops import nn
 from ...ops.linalg import planned
 from ..step.body import Underivable, Value
 from ..step.text import STATEMENTS, is_view, number, row_by_row, shape_text, view_text
@@ -212,6 +213,8 @@ def _form(v: Value) -> str:
         return {3.0: "third_power", 4.0: "fourth_power"}.get(v.args[1], v.op)
     if v.op == "erf" and v.dtype.itemsize <= 4:
         return "erf_by_quotient"
+    if v.op == "softmax" and v.dtype.itemsize >= 4 and math.prod(v.shape) >= nn.MANY:
+        return "softmax_of_many"
     return "zero_minus" if v.op == "negative" and v.dtype.kind == "u" else v.op
 
 
