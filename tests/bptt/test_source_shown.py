@@ -223,6 +223,20 @@ def test_equations_say_where_is_taken_and_put() -> None:
         assert f") {equation}\n" in text
 
 
+def test_gradients_of_a_state_with_a_capital_letter_are_told_apart() -> None:
+    w, u = weights_of("W", "U")
+
+    def capital(x: Any, s: Any, c: Any) -> Any:
+        (H,) = s
+        H = ops.tanh(x @ w + H @ u)
+        return 2.0 * H, [H]
+
+    text = tg.bptt_source(capital, np.ones((2, 3)), [np.ones((2, 3))])
+    assert "dH: the gradient of the last H" in text and "    dH_2[...] = dH\n" in text
+    assert "    dH_2            the gradient of H at a step; dH is that of the last H, an argument\n" in text
+    assert "    dH_part         one of the terms of dH_2, or a piece of it\n" in text
+
+
 @pytest.mark.parametrize("letters", range(1, 40, 3))
 def test_a_number_of_an_equation_makes_no_line_too_long(letters: int) -> None:
     (w,) = weights_of("W" * letters)

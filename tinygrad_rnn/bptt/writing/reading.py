@@ -173,6 +173,16 @@ def _notation(introduction: str, functions: str) -> list[str]:
             if name.removesuffix("[t]") not in users and words.issuperset(of):
                 entries[name] = meaning.format(*parts)
                 break
+    for found in re.finditer(
+        r"^    (d(\w+))_2\[\.\.\.\] = \1$", statements, re.M
+    ):  # of a state with a capital letter
+        last, state = found.groups()
+        if not re.search(rf"\bthe last {state}\b", functions):
+            continue
+        entries = {term: re.sub(rf"\b{last}\b", f"{last}_2", meaning) for term, meaning in entries.items()}
+        entries[f"{last}_2"] = (
+            f"the gradient of {state} at a step; {last} is that of the last {state}, an argument"
+        )
     column = max([15, *(len(term) for term in entries if len(term) <= LONGEST_TERM)])
     lines: list[str] = []
     for term, meaning in entries.items():
