@@ -20,6 +20,8 @@ from ..locks import new_lock
 from .build import build
 from .examine import examine
 from .known import Known, Memory, Recurrence
+from .masked import Masked
+from .padding import Span
 from .plan import Call, Plan, Rerun
 from .segments import Segments
 from .step.body import Underivable
@@ -182,6 +184,8 @@ def run(
             monitor.depends(known.dependencies)
     tensors = [*sequences, *states, *[b if isinstance(b, Tensor) else Tensor(b, None) for b in bound]]
     nodes = tuple([t._node for t in tensors])
+    masked = isinstance(recurrence.step, Masked)
+    span = Span.of(sequences[-1]._data) if masked else None
     call: Call | None = None
     if checkpoint and saving:
         keeping_none = _traced(recurrence, False, again, order[1])[0].plan
@@ -191,10 +195,10 @@ def run(
             if isinstance(call, Segments):
                 results = call.forward()
             elif saving:
-                results, cache = plan.forward(arrays)
-                call = Call(plan, arrays, cache, nodes, order)
+                results, cache = plan.forward(arrays, span=span)
+                call = Call(plan, arrays, cache, nodes, order, span)
             else:
-                results = plan.forward_only(arrays)
+                results = plan.forward_only(arrays, span)
     except (LookupError, TypeError, ValueError) as error:  # the recorded steps will say it better
         raise Underivable(f"its loop raised {type(error).__name__}: {error}") from error
     node: Node | None = None
@@ -202,7 +206,7 @@ def run(
         shapes = tuple(r.shape for r in results)
         node = Node(SCAN, {}, nodes, (call, *[None] * len(nodes)), shapes, results[0].dtype, mode().scope)
     if monitor is not None:
-        monitor.ran(Rerun(plan, order, nodes if saving else None), tensors, results, node)
+        monitor.ran(Rerun(plan, order, nodes if saving else None, masked), tensors, results, node)
     ports = [node and Port(node, i, r) if plan.built.recorded[i] else None for i, r in enumerate(results)]
     made = [Tensor(r, port) for r, port in zip(results, ports, strict=True)]
     given: Iterator[Tensor] = iter(made[: plan.built.outputs])

@@ -15,6 +15,7 @@ from ..core.op import Array, Leaf, Node
 from ..core.tensor import Tensor
 from .build import Built
 from .idle import Idle
+from .padding import Span, narrowed
 from .step.body import Underivable
 from .step.replay import leading, replay, uneven
 from .writing.sections import COPIED
@@ -45,16 +46,23 @@ class Plan:
         """A `forward` that gives outputs as views of its memory, which hold until `idle` gets that back."""
         return compiled(tighten(self.built.text.replace(COPIED, COPIED.removeprefix(".copy()"))))["forward"]
 
-    def forward(self, arrays: Sequence[Array], lends: bool = False) -> tuple[list[Array], Any]:
+    def forward(
+        self, arrays: Sequence[Array], lends: bool = False, span: Span | None = None
+    ) -> tuple[list[Array], Any]:
         """Outputs and last states, and the memory with what the backward pass needs, which `idle` is to get back."""
+        if span is not None:
+            arrays, lends = narrowed(span, arrays, self.built.tape.xs), False
         run = self.lending if lends else self.functions["forward"]
         *results, cache = run(*arrays, cache=self.idle.take(arrays[0].shape[1]))
+        if span is not None:
+            count = self.built.outputs
+            results = [*map(span.outputs, results[:count]), *results[count:]]
         return results, cache
 
-    def forward_only(self, arrays: Sequence[Array]) -> list[Array]:
+    def forward_only(self, arrays: Sequence[Array], span: Span | None = None) -> list[Array]:
         """Outputs and last states; nothing is kept."""
-        results, cache = self.forward(arrays)
-        self.idle.give_back(arrays[0].shape[1], cache)
+        results, cache = self.forward(arrays, span=span)
+        self.idle.give_back(length_of(arrays, span), cache)
         return results
 
     def checked(self, gradients: list[Any], call: Call, cotangents: Sequence[Array]) -> list[Any]:
@@ -89,6 +97,11 @@ class Plan:
                 )
 
 
+def length_of(arrays: Sequence[Array], span: Span | None) -> int:
+    """How many steps are run."""
+    return arrays[0].shape[1] if span is None else span.end - span.first
+
+
 def compiled(text: str) -> dict[str, Any]:
     """The functions of a source."""
     functions: dict[str, Any] = {}
@@ -108,8 +121,10 @@ class Call:
         cache: Any,
         nodes: Sequence[Node | None],
         order: tuple[bool, bool],
+        span: Span | None = None,
     ) -> None:
         self.plan, self.length, self.arrays = plan, arrays[0].shape[1], arrays
+        self.span = span  # of the steps that were run, if not all
         self.nodes = nodes  # of sequences, states and constants
         # the sequences were turned round: the first step that runs is the last in time; only the last output is read
         self.turned, self.final = order
@@ -117,12 +132,20 @@ class Call:
 
     def __del__(self) -> None:
         if getattr(self, "cache", None) is not None:  # it has none if it was interrupted
-            self.plan.idle.give_back(self.length, self.cache)
+            self.plan.idle.give_back(length_of(self.arrays, self.span), self.cache)
 
     def backward(self, cotangents: Sequence[Array]) -> list[Any]:
         """The gradient of every input that has one; as all vjps, it runs without NumPy's warnings."""
-        found = self.plan.functions["backward"](*self.arrays, *cotangents, self.cache)
-        return self.plan.checked(list(found.values()), self, cotangents)
+        built, span, run = self.plan.built, self.span, self.plan.functions["backward"]
+        if span is None:
+            found = list(run(*self.arrays, *cotangents, self.cache).values())
+        else:
+            count = built.outputs
+            inner = [*map(span.cotangent, cotangents[:count]), *cotangents[count:]]
+            found = list(run(*narrowed(span, self.arrays, built.tape.xs), *inner, self.cache).values())
+            pairs = zip(built.gradients, found, strict=True)
+            found = [span.gradient(g) if kind == "x" else g for (kind, _), g in pairs]
+        return self.plan.checked(found, self, cotangents)
 
     def pass_on(self, guarded: bool) -> bool:
         """Whether a backward pass that came through a `where`, or did not, has done so behind this recurrence."""
@@ -169,8 +192,11 @@ def _leaves(nodes: Sequence[Node | None]) -> list[Node | None]:
 class Rerun:
     """Runs a plan once more on other arrays, as a step of a recorded batch."""
 
-    def __init__(self, plan: Plan, order: tuple[bool, bool], nodes: Sequence[Node | None] | None) -> None:
+    def __init__(
+        self, plan: Plan, order: tuple[bool, bool], nodes: Sequence[Node | None] | None, masked: bool
+    ) -> None:
         self.plan, self.order = plan, order
+        self.masked = masked  # the last sequence says what is padding
         self.ends = nodes and _leaves(nodes)
         self.lends = False  # outputs are views of memory: if they are let go before the call that is returned
 
@@ -178,7 +204,8 @@ class Rerun:
         """Outputs and last states and, if nodes were given, the call that the backward pass needs."""
         arrays = [*inputs, *self.plan.built.static]
         self.plan.look(arrays)
+        span = Span.of(arrays[self.plan.built.tape.xs - 1]) if self.masked else None
         if self.ends is None:
-            return self.plan.forward_only(arrays)
-        results, cache = self.plan.forward(arrays, self.lends)
-        return [*results, Call(self.plan, arrays, cache, self.ends, self.order)]
+            return self.plan.forward_only(arrays, span)
+        results, cache = self.plan.forward(arrays, self.lends, span)
+        return [*results, Call(self.plan, arrays, cache, self.ends, self.order, span)]
