@@ -21,7 +21,6 @@ from .build import build
 from .examine import examine
 from .known import Known, Memory, Recurrence
 from .masked import Masked
-from .padding import Span
 from .plan import Call, Plan, Rerun
 from .segments import Segments
 from .step.body import Underivable
@@ -185,7 +184,6 @@ def run(
     tensors = [*sequences, *states, *[b if isinstance(b, Tensor) else Tensor(b, None) for b in bound]]
     nodes = tuple([t._node for t in tensors])
     masked = isinstance(recurrence.step, Masked)
-    span = Span.of(sequences[-1]._data) if masked else None
     call: Call | None = None
     if checkpoint and saving:
         keeping_none = _traced(recurrence, False, again, order[1])[0].plan
@@ -194,11 +192,8 @@ def run(
         with np.errstate(all="ignore"):
             if isinstance(call, Segments):
                 results = call.forward()
-            elif saving:
-                results, cache = plan.forward(arrays, span=span)
-                call = Call(plan, arrays, cache, nodes, order, span)
             else:
-                results = plan.forward_only(arrays, span)
+                results, call = plan.run(arrays, nodes if saving else None, order, masked)
     except (LookupError, TypeError, ValueError) as error:  # the recorded steps will say it better
         raise Underivable(f"its loop raised {type(error).__name__}: {error}") from error
     node: Node | None = None

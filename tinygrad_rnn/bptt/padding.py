@@ -41,6 +41,10 @@ class Span(NamedTuple):
         """The steps of an array `(batch, time, ...)` that are run."""
         return x[:, self.first : self.end]
 
+    def arrays(self, arrays: Sequence[Array], sequences: int) -> list[Array]:
+        """Arrays of which the first ones are so many sequences, cut to the steps that are run."""
+        return [*map(self.inside, arrays[:sequences]), *arrays[sequences:]]
+
     def outputs(self, y: Array) -> Array:
         """Outputs of all steps from those that were run: 0 before them, and the last one behind."""
         whole = np.empty((self.steps, y.shape[0], *y.shape[2:]), y.dtype)  # step after step, as `y` is
@@ -65,8 +69,3 @@ class Span(NamedTuple):
         whole = np.zeros((self.steps, g.shape[0], *g.shape[2:]), g.dtype)
         whole[self.first : self.end] = g.swapaxes(0, 1)
         return whole.swapaxes(0, 1)
-
-
-def narrowed(span: Span, arrays: Sequence[Array], count: int) -> list[Array]:
-    """Arrays of which the first `count` are sequences, cut to the steps that are run."""
-    return [*map(span.inside, arrays[:count]), *arrays[count:]]

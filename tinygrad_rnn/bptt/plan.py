@@ -15,7 +15,7 @@ from ..core.op import Array, Leaf, Node
 from ..core.tensor import Tensor
 from .build import Built
 from .idle import Idle
-from .padding import Span, narrowed
+from .padding import Span
 from .step.body import Underivable
 from .step.replay import leading, replay, uneven
 from .writing.sections import COPIED
@@ -46,12 +46,30 @@ class Plan:
         """A `forward` that gives outputs as views of its memory, which hold until `idle` gets that back."""
         return compiled(tighten(self.built.text.replace(COPIED, COPIED.removeprefix(".copy()"))))["forward"]
 
+    def run(
+        self,
+        arrays: list[Array],
+        nodes: Sequence[Node | None] | None,
+        order: tuple[bool, bool],
+        masked: bool,
+        lends: bool = False,
+    ) -> tuple[list[Array], Call | None]:
+        """Outputs and last states and, if the nodes of the inputs are given, the call that their gradients need.
+
+        If `masked`, the last sequence says what is padding.
+        """
+        span = Span.of(arrays[self.built.tape.xs - 1]) if masked else None
+        if nodes is None:
+            return self.forward_only(arrays, span), None
+        results, cache = self.forward(arrays, lends, span)
+        return results, Call(self, arrays, cache, nodes, order, span)
+
     def forward(
         self, arrays: Sequence[Array], lends: bool = False, span: Span | None = None
     ) -> tuple[list[Array], Any]:
         """Outputs and last states, and the memory with what the backward pass needs, which `idle` is to get back."""
         if span is not None:
-            arrays, lends = narrowed(span, arrays, self.built.tape.xs), False
+            arrays, lends = span.arrays(arrays, self.built.tape.xs), False
         run = self.lending if lends else self.functions["forward"]
         *results, cache = run(*arrays, cache=self.idle.take(arrays[0].shape[1]))
         if span is not None:
@@ -142,7 +160,7 @@ class Call:
         else:
             count = built.outputs
             inner = [*map(span.cotangent, cotangents[:count]), *cotangents[count:]]
-            found = list(run(*narrowed(span, self.arrays, built.tape.xs), *inner, self.cache).values())
+            found = list(run(*span.arrays(self.arrays, built.tape.xs), *inner, self.cache).values())
             pairs = zip(built.gradients, found, strict=True)
             found = [span.gradient(g) if kind == "x" else g for (kind, _), g in pairs]
         return self.plan.checked(found, self, cotangents)
@@ -196,7 +214,7 @@ class Rerun:
         self, plan: Plan, order: tuple[bool, bool], nodes: Sequence[Node | None] | None, masked: bool
     ) -> None:
         self.plan, self.order = plan, order
-        self.masked = masked  # the last sequence says what is padding
+        self.masked = masked
         self.ends = nodes and _leaves(nodes)
         self.lends = False  # outputs are views of memory: if they are let go before the call that is returned
 
@@ -204,8 +222,5 @@ class Rerun:
         """Outputs and last states and, if nodes were given, the call that the backward pass needs."""
         arrays = [*inputs, *self.plan.built.static]
         self.plan.look(arrays)
-        span = Span.of(arrays[self.plan.built.tape.xs - 1]) if self.masked else None
-        if self.ends is None:
-            return self.plan.forward_only(arrays, span)
-        results, cache = self.plan.forward(arrays, self.lends, span)
-        return [*results, Call(self.plan, arrays, cache, self.ends, self.order, span)]
+        results, call = self.plan.run(arrays, self.ends, self.order, self.masked, self.lends)
+        return results if call is None else [*results, call]

@@ -19,9 +19,8 @@ from .body import Body, Value
 from .text import batchable, is_view
 from .walks import ancestors, dependents, in_order
 
-IN_CACHE = (
-    2**13
-)  # elements of a step from which on its factors, and what follows from it, are computed in the loop
+# Elements of a step from which on its factors, and what follows from it, are computed in the loop.
+IN_CACHE = 2**13
 OVER_EXAMPLES = {"axis": (0,), "keepdims": False}  # of a sum over steps and examples
 LARGE = 8  # a value this many times larger than inputs, outputs and kept states is not kept for all steps
 

@@ -15,9 +15,8 @@ from .places import NUMBERS, Places, cuts_rows, index_in
 
 # Elements from which on einsum multiplies columns with rows in 0.5 to 0.8 of the time: it takes one row at a time.
 MANY = 2**14
-WIDE = (
-    2**10
-)  # and elements of a step from which on a sum over steps and examples takes half the time as a product
+# And elements of a step from which on a sum over steps and examples takes half the time as a product.
+WIDE = 2**10
 AXES = "tnijklmopqrsuvwxyz"  # of a contraction: time, examples, and the others
 
 
