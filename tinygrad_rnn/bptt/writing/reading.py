@@ -173,10 +173,8 @@ def _notation(introduction: str, functions: str) -> list[str]:
             if name.removesuffix("[t]") not in users and words.issuperset(of):
                 entries[name] = meaning.format(*parts)
                 break
-    with_a_capital = (
-        r"^    (d(\w+))_2\[\.\.\.\] = \1$"  # a state: the gradient of its last value has its name
-    )
-    for found in re.finditer(with_a_capital, statements, re.M):
+    # Of a state with a capital letter: the gradient of its last value, an argument, has the name first.
+    for found in re.finditer(r"^    (d(\w+))_2\[\.\.\.\] = \1$", statements, re.M):
         last, state = found.groups()
         if not re.search(rf"\bthe last {state}\b", functions):
             continue
