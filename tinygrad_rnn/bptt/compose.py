@@ -57,4 +57,4 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     apply("spread", program)
     sent = [*adjoint.xs, *[s.active for s in body.states], *adjoint.constants] if saving else []
     gradients = [(body.inputs[i].op, i) for i, parts in enumerate(sent) if parts]
-    return source.write(program, names, saving), gradients, guarded
+    return source.write(program, names, saving, tracer.naming), gradients, guarded

@@ -43,14 +43,14 @@ def number_equations(body: Body, names: Names) -> list[str]:
         if v in targets:
             number = f"({len(lines) + 1})"
             _mark(v, number, targets)
-            lines.append(f"{number} {targets[v]} = {_Expressions(targets).whole(v)}")
+            lines.append(f"{number} {targets[v]} = {Expressions(targets).whole(v)}")
             if v in before:
                 targets[before[v]] = f"{v.label}[t]"
     names.describe(body)
-    return lines + _handed_on(body, _Expressions(targets))
+    return lines + _handed_on(body, Expressions(targets))
 
 
-def _handed_on(body: Body, writer: _Expressions) -> list[str]:
+def _handed_on(body: Body, writer: Expressions) -> list[str]:
     """Which states begin the next step as something else than the value of their name."""
     pairs = zip(body.states, body.new_states, strict=True)
     moved = [(old, new) for old, new in pairs if old is not new and old.label != new.label]
@@ -67,7 +67,7 @@ def _mark(v: Value, number: str, targets: dict[Value, str]) -> None:
             _mark(a, number, targets)
 
 
-class _Expressions:
+class Expressions:
     """Writes expressions, each once: a step without names may use one of them very often."""
 
     def __init__(self, targets: dict[Value, str]) -> None:

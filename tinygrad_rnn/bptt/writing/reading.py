@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from textwrap import fill, wrap
 
+from .backwards import HEADING
 from .memory import WIDTH
 
 NOTATION = (  # what has to be explained: a pattern that finds it, the term and its meaning, with what was found
@@ -47,6 +48,11 @@ NOTATION = (  # what has to be explained: a pattern that finds it, the term and 
         r"\bmultiply\((\w+)\[t\], (\w+)\[t\], out=(products(?:_\d+)?)\)",
         "{3}",
         "{1} times {2}: two products in one call, whose factors stand side by side; their sum follows",
+    ),
+    (
+        r"\bmultiply\((\w+(?:\[t\])?), half, out=\1\).*\n\s*add\(\1, half, out=\1\)",
+        "half",
+        "sigmoid(z) is tanh(z / 2) / 2 + 1 / 2: NumPy is faster with tanh",
     ),
     (r"\b(\w+)_spread\b", "{0}", "{1} once for each example: NumPy is faster with two matrices"),
     (
@@ -99,7 +105,7 @@ def laid_out(text: str) -> str:
     text = re.sub(
         rf"^(?=.{{{LONGEST + 1},}}$)( *)(\S.*), (out=\S+\).*)$", r"\1\2,\n\1    \3", text, flags=re.M
     )
-    equations = re.compile(rf"^    \(\d+\) .{{{WIDTH - 8},}}$", re.M)
+    equations = re.compile(rf"^    (?:∂?\(\d+\),? ?)+\w.{{{WIDTH - 12},}}$", re.M)
     text = equations.sub(
         lambda m: fill(m[0], WIDTH, subsequent_indent=" " * 12, break_long_words=False), text
     )
@@ -160,7 +166,8 @@ def _notation(introduction: str, functions: str) -> list[str]:
     """What has to be explained of the statements of `forward` and `backward`."""
     statements = _HEAD.sub("", functions.partition("\ndef new_cache(")[0])
     arguments = functions.partition("def forward(")[2].partition(":\n")[0]
-    users = set(re.findall(r"\b[A-Za-z_]\w*\b(?!\()", f"{introduction}({arguments}"))
+    step = introduction.partition(f"\n{HEADING}\n")[0]
+    users = set(re.findall(r"\b[A-Za-z_]\w*\b(?!\()", f"{step}({arguments}"))
     users |= {f"d{name}" for name in users}
     words = {word.removeprefix("all_") for word in re.findall(r"\w+", introduction + statements)}
     words |= {f"d{word}" for word in words}

@@ -7,19 +7,23 @@ from typing import Any
 
 from ..step.schedule import Program
 from ..step.text import UFUNCS, shape_text
+from .backwards import HEADING, backward_equations
 from .literals import literal
 from .memory import EMPTY, WIDTH, listed
 from .names import Names
 from .sections import Sections
 
 
-def write(program: Program, names: Names, saving: bool) -> str:
-    """The source of a program, with the names of the quantities of its step, and with its backward pass if `saving`."""
-    return _Writer(program, names).module(saving)
+def write(program: Program, names: Names, saving: bool, read: bool) -> str:
+    """The source of a program, with the names of the quantities of its step, and with its backward pass if `saving`.
+
+    If somebody will `read` it, the equations of the backward pass are written down, too.
+    """
+    return _Writer(program, names).module(saving, read)
 
 
 class _Writer(Sections):
-    def module(self, saving: bool) -> str:
+    def module(self, saving: bool, read: bool) -> str:
         """The whole text."""
         forward = self.forward()
         backward = self.backward() if saving else []
@@ -27,7 +31,7 @@ class _Writer(Sections):
         statements = "\n".join((*forward, *backward))
         called = set(re.findall(r"(?<![\w.])([a-z]\w*)\(", statements))
         used = sorted(called & {*UFUNCS, "dot"})
-        head = [*self._introduction(), ""]
+        head = [*self._introduction(saving and read), ""]
         if "math.erf" in statements:
             head += ["import math", ""]
         head += ["import numpy as np"]
@@ -35,11 +39,18 @@ class _Writer(Sections):
             head += listed(used, "from numpy import ")
         return "\n".join([*head, *[line for function in functions for line in ("", "", *function)], ""])
 
-    def _introduction(self) -> list[str]:
+    def _introduction(self, backwards: bool) -> list[str]:
         """The docstring of the module: the equations."""
         lines = ['"""Back-propagation through time, derived from a traced step.', ""]
         if self.body.equations:
             lines += ["One step:", *(f"    {e}" for e in self.body.equations), *self._what_it_makes(), ""]
+        steps, factors = backward_equations(self) if backwards else ([], [])
+        if steps:
+            lines += [
+                HEADING,
+                *(f"    {e}" for e in [*steps, *["with, before the loop:"] * bool(factors), *factors]),
+                "",
+            ]
         return [*lines[:-1], '"""']
 
     def _what_it_makes(self) -> list[str]:
