@@ -36,6 +36,15 @@ def test_code_blocks_run(page, tmp_path, monkeypatch):
     assert run(page.name, page.read_text(encoding="utf-8")), f"{page.name} has no Python block"
 
 
+def test_the_equations_of_the_backward_pass_are_those_of_the_source():
+    layer = tg.layers.LSTM(4)
+    layer(np.zeros((2, 3, 5)))
+    shown = re.search(
+        r"^```text\n(One step back:\n.*?)```", (ROOT / "README.md").read_text("utf-8"), re.M | re.S
+    )
+    assert shown is not None and f"\n{shown[1]}\n" in layer.bptt_source()
+
+
 def test_comparing_prints_what_it_says(capsys):
     before, after = (ROOT / "docs" / "comparing.md").read_text("utf-8").split("\nIt prints\n")
     run("comparing.md", before)

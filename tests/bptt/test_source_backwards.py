@@ -37,19 +37,23 @@ def together(*parts: Any, axis: int = -1) -> Any:
 
 KNOWN = {**vars(ops), "concatenate": together, "stack": lambda *parts, axis=0: np.stack(parts, axis)}
 KNOWN |= {"vecdot": lambda a, b: np.vecdot(a, b)[..., None], "cumsum": functools.partial(np.cumsum, axis=-1)}
-SHAPED = re.compile(r"\b(reshape|split|unstack|put_back|scatter_add)\(")  # their shapes are not shown
+SHAPED = re.compile(
+    r"\b(reshape|split|unstack|put_back|scatter_add|cast)\("
+)  # their shapes and types are not shown
 
 
 def evaluated(text: str, values: dict[str, Any]) -> Any:
     """The right side of an equation; `h[t]` is the state before the step."""
     text = re.sub(r"\b(\w+)\[t\]", r"before_\1", text)
+    text = re.sub(r"\b(\w+)\(", r"op_\1(", text)  # a quantity may have the name of an op
     for sign, python in SIGNS.items():
         text = text.replace(sign, python)
+    known = {f"op_{name}": function for name, function in KNOWN.items()}
     with np.errstate(all="ignore"):
         try:
-            return eval(text, {**KNOWN, **values})
+            return eval(text, {**known, **values})
         except ValueError:  # the axes that stay are not shown
-            return eval(text, {**KNOWN, "sum": functools.partial(ops.sum, keepdims=True), **values})
+            return eval(text, {**known, "op_sum": functools.partial(ops.sum, keepdims=True), **values})
 
 
 def run(text: str, given: list[Any], marks: dict[str, str]) -> Any:

@@ -36,7 +36,9 @@ class _Backwards(Expressions):
         self.users = places.layout.users
         self.numbers: dict[Value, set[str]] = {}
         own = [*self.regions.before, *self.regions.loop, *self.regions.after]
-        leaves = {a for v in own for a in v.inputs}.difference(own)
+        adjoint = places.program.adjoint
+        given = [*adjoint.arriving, *[c for c in adjoint.cotangents if c]]
+        leaves = {*given, *[a for v in own for a in v.inputs]}.difference(own)
         self.targets = {v: self._name(v) for v in leaves}
 
     def _name(self, v: Value) -> str:
@@ -154,7 +156,7 @@ class _Backwards(Expressions):
             return f"{self.text(v.args[0], 9)}.T" if turned else self.text(v.args[0], binding)
         if v.op == "negative":
             return f"−{self.text(v.args[0], 9)}"
-        if v.op in UNSEEN:
+        if v.op in UNSEEN and not _narrows(v):
             return self.text(v.args[0], binding)
         if v.op == "zeros":
             return "0"
@@ -168,8 +170,14 @@ class _Backwards(Expressions):
             return f"({text})" if binding > 1 else text
         if v.op == "multiply" and len(v.inputs) == 2:
             left, right = (self.text(a, 2) for a in v.args)
-            if left == right and " · " not in left:
-                return f"{left}²"
+            if left == right:
+                return f"{self.text(v.args[0], 5)}²"
             if left.endswith(f" · {right}"):
                 return f"({left}²)" if binding > 2 else f"{left}²"
         return super().whole(v, binding)
+
+
+def _narrows(v: Value) -> bool:
+    """Whether numbers are rounded to a smaller type."""
+    (a,) = v.inputs
+    return bool(v.dtype.kind == a.dtype.kind and v.dtype.itemsize < a.dtype.itemsize)

@@ -105,7 +105,7 @@ def laid_out(text: str) -> str:
     text = re.sub(
         rf"^(?=.{{{LONGEST + 1},}}$)( *)(\S.*), (out=\S+\).*)$", r"\1\2,\n\1    \3", text, flags=re.M
     )
-    equations = re.compile(rf"^    (?:∂?\(\d+\),? ?)+\w.{{{WIDTH - 12},}}$", re.M)
+    equations = re.compile(rf"^(?=.{{{WIDTH + 1},}}$)    (?:∂?\(\d+\),? ?)+\S.*$", re.M)
     text = equations.sub(
         lambda m: fill(m[0], WIDTH, subsequent_indent=" " * 12, break_long_words=False), text
     )
