@@ -17,7 +17,7 @@ from tinygrad_rnn.bptt.writing.backwards import HEADING
 
 N, H = 2, 4
 COPIES = "{k: [*map(np.copy, v)] if isinstance(v, list) else np.copy(v) for k, v in locals().items() if k != 'cache'}"
-SIGNS = {"²": " ** 2", "·": "*", "−": "-"}
+SIGNS = {"²": " ** 2", "·": "*", "−": "-", "≥": ">=", "≤": "<=", "≠": "!="}
 
 
 def equations(text: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

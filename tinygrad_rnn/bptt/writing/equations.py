@@ -8,8 +8,19 @@ from ..step.body import Body, Value
 from ..step.text import index_text
 from .names import Names
 
-_SIGNS = {"add": "+", "subtract": "−", "multiply": "·", "divide": "/", "matmul": "@", "power": "**"}
-_BINDING = {"+": 1, "−": 1, "·": 2, "/": 2, "@": 3, "**": 4}
+_COMPARISONS = {
+    "greater": ">", "greater_equal": "≥", "less": "<", "less_equal": "≤", "equal": "==", "not_equal": "≠",
+}  # fmt: skip
+_SIGNS = {
+    "add": "+",
+    "subtract": "−",
+    "multiply": "·",
+    "divide": "/",
+    "matmul": "@",
+    "power": "**",
+    **_COMPARISONS,
+}
+_BINDING = dict.fromkeys(_COMPARISONS.values(), 0) | {"+": 1, "−": 1, "·": 2, "/": 2, "@": 3, "**": 4}
 _SHOWN = {  # what no shape tells
     "flip": ("axis",), "roll": ("shift", "axis"), "clip": ("low", "high"),
     "transpose": ("axes",), "pad": ("widths", "value"),
@@ -107,7 +118,7 @@ class Expressions:
             self.text(
                 a, _BINDING["**"] if products and isinstance(a, Value) and a.op == "matmul" else own + later
             )
-            for a, later in zip(v.args, (after, not after), strict=True)
+            for a, later in zip(v.args, (after or own == 0, not after), strict=True)
         )
         text = f"{left} {sign} {right}"
         if len(text) > LONGEST:
