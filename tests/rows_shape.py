@@ -115,5 +115,15 @@ ROWS = [
         lambda t, x: x[:, np.random.default_rng(4).permutation(4)],
         (A,),
     ),
+    Row("hstack", lambda x, y: ops.hstack([x, y]), lambda t, x, y: t.hstack([x, y]), (A, B)),
+    Row("hstack", lambda x: ops.hstack([x, 2.0 * x]), lambda t, x: t.hstack([x, 2.0 * x]), (V,)),
+    Row("vstack", lambda x, y: ops.vstack([x, y]), lambda t, x, y: t.vstack([x, y]), (A, V)),
+    Row("slice", lambda x: ops.slice(x, (1, 0), (2, 3)), lambda t, x: x[1:3, :3], (A,)),
+    Row(
+        "slice_update",
+        lambda x, y: ops.slice_update(x, (1, 0), y[:2, 1:]),
+        lambda t, x, y: t.cat([x[:1], t.cat([y[:2, 1:], x[1:, 3:]], 1)]),
+        (A, B),
+    ),
     Row("stop_gradient", lambda x: x * ops.stop_gradient(x), lambda t, x: x * x.detach(), (A,)),
 ]

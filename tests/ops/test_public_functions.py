@@ -40,6 +40,7 @@ PLAIN: dict[str, tuple[Any, ...]] = {
     "greater_equal": (SMALL, OTHER),
     "logical_and": (SMALL > 0, OTHER > 0),
     "logical_or": (SMALL > 0, OTHER > 0),
+    "logical_xor": (SMALL, OTHER),
     "floor_divide": (SMALL, OTHER + 9),
     "argmax": (SMALL,),
     "argmin": (SMALL,),
@@ -61,6 +62,8 @@ TESTED_APART = {
     "eye",
     "full",
     "full_like",
+    "identity",
+    "linspace",
     "ndim",
     "normal",
     "one_hot",
@@ -111,6 +114,43 @@ def assert_close(got: Any, want: Any) -> None:
     assert got.shape == want.shape
     scale = np.abs(want).max(initial=0.0)
     np.testing.assert_allclose(got, want, rtol=RTOL, atol=RTOL * scale)
+
+
+def test_identity_and_linspace_are_numpys() -> None:
+    assert same_bits(ops.identity(3).numpy(), np.identity(3, "float32"))
+    assert same_bits(ops.linspace(-1, 2, 7).numpy(), np.linspace(-1, 2, 7, dtype="float32"))
+    found, step = ops.linspace(
+        [0.0, 1.0], [1.0, 9.0], 4, endpoint=False, retstep=True, dtype="float64", axis=1
+    )
+    want, distance = np.linspace([0.0, 1.0], [1.0, 9.0], 4, endpoint=False, retstep=True, axis=1)
+    assert same_bits(found.numpy(), want) and same_bits(step.numpy(), np.asarray(distance))
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda: ops.slice(SMALL, (1, 1), (2, 2)),
+            r"slice: a block of shape \(2, 2\) at \(1, 1\) does not lie",
+        ),
+        (
+            lambda: ops.slice_update(SMALL, (0,), np.ones((1, 1))),
+            r"slice_update: a block of shape \(1, 1\) at \(0,\)",
+        ),
+        (lambda: ops.average(SMALL, weights=np.ones(3)), r"average: weights of shape \(3,\) fit neither x"),
+        (lambda: ops.average(SMALL, axis=0, weights=np.ones(3)), "average: weights of shape"),
+    ],
+    ids=["slice", "slice_update", "average", "average along"],
+)
+def test_what_does_not_fit_is_said(call: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        call()
+
+
+def test_nan_to_num_has_the_ends_of_the_type() -> None:
+    odd = np.array([np.nan, np.inf, -np.inf, 2.0], "float32")
+    assert same_bits(ops.nan_to_num(odd), np.nan_to_num(odd))
+    assert ops.nan_to_num(np.arange(3)).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("name", sorted(PLAIN))

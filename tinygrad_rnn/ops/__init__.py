@@ -37,6 +37,8 @@ from .creation import (
     eye,
     full,
     full_like,
+    identity,
+    linspace,
     ones,
     ones_like,
     zeros,
@@ -57,6 +59,7 @@ from .elementwise import (
     cos,
     cosh,
     divide,
+    divide_no_nan,
     equal,
     erf,
     exp,
@@ -78,10 +81,12 @@ from .elementwise import (
     logical_and,
     logical_not,
     logical_or,
+    logical_xor,
     maximum,
     minimum,
     mod,
     multiply,
+    nan_to_num,
     negative,
     not_equal,
     pow,
@@ -121,6 +126,7 @@ from .nn import (
     swish,
     tanh,
 )  # fmt: skip
+from .normalizing import layer_normalization, moments, normalize, rms_normalization
 from .random import categorical, dropout, normal, randint, shuffle, truncated_normal, uniform
 from .reduce import (
     all,
@@ -129,6 +135,7 @@ from .reduce import (
     any,
     argmax,
     argmin,
+    average,
     cumsum,
     logsumexp,
     max,
@@ -144,6 +151,7 @@ from .shape import (
     concatenate,
     expand_dims,
     flip,
+    hstack,
     moveaxis,
     ndim,
     ravel,
@@ -158,13 +166,15 @@ from .shape import (
     tile,
     transpose,
     unstack,
+    vstack,
 )  # fmt: skip
+from .slices import slice, slice_update
 
 # NumPy's function -> ours, where name and leading arguments agree (Tensor.__array_function__).
 _SAME_IN_NUMPY = """
-    all any argmax argmin broadcast_to clip cumsum diag diagonal dot einsum expand_dims flip max mean min moveaxis ndim
-    ones_like outer pad prod ravel repeat reshape roll round shape size split squeeze stack std sum swapaxes take
-    take_along_axis tensordot tile trace transpose tril triu unstack var where zeros_like
+    all any argmax argmin average broadcast_to clip cumsum diag diagonal dot einsum expand_dims flip hstack max mean
+    min moveaxis ndim ones_like outer pad prod ravel repeat reshape roll round shape size split squeeze stack std
+    sum swapaxes take take_along_axis tensordot tile trace transpose tril triu unstack var vstack where zeros_like
 """
 for _name in _SAME_IN_NUMPY.split():
     if hasattr(np, _name):
@@ -251,12 +261,15 @@ __all__ = [
     "celu", "glu", "hard_shrink", "hard_silu", "hard_swish", "hard_tanh", "log_sigmoid", "relu6", "soft_shrink",
     "sparse_plus", "sparse_sigmoid", "squareplus", "tanh_shrink", "threshold",
     "diag", "diagonal", "inv", "solve", "trace", "tril", "triu",
+    "average", "divide_no_nan", "hstack", "identity", "layer_normalization", "linspace", "logical_xor", "moments",
+    "nan_to_num", "normalize", "rms_normalization", "slice", "slice_update", "vstack",
     "truncated_normal", "uniform", "unstack", "var", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
 # They make tensors from sizes, or give the sizes of one; the others take tensors, and with that symbols.
 _OF_SIZES = """
-    arange convert_to_numpy eye full ndim normal ones randint random shape size truncated_normal uniform zeros
+    arange convert_to_numpy eye full identity linspace ndim normal ones randint random shape size truncated_normal
+    uniform zeros
 """
 for _name in {*__all__} - {*_OF_SIZES.split()}:
     globals()[_name] = symbols.on_symbols(globals()[_name])

@@ -98,6 +98,36 @@ def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Tensor:
     return Tensor(np.eye(N, M, k, dtype=dtype or floatx()), None)
 
 
+def identity(n: int, dtype: Any = None) -> Tensor:
+    """The identity matrix with `n` rows and columns.
+
+    >>> identity(2).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    return eye(n, dtype=dtype)
+
+
+def linspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
+    """`num` numbers at equal distances from `start` to `stop`, which is the last of them if `endpoint`.
+
+    With `retstep` also their distance. Both ends may be arrays; the numbers then stand along `axis`.
+
+    >>> linspace(0, 1, 3).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    values, step = np.linspace(start, stop, num, endpoint=endpoint, retstep=True, axis=axis)
+    made = Tensor(values.astype(dtype or floatx()), None)
+    return (made, Tensor(np.asarray(step, dtype or floatx()), None)) if retstep else made
+
+
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Tensor:
     """Evenly spaced values; integers stay integers, Python floats become `floatx()`.
 

@@ -283,3 +283,39 @@ def round(x: Any, decimals: int = 0) -> Any:
 abs = absolute
 true_divide = divide
 pow = power
+
+
+def logical_xor(x1: Any, x2: Any) -> Any:
+    """Whether one of two holds, and not both; numbers hold unless they are 0.
+
+    >>> bool(logical_xor(True, 2.0)), bool(logical_xor(0, True))
+    (False, True)
+    """
+    return not_equal(logical_not(x1), logical_not(x2))
+
+
+def divide_no_nan(x1: Any, x2: Any) -> Any:
+    """`x1 / x2`, and 0 where `x2` is 0, with gradients that are 0 there.
+
+    >>> divide_no_nan(np.array([1.0, 1.0]), np.array([2.0, 0.0])).tolist()
+    [0.5, 0.0]
+    """
+    none = equal(x2, 0)
+    return where(none, 0.0, divide(x1, where(none, 1.0, x2)))
+
+
+def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+    """NaN and infinities replaced; without a number for these, the largest and lowest of the type take their place.
+
+    Gradients are 0 where something was replaced.
+
+    >>> nan_to_num(np.array([np.nan, 1.0, np.inf]), posinf=9.0).tolist()
+    [0.0, 1.0, 9.0]
+    """
+    x = as_array(x) if not hasattr(x, "dtype") else x
+    if x.dtype.kind != "f":
+        return x
+    largest, lowest = np.finfo(x.dtype).max, np.finfo(x.dtype).min
+    above = x.dtype.type(largest if posinf is None else posinf)
+    below = x.dtype.type(lowest if neginf is None else neginf)
+    return where(isnan(x), x.dtype.type(nan), where(isinf(x), where(greater(x, 0), above, below), x))

@@ -133,6 +133,24 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return sum(x, axes, keepdims) / float(np.maximum(_count(x, axes), 1))
 
 
+def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
+    """Mean over `axis`, with `weights` of the shape of `x`, or of its length along one axis.
+
+    >>> float(average(np.array([1.0, 3.0]), weights=np.array([3.0, 1.0])))
+    1.5
+    """
+    if weights is None:
+        return mean(x, axis)
+    if shape(weights) != shape(x):
+        if isinstance(axis, (tuple, list)) or axis is None or shape(weights) != (shape(x)[axis],):
+            raise ValueError(
+                f"average: weights of shape {shape(weights)} fit neither x of shape {shape(x)} nor axis {axis}"
+            )
+        weights = reshape(weights, [-1 if i == axis % ndim(x) else 1 for i in range(ndim(x))])
+        weights = broadcast_to(weights, shape(x))
+    return sum(x * weights, axis) / sum(weights, axis)
+
+
 def var(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Variance over `axis`: the mean squared distance from the mean (divided by n, as NumPy and Keras).
 

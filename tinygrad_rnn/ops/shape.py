@@ -252,6 +252,24 @@ def stack(x: Any, axis: int = 0) -> Any:
     return stack_op(*xs, axis=_axis(axis, len(shape(xs[0])) + 1, "stack"))
 
 
+def hstack(xs: Any) -> Any:
+    """Join side by side: along the second axis, vectors along their only one.
+
+    >>> hstack([np.ones((2, 1)), np.zeros((2, 2))]).tolist()
+    [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
+    """
+    return concatenate(xs, axis=0 if ndim(xs[0]) < 2 else 1)
+
+
+def vstack(xs: Any) -> Any:
+    """Join one below the other: along the first axis; vectors are rows.
+
+    >>> vstack([np.ones(2), np.zeros(2)]).tolist()
+    [[1.0, 1.0], [0.0, 0.0]]
+    """
+    return concatenate([expand_dims(x, 0) if ndim(x) < 2 else x for x in xs], axis=0)
+
+
 def unstack(x: Any, num: int | None = None, axis: int = 0) -> tuple[Any, ...]:
     """Cut into the pieces along `axis`, which goes away: a tuple.
 
