@@ -119,7 +119,7 @@ def test_without_takes_names_of_passes() -> None:
     assert not mode().passes
     with pytest.raises(
         ValueError,
-        match="without: unknown pass 'hoists'; there are share, einsum, regroup, center, sums, gather, lerp",
+        match="without: unknown pass 'hoists'; there are share, powers, einsum, regroup, center, sums, gather, lerp",
     ):
         tg.bptt.without("hoist", "hoists")
 

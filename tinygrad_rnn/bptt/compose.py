@@ -30,7 +30,7 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     body = tracer.body
     names = Names(body)
     body.equations = number_equations(body, names)
-    for name in ("share", "einsum", "regroup", "center", "sums", "gather", "lerp"):
+    for name in ("share", "powers", "einsum", "regroup", "center", "sums", "gather", "lerp"):
         apply(name, tracer)
     fixed = {*body.constants, *set(body.values) - dependents(body.values, [*body.xs, *body.states])}
     once = set(body.constants) if "hoist" in off else fixed

@@ -18,6 +18,7 @@ from . import (
     lerp,
     pairs,
     pieces,
+    powers,
     regroup,
     rows,
     share,
@@ -30,6 +31,7 @@ from . import (
 
 PASSES: dict[str, Any] = {  # in the order in which they are applied; each can be switched off
     "share": share.share,
+    "powers": powers.powers,
     "einsum": einsum.einsum,
     "regroup": regroup.regroup,
     "center": center.center,

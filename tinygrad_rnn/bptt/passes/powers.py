@@ -1,0 +1,51 @@
+"""The pass over squares and roots: a normalization multiplies each row by one number."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..step.body import Value
+from ..step.tracer import Tracer
+from .rewriting import Rewriting
+
+
+def powers(tracer: Tracer) -> None:
+    """Take squares for `x**2`, and multiply by inverse roots: `x / √v = x · (1 / √v)`, with one `v` for each row.
+
+    A square takes half the time of a power, and the sum of squares is a product of a row with itself. A product takes
+    less time than a quotient, and so does what its gradient multiplies: `−v^(−3/2) / 2` is made of few numbers, where
+    `x / √v` divides all of `g x / √v` by `√v` once more. A weight is multiplied last: `w x / √v` is
+    `(x · (1 / √v)) · w`. It rounds twice, and nothing can overflow that did not: `1 / √v` is finite for every `v > 0`.
+    """
+    step = Rewriting(tracer)
+    inverses: dict[Value, Value] = {}
+
+    def write(value: Value) -> None:
+        if value.op == "power" and value.dtype.kind == "f" and value.args[1] == 2:
+            value.become("square", value.args[0])
+        x, root = value.args if value.op == "divide" else (None, None)
+        if not isinstance(root, Value) or root.op != "sqrt" or root not in step.varying:
+            return
+        if (root.dtype, root.dtype.kind) == (value.dtype, "f") and math.prod(root.shape) < math.prod(
+            value.shape
+        ):
+            if root not in inverses:
+                inverses[root] = step.computed("rsqrt", root.args[0])
+            weight, of = _weight_and_rest(x, value, step)
+            if weight is None:
+                value.become("multiply", x, inverses[root])
+            else:
+                value.become("multiply", step.computed("multiply", of, inverses[root]), weight)
+
+    step.each(write)
+
+
+def _weight_and_rest(x: Any, user: Value, step: Rewriting) -> tuple[Value | None, Any]:
+    """The factors of `w · x`, if this is for one user alone and `w` the same at every step."""
+    if isinstance(x, Value) and x.op == "multiply" and step.users[x] == [user]:
+        for weight, rest in (x.args, x.args[::-1]):
+            if isinstance(weight, Value) and weight not in step.varying and isinstance(rest, Value):
+                if rest.shape == x.shape:
+                    return weight, rest
+    return None, x
