@@ -13,7 +13,8 @@ from bptt.test_source import arguments, source_of
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import layers, ops
-from tinygrad_rnn.bptt.writing.backwards import HEADING
+from tinygrad_rnn.bptt.step.body import Value
+from tinygrad_rnn.bptt.writing.backwards import HEADING, _Backwards
 
 N, H = 2, 4
 COPIES = "{k: [*map(np.copy, v)] if isinstance(v, list) else np.copy(v) for k, v in locals().items() if k != 'cache'}"
@@ -181,3 +182,20 @@ def test_too_many_are_left_out() -> None:
         return h, [h]
 
     assert HEADING not in tg.bptt_source(step, np.zeros((N, H)), [np.zeros((N, H))])
+
+
+def test_squares_are_those_of_one_factor() -> None:
+    a, b = (Value("x", (), {}, (2,), np.dtype(float), label=name) for name in "ab")
+
+    def times(x: Value, y: Value) -> Value:
+        return Value("multiply", (x, y), {}, (2,), np.dtype(float))
+
+    writer = object.__new__(_Backwards)
+    writer.targets, writer.known = {a: "a", b: "b"}, {}
+    product = times(a, b)
+    written = {"a²": times(a, a), "a · b²": times(product, b), "(a · b)²": times(product, times(a, b))}
+    written |= {
+        "b · a · b · (a · b)": times(times(times(b, a), b), product),
+        "a · (a · b)": times(a, product),
+    }
+    assert {text: writer.whole(v) for text, v in written.items()} == {text: text for text in written}

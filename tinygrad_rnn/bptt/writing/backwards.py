@@ -112,22 +112,6 @@ class _Backwards(Expressions):
                     moves[name] = sent
         return [f"and for the step before, {', '.join(moves)} = {', '.join(moves.values())}"] if moves else []
 
-    def _passes(self, v: Value, names: dict[Value, str]) -> bool:
-        """Whether a value is written out where it is read: there alone, and what it is made of is there still."""
-        users = self.users.get(v, [])
-        if len(users) != 1 or users[0] not in names or v in self.places.layout.ends:
-            return False
-        (user,) = users
-        if user.op in ("concatenate", "stack") or not (PASSING.match(names[v]) or names[user] == names[v]):
-            return False
-        read = {names.get(a, self.targets.get(a, "")) for a in self._leaves(v)}
-        between = self.regions.loop[self.position[v] + 1 : self.position[user]]
-        return read.isdisjoint([names[u] for u in between if u in names and u in self.targets])
-
-    def _leaves(self, v: Value) -> list[Value]:
-        """The values with names in what a value is written out as."""
-        return [leaf for a in v.inputs for leaf in ([a] if a in self.targets else self._leaves(a))]
-
     # --- how they are written -----------------------------------------------------------------------
 
     def _equation(self, v: Value) -> str:
@@ -169,8 +153,8 @@ class _Backwards(Expressions):
             text = f"{self.text(v.args[0], 1)} − {self.text(v.args[1].args[0], 2)}"
             return f"({text})" if binding > 1 else text
         if v.op == "multiply" and len(v.inputs) == 2:
-            left, right = (self.text(a, 2) for a in v.args)
-            if left == right:
+            left, right = self.text(v.args[0], 2), self.text(v.args[1], 3)
+            if self.text(v.args[0], 3) == right:
                 return f"{self.text(v.args[0], 5)}²"
             if left.endswith(f" · {right}"):
                 return f"({left}²)" if binding > 2 else f"{left}²"
