@@ -13,8 +13,8 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import activations, layers, ops
 
 OF_SIZES = {  # make tensors from sizes, or ask for those of one
-    "arange", "convert_to_numpy", "eye", "full", "ndim", "normal", "ones", "randint", "random", "shape", "size",
-    "truncated_normal", "uniform", "zeros",
+    "arange", "convert_to_numpy", "eye", "full", "identity", "linspace", "ndim", "normal", "ones", "randint", "random",
+    "shape", "size", "truncated_normal", "uniform", "zeros",
 }  # fmt: skip
 Call = Callable[[Any, Any, Any], Any]
 ids = np.array([[2, 0, 1], [1, 1, 0]])
@@ -34,6 +34,7 @@ CALLS: dict[str, Call] = {  # x and y are (batch, 3, 4); the others are called w
     "getitem": lambda f, x, y: f(x, 0),
     "inv": lambda f, x, y: f(x[:, :, :3] + 2.0 * np.eye(3, dtype="float32")),
     "matmul": lambda f, x, y: f(x, y.swapaxes(1, 2)),
+    "moments": lambda f, x, y: f(x, axes=[1, 2]),
     "moveaxis": lambda f, x, y: f(x, 1, -1),
     "one_hot": lambda f, x, y: f(ops.argmax(x, axis=-1), 4),
     "outer": lambda f, x, y: f(x[0, 0], y[0, 0]),
@@ -44,6 +45,8 @@ CALLS: dict[str, Call] = {  # x and y are (batch, 3, 4); the others are called w
     "scatter": lambda f, x, y: f([[0], [2]], x[0, :2], (5, 4)),
     "segment_sum": lambda f, x, y: f(x[0], [0, 0, 1]),
     "shuffle": lambda f, x, y: f(x, axis=1, seed=1),
+    "slice": lambda f, x, y: f(x, (0, 1, 0), (2, 2, 3)),
+    "slice_update": lambda f, x, y: f(x, (0, 1, 0), y[:, :2]),
     "solve": lambda f, x, y: f(x[:, :, :3] + 2.0 * np.eye(3, dtype="float32"), y),
     "sparse_categorical_crossentropy": lambda f, x, y: f(ops.argmax(x, axis=-1), y, from_logits=True),
     "split": lambda f, x, y: f(x, 2, axis=-1),
@@ -98,7 +101,7 @@ def test_a_function_of_symbols_is_a_layer(name: str, tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("name", sorted(OF_SIZES - {"random", "shape", "ndim"}))
 def test_what_needs_sizes_or_values_says_so(name: str) -> None:
-    needed = {"randint": (0, 2), "full": (1.0,)}.get(name, ())
+    needed = {"randint": (0, 2), "full": (1.0,), "linspace": (1.0,)}.get(name, ())
     with pytest.raises(TypeError):
         getattr(ops, name)(tg.Input((3, 4)), *needed)
 
