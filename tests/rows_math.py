@@ -180,6 +180,7 @@ ROWS = [
     ),
     Row("normalize", lambda x: ops.normalize(x), lambda t, x: nn(t).normalize(x, dim=-1), (C3,)),
     Row("normalize", lambda x: ops.normalize(x, 1, 1), lambda t, x: nn(t).normalize(x, p=1, dim=1), (C3,)),
+    Row("normalize", lambda x: ops.normalize(x, (0, 2)), lambda t, x: nn(t).normalize(x, dim=(0, 2)), (C3,)),
     Row("normalize", lambda x: ops.normalize(x, epsilon=9.0), lambda t, x: x / 9.0, (V,)),
     Row(
         "layer_normalization",

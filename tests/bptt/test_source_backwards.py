@@ -128,7 +128,9 @@ def test_the_equations_are_what_the_statements_compute(name: str) -> None:
     given = arguments(text, p)
     loop, factors = equations(text)
     if given is None or not loop or SHAPED.search(str((loop, factors))):
-        pytest.skip("its constants have other names than its weights, or nothing is in the loop")
+        pytest.skip(
+            "constants with other names than its weights, ops whose shapes are not shown, or nothing in the loop"
+        )
     if factors:
         check_factors(text, given, factors)
     check_loop(text, given, loop)

@@ -123,7 +123,12 @@ def test_identity_and_linspace_are_numpys() -> None:
         [0.0, 1.0], [1.0, 9.0], 4, endpoint=False, retstep=True, dtype="float64", axis=1
     )
     want, distance = np.linspace([0.0, 1.0], [1.0, 9.0], 4, endpoint=False, retstep=True, axis=1)
-    assert same_bits(found.numpy(), want) and same_bits(step.numpy(), np.asarray(distance))
+    assert same_bits(found.numpy(), want) and np.allclose(step, distance)
+    assert same_bits(ops.linspace(-2, 1, 5, dtype="int64").numpy(), np.linspace(-2, 1, 5, dtype="int64"))
+
+
+def test_numbers_are_joined_as_vectors_of_one() -> None:
+    assert ops.hstack([1.0, 2.0]).tolist() == [1.0, 2.0] and ops.vstack([1.0, 2.0]).tolist() == [[1.0], [2.0]]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,11 @@ def as_array(value: Any) -> Any:
     return array.astype(floatx()) if array.dtype == np.float64 else array
 
 
+def known(x: Any) -> Any:
+    """Lists and numbers as arrays; all else as it is."""
+    return x if hasattr(x, "dtype") else as_array(x)
+
+
 def operand(value: Any, dtype: np.dtype[Any]) -> Any:
     """The other side of a binary op: scalars take part without a type of their own.
 

@@ -14,7 +14,8 @@ from ..config import epsilon as tiny
 from ..config import mode
 from ..core.op import Array
 from ..core.record import followed, repeatable
-from ..ops import maximum, mean, norm, reshape, rsqrt, sum, where
+from ..ops import layer_normalization, mean, normalize, reshape, rms_normalization, rsqrt, sum, where
+from ..ops.normalizing import along
 from .arguments import keep_options, switches_training, weight_options
 from .layer import Layer
 
@@ -57,10 +58,7 @@ class _Normalization(Layer):
 
     def _spread(self, weight: Any, y: Any) -> Any:
         """A weight in the shape in which it broadcasts over `y`."""
-        axes = self._axes(y.ndim)
-        if axes == tuple(range(y.ndim - len(axes), y.ndim)):
-            return weight
-        return reshape(weight, [n if a in axes else 1 for a, n in enumerate(y.shape)])
+        return along(weight, y, self._axes(y.ndim))
 
 
 class _Affine(_Normalization):
@@ -106,14 +104,6 @@ def _one(owner: str, axis: Any) -> int:
     return int(axis)
 
 
-def _standardized(x: Any, axes: tuple[int, ...], epsilon: float) -> Any:
-    """`(x − mean) / √(variance + ε)` over `axes`."""
-    centred = x - mean(x, axes, keepdims=True)
-    variance = mean(centred * centred, axes, keepdims=True)
-    inv_std = rsqrt(variance + epsilon)
-    return centred * inv_std
-
-
 class LayerNormalization(_Affine):
     """`y = gamma (x − mean) / √(variance + ε) + beta`, over the features of each example (and time step).
 
@@ -132,7 +122,7 @@ class LayerNormalization(_Affine):
 
     def call(self, inputs: Any) -> Any:
         """Compute the outputs."""
-        return self._affine(_standardized(inputs, self._axes(inputs.ndim), self.epsilon))
+        return layer_normalization(inputs, self.gamma, self.beta, self._axes(inputs.ndim), self.epsilon)
 
 
 class GroupNormalization(_Affine):
@@ -169,7 +159,8 @@ class GroupNormalization(_Affine):
         shape, (axis,) = inputs.shape, self._axes(inputs.ndim)
         split = (*shape[:axis], self._groups, shape[axis] // self._groups, *shape[axis + 1 :])
         others = tuple([a for a in range(1, len(split)) if a != axis])
-        return self._affine(reshape(_standardized(reshape(inputs, split), others, self.epsilon), shape))
+        y = layer_normalization(reshape(inputs, split), axis=others, epsilon=self.epsilon)
+        return self._affine(reshape(y, shape))
 
 
 class RMSNormalization(_Normalization):
@@ -190,8 +181,7 @@ class RMSNormalization(_Normalization):
 
     def call(self, inputs: Any) -> Any:
         """Compute the outputs."""
-        square = mean(inputs * inputs, self._axes(inputs.ndim), keepdims=True)
-        return inputs * rsqrt(square + self.epsilon) * self._spread(self.scale, inputs)
+        return rms_normalization(inputs, self.scale, self._axes(inputs.ndim), self.epsilon)
 
 
 class UnitNormalization(Layer):
@@ -210,7 +200,7 @@ class UnitNormalization(Layer):
 
     def call(self, inputs: Any) -> Any:
         """Compute the outputs."""
-        return inputs / maximum(norm(inputs, axis=self.axis, keepdims=True), 1e-12)
+        return normalize(inputs, self.axis, epsilon=1e-12)
 
 
 class BatchNormalization(_Affine):

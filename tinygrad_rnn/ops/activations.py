@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.operands import known
 from .elementwise import absolute, clip, expm1, sqrt, where
-from .nn import hard_sigmoid, known, relu, sigmoid, softplus, tanh
+from .nn import hard_sigmoid, relu, sigmoid, softplus, tanh
 from .shape import split
 
 

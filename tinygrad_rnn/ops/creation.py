@@ -123,9 +123,10 @@ def linspace(
     >>> linspace(0, 1, 3).tolist()
     [0.0, 0.5, 1.0]
     """
-    values, step = np.linspace(start, stop, num, endpoint=endpoint, retstep=True, axis=axis)
-    made = Tensor(values.astype(dtype or floatx()), None)
-    return (made, Tensor(np.asarray(step, dtype or floatx()), None)) if retstep else made
+    dtype = dtype or floatx()
+    values, step = np.linspace(start, stop, num, endpoint=endpoint, retstep=True, dtype=dtype, axis=axis)
+    made = Tensor(values, None)
+    return (made, Tensor(np.asarray(step, floatx()), None)) if retstep else made
 
 
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 from ..config import mode
 from ..core.arrays import choose, to_array
 from ..core.autodiff import not_taken
-from ..core.operands import as_array
+from ..core.operands import as_array, known
 from ..core.record import elementwise, kernel, primitive, quiet
 from ..core.tensor import Tensor
 from . import kernels
@@ -280,11 +280,6 @@ def round(x: Any, decimals: int = 0) -> Any:
     return round_(x) if decimals == 0 else round_(x * scale) / scale
 
 
-abs = absolute
-true_divide = divide
-pow = power
-
-
 def logical_xor(x1: Any, x2: Any) -> Any:
     """Whether one of two holds, and not both; numbers hold unless they are 0.
 
@@ -312,10 +307,15 @@ def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: fl
     >>> nan_to_num(np.array([np.nan, 1.0, np.inf]), posinf=9.0).tolist()
     [0.0, 1.0, 9.0]
     """
-    x = as_array(x) if not hasattr(x, "dtype") else x
+    x = known(x)
     if x.dtype.kind != "f":
         return x
     largest, lowest = np.finfo(x.dtype).max, np.finfo(x.dtype).min
     above = x.dtype.type(largest if posinf is None else posinf)
     below = x.dtype.type(lowest if neginf is None else neginf)
     return where(isnan(x), x.dtype.type(nan), where(isinf(x), where(greater(x, 0), above, below), x))
+
+
+abs = absolute
+true_divide = divide
+pow = power

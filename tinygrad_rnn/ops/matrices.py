@@ -8,10 +8,10 @@ import numpy as np
 
 from ..core.autodiff import sum_to
 from ..core.op import Array
+from ..core.operands import known
 from ..core.record import kernel, primitive
 from .elementwise import where
 from .indexing import getitem, pad
-from .nn import known
 from .reduce import sum
 from .shape import expand_dims, moveaxis, ndim, shape, squeeze, swapaxes
 

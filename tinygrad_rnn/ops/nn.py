@@ -11,7 +11,7 @@ import numpy as np
 from ..config import epsilon, mode
 from ..core.arrays import freeze, time_major
 from ..core.op import Array
-from ..core.operands import as_array
+from ..core.operands import known
 from ..core.record import elementwise, kernel, primitive, quiet, repeatable
 from .elementwise import clip, erf, exp, expm1, isinf, log, logical_and, where
 from .indexing import check_ids, is_traced, of_labels, one_hot
@@ -24,11 +24,6 @@ FEW = 2**13  # up to so many, their absolute values cost less than a second sear
 MANY = 2**16  # from so many on a softmax of moderate logits leaves their maxima out
 
 # --- activations ----------------------------------------------------------------------------------
-
-
-def known(x: Any) -> Any:
-    """Lists and numbers as arrays; all else as it is."""
-    return x if hasattr(x, "dtype") else as_array(x)
 
 
 @quiet

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..config import epsilon as fuzz
+from ..core.operands import known
 from .elementwise import maximum, rsqrt, square
 from .linalg import norm
-from .nn import known
 from .reduce import axes_of, mean, var
-from .shape import reshape, shape
+from .shape import ndim, reshape, shape
 
 
 def moments(x: Any, axes: Any, keepdims: bool = False) -> tuple[Any, Any]:
@@ -33,7 +33,9 @@ def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float | None = No
     [0.0, 1.0]
     """
     x = known(x)
-    return x / maximum(norm(x, order, axis, keepdims=True), fuzz() if epsilon is None else epsilon)
+    return x / maximum(
+        norm(x, None if order == 2 else order, axis, keepdims=True), fuzz() if epsilon is None else epsilon
+    )
 
 
 def layer_normalization(
@@ -52,8 +54,8 @@ def layer_normalization(
     centred = x - mean(x, axes, keepdims=True)
     variance = mean(square(centred), axes, keepdims=True)
     y = centred * rsqrt(variance + (fuzz() if epsilon is None else epsilon))
-    y = y if gamma is None else y * _along(gamma, x, axes)
-    return y if beta is None else y + _along(beta, x, axes)
+    y = y if gamma is None else y * along(gamma, x, axes)
+    return y if beta is None else y + along(beta, x, axes)
 
 
 def rms_normalization(
@@ -69,10 +71,12 @@ def rms_normalization(
     x = known(x)
     axes = axes_of(x, axis if isinstance(axis, int) else tuple(axis), "rms_normalization")
     y = x * rsqrt(mean(square(x), axes, keepdims=True) + (fuzz() if epsilon is None else epsilon))
-    return y if scale is None else y * _along(scale, x, axes)
+    return y if scale is None else y * along(scale, x, axes)
 
 
-def _along(weight: Any, x: Any, axes: Sequence[int]) -> Any:
-    """A weight for these axes of x, with the axes that it is stretched over."""
-    sizes = [n if i in axes else 1 for i, n in enumerate(shape(x))]
-    return weight if len(axes) == 1 and axes[0] == len(sizes) - 1 else reshape(weight, sizes)
+def along(weight: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """A weight for these axes of x, in the shape in which it broadcasts over x."""
+    n = ndim(x)
+    if axes == tuple(range(n - len(axes), n)):
+        return weight
+    return reshape(weight, [size if i in axes else 1 for i, size in enumerate(shape(x))])

@@ -142,11 +142,12 @@ def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
     if weights is None:
         return mean(x, axis)
     if shape(weights) != shape(x):
-        if isinstance(axis, (tuple, list)) or axis is None or shape(weights) != (shape(x)[axis],):
+        along = axes_of(x, axis, "average")
+        if len(along) != 1 or shape(weights) != (shape(x)[along[0]],):
             raise ValueError(
                 f"average: weights of shape {shape(weights)} fit neither x of shape {shape(x)} nor axis {axis}"
             )
-        weights = reshape(weights, [-1 if i == axis % ndim(x) else 1 for i in range(ndim(x))])
+        weights = reshape(weights, [-1 if i in along else 1 for i in range(ndim(x))])
         weights = broadcast_to(weights, shape(x))
     return sum(x * weights, axis) / sum(weights, axis)
 

@@ -258,7 +258,8 @@ def hstack(xs: Any) -> Any:
     >>> hstack([np.ones((2, 1)), np.zeros((2, 2))]).tolist()
     [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
     """
-    return concatenate(xs, axis=0 if ndim(xs[0]) < 2 else 1)
+    xs = [reshape(x, (1,)) if ndim(x) == 0 else x for x in xs]
+    return concatenate(xs, axis=0 if ndim(xs[0]) == 1 else 1)
 
 
 def vstack(xs: Any) -> Any:
@@ -267,7 +268,7 @@ def vstack(xs: Any) -> Any:
     >>> vstack([np.ones(2), np.zeros(2)]).tolist()
     [[1.0, 1.0], [0.0, 0.0]]
     """
-    return concatenate([expand_dims(x, 0) if ndim(x) < 2 else x for x in xs], axis=0)
+    return concatenate([reshape(x, (1, -1)) if ndim(x) < 2 else x for x in xs], axis=0)
 
 
 def unstack(x: Any, num: int | None = None, axis: int = 0) -> tuple[Any, ...]:

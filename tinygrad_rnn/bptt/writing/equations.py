@@ -12,14 +12,8 @@ _COMPARISONS = {
     "greater": ">", "greater_equal": "≥", "less": "<", "less_equal": "≤", "equal": "==", "not_equal": "≠",
 }  # fmt: skip
 _SIGNS = {
-    "add": "+",
-    "subtract": "−",
-    "multiply": "·",
-    "divide": "/",
-    "matmul": "@",
-    "power": "**",
-    **_COMPARISONS,
-}
+    "add": "+", "subtract": "−", "multiply": "·", "divide": "/", "matmul": "@", "power": "**", **_COMPARISONS,
+}  # fmt: skip
 _BINDING = dict.fromkeys(_COMPARISONS.values(), 0) | {"+": 1, "−": 1, "·": 2, "/": 2, "@": 3, "**": 4}
 _SHOWN = {  # what no shape tells
     "flip": ("axis",), "roll": ("shift", "axis"), "clip": ("low", "high"),
