@@ -18,8 +18,8 @@ from .idle import Idle
 from .padding import Span
 from .step.body import Underivable
 from .step.replay import leading, replay, uneven
+from .writing.native import compiled
 from .writing.sections import COPIED
-from .writing.tight import tighten
 
 LENGTHS_KEPT = 64  # for which it is known which gradients there are
 SMALL = 8  # first states up to here count as bounded
@@ -34,7 +34,7 @@ class Plan:
 
     def __init__(self, built: Built) -> None:
         self.built = built
-        self.functions = compiled(tighten(built.text))
+        self.functions = compiled(built.text)
         self.inputs_of_gradients = [i for _, i in built.gradients]
         self.masked = any(name == "where" for name, *_ in built.tape.ops)
         # by the number of steps and which results are unread: whether `0 · ∞` may come in, which gradients there are
@@ -44,7 +44,7 @@ class Plan:
     @cached_property
     def lending(self) -> Any:
         """A `forward` that gives outputs as views of its memory, which hold until `idle` gets that back."""
-        return compiled(tighten(self.built.text.replace(COPIED, COPIED.removeprefix(".copy()"))))["forward"]
+        return compiled(self.built.text.replace(COPIED, COPIED.removeprefix(".copy()")))["forward"]
 
     def run(
         self,
@@ -118,13 +118,6 @@ class Plan:
 def length_of(arrays: Sequence[Array], span: Span | None) -> int:
     """How many steps are run."""
     return arrays[0].shape[1] if span is None else span.end - span.first
-
-
-def compiled(text: str) -> dict[str, Any]:
-    """The functions of a source."""
-    functions: dict[str, Any] = {}
-    exec(compile(text, "<derived BPTT>", "exec"), functions)
-    return functions
 
 
 class Call:

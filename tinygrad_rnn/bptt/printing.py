@@ -14,11 +14,11 @@ from ..core.tensor import Tensor
 from .build import Built, build
 from .known import Recurrence
 from .outside.purity import Surroundings
-from .plan import compiled
 from .scan import unrolled
 from .step.body import Body, Underivable
 from .step.tracer import trace
 from .trial import try_out
+from .writing.native import as_it_stands
 
 SIZES = 8  # of batches, for which a source is written to see where the batch size stands
 SMALLER = 0.25  # times the values that were given
@@ -123,7 +123,7 @@ class _Writing:
         def again(xs: list[Tensor], states: list[Tensor]) -> Any:
             return unrolled(Recurrence(self.step, xs, states, given, self.several_in))
 
-        run = partial(try_out, replace(built, text=text), compiled(text), inputs, bound, again)
+        run = partial(try_out, replace(built, text=text), as_it_stands(text), inputs, bound, again)
         try:
             run()
         except Underivable:

@@ -8,6 +8,9 @@ quarter of the time of a small recurrence.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+
+Around = Callable[[list[str], bool, list[str], list[str]], list[str]]
 
 _LOOPS = {"    for t in range(T):": False, "    for t in range(T - 1, -1, -1):": True}
 _AT = re.compile(r"\b(\w+)\[t( \+ 1)?\]")
@@ -20,8 +23,8 @@ _OUT = re.compile(
 _DOT = re.compile(r"^dot\((\w+), ([\w.()]+), out=(\w+)\)$")
 
 
-def tighten(text: str) -> str:
-    """Rewrite the loops of a module that `source` wrote."""
+def tighten(text: str, around: Around | None = None) -> str:
+    """Rewrite the loops of a module that `source` wrote; `around` may change each, and the lines before it."""
     made: list[str] = []
     lines = iter([*text.split("\n"), ""])
     line = next(lines)
@@ -35,7 +38,8 @@ def tighten(text: str) -> str:
         while following.startswith("        "):
             body.append(following[8:].partition("  #")[0].rstrip())
             following = next(lines)
-        made += _loop(body, backwards)
+        loop = _loop(body, backwards)
+        made += loop if around is None else around(body, backwards, loop, made)
         line = following
     return "\n".join(made)
 

@@ -1,0 +1,1 @@
+"""Derived loops without the interpreter between their statements: `calls.c` calls the same loops of NumPy."""

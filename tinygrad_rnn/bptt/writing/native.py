@@ -1,0 +1,58 @@
+"""The source as it is compiled where its loops can run in C: what Python would run stands behind, if they cannot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from ..native.library import library
+from ..native.loops import Foreign, NativeLoop
+from .tight import tighten
+
+_HELD = re.compile(r"^    of_\w+ = (\([^)]*\)|.*)$", re.M)
+_LIST = re.compile(r"^    (\w+) = list\(\w+\)$")
+
+
+def compiled(text: str) -> dict[str, Any]:
+    """The functions of a source, in the form that runs fastest."""
+    loops: dict[str, NativeLoop] = {}
+    text = tighten(text) if library() is None else _with_native_loops(text, loops)
+    return as_it_stands(text, loops)
+
+
+def as_it_stands(text: str, names: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """The functions of a source, which reads `names` besides."""
+    functions = dict(names)
+    exec(compile(text, "<derived BPTT>", "exec"), functions)
+    return functions
+
+
+def _with_native_loops(text: str, loops: dict[str, NativeLoop]) -> str:
+    held = set(re.findall(r"\w+", " ".join(_HELD.findall(text))))
+
+    def around(body: list[str], backwards: bool, python: list[str], before: list[str]) -> list[str]:
+        try:
+            loop = NativeLoop(body, backwards, held)
+        except Foreign:
+            return python
+        name = f"native_loop_{len(loops)}"
+        loops[name] = loop
+        made = []
+        for i, line in enumerate(before):
+            match = _LIST.match(line)
+            if match and match[1] in loop.given:
+                before[i] = line.replace("list(", "(")
+                made.append(line)
+        given = "".join(f"{n}, " for n in loop.given)
+        return [
+            f"    if not {name}.run(cache[-1], T, ({given}), locals()):",
+            *(f"    {line}" for line in [*made, *python]),
+        ]
+
+    woven = tighten(text, around)
+    if not loops:
+        return woven
+    woven = re.sub(r"^(    return of_forward.*)$", r"\1, {}", woven, flags=re.M)
+    return re.sub(r" = cache$", " = cache[0]", woven, flags=re.M)
