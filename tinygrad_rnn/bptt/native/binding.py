@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .library import inner_loop, library, own_loop
-from .parsing import Expression, Statement
+from .parsing import PRODUCTS, UFUNCS, Expression, Parsed, Statement
 
 # A call as `calls.c` reads it, in words of 8 bytes: where each part begins.
-LOOP, ARRAYS, FIRST, BY_STEP, SIZES, STRIDES, OUTER, WORDS = 0, 2, 3, 6, 9, 15, 24, 30
+LOOP, ARRAYS, FIRST, BY_STEP, SIZES, STRIDES, OUTER, WORDS = 0, 2, 3, 7, 11, 17, 26, 34
+MOST_ARRAYS = 4
 OUTSIDE = 4  # of the sizes: those of the two axes outside the loop
 MOST_AXES = 3
 AT_ONCE = 256  # steps between two looks at what Python has to do, such as interrupts
-OFTEN_ENOUGH = 1000  # units of work in which NumPy looks for memory that two arrays share
+LOOKED_FOR = 1000  # units of work in which NumPy looks for memory that two arrays share
 
 Axes = list[tuple[int, list[int]]]  # size and strides of each, the innermost first
 
@@ -29,7 +30,9 @@ class Bound:
 
     __slots__ = ("address", "backwards", "calls", "count", "given", "kept", "length", "turns")
 
-    def __init__(self, calls: Any, turns: int, length: int, backwards: bool, given: list[Given], kept: Any) -> None:
+    def __init__(
+        self, calls: Any, turns: int, length: int, backwards: bool, given: list[Given], kept: Any
+    ) -> None:
         self.calls, self.address, self.count = calls, _address(calls), len(calls) // turns
         self.turns, self.length, self.backwards = turns, length, backwards
         self.given, self.kept = given, kept  # what each run brings along; numbers as arrays
@@ -99,9 +102,7 @@ class Operand(NamedTuple):
         )
 
 
-def bind(
-    statements: Sequence[Statement], names: dict[str, Any], length: int, backwards: bool, given: Sequence[str]
-) -> Bound:
+def bind(parsed: Parsed, names: dict[str, Any], length: int, backwards: bool, given: Sequence[str]) -> Bound:
     """The calls of a loop of so many steps; `given` are the names of arrays that each run brings along.
 
     Raises `Unbindable`.
@@ -109,21 +110,27 @@ def bind(
     if not all(isinstance(names[n], np.ndarray) for n in given):
         raise Unbindable("a list is given")
     arrays = {n: Given(names[n]) for n in given}
+    names = {**UFUNCS, "np": np, **names}
+    for name, code in parsed.temporaries.items():
+        names[name] = np.array(eval(code, names, {"t": 0}))
     steps = sorted({*range(min(4, length)), length - 1})
-    calls = [(s.function, [_operand(e, names, arrays, steps) for e in s.operands]) for s in statements]
+    calls = [(s, [_operand(e, names, arrays, steps) for e in s.operands]) for s in parsed.statements]
     turns = next((n for n in (1, 2) if all(o.is_regular(n) for _, of in calls for o in of)), 0)
     if not turns:
         raise Unbindable("steps do not follow each other in memory")
-    rows, kept = [], []
+    rows: list[Any] = []
+    kept: list[Any] = []
     for turn in range(turns):
-        for function, of in calls:
+        for statement, of in calls:
             row = np.zeros(WORDS, np.int64)
             operands = _numbers_as_arrays(of, kept)
+            if statement.axes is not None:
+                operands = _reducing(operands, statement.axes)
             for k, operand in enumerate(operands):
                 row[FIRST + k], row[BY_STEP + k] = operand.place(turn, turns)
                 if operand.given is not None:
                     operand.given.words.append((len(rows), FIRST + k))
-            _lower(function, operands, row)
+            _lower(statement, operands, row)
             rows.append(row)
     table = np.array(rows, np.int64).reshape(-1, WORDS)
     return Bound(table, turns, length, backwards, list(arrays.values()), kept)
@@ -157,14 +164,30 @@ def _numbers_as_arrays(of: list[Operand], kept: list[Any]) -> list[Operand]:
     return made
 
 
-def _lower(function: np.ufunc | str, of: list[Operand], row: Any) -> None:
+def _reducing(of: list[Operand], axes: tuple[int, ...]) -> list[Operand]:
+    """Result, argument and result again, where the result does not move along some axes."""
+    x, y = of
+    ndim = x.found[0].ndim
+    reduced = {a % ndim for a in axes}
+    if y.found[0].ndim != ndim:
+        index = tuple([None if a in reduced else slice(None) for a in range(ndim)])
+        y = y._replace(found=[v[index] for v in y.found])
+    return [y, x, y]
+
+
+def _lower(statement: Statement, of: list[Operand], row: Any) -> None:
     """Write the loop of a call with its sizes and strides."""
+    function, reduces = statement.function, statement.axes is not None
     views = [o.found[0] for o in of]
+    if function == "dot":
+        if not all(map(_is_for_blas, views)):
+            raise Unbindable("a matrix is copied before it is multiplied")
+        function = np.matmul
     *inputs, out = of
     if out.given is not None:
         raise Unbindable("what is given is written over")
-    for o in inputs:
-        if _overlap(o, out, function is not np.matmul):
+    for o in inputs[1:] if reduces else inputs:
+        if _overlap(o, out, function not in PRODUCTS and not reduces):
             raise Unbindable("a result overlaps with what it is computed from")
     types = [v.dtype for v in views]
     if isinstance(function, str):
@@ -174,28 +197,45 @@ def _lower(function: np.ufunc | str, of: list[Operand], row: Any) -> None:
     else:
         chars = [t.char for t in types]
         found = inner_loop(function, f"{''.join(chars[:-1])}->{chars[-1]}")
-        if found is None or (function is np.matmul and chars[0] not in "fd"):
+        if found is None or (chars[0] not in "fd" and (reduces or function in PRODUCTS)):
             raise Unbindable(f"{function.__name__} has no loop for these types")
         loop = found
     row[LOOP : LOOP + 2] = loop
     row[ARRAYS] = len(views)
     row[SIZES + OUTSIDE : SIZES + OUTSIDE + 2] = 1
-    if function is np.matmul:
-        _product(views, row)
+    if function in PRODUCTS:
+        _product(views, 2 if function is np.matmul else 1, row)
     else:
-        inner, *outer = _in_order(_axes(views, views[-1].shape)) or [(1, [0] * len(views))]
+        shape = views[1 if reduces else -1].shape
+        inner, *outer = _in_order(_axes(views, shape)) or [(1, [0] * len(views))]
         row[SIZES], row[STRIDES : STRIDES + len(views)] = inner
         _outside(outer, row)
 
 
-def _product(views: list[Any], row: Any) -> None:
+def _product(views: list[Any], axes: int, row: Any) -> None:
+    """A product of matrices, which have two axes, or of vectors, which have one."""
     a, b, y = views
-    if min(a.ndim, b.ndim) < 2 or (*a.shape[-2:-1], *b.shape[-1:]) != y.shape[-2:] or a.shape[-1] != b.shape[-2]:
-        raise Unbindable("a product of other shapes than matrices")
-    first, *outer = _merged(_axes([v[..., 0, 0] for v in views], y.shape[:-2])) or [(1, [0, 0, 0])]
-    row[SIZES : SIZES + 4] = first[0], a.shape[-2], a.shape[-1], b.shape[-1]
-    row[STRIDES : STRIDES + 9] = [*first[1], *a.strides[-2:], *b.strides[-2:], *y.strides[-2:]]
+    if min(a.ndim, b.ndim) < axes:
+        raise Unbindable("a product of a matrix with a vector")
+    core = (*a.shape[-axes:], *b.shape[b.ndim - axes + 1 :])
+    result = (core[0], core[-1]) if axes == 2 else ()
+    stack = y.shape[: y.ndim - len(result)]
+    if a.shape[-1] != b.shape[-axes] or y.shape[len(stack) :] != result:
+        raise Unbindable("a product of other shapes")
+    rests = [v[(..., *[0] * n)] for v, n in ((a, axes), (b, axes), (y, len(result)))]
+    first, *outer = _merged(_axes(rests, stack)) or [(1, [0, 0, 0])]
+    strides = [*first[1], *a.strides[-axes:], *b.strides[-axes:], *y.strides[len(stack) :]]
+    row[SIZES : SIZES + 1 + len(core)] = first[0], *core
+    row[STRIDES : STRIDES + len(strides)] = strides
     _outside(outer, row)
+
+
+def _is_for_blas(matrix: Any) -> bool:
+    """Whether BLAS takes a matrix as it lies: `dot` copies others, `matmul` multiplies them without BLAS."""
+    (rows, columns), (down, along), size = matrix.shape, matrix.strides, matrix.itemsize
+    by_rows = along == size and (down >= columns * size or rows == 1)
+    by_columns = down == size and (along >= rows * size or columns == 1)
+    return bool(by_rows or by_columns)
 
 
 def _outside(axes: Axes, row: Any) -> None:
@@ -203,7 +243,8 @@ def _outside(axes: Axes, row: Any) -> None:
         raise Unbindable("too many axes")
     for i, (size, strides) in enumerate(axes):
         row[SIZES + OUTSIDE + i] = size
-        row[OUTER + 3 * i : OUTER + 3 * i + len(strides)] = strides
+        start = OUTER + MOST_ARRAYS * i
+        row[start : start + len(strides)] = strides
 
 
 def _axes(views: list[Any], shape: tuple[int, ...]) -> Axes:
@@ -262,7 +303,7 @@ def _overlap(a: Operand, y: Operand, elementwise: bool) -> bool:
         if (elementwise and same) or not np.may_share_memory(one, other):
             continue
         try:
-            if np.shares_memory(one, other, max_work=OFTEN_ENOUGH):
+            if np.shares_memory(one, other, max_work=LOOKED_FOR):  # type: ignore[arg-type]
                 return True
         except np.exceptions.TooHardError:
             return True

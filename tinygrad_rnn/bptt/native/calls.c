@@ -10,12 +10,12 @@ typedef void (*Loop)(char **arrays, const intptr_t *sizes, const intptr_t *strid
 typedef struct {
     Loop loop;           /* of a ufunc for one type, or one of the two below */
     void *data;          /* which it is called with */
-    intptr_t arrays;     /* how many it takes, its result included: at most three */
-    char *first[3];      /* where they lie at step 0 */
-    intptr_t by_step[3]; /* how many bytes further on at each step */
+    intptr_t arrays;     /* how many it takes, its result included: at most four */
+    char *first[4];      /* where they lie at step 0 */
+    intptr_t by_step[4]; /* how many bytes further on at each step */
     intptr_t sizes[6];   /* of the loop: the inner axis, or batch and axes of a product; the two axes outside it */
     intptr_t strides[9]; /* of the loop, in bytes */
-    intptr_t outer[6];   /* the strides of the two axes outside the loop */
+    intptr_t outer[8];   /* the strides of the two axes outside the loop */
 } Call;
 
 #define OUTSIDE 4 /* where the sizes of the axes outside begin */
@@ -39,9 +39,9 @@ void choose(char **arrays, const intptr_t *sizes, const intptr_t *strides, void 
 static void run_one(const Call *c, intptr_t t) {
     for (intptr_t j = 0; j < c->sizes[OUTSIDE + 1]; j++)
         for (intptr_t i = 0; i < c->sizes[OUTSIDE]; i++) {
-            char *at[3];
+            char *at[4];
             for (int k = 0; k < c->arrays; k++)
-                at[k] = c->first[k] + t * c->by_step[k] + i * c->outer[k] + j * c->outer[3 + k];
+                at[k] = c->first[k] + t * c->by_step[k] + i * c->outer[k] + j * c->outer[4 + k];
             c->loop(at, c->sizes, c->strides, c->data);
         }
 }

@@ -10,17 +10,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# Of a ufunc, as NumPy's C API declares it (`PyUFuncObject`), behind what all objects of CPython begin with.
-_FIELDS = [
-    ("references", ctypes.c_ssize_t), ("kind", ctypes.c_void_p),
-    ("nin", ctypes.c_int), ("nout", ctypes.c_int), ("nargs", ctypes.c_int), ("identity", ctypes.c_int),
-    ("functions", ctypes.POINTER(ctypes.c_void_p)), ("data", ctypes.POINTER(ctypes.c_void_p)),
-    ("ntypes", ctypes.c_int), ("reserved", ctypes.c_int), ("name", ctypes.c_char_p),
-]  # fmt: skip
-
 
 class _Ufunc(ctypes.Structure):
-    _fields_ = _FIELDS
+    """A ufunc as NumPy's C API declares it (`PyUFuncObject`), behind what all objects of CPython begin with."""
+
+    _fields_ = [
+        ("references", ctypes.c_ssize_t), ("kind", ctypes.c_void_p),
+        ("nin", ctypes.c_int), ("nout", ctypes.c_int), ("nargs", ctypes.c_int), ("identity", ctypes.c_int),
+        ("functions", ctypes.POINTER(ctypes.c_void_p)), ("data", ctypes.POINTER(ctypes.c_void_p)),
+        ("ntypes", ctypes.c_int), ("reserved", ctypes.c_int), ("name", ctypes.c_char_p),
+    ]  # fmt: skip
 
 
 class InnerLoop(NamedTuple):

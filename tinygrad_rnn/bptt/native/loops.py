@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .binding import Bound, Unbindable, bind
-from .parsing import Foreign, Statement, parse
+from .parsing import Foreign, parse
 
 
 class NativeLoop:
@@ -14,12 +14,13 @@ class NativeLoop:
 
     def __init__(self, body: list[str], backwards: bool, held: set[str]) -> None:
         """Raises `Foreign` for statements that only Python can run; `held` are the names of what is in the cache."""
-        self.statements: list[Statement]
-        self.statements, names = parse(body)
+        self.parsed = parse(body)
         self.backwards = backwards
-        self.given = [n for n in names if n not in held]  # arrays that each call brings along
+        self.given = [n for n in self.parsed.names if n not in held]  # arrays that each call brings along
 
-    def run(self, bound: dict[bool, Bound | None], length: int, given: Sequence[Any], names: dict[str, Any]) -> bool:
+    def run(
+        self, bound: dict[bool, Bound | None], length: int, given: Sequence[Any], names: dict[str, Any]
+    ) -> bool:
         """Whether all steps were run: not if the arrays lie in a way that only NumPy itself can compute with."""
         key = self.backwards
         if key in bound:
@@ -27,7 +28,7 @@ class NativeLoop:
             if known is None or known.run(given):
                 return known is not None
         try:
-            made = bind(self.statements, names, length, key, self.given)
+            made = bind(self.parsed, names, length, key, self.given)
         except Unbindable:
             bound[key] = None
             return False

@@ -1,15 +1,21 @@
-"""Which statements of a loop can be run without Python: calls of ufuncs and copies, between views of arrays."""
+"""Which statements of a loop can be run without Python: calls of ufuncs, reductions and copies, between views."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy._core import umath
 
-VIEWING = {"transpose", "swapaxes"}  # methods whose result is a view; that of `reshape` may be a copy
 NUMBERS = {"t", "T", "N"}  # names that are numbers, also in indices
+_VIEWING = {"transpose", "swapaxes"}  # methods whose result is a view; that of `reshape` may be a copy
+_OPERATORS = {ast.Add: np.add, ast.Sub: np.subtract, ast.Mult: np.multiply, ast.Div: np.divide}
+_INITIAL: dict[np.ufunc, int] = {np.add: 0, np.multiply: 1}
+PRODUCTS = (np.matmul, np.vecdot)
+UFUNCS = {n: f for n in dir(np) if isinstance(f := getattr(np, n), np.ufunc)}
 
 
 class Expression(NamedTuple):
@@ -20,82 +26,160 @@ class Expression(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """One call: of a ufunc, or "copy" or "choose"."""
+    """One call: of a ufunc, or "dot", "copy" or "choose"; `axes` are those along which a ufunc reduces."""
 
     function: np.ufunc | str
     operands: list[Expression]  # the last for the result
+    axes: tuple[int, ...] | None = None
 
 
 class Foreign(ValueError):
     """A statement is none of these."""
 
 
-def parse(body: list[str]) -> tuple[list[Statement], list[str]]:
-    """The statements of a loop over `t`, and the names that they read; raises `Foreign` for others."""
-    trees = [_only(ast.parse(statement).body, statement) for statement in body]
+class Parsed(NamedTuple):
+    """The statements of a loop, the names that they read, and what gives arrays for their intermediate results."""
+
+    statements: list[Statement]
+    names: list[str]
+    temporaries: dict[str, CodeType]
+
+
+def parse(body: list[str]) -> Parsed:
+    """What the statements of a loop over `t` are; raises `Foreign` for others."""
+    parser = _Parser()
+    trees = [tree for text in body for tree in ast.parse(text).body]
+    for tree in trees:
+        try:
+            parser.statement(tree)
+        except Foreign as error:
+            raise Foreign(ast.unparse(tree)) from error
     names = {n.id: None for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Name)}
-    statements = [s for tree, text in zip(trees, body, strict=True) for s in _statements(tree, text)]
-    called = {n for n in names if isinstance(getattr(np, n, None), np.ufunc) or n == "dot"}
-    return statements, [n for n in names if n not in {*NUMBERS, *called, "np"}]
+    made = {*NUMBERS, *UFUNCS, *parser.temporaries, *parser.known_as, "np", "dot"}
+    return Parsed(parser.statements, [n for n in names if n not in made], parser.temporaries)
 
 
-def _only(found: list[ast.stmt], text: str) -> ast.stmt:
-    if len(found) != 1:
-        raise Foreign(text)
-    return found[0]
+class _Parser:
+    def __init__(self) -> None:
+        self.statements: list[Statement] = []
+        self.temporaries: dict[str, CodeType] = {}
+        self.known_as: dict[str, str] = {}  # names that the loop assigns to
 
+    def statement(self, tree: ast.stmt) -> None:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                node.id = self.known_as.get(node.id, node.id)
+        match tree:
+            case ast.Pass():
+                return
+            case ast.Assign([ast.Name(name)], value) if not _is_view(value):
+                result = self.temporary(value)
+                self.known_as[name] = result.id
+                return self.compute(value, result)
+            case ast.Assign([ast.Subscript() as out], value):
+                return self.compute(value, out)
+            case ast.Expr(ast.Call(function, args, keywords)):
+                words = {k.arg: k.value for k in keywords}
+                if ast.unparse(function) == "np.copyto" and words.keys() <= {"where"}:
+                    return self.copy(args[1], args[0], words.get("where"))
+                if "out" in words:
+                    call = ast.Call(function, args, [k for k in keywords if k.arg != "out"])
+                    return self.compute(call, words["out"])
+        raise Foreign
 
-def _statements(tree: ast.stmt, text: str) -> list[Statement]:
-    match tree:
-        case ast.Pass():
-            return []
-        case ast.Assign(targets=[ast.Subscript() as target], value=value):
-            return [_statement("copy", [value, target], text)]
-        case ast.Expr(ast.Call(func=ast.Name(id=name), args=args, keywords=[ast.keyword("out", out)])):
-            return [_statement(_ufunc(name, text), [*args, out], text)]
-        case ast.Expr(
-            ast.Call(
-                func=ast.Attribute(ast.Name("np"), name), args=args, keywords=[ast.keyword("out", out)]
-            )
+    def compute(self, node: ast.expr, out: ast.expr) -> None:
+        """The statements that leave the value of an expression in a view."""
+        if _is_view(node):
+            return self.copy(node, out)
+        match node:
+            case ast.BinOp(left, operator, right) if type(operator) in _OPERATORS:
+                return self.call(_OPERATORS[type(operator)], [left, right], out)
+            case ast.UnaryOp(ast.USub(), value):
+                return self.call(np.negative, [value], out)
+            case ast.Call(ast.Attribute(ast.Name("np"), "where"), [where, a, b], []):
+                name = self.temporary(node)
+                self.copy(b, name)
+                self.copy(a, name, where)
+                return self.copy(name, out)
+            case ast.Call(ast.Attribute(function, "reduce"), [value], keywords):
+                return self.reduce(_ufunc(function), value, out, {k.arg: k.value for k in keywords})
+            case ast.Call(ast.Attribute(ast.Name("np"), "sum"), [value], keywords):
+                return self.reduce(np.add, value, out, {k.arg: k.value for k in keywords})
+            case ast.Call(ast.Name("dot"), [a, b], []):
+                self.statements.append(Statement("dot", [self.operand(a), self.operand(b), _view(out)]))
+                return
+            case ast.Call(function, args, []):
+                return self.call(_ufunc(function), args, out)
+        raise Foreign
+
+    def call(self, function: np.ufunc, args: Sequence[ast.expr], out: ast.expr) -> None:
+        if (
+            function.nin != len(args)
+            or function.nout != 1
+            or (function.signature and function not in PRODUCTS)
         ):
-            return [_statement(_ufunc(name, text), [*args, out], text)]
-        case ast.Expr(ast.Call(func=ast.Attribute(ast.Name("np"), "copyto"), args=[out, value], keywords=[])):
-            return [_statement("copy", [value, out], text)]
-        case ast.Expr(
-            ast.Call(
-                func=ast.Attribute(ast.Name("np"), "copyto"),
-                args=[out, value],
-                keywords=[ast.keyword("where", where)],
+            raise Foreign
+        self.statements.append(Statement(function, [*map(self.operand, args), _view(out)]))
+
+    def copy(self, value: ast.expr, out: ast.expr, where: ast.expr | None = None) -> None:
+        if where is None:
+            self.statements.append(Statement("copy", [self.operand(value), _view(out)]))
+        else:
+            self.statements.append(
+                Statement("choose", [self.operand(value), self.operand(where), _view(out)])
             )
-        ):
-            return [_statement("choose", [value, where, out], text)]
-    raise Foreign(text)
+
+    def reduce(
+        self, function: np.ufunc, value: ast.expr, out: ast.expr, words: dict[str | None, ast.expr]
+    ) -> None:
+        try:
+            found = {k: eval(ast.unparse(v), {"np": np}) for k, v in words.items()}
+        except NameError:
+            raise Foreign from None
+        axis, initial = found.pop("axis", None), found.pop("initial", _INITIAL.get(function))
+        found.pop("keepdims", None)
+        if axis is None or initial is None or found:  # of a largest element the first is taken: not so easily
+            raise Foreign
+        axes = tuple([int(a) for a in np.atleast_1d(axis)])
+        x, y = self.operand(value), _view(out)
+        self.statements.append(Statement("copy", [_view(ast.Constant(initial)), y]))
+        self.statements.append(Statement(function, [x, y], axes))
+
+    def operand(self, node: ast.expr) -> Expression:
+        if _is_view(node):
+            return _view(node)
+        name = self.temporary(node)
+        self.compute(node, name)
+        return _view(name)
+
+    def temporary(self, node: ast.expr) -> ast.Name:
+        name = f"intermediate_{len(self.temporaries)}"
+        self.temporaries[name] = _code(node)
+        return ast.Name(name)
 
 
-def _ufunc(name: str, text: str) -> np.ufunc:
-    found = np.matmul if name == "dot" else getattr(np, name, None)
-    if not isinstance(found, np.ufunc) or found.nout != 1 or found.nin > 2:
-        raise Foreign(text)
-    if found.signature is not None and found is not np.matmul:
-        raise Foreign(text)
-    return found
+def _ufunc(node: ast.expr) -> np.ufunc:
+    match node:
+        case ast.Name("clip") | ast.Attribute(ast.Name("np"), "clip"):
+            return umath.clip  # type: ignore[attr-defined,no-any-return]
+        case ast.Name(name) | ast.Attribute(ast.Name("np"), name) if name in UFUNCS:
+            return UFUNCS[name]
+    raise Foreign
 
 
-def _statement(function: Any, operands: list[ast.expr], text: str) -> Statement:
-    arrays = 1 if function == "copy" else 2 if function == "choose" else function.nin
-    if len(operands) != arrays + 1 or not all(map(_is_view, operands)):
-        raise Foreign(text)
-    return Statement(function, [_expression(o) for o in operands])
+def _code(node: ast.expr) -> CodeType:
+    return compile(ast.unparse(node), "<a view>", "eval")
 
 
-def _expression(node: ast.expr) -> Expression:
-    names = [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id not in NUMBERS]
-    code = compile(ast.unparse(node), "<an operand>", "eval")
-    return Expression(code, names[0] if names else "")
+def _view(node: ast.expr) -> Expression:
+    if not _is_view(node):
+        raise Foreign
+    names = [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id not in {*NUMBERS, "np"}]
+    return Expression(_code(node), names[0] if names else "")
 
 
 def _is_view(node: ast.expr) -> bool:
-    """Whether an expression is a number, an array, or what may be a view of one."""
+    """Whether an expression is a number, an array, or a view of one."""
     match node:
         case ast.Name() | ast.Constant(bool() | int() | float()):
             return True
@@ -106,13 +190,13 @@ def _is_view(node: ast.expr) -> bool:
         case ast.Subscript(value, index):
             return _is_view(value) and _is_index(index)
         case ast.Call(ast.Attribute(value, method), args, []):
-            return method in VIEWING and _is_view(value) and all(map(_is_index, args))
+            return method in _VIEWING and _is_view(value) and all(map(_is_index, args))
     return False
 
 
 def _is_index(node: ast.expr) -> bool:
     """Whether an expression is made of numbers and slices, so that what it picks is a view."""
-    known = ast.Tuple | ast.Slice | ast.Constant | ast.UnaryOp | ast.USub | ast.BinOp | ast.operator | ast.Load
-    return all(
-        n.id in NUMBERS if isinstance(n, ast.Name) else isinstance(n, known) for n in ast.walk(node)
+    known = (
+        ast.Tuple | ast.Slice | ast.Constant | ast.UnaryOp | ast.USub | ast.BinOp | ast.operator | ast.Load
     )
+    return all(n.id in NUMBERS if isinstance(n, ast.Name) else isinstance(n, known) for n in ast.walk(node))
