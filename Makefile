@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-BUILT_FROM = pyproject.toml hatch_build.py tinygrad_rnn/bptt/native/calls.c
+BUILT_FROM = pyproject.toml hatch_build.py tinygrad_rnn/native/calls.c
 
 .PHONY: demo test lint clean
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-HERE = Path(__file__).parent / "tinygrad_rnn" / "bptt" / "native"
+HERE = Path(__file__).parent / "tinygrad_rnn" / "native"
 
 
 class CompileCalls(BuildHookInterface):  # type: ignore[type-arg]
@@ -24,7 +24,7 @@ class CompileCalls(BuildHookInterface):  # type: ignore[type-arg]
         """Compile before the files are collected."""
         if self.target_name != "wheel" or not compiled(HERE / "calls.c", HERE / "calls.so"):
             return
-        build_data["artifacts"].append("tinygrad_rnn/bptt/native/calls.so")
+        build_data["artifacts"].append("tinygrad_rnn/native/calls.so")
         build_data["pure_python"] = False
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["tag"] = f"py3-none-{platform}"  # it knows nothing of Python
@@ -37,7 +37,10 @@ def compiled(source: Path, library: Path) -> bool:
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     made = library.with_suffix(f".{os.getpid()}")  # processes may use the one that is there
     try:
-        subprocess.run([*compiler, "-O2", "-fPIC", "-shared", str(source), "-o", str(made)], check=True)
+        subprocess.run(
+            [*compiler, "-O2", "-fPIC", "-shared", "-pthread", str(source), "-o", str(made), "-lm"],
+            check=True,
+        )
         os.replace(made, library)
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"tinygrad_rnn: loops will run in Python, as no C compiler made {library.name}: {error}")

@@ -12,6 +12,7 @@ from ..core.arrays import time_major
 from ..core.autodiff import sum_to
 from ..core.op import Array
 from ..core.record import kernel, primitive, quiet
+from ..native.lanes import product, small
 from . import reduce
 from .elementwise import absolute, where
 from .shape import broadcast_to, expand_dims, ndim, reshape, swapaxes, transpose
@@ -42,8 +43,9 @@ def _product_of_rows(x: Any, b: Any) -> Any:
 
 def _product(a: Any, b: Any) -> Any:
     """`a @ b` for matrices, with its bits: in one piece `dot` calls the same routine of BLAS, and sooner."""
-    whole = type(a) is type(b) is np.ndarray and a.flags.forc and b.flags.forc
-    return a.dot(b) if whole else a @ b
+    if type(a) is not np.ndarray or type(b) is not np.ndarray:
+        return a @ b
+    return a.dot(b) if small(a, b) and a.flags.forc and b.flags.forc else product(a, b)
 
 
 def _as_matrices(g: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
@@ -80,7 +82,7 @@ def _matmul_gather(uses: list[Any]) -> Any:
     if uses[0][3].ndim != 2:
         return sum([_matmul_right(*use) for use in uses[1:]], _matmul_right(*uses[0]))
     a = np.concatenate([_rows(a) for _, _, a, _ in uses])
-    return a.T @ np.concatenate([_rows(g) for g, *_ in uses])
+    return _product(a.T, np.concatenate([_rows(g) for g, *_ in uses]))
 
 
 def _rows(x: Any) -> Any:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .binding import Bound, Unbindable, bind
+from .binding import Bound, bind
+from .operands import Unbindable
 from .parsing import Foreign, parse
 
 
 class NativeLoop:
     """The statements of one loop."""
 
-    def __init__(self, body: list[str], backwards: bool, held: set[str]) -> None:
-        """Raises `Foreign` for statements that only Python can run; `held` are the names of what is in the cache."""
+    def __init__(self, body: list[str], backwards: bool, held: set[str], sequence: str) -> None:
+        """Raises `Foreign` for statements that only Python can run.
+
+        `held` are the names of what is in the cache, `sequence` that of an input, whose first axis are the examples.
+        """
         self.parsed = parse(body)
-        self.backwards = backwards
+        self.backwards, self.sequence = backwards, sequence
         self.given = [n for n in self.parsed.names if n not in held]  # arrays that each call brings along
 
     def run(
@@ -28,7 +32,7 @@ class NativeLoop:
             if known is None or known.run(given):
                 return known is not None
         try:
-            made = bind(self.parsed, names, length, key, self.given)
+            made = bind(self.parsed, names, length, key, len(names[self.sequence]), self.given)
         except Unbindable:
             bound[key] = None
             return False

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ...blas import takes_small_matrices_as_they_are, threads
+from ...blas import takes_small_matrices_as_they_are
+from ...native.lanes import threads_in_loops
 from ..step.body import Value
 from ..step.schedule import Program, copy_before
 
@@ -51,7 +52,7 @@ def tiles(rows: int, inner: int, columns: int) -> Tiles | None:
     size = rows * inner * columns
     if not 2 <= rows <= ROWS or size <= MOST or not takes_small_matrices_as_they_are():
         return None
-    if rows > FEW and size > SHARED and threads() > 1:
+    if rows > FEW and size > SHARED and threads_in_loops() > 1:
         return None
     for parts in range(1, PARTS + 1):
         if inner % parts or parts > 1 and inner < parts * max(INNER, columns):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ..native.library import library
+from ...native.library import library
 from ..native.loops import Foreign, NativeLoop
 from .tight import tighten
 
@@ -31,10 +31,11 @@ def as_it_stands(text: str, names: Mapping[str, Any] = MappingProxyType({})) -> 
 
 def _with_native_loops(text: str, loops: dict[str, NativeLoop]) -> str:
     held = set(re.findall(r"\w+", " ".join(_HELD.findall(text))))
+    sequence = re.findall(r"^def forward\((\w+)", text, re.M)[0]
 
     def around(body: list[str], backwards: bool, python: list[str], before: list[str]) -> list[str]:
         try:
-            loop = NativeLoop(body, backwards, held)
+            loop = NativeLoop(body, backwards, held, sequence)
         except Foreign:
             return python
         name = f"native_loop_{len(loops)}"

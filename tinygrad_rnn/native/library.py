@@ -22,6 +22,14 @@ class _Ufunc(ctypes.Structure):
     ]  # fmt: skip
 
 
+class Call:
+    """A call as `calls.c` reads it, in words of 8 bytes: where each part begins."""
+
+    LOOP, ARRAYS, FIRST, BY_STEP, SIZES, STRIDES, OUTER, WAITS, WORDS = 0, 2, 3, 7, 11, 17, 26, 34, 35
+    MOST_ARRAYS = 4
+    OUTSIDE = 4  # of the sizes: those of the two axes outside the loop
+
+
 class InnerLoop(NamedTuple):
     """Addresses of a function in C and of what it is called with."""
 
@@ -37,7 +45,8 @@ def library() -> Any:
     try:
         found = ctypes.CDLL(str(Path(__file__).with_name("calls.so")))
         found.run.argtypes = [ctypes.c_void_p, *[ctypes.c_ssize_t] * 5]
-        found.run.restype = None
+        found.share.argtypes = [ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_ssize_t] * 5]
+        found.run.restype = found.share.restype = None
         found.copy, found.choose  # noqa: B018
     except (AttributeError, OSError):
         return None
