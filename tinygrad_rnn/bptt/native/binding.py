@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from types import CodeType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,44 +12,37 @@ from ...blas import OneThread
 from ...native.lanes import address, lanes
 from ...native.library import Call, library
 from .lowering import Action, action, lower
-from .operands import Given, Unbindable, operand
-from .parsing import UFUNCS, Parsed
-from .sharing import meetings, split, worth
+from .operands import Operand, Unbindable, operand
+from .parsing import UFUNCS, Expression, Parsed
+from .sharing import meetings, microseconds, split, worth
 
 AT_ONCE = 256  # steps between two looks at what Python has to do, such as interrupts
-STEPS = 4  # the first ones, which say how arrays follow each other
+STEPS = 4  # the first ones, which say how arrays follow each other in memory
 
 
 class Bound:
     """A loop over certain arrays, which somebody else holds."""
 
     def __init__(
-        self, calls: list[Any], turns: int, length: int, backwards: bool, given: list[Given], kept: Any
+        self, pattern: Pattern, tables: list[Any], length: int, given: list[_Given], kept: Any
     ) -> None:
-        self.calls = calls  # those of one thread, and those of each of two, if these would be faster
-        self.turns, self.length, self.backwards = turns, length, backwards
-        self.given, self.kept = given, kept  # what each run brings along; numbers and intermediate results
-        self.lanes = lanes()
+        self.tables = tables  # the calls of one thread, or of each of two
+        self.turns, self.backwards, self.length = pattern.turns, pattern.backwards, length
+        self.given, self.kept = given, kept  # what each run brings along; intermediate results
 
-    def run(self, given: Sequence[Any]) -> bool:
-        """Run all steps; False, and nothing is done, if it was bound with arrays that lie otherwise, or one thread."""
-        if self.lanes < (available := lanes()) or not all(
-            [known.is_like(a) for known, a in zip(self.given, given, strict=True)]
-        ):
-            return False
+    def run(self, given: Sequence[Any]) -> None:
+        """Run all steps, with arrays that lie as those that it was bound with."""
         for known, a in zip(self.given, given, strict=True):
-            known.follow(a)
-        alone, *shared = self.calls
-        if shared and available > 1:
+            known.follow(a, self.tables)
+        if len(self.tables) > 1:
             with OneThread():
-                self._run(library().share, *shared)
+                self._run(library().share)
         else:
-            self._run(library().run, alone)
-        return True
+            self._run(library().run)
 
-    def _run(self, run: Any, *tables: Any) -> None:
-        count = len(tables[0]) // self.turns
-        arguments = *[address(t) for t in tables], count, self.turns
+    def _run(self, run: Any) -> None:
+        count = len(self.tables[0]) // self.turns
+        arguments = *[address(table) for table in self.tables], count, self.turns
         for done in range(0, self.length, AT_ONCE):
             end = min(done + AT_ONCE, self.length)
             if self.backwards:
@@ -57,50 +51,148 @@ class Bound:
                 run(*arguments, done, end, 1)
 
 
-def bind(
-    parsed: Parsed, names: dict[str, Any], length: int, backwards: bool, examples: int, given: Sequence[str]
-) -> Bound:
-    """A loop of so many steps; `given` are the names of arrays that each run brings along.
+class _Given:
+    """An array that may lie elsewhere the next time, and where calls say so: table, calls, words."""
 
-    Raises `Unbindable`.
-    """
-    if not all(isinstance(names[n], np.ndarray) for n in given):
-        raise Unbindable("a list is given")
-    brought = {n: Given(names[n]) for n in given}
-    names = {**UFUNCS, "np": np, **names}
-    kept: list[Any] = []
-    for name, code in parsed.temporaries.items():
-        names[name] = made = np.array(eval(code, names, {"t": 0}))
-        kept.append(made)
-    steps = sorted({*range(min(STEPS, length)), length - 1})
-    actions = [
-        action(s, [operand(e, names, brought, steps) for e in s.operands], kept) for s in parsed.statements
-    ]
-    turns = next((n for n in (1, 2) if all(o.is_regular(n) for a in actions for o in a.operands)), 0)
-    if not turns:
-        raise Unbindable("steps do not follow each other in memory")
-    calls = [_table(actions, turns)]
-    if lanes() > 1 and worth(actions, length):
-        pairs = [split(a, examples) for a in actions]
-        calls += [_table([pair[k] for pair in pairs], turns) for k in (0, 1)]
-        for of_one in calls[1:]:
-            of_one[:, Call.WAITS] = np.tile(meetings(pairs, backwards), turns)
-    return Bound(calls, turns, length, backwards, list(brought.values()), kept)
+    def __init__(self, array: Any, words: list[tuple[int, Any, Any]]) -> None:
+        self.address, self.words = address(array), words
+
+    def follow(self, array: Any, tables: list[Any]) -> None:
+        """Let the calls read an array like the one before."""
+        here = address(array)
+        if here != self.address:
+            by, self.address = here - self.address, here
+            for table, calls, places in self.words:
+                tables[table][calls, places] += by
 
 
-def _table(actions: Sequence[Action | None], turns: int) -> Any:
-    """The calls of some actions, for each turn; an empty one where there is nothing to do."""
-    count = len(actions)
-    table = np.zeros((turns * count, Call.WORDS), np.int64)
-    for i, a in enumerate(actions):
-        if a is None:
-            continue
-        row = lower(a)
-        for turn in range(turns):
-            call = table[turn * count + i]
-            call[:] = row
-            for k, o in enumerate(a.operands):
-                call[Call.FIRST + k], call[Call.BY_STEP + k] = o.place(turn, turns)
-                if o.given is not None:
-                    o.given.words.append((call, Call.FIRST + k))
-    return table
+class Slot(NamedTuple):
+    """An expression at the steps of one turn, and where calls say how it lies."""
+
+    code: CodeType
+    name: str
+    turn: int
+    like: tuple[Any, ...]  # shape, strides and type
+    by: int  # bytes from one step to the next
+    words: list[tuple[int, int, int, int]]  # table, call, word, and how far from the first element
+
+
+class Pattern:
+    """The calls of a loop but for where its arrays lie: for sequences of any length, and any memory."""
+
+    def __init__(
+        self,
+        parsed: Parsed,
+        names: dict[str, Any],
+        length: int,
+        backwards: bool,
+        examples: int,
+        given: Sequence[str],
+        meets: dict[int, list[bool]],
+    ) -> None:
+        """`given` are the names of arrays that each run brings along, `meets` is for those to come.
+
+        Raises `Unbindable`.
+        """
+        if not all(isinstance(names[n], np.ndarray) for n in given):
+            raise Unbindable("a list is given")
+        self.backwards, self.given = backwards, given
+        names = _with_functions(names)
+        self.kept: list[Any] = []  # numbers
+        for name, code in parsed.temporaries.items():
+            names[name] = np.array(eval(code, names, {"t": 0}))
+        self.temporaries = {n: (names[n].shape, names[n].dtype) for n in parsed.temporaries}
+        steps = sorted({*range(min(STEPS, length)), length - 1})
+        known: dict[str, Operand] = {}
+        for e in {e.text: e for s in parsed.statements for e in s.operands}.values():
+            known[e.text] = operand(e, names, given, steps)
+        actions = [action(s, [known[e.text] for e in s.operands], self.kept) for s in parsed.statements]
+        turns = next((n for n in (1, 2) if all(o.is_regular(n) for a in actions for o in a.operands)), 0)
+        if not turns:
+            raise Unbindable("steps do not follow each other in memory")
+        self.turns = turns
+        self.slots: dict[tuple[str, int], Slot] = {}
+        self.microseconds = sum(microseconds(a) for a in actions)
+        if lanes() > 1 and worth(self.microseconds, length):
+            pairs = [split(a, examples) for a in actions]
+            self.tables = [self._table([pair[k] for pair in pairs], k) for k in (0, 1)]
+            if len(steps) not in meets:  # what is given is read alone
+                meets[len(steps)] = meetings(pairs, backwards)
+            for table in self.tables:
+                table[:, Call.WAITS] = np.tile(meets[len(steps)], turns)
+        else:
+            self.tables = [self._table(actions, 0)]
+        self.places = [
+            _places([(k, w) for k, s in enumerate(self.slots.values()) for w in s.words if w[0] == n])
+            for n in range(len(self.tables))
+        ]
+        self.given_places = [
+            [
+                (
+                    n,
+                    *_places(
+                        [(0, w) for s in self.slots.values() if s.name == name for w in s.words if w[0] == n]
+                    )[1:3],
+                )
+                for n in range(len(self.tables))
+            ]
+            for name in given
+        ]
+
+    def _table(self, actions: Sequence[Action | None], number: int) -> Any:
+        """The calls of some actions, for each turn; an empty one where there is nothing to do."""
+        count = len(actions)
+        table = np.zeros((self.turns * count, Call.WORDS), np.int64)
+        for i, a in enumerate(actions):
+            if a is None:
+                continue
+            row = lower(a)
+            for turn in range(self.turns):
+                at = turn * count + i
+                table[at] = row
+                for k, o in enumerate(a.operands):
+                    table[at, Call.FIRST + k], table[at, Call.BY_STEP + k] = o.place(turn, self.turns)
+                    if o.expression is not None:
+                        self._enter(o, o.expression, turn, (number, at, Call.FIRST + k))
+        return table
+
+    def _enter(self, o: Operand, e: Expression, turn: int, word: tuple[int, int, int]) -> None:
+        key, a = (e.text, turn), o.whole
+        if key not in self.slots:
+            by = o.place(turn, self.turns)[1]
+            self.slots[key] = Slot(e.code, e.name, turn, (a.shape, a.strides, a.dtype), by, [])
+        self.slots[key].words.append((*word, address(o.found[0]) - address(a)))
+
+    def bound(self, names: dict[str, Any], length: int) -> Bound:
+        """The loop over the arrays with these names. Raises `Unbindable` for those that lie otherwise."""
+        names = _with_functions(names)
+        for name, (shape, dtype) in self.temporaries.items():
+            names[name] = np.empty(shape, dtype)
+        firsts = np.array([_first(slot, names, length, self.turns) for slot in self.slots.values()], np.int64)
+        tables = [t.copy() for t in self.tables]
+        for table, (slots, calls, words, offsets) in zip(tables, self.places, strict=True):
+            table[calls, words] = firsts[slots] + offsets
+        given = [_Given(names[n], places) for n, places in zip(self.given, self.given_places, strict=True)]
+        return Bound(self, tables, length, given, [names[n] for n in self.temporaries])
+
+
+def _first(slot: Slot, names: dict[str, Any], length: int, turns: int) -> int:
+    """Where an expression lies at step 0, or would, if that were among the steps of its turn."""
+    last = length - 1 - (length - 1 - slot.turn) % turns
+    a, b = (eval(slot.code, names, {"t": t}) for t in (slot.turn, last))
+    first = address(a) - slot.turn * slot.by
+    if (a.shape, a.strides, a.dtype) != slot.like or address(b) != first + last * slot.by:
+        raise Unbindable("arrays lie otherwise")
+    return first
+
+
+def _places(words: list[tuple[int, tuple[int, int, int, int]]]) -> tuple[Any, ...]:
+    """Slots, calls, words and offsets, each as an array."""
+    return tuple(
+        [np.array(v, np.intp) for v in zip(*[(k, *w[1:]) for k, w in words], strict=True)]
+        or [np.zeros(0, np.intp)] * 4
+    )
+
+
+def _with_functions(names: dict[str, Any]) -> dict[str, Any]:
+    return {**UFUNCS, "np": np, **names}

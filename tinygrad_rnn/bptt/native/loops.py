@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
-from .binding import Bound, bind
+import numpy as np
+
+from ...native.lanes import lanes
+from .binding import STEPS, Bound, Pattern
 from .operands import Unbindable
 from .parsing import Foreign, parse
+
+# In which a cache is bound: forwards and backwards, for gradients that lie in several ways.
+WAYS = 8
+# For which it is known how a loop is called: gradients that are read where they lie differ by the length.
+LAYOUTS = 64
 
 
 class NativeLoop:
@@ -21,23 +30,41 @@ class NativeLoop:
         self.parsed = parse(body)
         self.backwards, self.sequence = backwards, sequence
         self.given = [n for n in self.parsed.names if n not in held]  # arrays that each call brings along
+        self.patterns: dict[Any, Pattern | None] = {}
+        self.meets: dict[int, list[bool]] = {}  # what `meetings` found, by the number of steps
 
     def run(
-        self, bound: dict[bool, Bound | None], length: int, given: Sequence[Any], names: dict[str, Any]
+        self, bound: dict[Any, Bound | None], length: int, given: Sequence[Any], names: dict[str, Any]
     ) -> bool:
-        """Whether all steps were run: not if the arrays lie in a way that only NumPy itself can compute with."""
-        key = self.backwards
-        if key in bound:
-            known = bound[key]
-            if known is None or known.run(given):
-                return known is not None
-        try:
-            made = bind(self.parsed, names, length, key, len(names[self.sequence]), self.given)
-        except Unbindable:
-            bound[key] = None
-            return False
-        bound[key] = made
-        return made.run(given)
+        """Whether all steps were run: not if the arrays lie in a way that only NumPy itself can compute with.
+
+        `bound` is of the cache, whose arrays are among `names`, as are those that are `given`.
+        """
+        way = tuple([(a.shape, a.strides, a.dtype) if type(a) is np.ndarray else None for a in given])
+        key = self.backwards, lanes(), way
+        if key not in bound:
+            if len(bound) >= WAYS:
+                bound.clear()
+            bound[key] = self._bound(names, length, key)
+        known = bound[key]
+        if known is not None:
+            known.run(given)
+        return known is not None
+
+    def _bound(self, names: dict[str, Any], length: int, key: tuple[Any, ...]) -> Bound | None:
+        key = min(length, STEPS), *key
+        with suppress(Unbindable):
+            if key not in self.patterns:
+                if len(self.patterns) >= LAYOUTS:
+                    self.patterns.clear()
+                self.patterns[key] = None
+                examples = len(names[self.sequence])
+                self.patterns[key] = Pattern(
+                    self.parsed, names, length, self.backwards, examples, self.given, self.meets
+                )
+            pattern = self.patterns[key]
+            return None if pattern is None else pattern.bound(names, length)
+        return None
 
 
 __all__ = ["Foreign", "NativeLoop"]

@@ -45,7 +45,7 @@ def action(statement: Statement, operands: list[Operand], kept: list[Any]) -> Ac
         of, axes = _reducing(of, axes)
     found = Action(function, of, axes)
     *inputs, out = of
-    if out.given is not None:
+    if out.given:
         raise Unbindable("what is given is written over")
     for o in inputs if axes is None else inputs[1:]:
         if overlap(o, out, axes is None and not found.is_product):

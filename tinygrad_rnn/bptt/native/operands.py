@@ -17,36 +17,15 @@ class Unbindable(ValueError):
     """Arrays lie in a way that inner loops do not take."""
 
 
-class Given:
-    """An array that may lie elsewhere the next time, and the words of the calls that say where."""
-
-    __slots__ = ("address", "like", "words")
-
-    def __init__(self, array: Any) -> None:
-        self.like = array.shape, array.strides, array.dtype
-        self.address = address(array)
-        self.words: list[tuple[Any, int]] = []  # a call, and the place in it
-
-    def is_like(self, array: Any) -> bool:
-        """Whether an array has shape, strides and type of this one."""
-        return (array.shape, array.strides, array.dtype) == self.like
-
-    def follow(self, array: Any) -> None:
-        """Let the calls read an array like this one."""
-        here = address(array)
-        if here != self.address:
-            by, self.address = here - self.address, here
-            for call, place in self.words:
-                call[place] += by
-
-
 class Operand(NamedTuple):
-    """What an expression stands for: the arrays of some steps, or a number at all."""
+    """What an expression stands for: the arrays of some steps, or parts of them; or a number at all steps."""
 
     steps: list[int]
     found: list[Any]
     addresses: list[int]
-    given: Given | None
+    expression: Expression | None = None  # none for a number
+    whole: Any = None  # its array at the first step
+    given: bool = False  # by whoever runs the loop
 
     def place(self, turn: int, turns: int) -> tuple[int, int]:
         """Where it lies at step 0, and how far on at each, as the steps of one turn see it."""
@@ -71,13 +50,13 @@ class Operand(NamedTuple):
         )
 
 
-def operand(e: Expression, names: dict[str, Any], given: dict[str, Given], steps: list[int]) -> Operand:
+def operand(e: Expression, names: dict[str, Any], given: Sequence[str], steps: list[int]) -> Operand:
     """What an expression stands for."""
     found = [eval(e.code, names, {"t": t}) for t in steps]
     if type(found[0]) is np.ndarray:
-        return Operand(steps, found, [address(a) for a in found], given.get(e.name))
+        return Operand(steps, found, [address(a) for a in found], e, found[0], e.name in given)
     if isinstance(found[0], (bool, int, float, np.generic)):
-        return Operand(steps, found, [0] * len(steps), None)
+        return Operand(steps, found, [0] * len(steps))
     raise Unbindable(f"an operand is a {type(found[0]).__name__}")
 
 
@@ -95,7 +74,7 @@ def numbers_as_arrays(of: Sequence[Operand], kept: list[Any]) -> list[Operand]:
             if a != number and number == number:
                 raise Unbindable(f"{number} is no {a.dtype}")
             kept.append(a)
-            o = Operand(o.steps, [a] * len(o.steps), [address(a)] * len(o.steps), None)
+            o = Operand(o.steps, [a] * len(o.steps), [address(a)] * len(o.steps))
         made.append(o)
     return made
 

@@ -21,6 +21,7 @@ UFUNCS = {n: f for n in dir(np) if isinstance(f := getattr(np, n), np.ufunc)}
 class Expression(NamedTuple):
     """A number, or a view of the array that has a name."""
 
+    text: str
     code: CodeType
     name: str
 
@@ -175,7 +176,7 @@ def _view(node: ast.expr) -> Expression:
     if not _is_view(node):
         raise Foreign
     names = [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id not in {*NUMBERS, "np"}]
-    return Expression(_code(node), names[0] if names else "")
+    return Expression(ast.unparse(node), _code(node), names[0] if names else "")
 
 
 def _is_view(node: ast.expr) -> bool:

@@ -18,13 +18,13 @@ PRODUCTS, ELEMENTS = 50_000, 3_000
 WORTH_A_STEP, WORTH_A_LOOP = 25, 500  # microseconds from which on it is shared
 
 
-def worth(actions: Sequence[Action], length: int) -> bool:
-    """Whether two threads take less time than one for so many steps."""
-    step = sum(_microseconds(a) for a in actions)
-    return bool(actions) and step >= WORTH_A_STEP and step * length >= WORTH_A_LOOP
+def worth(step: float, length: int) -> bool:
+    """Whether two threads take less time than one for so many steps of so many microseconds."""
+    return step >= WORTH_A_STEP and step * length >= WORTH_A_LOOP
 
 
-def _microseconds(a: Action) -> float:
+def microseconds(a: Action) -> float:
+    """What a call takes on one thread, about."""
     size = a.operands[-1].found[0].size
     if a.function is np.matmul:
         return float(size * a.operands[0].found[0].shape[-1] / PRODUCTS)
@@ -79,32 +79,39 @@ def _along(a: Action, axis: int, size: int) -> Pair:
 
 def meetings(pairs: Sequence[Pair], backwards: bool) -> list[bool]:
     """Before which calls the two threads have to meet, as one reads or writes what the other wrote or read."""
-    steps = range(min(3, len(pairs[0][0].operands[-1].found)))
-    order = [*reversed(steps)] if backwards else [*steps]
+    count = min(3, len(pairs[0][0].operands[-1].found))
+    order = [*range(count)][:: -1 if backwards else 1]
+    touched = {k: [tuple([a and _Touched(a, k) for a in pair]) for pair in pairs] for k in order}
     meets = [False] * len(pairs)
     while True:
         before = list(meets)
-        since: list[tuple[Pair, int]] = []  # the calls since they last met
+        since: list[Any] = []  # what the calls touched since the threads last met
         for k in order:
-            for i, pair in enumerate(pairs):
-                if meets[i] or any(_conflict(other, at, pair, k) for other, at in since):
+            for i, (mine, theirs) in enumerate(touched[k]):
+                if meets[i] or any(_conflict(a, theirs) or _conflict(b, mine) for a, b in since):
                     meets[i] = True
                     since = []
-                since.append((pair, k))
+                since.append((mine, theirs))
         if meets == before:
             return meets
 
 
-def _conflict(first: Pair, k: int, second: Pair, later: int) -> bool:
-    """Whether a call of one thread touches what an earlier one of the other wrote, or writes what it read."""
-    for one, other in ((first[0], second[1]), (first[1], second[0])):
-        if one is None or other is None:
-            continue
-        *reads, wrote = [o.found[k] for o in one.operands]
-        *later_reads, writes = [o.found[later] for o in other.operands]
-        if any(_common(wrote, v) for v in (*later_reads, writes)) or any(_common(v, writes) for v in reads):
-            return True
-    return False
+class _Touched:
+    """What a call of one thread reads and writes at a step, and whose memory that is."""
+
+    def __init__(self, a: Action, k: int) -> None:
+        *self.reads, self.writes = [o.found[k] for o in a.operands]
+        self.to = id(self.writes.base)
+        self.of = {self.to, *[id(v.base) for v in self.reads]}
+
+
+def _conflict(first: _Touched | None, second: _Touched | None) -> bool:
+    """Whether a call touches what an earlier one of the other thread wrote, or writes what that read."""
+    if first is None or second is None or (first.to not in second.of and second.to not in first.of):
+        return False
+    return any(_common(first.writes, v) for v in (*second.reads, second.writes)) or any(
+        _common(v, second.writes) for v in first.reads
+    )
 
 
 def _common(a: Any, b: Any) -> bool:
