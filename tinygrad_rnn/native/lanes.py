@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..blas import OneThread, is_held, threads
-from .library import Call, inner_loop, library
+from .library import Call, InnerLoop, inner_loop, library
 
 MOST = 2
 # Multiplications of a product that two threads share in less time than one takes.
@@ -34,30 +34,36 @@ def small(a: Any, b: Any) -> bool:
     return bool(a.size * b.shape[-1] < WORTH_SHARING)
 
 
-def product(a: Any, b: Any) -> Any:
-    """`a @ b` of two matrices, shared by two threads if it is large.
+def product(a: Any, b: Any, out: Any = None) -> Any:
+    """`np.matmul(a, b, out)`, shared by two threads if these are two large matrices.
 
     >>> product(np.ones((2, 3)), np.ones((3, 2)))
     array([[3., 3.],
            [3., 3.]])
     """
-    fits = a.ndim == b.ndim == 2 and a.dtype == b.dtype and a.dtype.char in "fd" and a.shape[1] == b.shape[0]
-    if fits and not small(a, b) and lanes() > 1:
-        return _shared(a, b)
-    return np.matmul(a, b)
+    if a.ndim == b.ndim == 2 and not small(a, b) and a.shape[1] == b.shape[0] and lanes() > 1:
+        loop = inner_loop(np.matmul, f"{a.dtype.char}{b.dtype.char}->{a.dtype.char}")
+        y = np.empty((a.shape[0], b.shape[1]), a.dtype) if out is None else out
+        if loop is not None and a.dtype.char in "fd" and _takes(a, b, y):
+            _share(loop, a, b, y)
+            return y
+    return np.matmul(a, b, out=out)
 
 
-def _shared(a: Any, b: Any) -> Any:
-    y = np.empty((a.shape[0], b.shape[1]), a.dtype)
+def _takes(a: Any, b: Any, y: Any) -> bool:
+    """Whether a product can be written into an array as it is computed."""
+    if y.shape != (a.shape[0], b.shape[1]) or y.dtype != a.dtype:
+        return False
+    return not np.may_share_memory(y, a) and not np.may_share_memory(y, b)
+
+
+def _share(loop: InnerLoop, a: Any, b: Any, y: Any) -> None:
     if b.shape[1] >= a.shape[0]:
         cut = b.shape[1] // 2 // ALIGNED * ALIGNED
         parts = [(a, b[:, s], y[:, s]) for s in (slice(cut), slice(cut, None))]
     else:
         cut = a.shape[0] // 2 // ALIGNED * ALIGNED
         parts = [(a[s], b, y[s]) for s in (slice(cut), slice(cut, None))]
-    loop = inner_loop(np.matmul, "".join((a.dtype.char, b.dtype.char, "->", y.dtype.char)))
-    if loop is None:
-        return np.matmul(a, b)
     calls = np.zeros((2, Call.WORDS), np.int64)
     for row, views in zip(calls, parts, strict=True):
         row[Call.LOOP : Call.LOOP + 2] = loop
@@ -68,7 +74,6 @@ def _shared(a: Any, b: Any) -> Any:
     at = address(calls)
     with OneThread():
         library().share(at, at + calls.strides[0], 1, 1, 0, 1, 1)
-    return y
 
 
 def address(array: Any) -> int:

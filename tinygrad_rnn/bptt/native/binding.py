@@ -100,7 +100,8 @@ class Pattern:
         names = _with_functions(names)
         self.kept: list[Any] = []  # numbers
         for name, code in parsed.temporaries.items():
-            names[name] = np.array(eval(code, names, {"t": 0}))
+            made = np.asarray(eval(code, names, {"t": 0}))
+            names[name] = np.empty(made.shape, made.dtype)
         self.temporaries = {n: (names[n].shape, names[n].dtype) for n in parsed.temporaries}
         steps = sorted({*range(min(STEPS, length)), length - 1})
         known: dict[str, Operand] = {}

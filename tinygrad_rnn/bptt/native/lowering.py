@@ -41,6 +41,8 @@ def action(statement: Statement, operands: list[Operand], kept: list[Any]) -> Ac
         if not all(_is_for_blas(o.found[0]) for o in of):
             raise Unbindable("a matrix is copied before it is multiplied")
         function = np.matmul
+    if function in PRODUCTS and any(o.found[0].ndim < (2 if function is np.matmul else 1) for o in of[:2]):
+        raise Unbindable("a product of a matrix with a vector")
     if axes is not None:
         of, axes = _reducing(of, axes)
     found = Action(function, of, axes)
@@ -93,8 +95,6 @@ def _loop(of: Action, types: list[Any]) -> InnerLoop:
 def _product(views: list[Any], axes: int, row: Any) -> None:
     """A product of matrices, which have two axes, or of vectors, which have one."""
     a, b, y = views
-    if min(a.ndim, b.ndim) < axes:
-        raise Unbindable("a product of a matrix with a vector")
     core = (*a.shape[-axes:], *b.shape[b.ndim - axes + 1 :])
     result = (core[0], core[-1]) if axes == 2 else ()
     stack = y.shape[: y.ndim - len(result)]

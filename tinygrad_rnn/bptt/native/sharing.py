@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.arrays import owner
 from ...native.lanes import ALIGNED
 from .lowering import Action
 from .operands import shared
@@ -101,8 +102,8 @@ class _Touched:
 
     def __init__(self, a: Action, k: int) -> None:
         *self.reads, self.writes = [o.found[k] for o in a.operands]
-        self.to = id(self.writes.base)
-        self.of = {self.to, *[id(v.base) for v in self.reads]}
+        self.to = id(owner(self.writes))
+        self.of = {self.to, *[id(owner(v)) for v in self.reads]}
 
 
 def _conflict(first: _Touched | None, second: _Touched | None) -> bool:
@@ -115,4 +116,4 @@ def _conflict(first: _Touched | None, second: _Touched | None) -> bool:
 
 
 def _common(a: Any, b: Any) -> bool:
-    return a.base is b.base and shared(a, b)
+    return owner(a) is owner(b) and shared(a, b)

@@ -7,19 +7,23 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ...native.lanes import product
 from ...native.library import library
 from ..native.loops import Foreign, NativeLoop
 from .tight import tighten
 
 _HELD = re.compile(r"^    of_\w+ = (\([^)]*\)|.*)$", re.M)
+_PRODUCT = re.compile(r"^(    (?! ).*?)np\.matmul\(", re.M)  # outside the loops
 _LIST = re.compile(r"^    (\w+) = list\(\w+\)$")
 
 
 def compiled(text: str) -> dict[str, Any]:
     """The functions of a source, in the form that runs fastest."""
+    if library() is None:
+        return as_it_stands(tighten(text))
     loops: dict[str, NativeLoop] = {}
-    text = tighten(text) if library() is None else _with_native_loops(text, loops)
-    return as_it_stands(text, loops)
+    text = _PRODUCT.sub(r"\1native_product(", _with_native_loops(text, loops))
+    return as_it_stands(text, {**loops, "native_product": product})
 
 
 def as_it_stands(text: str, names: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
