@@ -19,11 +19,11 @@ PACKAGE = "tinygrad_rnn"
 
 # From the ground up. A module sees its own floor and those below it; the longest name that fits counts.
 FLOORS = [
-    "absent around blas config denormals files locks warn",
+    "absent around blas config denormals files locks native warn",
     "container manual utils.custom_objects utils.registry",
     "core",
     "ops",
-    "bptt.step bptt.recorded",
+    "bptt.step bptt.recorded bptt.native",
     "bptt.passes bptt.outside",
     "bptt.writing",
     "bptt",

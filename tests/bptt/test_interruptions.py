@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import re
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,13 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> Any:
     return derived._plans
 
 
+@pytest.fixture
+def in_python() -> Iterator[None]:
+    """Loops call the functions of a plan."""
+    with tg.bptt.without("native"):
+        yield
+
+
 class Breaking:
     """A NumPy function of a plan that raises at one of its calls."""
 
@@ -158,7 +166,7 @@ class Breaking:
 
 @pytest.mark.parametrize("where", ["forward", "backward"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-def test_an_exception_in_mid_loop(plans: Any, where: str, error: Any) -> None:
+def test_an_exception_in_mid_loop(plans: Any, in_python: None, where: str, error: Any) -> None:
     """The next call finds whole memory."""
     lstm_run(0, True)
     (plan,) = plans.values()
@@ -173,7 +181,7 @@ def test_an_exception_in_mid_loop(plans: Any, where: str, error: Any) -> None:
         equal(lstm_run(seed, True), lstm_run(seed, False), 1e-10)
 
 
-def test_a_backward_pass_that_was_interrupted_can_be_repeated(plans: Any) -> None:
+def test_a_backward_pass_that_was_interrupted_can_be_repeated(plans: Any, in_python: None) -> None:
     w, u = weight((H, 4 * H), 0), weight((H, 4 * H), 100)
     x, zero = np.random.default_rng(0).standard_normal((N, 20, H)), np.zeros((N, H))
     y, _ = tg.scan(lstm_step(w, u), x, [zero, zero], derive=True)

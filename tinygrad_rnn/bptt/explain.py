@@ -12,10 +12,11 @@ from ..config import mode, switched
 from ..core.tensor import Tensor
 from ..ops.creation import convert_to_tensor
 from .examine import examine
-from .passes import NEED_HOIST, PASSES
+from .passes import NATIVE, NEED_HOIST, PASSES
 from .printing import written
 from .step.body import Underivable
 from .step.text import VIEWS
+from .writing.native import how_loops_run
 from .writing.reading import laid_out
 
 layer_of_cell: list[Callable[[Any], Any]] = []  # what makes a layer of a cell; the layers enter it
@@ -134,6 +135,8 @@ def explain(
         lines.append(
             f"{name:<20} {f'{f0} -> {f1}':>16} {f'{b0} -> {b1}':>16}   {_sentence(PASSES.get(name))}".rstrip()
         )
+    if NATIVE not in mode().passes:
+        lines += ["", *(f"{direction}: {how}" for direction, how in how_loops_run(text).items())]
     return "\n".join(lines)
 
 
@@ -173,16 +176,17 @@ def without(*passes: str) -> switched:
     """Context manager in which some passes of derived mode are off; no names: all of them.
 
     Those that need `hoist` go with it. With all of them off, derived mode does what unrolled mode does, op by
-    op, and gives the same bits.
+    op, and gives the same bits. "native" is no pass: without it loops run in Python, with the same bits, too.
 
     >>> with without("hoist"):
     ...     sorted(mode().passes)
     ['factors', 'fold', 'gather', 'hoist', 'merge', 'regroup', 'rows', 'spread', 'strips', 'terms', 'turned']
     """
-    unknown = [p for p in passes if p not in PASSES]
+    known = [*PASSES, NATIVE]
+    unknown = [p for p in passes if p not in known]
     if unknown:
-        raise ValueError(f"without: unknown pass {unknown[0]!r}; there are {', '.join(PASSES)}")
-    wanted = set(passes or PASSES)
+        raise ValueError(f"without: unknown pass {unknown[0]!r}; there are {', '.join(known)}")
+    wanted = set(passes or known)
     if "hoist" in wanted:
         wanted |= NEED_HOIST
     return switched(passes=frozenset(wanted))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import enable_grad, switched
+from ..config import enable_grad, mode, switched
 from ..core.arrays import is_nothing
 from ..core.autodiff import collect, propagate
 from ..core.op import Array, Leaf, Node
@@ -16,6 +16,7 @@ from ..core.tensor import Tensor
 from .build import Built
 from .idle import Idle
 from .padding import Span
+from .passes import NATIVE
 from .step.body import Underivable
 from .step.replay import leading, replay, uneven
 from .writing.native import compiled
@@ -34,7 +35,8 @@ class Plan:
 
     def __init__(self, built: Built) -> None:
         self.built = built
-        self.functions = compiled(built.text)
+        self.native = NATIVE not in mode().passes
+        self.functions = compiled(built.text, self.native)
         self.inputs_of_gradients = [i for _, i in built.gradients]
         self.masked = any(name == "where" for name, *_ in built.tape.ops)
         # by the number of steps and which results are unread: whether `0 · ∞` may come in, which gradients there are
@@ -44,7 +46,8 @@ class Plan:
     @cached_property
     def lending(self) -> Any:
         """A `forward` that gives outputs as views of its memory, which hold until `idle` gets that back."""
-        return compiled(self.built.text.replace(COPIED, COPIED.removeprefix(".copy()")))["forward"]
+        text = self.built.text.replace(COPIED, COPIED.removeprefix(".copy()"))
+        return compiled(text, self.native)["forward"]
 
     def run(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,8 +40,12 @@ class InnerLoop(NamedTuple):
 
 @functools.cache
 def library() -> Any:
-    """The compiled `calls.c`, None if there is none here, or NumPy is not laid out as expected."""
-    if sys.implementation.name != "cpython" or not _is_laid_out(np.add):
+    """The compiled `calls.c`, None if there is none here, or NumPy is not laid out as expected.
+
+    Nor is there one where the environment has `TINYGRAD_RNN_NATIVE=0`.
+    """
+    switched_off = os.environ.get("TINYGRAD_RNN_NATIVE") == "0"
+    if switched_off or sys.implementation.name != "cpython" or not _is_laid_out(np.add):
         return None
     try:
         found = ctypes.CDLL(str(Path(__file__).with_name("calls.so")))

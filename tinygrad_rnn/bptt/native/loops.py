@@ -11,7 +11,7 @@ import numpy as np
 from ...native.lanes import lanes
 from .binding import STEPS, Bound, Pattern
 from .operands import Unbindable
-from .parsing import Foreign, parse
+from .parsing import parse
 
 # In which a cache is bound: forwards and backwards, for gradients that lie in several ways.
 WAYS = 8
@@ -65,6 +65,3 @@ class NativeLoop:
             pattern = self.patterns[key]
             return None if pattern is None else pattern.bound(names, length)
         return None
-
-
-__all__ = ["Foreign", "NativeLoop"]

@@ -154,8 +154,8 @@ def _in_order(axes: Axes) -> Axes:
             elif pairs:
                 break
         found.insert(place, axis)
-    if any(s < 0 for _, strides in found for s in strides):
-        raise Unbindable("an axis is turned")
+    if any(min(strides) < 0 >= max(strides) for _, strides in found):  # which NumPy turns round
+        raise Unbindable("an axis is gone along backwards")
     return _merged(found)
 
 

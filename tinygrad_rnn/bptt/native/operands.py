@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...core.arrays import owner
 from ...native.lanes import address
 from .parsing import Expression
 
@@ -54,6 +55,10 @@ def operand(e: Expression, names: dict[str, Any], given: Sequence[str], steps: l
     """What an expression stands for."""
     found = [eval(e.code, names, {"t": t}) for t in steps]
     if type(found[0]) is np.ndarray:
+        named = names[e.name]
+        memory = {id(owner(a)) for a in (named[:2] if isinstance(named, list) else [named])}  # two, by turns
+        if not all(id(owner(a)) in memory for a in found):
+            raise Unbindable("an array is copied to be seen in another way")
         return Operand(steps, found, [address(a) for a in found], e, found[0], e.name in given)
     if isinstance(found[0], (bool, int, float, np.generic)):
         return Operand(steps, found, [0] * len(steps))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy._core import umath
 
 NUMBERS = {"t", "T", "N"}  # names that are numbers, also in indices
-_VIEWING = {"transpose", "swapaxes"}  # methods whose result is a view; that of `reshape` may be a copy
+_VIEWING = {"reshape", "transpose", "swapaxes"}  # methods whose result is a view, or may be one
 _OPERATORS = {ast.Add: np.add, ast.Sub: np.subtract, ast.Mult: np.multiply, ast.Div: np.divide}
 _INITIAL: dict[np.ufunc, int] = {np.add: 0, np.multiply: 1}
 PRODUCTS = (np.matmul, np.vecdot)
@@ -19,7 +19,7 @@ UFUNCS = {n: f for n in dir(np) if isinstance(f := getattr(np, n), np.ufunc)}
 
 
 class Expression(NamedTuple):
-    """A number, or a view of the array that has a name."""
+    """A number, or a view of the array that has a name; it may be a copy, if that cannot be seen so."""
 
     text: str
     code: CodeType

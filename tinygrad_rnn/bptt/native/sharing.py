@@ -80,7 +80,7 @@ def _along(a: Action, axis: int, size: int) -> Pair:
 
 def meetings(pairs: Sequence[Pair], backwards: bool) -> list[bool]:
     """Before which calls the two threads have to meet, as one reads or writes what the other wrote or read."""
-    count = min(3, len(pairs[0][0].operands[-1].found))
+    count = min([3, *[len(pair[0].operands[-1].found) for pair in pairs]])
     order = [*range(count)][:: -1 if backwards else 1]
     touched = {k: [tuple([a and _Touched(a, k) for a in pair]) for pair in pairs] for k in order}
     meets = [False] * len(pairs)

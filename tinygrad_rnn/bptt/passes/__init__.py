@@ -56,6 +56,8 @@ PASSES: dict[str, Any] = {  # in the order in which they are applied; each can b
     "spread": spread.spread,
 }
 
+NATIVE = "native"  # loops without Python, which can be switched off as passes can: it changes no statement
+
 NEED_HOIST = frozenset(
     ("regroup", "gather", "factors", "terms", "rows", "merge", "fold", "strips", "turned", "spread")
 )

@@ -9,17 +9,19 @@ from typing import Any
 
 from ...native.lanes import product
 from ...native.library import library
-from ..native.loops import Foreign, NativeLoop
+from ..native.loops import NativeLoop
+from ..native.parsing import Foreign, parse
 from .tight import tighten
 
 _HELD = re.compile(r"^    of_\w+ = (\([^)]*\)|.*)$", re.M)
+NOT_COMPILED = "runs in Python, as there was no C compiler when the package was installed"
 _PRODUCT = re.compile(r"^(    (?! ).*?)np\.matmul\(", re.M)  # outside the loops
 _LIST = re.compile(r"^    (\w+) = list\(\w+\)$")
 
 
-def compiled(text: str) -> dict[str, Any]:
-    """The functions of a source, in the form that runs fastest."""
-    if library() is None:
+def compiled(text: str, native: bool = True) -> dict[str, Any]:
+    """The functions of a source, in the form that runs fastest; with `native`, without Python inside the loops."""
+    if not native or library() is None:
         return as_it_stands(tighten(text))
     loops: dict[str, NativeLoop] = {}
     text = _PRODUCT.sub(r"\1native_product(", _with_native_loops(text, loops))
@@ -61,3 +63,22 @@ def _with_native_loops(text: str, loops: dict[str, NativeLoop]) -> str:
         return woven
     woven = re.sub(r"^(    return of_forward.*)$", r"\1, {}", woven, flags=re.M)
     return re.sub(r" = cache$", " = cache[0]", woven, flags=re.M)
+
+
+def how_loops_run(text: str) -> dict[str, str]:
+    """For the loops of `forward` and `backward`: whether they run in C, and for which statement they do not."""
+    if library() is None:
+        return dict.fromkeys(("forward", "backward"), NOT_COMPILED)
+    found: list[str] = []
+
+    def around(body: list[str], backwards: bool, python: list[str], before: list[str]) -> list[str]:
+        try:
+            parse(body)
+        except Foreign as error:
+            found.append(f"runs in Python, for the sake of {error}")
+        else:
+            found.append("runs in C, statement by statement")
+        return python
+
+    tighten(text, around)
+    return dict(zip(("forward", "backward"), found, strict=False))
