@@ -236,7 +236,8 @@ def page() -> str:
             *section(GRU, False),
         ]
         call = (np.zeros((N, N_X)), [np.zeros((N, N_H))] * 2, lstm_weights())
-        parts += [PASSES, *fenced(explain(lstm_step, *call), "text")]
+        with without("native"):  # the page is the same where nothing is compiled
+            parts += [PASSES, *fenced(explain(lstm_step, *call), "text")]
     finally:
         tg.set_floatx(before)
     return "\n".join(parts).rstrip() + "\n"

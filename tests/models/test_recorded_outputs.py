@@ -92,7 +92,7 @@ def arrays_in(cache: Any) -> Iterator[Any]:
     if isinstance(cache, (list, tuple)):
         for one in cache:
             yield from arrays_in(one)
-    elif cache.base is not None:
+    elif isinstance(cache, np.ndarray) and cache.base is not None:
         yield cache
 
 
