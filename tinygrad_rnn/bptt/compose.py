@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..config import mode
-from .passes import NEED_HOIST, PASSES
+from .native.loops import runs_in_c
+from .passes import NATIVE, NEED_HOIST, PASSES
 from .passes.tidy import resolve
 from .step import schedule
 from .step.adjoint import derive, nothing
@@ -49,7 +50,8 @@ def compose(tracer: Tracer, saving: bool) -> tuple[str, list[tuple[str, int]], b
     apply("pairs", body, adjoint)
     apply("joins", adjoint)
     apply("fronted", adjoint)
-    program = schedule.program(body, adjoint, "hoist" not in off, "defer" not in off)
+    in_c = not tracer.naming and NATIVE not in off and runs_in_c([*body.values, *adjoint.values])
+    program = schedule.program(body, adjoint, "hoist" not in off, "defer" not in off, 1 if in_c else None)
     if "factors" not in off:
         schedule.order_carries(program)
     apply("strips", program)

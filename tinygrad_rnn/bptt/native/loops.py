@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from ...native.lanes import lanes
+from ...native.library import library
+from ..step.body import Value
 from .binding import STEPS, Bound, Pattern
 from .operands import Unbindable
 from .parsing import parse
@@ -17,6 +19,17 @@ from .parsing import parse
 WAYS = 8
 # For which it is known how a loop is called: gradients that are read where they lie differ by the length.
 LAYOUTS = 64
+
+# Of these ops the statements are Python's.
+IN_PYTHON = frozenset(
+    "round erf erf_by_quotient cumsum solve einsum roll take scatter_add argmax argmin max min all any logsumexp "
+    "softmax_of_many".split()
+)
+
+
+def runs_in_c(values: Iterable[Value]) -> bool:
+    """Whether loops with such ops run in C, as far as can be told before they are written."""
+    return library() is not None and not any(v.op in IN_PYTHON for v in values)
 
 
 class NativeLoop:

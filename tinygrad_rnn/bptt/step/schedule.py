@@ -19,7 +19,9 @@ from .body import Body, Value
 from .text import batchable, is_view
 from .walks import ancestors, dependents, in_order
 
-# Elements of a step from which on its factors, and what follows from it, are computed in the loop.
+# Elements of a step from which on its factors, and what follows from it, are computed in the loop. Where a call costs
+# next to nothing, as in C, all are: training steps of LSTM, GRU and others took 0.92 to 0.97 of the time without that
+# for 16 examples and 128 units, and 0.93 to 1.0 for one example and 64 (AVX-512, one thread).
 IN_CACHE = 2**13
 OVER_EXAMPLES = {"axis": (0,), "keepdims": False}  # of a sum over steps and examples
 LARGE = 8  # a value this many times larger than inputs, outputs and kept states is not kept for all steps
@@ -51,8 +53,14 @@ class Program:
     deferred: bool
 
 
-def program(body: Body, adjoint: Adjoint, hoist: bool, deferred: bool) -> Program:
-    """Run before the loop, for all steps at once, what does not depend on the carry; then what it does not need."""
+def program(
+    body: Body, adjoint: Adjoint, hoist: bool, deferred: bool, in_cache: int | None = None
+) -> Program:
+    """Run before the loop, for all steps at once, what does not depend on the carry; then what it does not need.
+
+    With steps of `in_cache` elements the loop computes what it could be spared, as its arrays are in cache.
+    """
+    in_cache = IN_CACHE if in_cache is None else in_cache
     keeping = bool(adjoint.values)
     limit = largest(body, keeping)
     once = set(body.constants)
@@ -60,7 +68,7 @@ def program(body: Body, adjoint: Adjoint, hoist: bool, deferred: bool) -> Progra
     reads = [a for v in adjoint.values for a in v.inputs] + adjoint.ends
     read = ancestors([*body.ends, *[a for a in reads if a in known]])
     values = [v for v in body.values if v in read]
-    sort = partial(_regions, once=once, hoist=hoist, limit=limit, keeping=keeping)
+    sort = partial(_regions, once=once, hoist=hoist, limit=limit, keeping=keeping, in_cache=in_cache)
     forward = sort(values, body.xs, body.states, body.new_states, deferred=False)
     saved = [c for c in adjoint.cotangents if c] + list(read - once)
     backward = sort(adjoint.values, saved, adjoint.arriving, adjoint.sent, deferred=deferred)
@@ -113,6 +121,7 @@ def _regions(
     hoist: bool,
     limit: int,
     keeping: bool,
+    in_cache: int,
     deferred: bool,
 ) -> Regions:
     """Sort ops into regions. `given` are there for all steps from the beginning; `ends` are the next carries."""
@@ -137,7 +146,7 @@ def _regions(
 
     def streamed(v: Value) -> bool:
         """A factor so large that computing it where it is used beats keeping it for all steps in memory."""
-        return v.elementwise and v.dtype.kind == "f" and math.prod(v.shape) >= IN_CACHE
+        return v.elementwise and v.dtype.kind == "f" and math.prod(v.shape) >= in_cache
 
     for v in values:  # what is the same at every step, then what the carry does not reach
         if v in sums:
@@ -164,7 +173,7 @@ def _regions(
         if not (v in ready or v in sums or v in inside or (together(v) and not heavy(v))):
             inside |= ancestors([v])
     known = {*given, *ready, *once, *carries, *inside}
-    result.at_hand = _at_hand(values, inside - {*carries}, known, sums | ready)
+    result.at_hand = _at_hand(values, inside - {*carries}, known, sums | ready, in_cache)
     inside |= result.at_hand
     if not deferred:
         inside |= ancestors([v for v in values if v.op == "time_sum"])
@@ -181,7 +190,7 @@ def _regions(
 
 
 def _at_hand(
-    values: Sequence[Value], inside: set[Value], known: set[Value], others: set[Value]
+    values: Sequence[Value], inside: set[Value], known: set[Value], others: set[Value], in_cache: int
 ) -> set[Value]:
     """What is computed, row by row, from what the loop has just made: of large steps it is still in cache then."""
     found: set[Value] = set()
@@ -190,7 +199,7 @@ def _at_hand(
         if rows and v not in others and not (inside | found).isdisjoint(v.inputs):
             if (known | found).issuperset(v.inputs) and v not in inside:
                 found.add(v)
-    large = [v for v in found if not is_view(v) and max(_size(a) for a in (v, *v.inputs)) >= IN_CACHE]
+    large = [v for v in found if not is_view(v) and max(_size(a) for a in (v, *v.inputs)) >= in_cache]
     return found & ancestors(large)
 
 
