@@ -80,7 +80,8 @@ void run(const Call *calls, intptr_t count, intptr_t turns, intptr_t first, intp
 #define PAUSE() sched_yield()
 #endif
 
-#define LOOKS 2000 /* before somebody who waits lets others have the processor: some tens of microseconds */
+#define LOOKS 2000     /* before somebody who waits lets others have the processor: a tenth of a millisecond */
+#define PATIENCE 20000 /* looks of a helper without work, before it sleeps: a step of training has several loops */
 
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER, sleeping = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t work_is_there = PTHREAD_COND_INITIALIZER;
@@ -122,7 +123,7 @@ static void run_beside(const Steps *s) {
 
 static void *help(void *nothing) {
     for (long number = 1;; number++) {
-        if (!become(&asked, number, LOOKS)) {
+        if (!become(&asked, number, PATIENCE)) {
             pthread_mutex_lock(&sleeping);
             while (atomic_load(&asked) != number) pthread_cond_wait(&work_is_there, &sleeping);
             pthread_mutex_unlock(&sleeping);

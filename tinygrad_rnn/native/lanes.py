@@ -10,8 +10,8 @@ from ..blas import OneThread, is_held, threads
 from .library import Call, InnerLoop, inner_loop, library
 
 MOST = 2
-# Multiplications of a product that two threads share in less time than one takes.
-WORTH_SHARING = 2**22
+# Multiplications of a product that two threads share in less time than one takes: below, the helper may sleep.
+WORTH_SHARING = 2**25
 ALIGNED = 16  # columns: a part of a matrix begins at a multiple of so many
 
 

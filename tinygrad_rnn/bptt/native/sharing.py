@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,14 @@ from ...native.lanes import ALIGNED
 from .lowering import Action
 from .operands import shared
 
+# Elements of a weight that both threads may read whole: it stays in the cache of each, and they need not meet.
+SMALL_WEIGHT = 2**19
+
 Pair = tuple[Action, Action | None]  # of one thread and of the other
 
 # By these a step takes so many microseconds on one thread, about.
 PRODUCTS, ELEMENTS = 50_000, 3_000
-WORTH_A_STEP, WORTH_A_LOOP = 25, 500  # microseconds from which on it is shared
+WORTH_A_STEP, WORTH_A_LOOP = 8, 500  # microseconds from which on it is shared
 
 
 def worth(step: float, length: int) -> bool:
@@ -43,25 +46,34 @@ def split(a: Action, examples: int) -> Pair:
 
 
 def _product(a: Action, examples: int) -> Pair:
-    """A stack by its matrices, such as strips of a weight; others by columns: each thread reads half a weight."""
+    """By its rows, if the weight is small, or of each example; else by columns: each thread reads half a weight."""
+    left, right, _ = (o.found[0] for o in a.operands)
     *stack, rows, columns = a.shape
-    sizes = [i for i, size in enumerate(stack) if size > 1]
-    if sizes:
-        axis = next((i for i in sizes if stack[i] == examples), sizes[0])
-        return _along(a, axis - len(a.shape), stack[axis])
-    left, right, out = a.operands
+    ndim = len(a.shape)
+    moves = [axis for axis in range(-ndim, -2) if stack[axis + 2] > 1]  # of the stack
+    of_right = [axis for axis in moves if right.ndim >= -axis and right.shape[axis] > 1]
+    by_rows = [axis for axis in moves if axis not in of_right]  # some examples at a time
+    if any(stack[axis + 2] == examples for axis in of_right):
+        return _along(a, next(x for x in of_right if stack[x + 2] == examples), examples)
+    if right.size <= SMALL_WEIGHT or not (of_right or columns >= 4 * ALIGNED):
+        if by_rows:
+            return _along(a, by_rows[0], stack[by_rows[0] + 2])
+        if rows > 1:
+            return _cut(a, rows // 2, lambda s: ((..., s, slice(None)), ..., (..., s, slice(None))))
+    if of_right:
+        return _along(a, of_right[-1], stack[of_right[-1] + 2])
     if columns >= 4 * ALIGNED:
-        cut = columns // 2 // ALIGNED * ALIGNED
-        parts = [[left, right.seen((..., s)), out.seen((..., s))] for s in (slice(cut), slice(cut, None))]
-    elif rows > 1:
-        cut = rows // 2
-        parts = [
-            [left.seen((..., s, slice(None))), right, out.seen((..., s, slice(None)))]
-            for s in (slice(cut), slice(cut, None))
-        ]
-    else:
-        return a, None
-    return a._replace(operands=parts[0]), a._replace(operands=parts[1])
+        return _cut(a, columns // 2 // ALIGNED * ALIGNED, lambda s: (..., (..., s), (..., s)))
+    return (_along(a, moves[0], stack[moves[0] + 2])) if moves else (a, None)
+
+
+def _cut(a: Action, at: int, indices: Callable[[slice], tuple[Any, Any, Any]]) -> Pair:
+    """Two parts of a product, with what belongs to each of its operands."""
+    made = []
+    for s in (slice(at), slice(at, None)):
+        operands = [o.seen(index) for o, index in zip(a.operands, indices(s), strict=True)]
+        made.append(a._replace(operands=operands))
+    return made[0], made[1]
 
 
 def _along(a: Action, axis: int, size: int) -> Pair:
