@@ -29,7 +29,14 @@ IN_PYTHON = frozenset(
 
 def runs_in_c(values: Iterable[Value]) -> bool:
     """Whether loops with such ops run in C, as far as can be told before they are written."""
-    return library() is not None and not any(v.op in IN_PYTHON for v in values)
+    return library() is not None and not any(v.op in IN_PYTHON or _changes_type(v) for v in values)
+
+
+def _changes_type(v: Value) -> bool:
+    """Whether an op makes floats of flags or integers, or the other way round but for comparisons."""
+    kinds = {a.dtype.kind for a in v.inputs}
+    makes_floats = v.dtype.kind == "f" and not kinds <= {"f"} and v.op != "where"
+    return v.op == "cast" or v.dtype.kind in "iu" or makes_floats
 
 
 class NativeLoop:

@@ -36,7 +36,8 @@ class Action(NamedTuple):
 
 def action(statement: Statement, operands: list[Operand], kept: list[Any]) -> Action:
     """What a statement does to arrays; `kept` gets its numbers. Raises `Unbindable`."""
-    function, of, axes = statement.function, numbers_as_arrays(operands, kept), statement.axes
+    function, axes = statement.function, statement.axes
+    of = numbers_as_arrays(operands, function in ("copy", "choose"), kept)
     if function == "dot":
         if not all(_is_for_blas(o.found[0]) for o in of):
             raise Unbindable("a matrix is copied before it is multiplied")

@@ -65,9 +65,9 @@ def operand(e: Expression, names: dict[str, Any], given: Sequence[str], steps: l
     raise Unbindable(f"an operand is a {type(found[0]).__name__}")
 
 
-def numbers_as_arrays(of: Sequence[Operand], kept: list[Any]) -> list[Operand]:
-    """Operands with numbers as arrays of the type of the others."""
-    arrays = [o.found[0] for o in of if isinstance(o.found[0], np.ndarray)]
+def numbers_as_arrays(of: Sequence[Operand], copied: bool, kept: list[Any]) -> list[Operand]:
+    """Operands with numbers as arrays: of the type of the result, if they are `copied`, else of other arguments."""
+    arrays = [o.found[0] for o in (reversed(of) if copied else of) if isinstance(o.found[0], np.ndarray)]
     for a in arrays:
         if not (a.flags.aligned and a.dtype.isnative and a.size):
             raise Unbindable("an array is not aligned, or empty")
