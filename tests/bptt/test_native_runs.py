@@ -95,6 +95,23 @@ def test_weights_that_lie_elsewhere_the_next_time(plans: Any, patterns: list[Pat
     assert len(patterns) == 4
 
 
+def test_a_weight_with_the_name_of_a_function(plans: Any) -> None:
+    exp2 = tg.Variable(weight((H, H), 0), name="exp2")
+
+    def step(x: Any, states: Any, constants: Any) -> Any:
+        h = ops.tanh(x + states[0] @ exp2)
+        return h, [h]
+
+    x, zero = np.random.default_rng(0).standard_normal((N, 6, H)), np.zeros((N, H))
+    for seed in range(3):
+        exp2.assign(np.random.default_rng(seed).standard_normal((H, H)))
+        got, want = (
+            [np.array(v) for v in (y, *tg.grad(y.sum(), [exp2]))]
+            for y in (tg.scan(step, x, [zero], derive=derive)[0] for derive in (True, False))
+        )
+        equal(got, want, 1e-10)
+
+
 def test_it_can_be_switched_off_with_the_same_bits(plans: Any) -> None:
     lstm = Weights()
     native = lstm.run(12)

@@ -28,12 +28,13 @@ class Bound:
     ) -> None:
         self.tables = tables  # the calls of one thread, or of each of two
         self.turns, self.backwards, self.length = pattern.turns, pattern.backwards, length
-        self.given, self.kept = given, kept  # what each run brings along; intermediate results
+        self.given = given  # what each run brings along
+        self.kept = pattern.numbers, kept  # to which the calls point: numbers, and intermediate results
 
     def run(self, given: Sequence[Any]) -> None:
         """Run all steps, with arrays that lie as those that it was bound with."""
         for known, a in zip(self.given, given, strict=True):
-            known.follow(a, self.tables)
+            known.follow(a)
         if len(self.tables) > 1:
             with OneThread():
                 self._run(library().share)
@@ -52,18 +53,19 @@ class Bound:
 
 
 class _Given:
-    """An array that may lie elsewhere the next time, and where calls say so: table, calls, words."""
+    """An array that may lie elsewhere the next time, and the words that say where."""
 
-    def __init__(self, array: Any, words: list[tuple[int, Any, Any]]) -> None:
-        self.address, self.words = address(array), words
+    def __init__(self, array: Any) -> None:
+        self.address = address(array)
+        self.words: list[tuple[Any, Any, Any]] = []  # a table, its calls, and the places in them
 
-    def follow(self, array: Any, tables: list[Any]) -> None:
+    def follow(self, array: Any) -> None:
         """Let the calls read an array like the one before."""
         here = address(array)
         if here != self.address:
             by, self.address = here - self.address, here
             for table, calls, places in self.words:
-                tables[table][calls, places] += by
+                table[calls, places] += by
 
 
 class Slot(NamedTuple):
@@ -96,9 +98,9 @@ class Pattern:
         """
         if not all(isinstance(names[n], np.ndarray) for n in given):
             raise Unbindable("a list is given")
-        self.backwards, self.given = backwards, given
+        self.backwards = backwards
         names = _with_functions(names)
-        self.kept: list[Any] = []  # numbers
+        self.numbers: list[Any] = []  # as arrays
         for name, code in parsed.temporaries.items():
             made = np.asarray(eval(code, names, {"t": 0}))
             names[name] = np.empty(made.shape, made.dtype)
@@ -107,14 +109,13 @@ class Pattern:
         known: dict[str, Operand] = {}
         for e in {e.text: e for s in parsed.statements for e in s.operands}.values():
             known[e.text] = operand(e, names, given, steps)
-        actions = [action(s, [known[e.text] for e in s.operands], self.kept) for s in parsed.statements]
+        actions = [action(s, [known[e.text] for e in s.operands], self.numbers) for s in parsed.statements]
         turns = next((n for n in (1, 2) if all(o.is_regular(n) for a in actions for o in a.operands)), 0)
         if not turns:
             raise Unbindable("steps do not follow each other in memory")
         self.turns = turns
         self.slots: dict[tuple[str, int], Slot] = {}
-        self.microseconds = sum(microseconds(a) for a in actions)
-        if lanes() > 1 and worth(self.microseconds, length):
+        if lanes() > 1 and worth(sum(microseconds(a) for a in actions), length):
             pairs = [split(a, examples) for a in actions]
             self.tables = [self._table([pair[k] for pair in pairs], k) for k in (0, 1)]
             if len(steps) not in meets:  # what is given is read alone
@@ -123,22 +124,14 @@ class Pattern:
                 table[:, Call.WAITS] = np.tile(meets[len(steps)], turns)
         else:
             self.tables = [self._table(actions, 0)]
-        self.places = [
-            _places([(k, w) for k, s in enumerate(self.slots.values()) for w in s.words if w[0] == n])
+        slots = [*self.slots.values()]
+        self.words = [
+            np.array([(k, *w[1:]) for k, slot in enumerate(slots) for w in slot.words if w[0] == n], np.intp)
+            .reshape(-1, 4)
+            .T
             for n in range(len(self.tables))
         ]
-        self.given_places = [
-            [
-                (
-                    n,
-                    *_places(
-                        [(0, w) for s in self.slots.values() if s.name == name for w in s.words if w[0] == n]
-                    )[1:3],
-                )
-                for n in range(len(self.tables))
-            ]
-            for name in given
-        ]
+        self.given = {name: [k for k, slot in enumerate(slots) if slot.name == name] for name in given}
 
     def _table(self, actions: Sequence[Action | None], number: int) -> Any:
         """The calls of some actions, for each turn; an empty one where there is nothing to do."""
@@ -171,10 +164,13 @@ class Pattern:
             names[name] = np.empty(shape, dtype)
         firsts = np.array([_first(slot, names, length, self.turns) for slot in self.slots.values()], np.int64)
         tables = [t.copy() for t in self.tables]
-        for table, (slots, calls, words, offsets) in zip(tables, self.places, strict=True):
-            table[calls, words] = firsts[slots] + offsets
-        given = [_Given(names[n], places) for n, places in zip(self.given, self.given_places, strict=True)]
-        return Bound(self, tables, length, given, [names[n] for n in self.temporaries])
+        brought = [_Given(names[name]) for name in self.given]
+        for table, (slots, calls, places, offsets) in zip(tables, self.words, strict=True):
+            table[calls, places] = firsts[slots] + offsets
+            for known, own in zip(brought, self.given.values(), strict=True):
+                found = np.isin(slots, own)
+                known.words.append((table, calls[found], places[found]))
+        return Bound(self, tables, length, brought, [names[n] for n in self.temporaries])
 
 
 def _first(slot: Slot, names: dict[str, Any], length: int, turns: int) -> int:
@@ -185,14 +181,6 @@ def _first(slot: Slot, names: dict[str, Any], length: int, turns: int) -> int:
     if (a.shape, a.strides, a.dtype) != slot.like or address(b) != first + last * slot.by:
         raise Unbindable("arrays lie otherwise")
     return first
-
-
-def _places(words: list[tuple[int, tuple[int, int, int, int]]]) -> tuple[Any, ...]:
-    """Slots, calls, words and offsets, each as an array."""
-    return tuple(
-        [np.array(v, np.intp) for v in zip(*[(k, *w[1:]) for k, w in words], strict=True)]
-        or [np.zeros(0, np.intp)] * 4
-    )
 
 
 def _with_functions(names: dict[str, Any]) -> dict[str, Any]:

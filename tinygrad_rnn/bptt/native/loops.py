@@ -72,16 +72,20 @@ class NativeLoop:
         return known is not None
 
     def _bound(self, names: dict[str, Any], length: int, key: tuple[Any, ...]) -> Bound | None:
-        key = min(length, STEPS), *key
+        steps = (
+            length.bit_length() if lanes() > 1 else min(length, STEPS)
+        )  # whether it is shared depends on it
         with suppress(Unbindable):
-            if key not in self.patterns:
+            if (steps, *key) not in self.patterns:
                 if len(self.patterns) >= LAYOUTS:
                     self.patterns.clear()
-                self.patterns[key] = None
-                examples = len(names[self.sequence])
-                self.patterns[key] = Pattern(
-                    self.parsed, names, length, self.backwards, examples, self.given, self.meets
-                )
-            pattern = self.patterns[key]
+                self.patterns[steps, *key] = self._pattern(names, length)
+            pattern = self.patterns.get((steps, *key))
             return None if pattern is None else pattern.bound(names, length)
+        return None
+
+    def _pattern(self, names: dict[str, Any], length: int) -> Pattern | None:
+        examples = len(names[self.sequence])
+        with suppress(Unbindable):
+            return Pattern(self.parsed, names, length, self.backwards, examples, self.given, self.meets)
         return None

@@ -55,8 +55,10 @@ def parse(body: list[str]) -> Parsed:
             parser.statement(tree)
         except Foreign as error:
             raise Foreign(ast.unparse(tree)) from error
-    names = {n.id: None for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Name)}
-    made = {*NUMBERS, *UFUNCS, *parser.temporaries, *parser.known_as, "np", "dot"}
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    called = {id(n.func) for n in nodes if isinstance(n, ast.Call)}
+    names = {n.id: None for n in nodes if isinstance(n, ast.Name) and id(n) not in called}
+    made = {*NUMBERS, *parser.temporaries, *parser.known_as, "np"}
     return Parsed(parser.statements, [n for n in names if n not in made], parser.temporaries)
 
 
