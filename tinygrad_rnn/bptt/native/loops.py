@@ -50,6 +50,7 @@ class NativeLoop:
         self.parsed = parse(body)
         self.backwards, self.sequence = backwards, sequence
         self.given = [n for n in self.parsed.names if n not in held]  # arrays that each call brings along
+        self.held = [n for n in self.parsed.names if n in held]
         self.patterns: dict[Any, Pattern | None] = {}
         self.meets: dict[int, list[bool]] = {}  # what `meetings` found, by the number of steps
 
@@ -75,6 +76,9 @@ class NativeLoop:
         steps = (
             length.bit_length() if lanes() > 1 else min(length, STEPS)
         )  # whether it is shared depends on it
+        objects = {id(o) for part in names["cache"][:-1] for o in part}
+        if not all(id(names[n]) in objects for n in self.held):  # they may be gone before the cache is
+            return None
         with suppress(Unbindable):
             if (steps, *key) not in self.patterns:
                 if len(self.patterns) >= LAYOUTS:
