@@ -143,9 +143,7 @@ class Measured(NamedTuple):
 
 
 def measure(shape: str, cell: str, threads: int, rounds: int) -> Measured:
-    """Check, then run in turns. Our BLAS has as many threads as `fit` would give it, the others have all."""
-    from threadpoolctl import threadpool_limits
-
+    """Check, then run in turns. BLAS has as many threads as `fit` would give it in our turn, in others it has all."""
     from tinygrad_rnn.utils.threads import blas_threads_for
 
     found, weights = programs(shape, cell, threads)
@@ -158,16 +156,14 @@ def measure(shape: str, cell: str, threads: int, rounds: int) -> Measured:
 
         return run
 
-    with blas_threads_for(weights):
-        first = check(found)
-        ours_get = min(library["num_threads"] for library in blas_libraries())
+    def ours() -> Any:
+        with blas_threads_for(weights):
+            return program()
 
-    def before(name: str) -> None:
-        threadpool_limits(ours_get if name == OURS else threads, "blas")
-        rest(name)
-
+    program, found[OURS] = found[OURS], ours
+    first = check(found)
     turns = {name: turn(program) for name, program in found.items()}
-    times = interleave(turns, rounds, before=before if threads > 1 else None)
+    times = interleave(turns, rounds, before=rest if threads > 1 else None)
     times.seconds = {name: [s / calls for s in times.seconds[name]] for name in found}
     return Measured(times, {name: first[name] - median(s) for name, s in times.seconds.items()})
 
