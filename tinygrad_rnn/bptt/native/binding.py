@@ -118,10 +118,11 @@ class Pattern:
         if lanes() > 1 and worth(sum(microseconds(a) for a in actions), length):
             pairs = [split(a, examples) for a in actions]
             self.tables = [self._table([pair[k] for pair in pairs], k) for k in (0, 1)]
-            if len(steps) not in meets:  # what is given is read alone
-                meets[len(steps)] = meetings(pairs, backwards)
+            seen = min(len(steps), turns + 1)  # from one step to the next, in each turn
+            if seen not in meets:  # what is given is read alone
+                meets[seen] = meetings(pairs, seen, backwards)
             for table in self.tables:
-                table[:, Call.WAITS] = np.tile(meets[len(steps)], turns)
+                table[:, Call.WAITS] = np.tile(meets[seen], turns)
         else:
             self.tables = [self._table(actions, 0)]
         slots = [*self.slots.values()]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...core.arrays import owner
-from ...native.lanes import ALIGNED
+from ...native.lanes import ALIGNED, address
 from .lowering import Action
 from .operands import shared
 
@@ -90,18 +90,23 @@ def _along(a: Action, axis: int, size: int) -> Pair:
     return made[0], made[1]
 
 
-def meetings(pairs: Sequence[Pair], backwards: bool) -> list[bool]:
-    """Before which calls the two threads have to meet, as one reads or writes what the other wrote or read."""
-    count = min([3, *[len(pair[0].operands[-1].found) for pair in pairs]])
-    order = [*range(count)][:: -1 if backwards else 1]
+def meetings(pairs: Sequence[Pair], steps: int, backwards: bool) -> list[bool]:
+    """Before which calls the two threads have to meet, as one reads or writes what the other wrote or read.
+
+    So many `steps` stand for all.
+    """
+    order = [*range(steps)][:: -1 if backwards else 1]
     touched = {k: [tuple([a and _Touched(a, k) for a in pair]) for pair in pairs] for k in order}
     meets = [False] * len(pairs)
+    known: dict[Any, bool] = {}
     while True:
         before = list(meets)
         since: list[Any] = []  # what the calls touched since the threads last met
         for k in order:
             for i, (mine, theirs) in enumerate(touched[k]):
-                if meets[i] or any(_conflict(a, theirs) or _conflict(b, mine) for a, b in since):
+                if meets[i] or any(
+                    _conflict(a, theirs, known) or _conflict(b, mine, known) for a, b in since
+                ):
                     meets[i] = True
                     since = []
                 since.append((mine, theirs))
@@ -110,22 +115,33 @@ def meetings(pairs: Sequence[Pair], backwards: bool) -> list[bool]:
 
 
 class _Touched:
-    """What a call of one thread reads and writes at a step, and whose memory that is."""
+    """What a call of one thread reads and writes at a step: whose memory that is, and where in it."""
 
     def __init__(self, a: Action, k: int) -> None:
-        *self.reads, self.writes = [o.found[k] for o in a.operands]
-        self.to = id(owner(self.writes))
-        self.of = {self.to, *[id(owner(v)) for v in self.reads]}
+        *self.reads, self.writes = [_View(o.found[k]) for o in a.operands]
 
 
-def _conflict(first: _Touched | None, second: _Touched | None) -> bool:
+class _View:
+    """An array; two that say the same of themselves are the same."""
+
+    def __init__(self, array: Any) -> None:
+        self.array, self.owner = array, id(owner(array))
+        self.key = address(array), array.shape, array.strides
+
+
+def _conflict(first: _Touched | None, second: _Touched | None, known: dict[Any, bool]) -> bool:
     """Whether a call touches what an earlier one of the other thread wrote, or writes what that read."""
-    if first is None or second is None or (first.to not in second.of and second.to not in first.of):
+    if first is None or second is None:
         return False
-    return any(_common(first.writes, v) for v in (*second.reads, second.writes)) or any(
-        _common(v, second.writes) for v in first.reads
+    return any(_common(first.writes, v, known) for v in (*second.reads, second.writes)) or any(
+        _common(v, second.writes, known) for v in first.reads
     )
 
 
-def _common(a: Any, b: Any) -> bool:
-    return owner(a) is owner(b) and shared(a, b)
+def _common(a: _View, b: _View, known: dict[Any, bool]) -> bool:
+    if a.owner != b.owner:
+        return False
+    pair = a.key, b.key
+    if pair not in known:
+        known[pair] = shared(a.array, b.array)
+    return known[pair]
