@@ -308,6 +308,9 @@ def bound(statements: list[str], length: int = 6, **names: Any) -> Any:
         ("add(a[t], nothing, out=c[t])", "is a NoneType"),
         ("add(a[t], late, out=c[t])", "not aligned"),
         ("add(a[t], b, out=c[t][:2])", "do not fit"),
+        ("add(a[t], 1.0, out=fixed[t])", "read-only"),
+        ("add(objects[t], objects[t], out=objects[t])", "does not hold numbers"),
+        ("add(a[t][:0], 1.0, out=c[t][:0])", "empty"),
     ],
 )
 def test_arrays_that_inner_loops_do_not_take(statement: str, reason: str) -> None:
@@ -324,6 +327,7 @@ def test_arrays_that_inner_loops_do_not_take(statement: str, reason: str) -> Non
         "nothing": None,
         "late": late,
     }
+    names |= {"fixed": np.broadcast_to(np.ones((3, 4)), (7, 3, 4)), "objects": np.ones((7, 3), object)}
     before = [v.copy() for v in (a, b, c)]
     with pytest.raises(Unbindable, match=reason):
         bound([statement], **names)

@@ -48,8 +48,8 @@ def action(statement: Statement, operands: list[Operand], kept: list[Any]) -> Ac
         of, axes = _reducing(of, axes)
     found = Action(function, of, axes)
     *inputs, out = of
-    if out.given:
-        raise Unbindable("what is given is written over")
+    if out.given or not out.found[0].flags.writeable:
+        raise Unbindable("what is given, or read-only, is written over")
     for o in inputs if axes is None else inputs[1:]:
         if overlap(o, out, axes is None and not found.is_product):
             raise Unbindable("a result overlaps with what it is computed from")

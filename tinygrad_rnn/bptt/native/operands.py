@@ -69,8 +69,8 @@ def numbers_as_arrays(of: Sequence[Operand], copied: bool, kept: list[Any]) -> l
     """Operands with numbers as arrays: of the type of the result, if they are `copied`, else of other arguments."""
     arrays = [o.found[0] for o in (reversed(of) if copied else of) if isinstance(o.found[0], np.ndarray)]
     for a in arrays:
-        if not (a.flags.aligned and a.dtype.isnative and a.size):
-            raise Unbindable("an array is not aligned, or empty")
+        if not (a.flags.aligned and a.dtype.isnative and a.size and a.dtype.kind in "biufc"):
+            raise Unbindable("an array is not aligned, or empty, or does not hold numbers")
     made = []
     for o in of:
         if not isinstance(o.found[0], np.ndarray):
