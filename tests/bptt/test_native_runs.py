@@ -311,6 +311,7 @@ def bound(statements: list[str], length: int = 6, **names: Any) -> Any:
         ("add(a[t], 1.0, out=fixed[t])", "read-only"),
         ("add(objects[t], objects[t], out=objects[t])", "does not hold numbers"),
         ("add(a[t][:0], 1.0, out=c[t][:0])", "empty"),
+        ("add(1.0, 2.0, out=numbers[t])", "no array"),
     ],
 )
 def test_arrays_that_inner_loops_do_not_take(statement: str, reason: str) -> None:
@@ -327,7 +328,11 @@ def test_arrays_that_inner_loops_do_not_take(statement: str, reason: str) -> Non
         "nothing": None,
         "late": late,
     }
-    names |= {"fixed": np.broadcast_to(np.ones((3, 4)), (7, 3, 4)), "objects": np.ones((7, 3), object)}
+    names |= {
+        "fixed": np.broadcast_to(np.ones((3, 4)), (7, 3, 4)),
+        "objects": np.ones((7, 3), object),
+        "numbers": np.ones(7),
+    }
     before = [v.copy() for v in (a, b, c)]
     with pytest.raises(Unbindable, match=reason):
         bound([statement], **names)
@@ -351,6 +356,31 @@ def test_steps_run_in_order_also_for_arrays_by_turns() -> None:
         pair[0][...] = 1
         loop.run(())
         equal([y[:7, 0]], [np.arange(2.0, 9.0)])
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_python_may_look_up_between_pieces_of_a_loop(backwards: bool) -> None:
+    a, seen = np.ones((1000, 3)), []
+    pattern = Pattern(parse(["multiply(a[t], 2.0, out=a[t])"]), {"a": a}, 1000, backwards, 3, (), {})
+    loop = pattern.bound({"a": a}, 1000)
+    loop._run(lambda table, count, turns, first, end, by: seen.append([*range(first, end, by)]))
+    assert max(map(len, seen)) <= 256
+    steps = [t for piece in seen for t in piece]
+    assert steps == [*range(1000)][:: -1 if backwards else 1]
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 1, 0), (1, 0, 2), (0, 2, 1), (2, 0, 1)])
+@pytest.mark.parametrize("reduced", [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)])
+def test_sums_go_along_axes_in_the_order_of_numpy(axes: Any, reduced: Any) -> None:
+    """Which the bits of a sum show, however the axes lie in memory."""
+    shape, rng = (9, 5, 35), np.random.default_rng(0)
+    made = rng.standard_normal((4, *(shape[a] for a in axes))).astype("float32")
+    x = made.transpose(0, *(1 + axes.index(a) for a in range(3)))
+    assert x.shape == (4, *shape)
+    y = np.zeros((4, *(n for i, n in enumerate(shape) if i not in reduced)), "float32")
+    bound([f"np.add.reduce(x[t], axis={reduced}, out=y[t, ...])"], 4, x=x, y=y).run(())
+    want = np.stack([np.add.reduce(x[t], axis=reduced) for t in range(4)])
+    assert y.tobytes() == want.tobytes()
 
 
 @pytest.mark.parametrize(

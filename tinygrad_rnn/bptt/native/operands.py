@@ -68,6 +68,8 @@ def operand(e: Expression, names: dict[str, Any], given: Sequence[str], steps: l
 def numbers_as_arrays(of: Sequence[Operand], copied: bool, kept: list[Any]) -> list[Operand]:
     """Operands with numbers as arrays: of the type of the result, if they are `copied`, else of other arguments."""
     arrays = [o.found[0] for o in (reversed(of) if copied else of) if isinstance(o.found[0], np.ndarray)]
+    if not isinstance(of[-1].found[0], np.ndarray):
+        raise Unbindable("a result is no array")
     for a in arrays:
         if not (a.flags.aligned and a.dtype.isnative and a.size and a.dtype.kind in "biufc"):
             raise Unbindable("an array is not aligned, or empty, or does not hold numbers")
