@@ -54,7 +54,7 @@ def _with_native_loops(text: str, loops: dict[str, NativeLoop]) -> str:
                 made.append(line)
         given = "".join(f"{n}, " for n in loop.given)
         return [
-            f"    if not {name}.run(cache[-1], T, ({given}), locals()):",
+            f"    if T == 1 or not {name}.run(cache[-1], T, ({given}), locals()):",  # one step is too few to gain
             *(f"    {line}" for line in [*made, *python]),
         ]
 
