@@ -106,7 +106,7 @@ def test_the_sizes_for_which_it_is_done(
     rows: int, inner: int, columns: int, cut: Any, fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(strips, "takes_small_matrices_as_they_are", lambda: fast)
-    monkeypatch.setattr(strips, "threads", lambda: 2)
+    monkeypatch.setattr(strips, "threads_in_loops", lambda: 2)
     assert strips.tiles(rows, inner, columns) == (cut if fast else None)
 
 
@@ -123,7 +123,7 @@ def test_one_thread_takes_some_of_many_rows_at_a_time(
     rows: int, inner: int, columns: int, cut: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(strips, "takes_small_matrices_as_they_are", lambda: True)
-    monkeypatch.setattr(strips, "threads", lambda: 1)
+    monkeypatch.setattr(strips, "threads_in_loops", lambda: 1)
     found = strips.tiles(rows, inner, columns)
     assert found == cut
     if found is not None:
@@ -142,7 +142,7 @@ def test_layers_of_a_size_for_which_it_is_done(
     make: Any, dtype: str, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three calls, with other weights each time."""
-    monkeypatch.setattr(strips, "threads", lambda: 1)
+    monkeypatch.setattr(strips, "threads_in_loops", lambda: 1)
     monkeypatch.setattr(strips, "takes_small_matrices_as_they_are", lambda: True)
     monkeypatch.setattr(derived, "_plans", OrderedDict())
     layer = make(320, return_sequences=True, dtype=dtype)
