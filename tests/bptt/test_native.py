@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bptt.problems import FUNCTIONS, every_cell, problem
+from bptt.problems import every_cell, problem
 from bptt.steps import equal
 
 from tinygrad_rnn.bptt import UnrolledWarning, derived
@@ -109,9 +109,10 @@ def both(
 @every_cell
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_same_bits(name: str, dtype: str, plans: Any, ran: Ran) -> None:
-    for batch, steps in ((3, 6), (1, 5), (2, 1)):
+    for batch, steps in ((3, 6), (1, 5)):
         derived.forget()
-        native, python, _ = both(name, batch, steps, dtype, plans)
+        native, python, how = both(name, batch, steps, dtype, plans)
+        assert any("Python" in said for said in how.values()) == (name in IN_PYTHON)
         for a, b in zip(native, python, strict=True):
             assert a.dtype == b.dtype and a.shape == b.shape
             assert a.tobytes() == b.tobytes()
@@ -125,13 +126,3 @@ def test_the_same_numbers_on_two_threads(name: str, two_threads: None, plans: An
         native, python, _ = both(name, batch, steps, "float64", plans)
         equal(native, python, 1e-10)
     assert ran.native > ran.python or name in IN_PYTHON | ODD
-
-
-def test_nearly_all_cells_run_in_c(plans: Any) -> None:
-    found = set()
-    for name in FUNCTIONS:
-        derived.forget()
-        *_, how = both(name, 2, 4, "float64", plans)
-        if any("Python" in text for text in how.values()):
-            found.add(name)
-    assert found == IN_PYTHON
