@@ -121,7 +121,8 @@ def explain(
 ) -> str:
     """What every scheduling pass does to a step: the NumPy calls inside the two loops, before and after it.
 
-    The arguments are those of `bptt_source`. Passes can be switched off with `without`.
+    The last lines say whether the loops run in C. The arguments are those of `bptt_source`. Passes can be switched off
+    with `without`.
     """
     off = [name for name in PASSES if name not in mode().passes]
     counts = []

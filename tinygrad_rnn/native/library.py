@@ -53,9 +53,9 @@ def library() -> Any:
         found.share.argtypes = [ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_ssize_t] * 5]
         found.run.restype = found.share.restype = None
         found.copy, found.choose  # noqa: B018
+        return found if found.bytes_of_a_call() == 8 * Call.WORDS else None
     except (AttributeError, OSError):
         return None
-    return found
 
 
 def _is_laid_out(ufunc: np.ufunc) -> bool:

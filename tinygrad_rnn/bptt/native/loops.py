@@ -10,6 +10,7 @@ import numpy as np
 
 from ...native.lanes import lanes
 from ...native.library import library
+from ...ops.indexing import is_basic
 from ..step.body import Value
 from .binding import STEPS, Bound, Pattern
 from .operands import Unbindable
@@ -22,14 +23,19 @@ LAYOUTS = 64
 
 # Of these ops the statements are Python's.
 IN_PYTHON = frozenset(
-    "round erf erf_by_quotient cumsum solve einsum roll take scatter_add argmax argmin max min all any logsumexp "
-    "softmax_of_many".split()
+    "round erf cumsum solve einsum roll take scatter_add argmax argmin max min all any logsumexp".split()
 )
 
 
 def runs_in_c(values: Iterable[Value]) -> bool:
     """Whether loops with such ops run in C, as far as can be told before they are written."""
-    return library() is not None and not any(v.op in IN_PYTHON or _changes_type(v) for v in values)
+    return library() is not None and not any(
+        v.op in IN_PYTHON or _picks_by_array(v) or _changes_type(v) for v in values
+    )
+
+
+def _picks_by_array(v: Value) -> bool:
+    return v.op in ("getitem", "put_back") and not is_basic(v.attrs["index"])
 
 
 def _changes_type(v: Value) -> bool:
@@ -73,9 +79,8 @@ class NativeLoop:
         return known is not None
 
     def _bound(self, names: dict[str, Any], length: int, key: tuple[Any, ...]) -> Bound | None:
-        steps = (
-            length.bit_length() if lanes() > 1 else min(length, STEPS)
-        )  # whether it is shared depends on it
+        # whether two threads share it depends on the length
+        steps = length.bit_length() if lanes() > 1 else min(length, STEPS)
         objects = {id(o) for part in names["cache"][:-1] for o in part}
         if not all(id(names[n]) in objects for n in self.held):  # they may be gone before the cache is
             return None

@@ -14,7 +14,7 @@ from ..native.parsing import Foreign, parse
 from .tight import tighten
 
 _HELD = re.compile(r"^    of_\w+ = (\([^)]*\)|.*)$", re.M)
-NOT_COMPILED = "runs in Python, as there was no C compiler when the package was installed"
+NOT_COMPILED = "runs in Python: no C compiler was there at installation, or TINYGRAD_RNN_NATIVE is 0"
 _PRODUCT = re.compile(r"^(    (?! ).*?)np\.matmul\(", re.M)  # outside the loops
 _LIST = re.compile(r"^    (\w+) = list\(\w+\)$")
 
