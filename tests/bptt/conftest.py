@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tinygrad_rnn.bptt import derived
+from tinygrad_rnn.bptt.native import binding, loops, sharing
+from tinygrad_rnn.bptt.plan import Plan
+from tinygrad_rnn.native import lanes
 
 SCAN = importlib.import_module("tinygrad_rnn.bptt.scan")
 
@@ -48,3 +52,20 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def plans_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Making a plan takes longer than everything that is done with it here."""
     monkeypatch.setattr(derived, "PLANS_KEPT", 5000)
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> OrderedDict[Any, Plan]:
+    """The plans that are made inside the test."""
+    monkeypatch.setattr(derived, "_plans", OrderedDict())
+    return derived._plans
+
+
+@pytest.fixture
+def two_threads(monkeypatch: pytest.MonkeyPatch, plans: Any) -> None:
+    """Everything is shared by two threads, however small, and however many BLAS may have."""
+    for module in (binding, loops, lanes):
+        monkeypatch.setattr(module, "lanes", lambda: 2)
+    monkeypatch.setattr(sharing, "WORTH_A_STEP", 0)
+    monkeypatch.setattr(sharing, "WORTH_A_LOOP", 0)
+    monkeypatch.setattr(lanes, "WORTH_SHARING", 0)

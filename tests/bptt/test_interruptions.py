@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import re
-from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from bptt.steps import H, N, T, equal, inputs, lstm_run, lstm_step, may_unroll, 
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
-from tinygrad_rnn.bptt import UnrolledWarning, derived
+from tinygrad_rnn.bptt import UnrolledWarning
 
 
 def test_not_finite_values_behave_as_when_unrolled() -> None:
@@ -134,13 +133,6 @@ def test_a_step_that_always_raises() -> None:
         with may_unroll():
             with pytest.raises(LookupError, match="never"):
                 tg.scan(step, inputs(), start(), derive=True)
-
-
-@pytest.fixture
-def plans(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The plans that are made inside the test."""
-    monkeypatch.setattr(derived, "_plans", OrderedDict())
-    return derived._plans
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,9 @@ from bptt.problems import every_cell, problem
 from bptt.steps import equal
 
 from tinygrad_rnn.bptt import UnrolledWarning, derived
-from tinygrad_rnn.bptt.native import binding, loops, sharing
-from tinygrad_rnn.bptt.plan import Plan
+from tinygrad_rnn.bptt.native import loops
 from tinygrad_rnn.bptt.writing.native import as_it_stands, how_loops_run
 from tinygrad_rnn.bptt.writing.tight import tighten
-from tinygrad_rnn.native import lanes as lanes_module
 from tinygrad_rnn.native.library import library
 
 pytestmark = pytest.mark.skipif(library() is None, reason="there was no C compiler at installation")
@@ -33,23 +30,6 @@ ODD = set(
     row_read_in_other_ways
 """.split()
 )
-
-
-@pytest.fixture
-def plans(monkeypatch: pytest.MonkeyPatch) -> OrderedDict[Any, Plan]:
-    """The plans that are made inside the test."""
-    monkeypatch.setattr(derived, "_plans", OrderedDict())
-    return derived._plans
-
-
-@pytest.fixture
-def two_threads(monkeypatch: pytest.MonkeyPatch, plans: Any) -> None:
-    """Everything is shared by two threads, however small, and however many BLAS may have."""
-    for module in (binding, loops, lanes_module):
-        monkeypatch.setattr(module, "lanes", lambda: 2)
-    monkeypatch.setattr(sharing, "WORTH_A_STEP", 0)
-    monkeypatch.setattr(sharing, "WORTH_A_LOOP", 0)
-    monkeypatch.setattr(lanes_module, "WORTH_SHARING", 0)
 
 
 class Ran:

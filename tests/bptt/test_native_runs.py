@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -19,36 +18,15 @@ from bptt.steps import equal, lstm_step, weight
 import tinygrad_rnn as tg
 from tinygrad_rnn import ops
 from tinygrad_rnn.blas import OneThread, is_held
-from tinygrad_rnn.bptt import derived
-from tinygrad_rnn.bptt.native import binding, loops, sharing
 from tinygrad_rnn.bptt.native.binding import Pattern
 from tinygrad_rnn.bptt.native.operands import Unbindable
 from tinygrad_rnn.bptt.native.parsing import Foreign, parse
-from tinygrad_rnn.bptt.plan import Plan
 from tinygrad_rnn.denormals import flushed
-from tinygrad_rnn.native import lanes as lanes_module
 from tinygrad_rnn.native.lanes import product
 from tinygrad_rnn.native.library import InnerLoop, inner_loop, library
 
 pytestmark = pytest.mark.skipif(library() is None, reason="there was no C compiler at installation")
 H, N = 4, 3
-
-
-@pytest.fixture
-def plans(monkeypatch: pytest.MonkeyPatch) -> OrderedDict[Any, Plan]:
-    """The plans that are made inside the test."""
-    monkeypatch.setattr(derived, "_plans", OrderedDict())
-    return derived._plans
-
-
-@pytest.fixture
-def two_threads(monkeypatch: pytest.MonkeyPatch, plans: Any) -> None:
-    """Everything is shared by two threads, however small, and however many BLAS may have."""
-    for module in (binding, loops, lanes_module):
-        monkeypatch.setattr(module, "lanes", lambda: 2)
-    monkeypatch.setattr(sharing, "WORTH_A_STEP", 0)
-    monkeypatch.setattr(sharing, "WORTH_A_LOOP", 0)
-    monkeypatch.setattr(lanes_module, "WORTH_SHARING", 0)
 
 
 @pytest.fixture

@@ -22,13 +22,6 @@ from tinygrad_rnn.bptt import derived, examine, idle
 from tinygrad_rnn.bptt.plan import LENGTHS_KEPT
 
 
-@pytest.fixture
-def plans(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The plans that are made inside the test."""
-    monkeypatch.setattr(derived, "_plans", OrderedDict())
-    return derived._plans
-
-
 def at_once(work: Callable[[int], None], count: int) -> None:
     """Run `work(number)` in as many threads; what one of them raises is raised here."""
     problems: list[BaseException] = []
